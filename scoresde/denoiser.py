@@ -1,0 +1,221 @@
+"""A network made into a denoiser D(x; alpha, sigma) = E[x0 | alpha x0 + sigma eps = x].
+
+A denoiser is homogeneous: scaling (x, alpha, sigma) together changes nothing, so that a model trained on one process can be
+integrated along any other. Its answer is linear in its input and the network's output F, with scalar coefficients,
+
+    x0 = k_0 x + o_0 F,    eps = k_1 x + o_1 F,
+
+one row of the table per parameterisation: no prediction is ever recovered from another by cancellation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .process import Process
+from .reverse import Score as ScoreFunction
+from .times import as_time, like, per_sample
+
+Pair = tuple[Tensor | float, Tensor | float]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a denoiser says of x, lazily: .x0 .eps .score .v .velocity, all shaped like x.
+
+    x0, eps, v and velocity do not change when (x, alpha, sigma) are scaled together; score = -eps/sigma is that of the frame
+    of the call; v = (alpha eps - sigma x0)/hypot(alpha, sigma); velocity = eps - x0. Raises ValueError where one is singular."""
+
+    x: Tensor
+    out: Tensor
+    alpha: Tensor
+    sigma: Tensor
+    to_x0: Pair
+    to_eps: Pair
+
+    def mix(self, c: Tensor | float, p: Tensor | float, q: Tensor | float) -> Tensor:
+        """c x + p x0 + q eps, as one combination of x and the network's output; a plain 0.0 leaves its term out."""
+        on_x, on_out = c, 0.0
+        for weight, (keep, scale), name in ((p, self.to_x0, "x0"), (q, self.to_eps, "eps")):
+            if isinstance(weight, Tensor) or weight != 0.0:
+                _check_finite(name, keep, scale)
+                on_x, on_out = on_x + weight * keep, on_out + weight * scale
+        total = self.out * self._cast(on_out)
+        return total if isinstance(on_x, float) and on_x == 0.0 else total + self.x * self._cast(on_x)
+
+    def _cast(self, c: Tensor | float) -> Tensor | float:
+        return like(c, self.x) if isinstance(c, Tensor) else c
+
+    @property
+    def x0(self) -> Tensor:
+        """E[x0 | x]."""
+        return self.mix(0.0, 1.0, 0.0)
+
+    @property
+    def eps(self) -> Tensor:
+        """E[eps | x]."""
+        return self.mix(0.0, 0.0, 1.0)
+
+    @property
+    def score(self) -> Tensor:
+        """grad log p(x)."""
+        return self.mix(0.0, 0.0, -1 / self.sigma)
+
+    @property
+    def v(self) -> Tensor:
+        """The angular velocity."""
+        r = torch.hypot(self.alpha, self.sigma)
+        return self.mix(0.0, -self.sigma / r, self.alpha / r)
+
+    @property
+    def velocity(self) -> Tensor:
+        """eps - x0, the velocity of the straight path."""
+        return self.mix(0.0, -1.0, 1.0)
+
+
+def _check_finite(name: str, *coefficients: Tensor | float) -> None:
+    for c in coefficients:
+        if isinstance(c, Tensor) and c.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(c.isfinite().all()):
+            raise ValueError(f"`{name}` must not be asked of this parameterisation here: it is singular at alpha = 0 or sigma = 0; stop short of that end, or use V")
+
+
+class Table(ABC):
+    """Abstract: what a network predicts, as coefficients of x and its output in the process' own frame."""
+
+    @abstractmethod
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        """(k, o) with x0 = k x + o F."""
+
+    @abstractmethod
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        """(k, o) with eps = k x + o F."""
+
+
+@dataclass(frozen=True)
+class Eps(Table):
+    """F = eps. Ho et al. 2020, arXiv:2006.11239."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / alpha, -sigma / alpha
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class X0(Table):
+    """F = x0."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 0.0, 1.0
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / sigma, -alpha / sigma
+
+
+@dataclass(frozen=True)
+class V(Table):
+    """F = (alpha eps - sigma x0)/hypot(alpha, sigma): no singular end. Salimans & Ho 2022, arXiv:2202.00512."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        r = torch.hypot(alpha, sigma)
+        return alpha / r**2, -sigma / r
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        r = torch.hypot(alpha, sigma)
+        return sigma / r**2, alpha / r
+
+
+@dataclass(frozen=True)
+class Score(Table):
+    """F = grad log p(x) = -eps/sigma. Song & Ermon 2019, arXiv:1907.05600."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / alpha, sigma**2 / alpha
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 0.0, -sigma
+
+
+class BaseDenoiser(nn.Module, ABC):
+    """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction; `process` is the one it was trained on, or None."""
+
+    process: Process | None
+
+    @abstractmethod
+    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
+        """Predict from x (B, ...) = alpha x0 + sigma eps; alpha, sigma 0-d, (B,) or (B, 1, ..., 1)."""
+
+    def score(self, process: Process) -> ScoreFunction:
+        """The callable (x, t) -> score along `process`."""
+        return lambda x, t: self(x, process.alpha(t), process.sigma(t)).score
+
+
+class Denoiser(BaseDenoiser):
+    """A network, the process it was trained on, and what it predicts.
+
+    network   network(x_in, c_noise, cond=None) -> tensor like x_in; c_noise (B,) in float32 or wider
+    process   its training process; x is brought into the process' frame at equal lam before it is fed
+    table     Eps() (default), X0(), V() or Score()
+    time      lam -> c_noise; default process.time. Sinusoidal embeddings want 1000 * process.time(lam)
+
+    Casts to the network's dtype and back. Raises TypeError or ValueError naming `network` when its output is not like x."""
+
+    def __init__(self, network: nn.Module, process: Process, table: Table | None = None, *, time: Callable[[Tensor], Tensor] | None = None):
+        super().__init__()
+        if not callable(network):
+            raise TypeError(f"`network` must be a callable (x, c_noise, cond=None), got {type(network).__name__}")
+        if not isinstance(process, Process):
+            raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
+        if not isinstance(table, Table | None):
+            raise TypeError(f"`table` must be Eps(), X0(), V() or Score(), got {table!r}")
+        self.network, self.process, self.table = network, process, Eps() if table is None else table
+        self.time = process.time if time is None else time
+
+    @classmethod
+    def from_score(cls, score: ScoreFunction, process: Process) -> Denoiser:
+        """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against x."""
+        if not callable(score):
+            raise TypeError(f"`score` must be a callable (x, t) -> tensor like x, got {type(score).__name__}")
+        return cls(_PlainScore(score), process, Score())
+
+    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
+        assert self.process is not None
+        alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
+        lam = alpha.log() - sigma.log()
+        t = self.process.time(lam)
+        own_alpha, own_sigma = self.process.alpha(t), self.process.sigma(t)
+        scale = torch.where(alpha > 0, own_alpha / alpha, own_sigma / sigma)
+        out = self._network(x * like(scale, x), self.time(lam), cond)
+        (k0, o0), (k1, o1) = self.table.to_x0(own_alpha, own_sigma), self.table.to_eps(own_alpha, own_sigma)
+        return Prediction(x, out, alpha, sigma, (k0 * scale, o0), (k1 * scale, o1))
+
+    def _network(self, x: Tensor, c_noise: Tensor, cond: Any) -> Tensor:
+        parameter = next(self.network.parameters(), None)
+        dtype = x.dtype if parameter is None else parameter.dtype
+        wide = dtype if dtype == torch.float64 else torch.float32  # half precision cannot tell neighbouring noise levels apart
+        noise = per_sample(c_noise, x.to(wide) if x.dtype != wide else x)
+        inputs = (x.to(dtype), noise) if cond is None else (x.to(dtype), noise, cond)
+        out: Any = self.network(*inputs)
+        if not isinstance(out, Tensor):
+            raise TypeError(f"`network` must return a tensor, got {type(out).__name__}; wrap it")
+        if out.shape != x.shape:
+            raise ValueError(f"`network` must return the shape of its input {tuple(x.shape)}, got {tuple(out.shape)}; nothing is broadcast")
+        return out.to(x.dtype)
+
+
+class _PlainScore(nn.Module):
+    """A score function in a network's place."""
+
+    def __init__(self, score: ScoreFunction):
+        super().__init__()
+        self.function = score
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.function(x, t.to(x.dtype).reshape(-1, *[1] * (x.dim() - 1)))

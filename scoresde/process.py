@@ -1,0 +1,446 @@
+"""Forward processes x = alpha(t) x0 + sigma(t) eps, as linear SDEs dx = f x dt + g dw.
+
+    f = alpha'/alpha,   g^2 = (sigma^2)' - 2 f sigma^2 = -2 lam' sigma^2,   lam = log(alpha/sigma), half the log-SNR.
+
+Sampler coordinates are processes too: along EDM, LogSNR or Angle the same model is integrated in another clock and scale.
+`g2` is signed, negative where t runs toward data. Times are plain numbers or tensors, 0-d, (B,) or (B, 1, ..., 1); a plain
+number becomes a 0-d float64 tensor, which never promotes a state. Song et al. 2021, arXiv:2011.13456; Kingma et al. 2021,
+arXiv:2107.00630.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from solvers import Equation, SeededNoise, check
+from solvers.noise import PRIOR
+
+from .reverse import Score, score_equation
+from .times import as_time, like
+
+if TYPE_CHECKING:
+    from .denoiser import BaseDenoiser
+
+Rates = tuple[float | None, float | None]
+
+
+class Process(ABC):
+    """Abstract process: what varies below, everything else derived.
+
+    t_min, t_max     its range; t_noise, t_data the same two, by meaning
+    """
+
+    t_min: float
+    t_max: float
+    t_noise: float
+    t_data: float
+
+    @abstractmethod
+    def log_alpha(self, t: Any) -> Tensor:
+        """log alpha(t)."""
+
+    @abstractmethod
+    def log_sigma(self, t: Any) -> Tensor:
+        """log sigma(t)."""
+
+    @abstractmethod
+    def alpha_rate(self, t: Any) -> Tensor:
+        """d alpha / dt."""
+
+    @abstractmethod
+    def sigma_rate(self, t: Any) -> Tensor:
+        """d sigma / dt."""
+
+    @abstractmethod
+    def time(self, lam: Any) -> Tensor:
+        """The t at which log(alpha/sigma) = lam."""
+
+    @abstractmethod
+    def constant_rates(self) -> Rates:
+        """alpha'/alpha and sigma'/sigma where they do not depend on t, else None: what exponential solvers solve exactly."""
+
+    def alpha(self, t: Any) -> Tensor:
+        """Signal coefficient."""
+        return self.log_alpha(t).exp()
+
+    def sigma(self, t: Any) -> Tensor:
+        """Noise standard deviation."""
+        return self.log_sigma(t).exp()
+
+    def lam(self, t: Any) -> Tensor:
+        """Half the log signal-to-noise ratio, log(alpha/sigma)."""
+        return self.log_alpha(t) - self.log_sigma(t)
+
+    def beta(self, t: Any) -> Tensor:
+        """-2 alpha'/alpha, the rate beta of a variance-preserving process."""
+        return -2 * self.alpha_rate(t) / self.alpha(t)
+
+    def g2(self, t: Any) -> Tensor:
+        """Signed squared diffusion, 2 sigma (sigma' - sigma alpha'/alpha)."""
+        sigma = self.sigma(t)
+        return 2 * sigma * (self.sigma_rate(t) - sigma * self.alpha_rate(t) / self.alpha(t))
+
+    def diffusion(self, t: Any) -> Tensor:
+        """sqrt|g^2(t)|."""
+        return self.g2(t).abs().sqrt()
+
+    def drift(self, x: Tensor, t: Any) -> Tensor:
+        """f(t) x = (alpha'/alpha) x."""
+        return x * like(self.alpha_rate(t) / self.alpha(t), x)
+
+    def perturb(self, x0: Tensor, t: Any, eps: Tensor) -> Tensor:
+        """alpha(t) x0 + sigma(t) eps, x0 and eps (B, ...), t in [t_min, t_max]: a draw from the marginal given x0."""
+        check.state("x0", x0)
+        t = self._inside(t)
+        if eps.shape != x0.shape:
+            raise ValueError(f"`eps` must have the shape of x0 {tuple(x0.shape)}, got {tuple(eps.shape)}")
+        return x0 * like(self.alpha(t), x0) + eps * like(self.sigma(t), x0)
+
+    def prior(self, shape: Sequence[int], t: Any = None, seed: int = 0, *, first: int = 0, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
+        """N(0, sigma(t)^2 I), t defaulting to the noisy end. Sample i depends on (seed, first + i) alone."""
+        check_shape(shape)
+        dtype = torch.get_default_dtype() if dtype is None else dtype
+        z = SeededNoise(seed, first).normal(PRIOR, range(1), shape, dtype, "cpu" if device is None else device)[0]
+        return z * like(self.sigma(self._inside(self.t_noise if t is None else t)), z)
+
+    def prior_log_prob(self, x: Tensor, t: Any = None) -> Tensor:
+        """log N(x; 0, sigma(t)^2 I) in nats, (B,)."""
+        log_sigma = like(self.log_sigma(self._inside(self.t_noise if t is None else t)), x)
+        each = -0.5 * (x * torch.exp(-log_sigma)) ** 2 - log_sigma - 0.5 * math.log(2 * math.pi)
+        return each.reshape(len(x), -1).sum(1)
+
+    def forward(self) -> Equation:
+        """dx = f x dt + g dw, toward noise."""
+        return score_equation(self, None, 0.0, 1.0, self._sign)
+
+    def noising(self, score: Score | BaseDenoiser, eta: float = 1.0) -> Equation:
+        """dx = [f x - (1 - eta^2)/2 g^2 score] dt + eta g dw toward noise: the marginals of `forward` at every eta."""
+        return score_equation(self, score, (1 - check.number("eta", eta, least=0.0) ** 2) / 2, eta, self._sign)
+
+    def reverse(self, score: Score | BaseDenoiser, eta: float = 1.0) -> Equation:
+        """dx = [f x - (1 + eta^2)/2 g^2 score] dt + eta g dw toward data; eta 1 Anderson 1982, eta 0 the probability flow."""
+        return score_equation(self, score, (1 + check.number("eta", eta, least=0.0) ** 2) / 2, eta, -self._sign)
+
+    def probability_flow(self, score: Score | BaseDenoiser) -> Equation:
+        """dx = [f x - g^2 score / 2] dt, either way."""
+        return self.reverse(score, 0.0)
+
+    @property
+    def _sign(self) -> int:
+        return 1 if self.t_noise > self.t_data else -1
+
+    def _inside(self, t: Any) -> Tensor:
+        t = as_time(t)
+        if not bool(((t >= self.t_min) & (t <= self.t_max)).all()):
+            worst = t.detach().reshape(-1)[((t < self.t_min) | (t > self.t_max) | t.isnan()).reshape(-1)][0].item()
+            raise ValueError(f"`t` must lie in [{self.t_min:g}, {self.t_max:g}], the range of {self!r}, got {worst!r}")
+        return t
+
+
+class TowardNoise(Process):
+    """Abstract: t grows with the noise."""
+
+    @property
+    def t_noise(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The noisy end."""
+        return self.t_max
+
+    @property
+    def t_data(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The clean end."""
+        return self.t_min
+
+
+class TowardData(Process):
+    """Abstract: t grows toward data."""
+
+    @property
+    def t_min(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The noisy end."""
+        return self.t_noise
+
+    @property
+    def t_max(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The clean end."""
+        return self.t_data
+
+
+def check_range(low: tuple[str, float], high: tuple[str, float], *, above: float = -math.inf, below: float = math.inf) -> None:
+    """Two ends in order, both finite and inside (above, below); errors name the offending one."""
+    check.number(high[0], high[1], above=above, below=below)
+    check.number(low[0], low[1], above=above, below=below)
+    if low[1] >= high[1]:
+        raise ValueError(f"`{high[0]}` must be greater than {low[0]} = {low[1]!r}, got {high[1]!r}")
+
+
+def check_shape(shape: Any) -> tuple[int, ...]:
+    """A shape (B, ...) of positive integers."""
+    if not isinstance(shape, (tuple, list, torch.Size)) or not shape:
+        raise ValueError(f"`shape` must be a non-empty tuple (B, ...), got {shape!r}")
+    for n in shape:
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"`shape` must hold positive integers, got {tuple(shape)!r}")
+    return tuple(shape)
+
+
+def _log_one_minus_exp(x: Tensor) -> Tensor:
+    """log(1 - e^x) for x < 0, accurate at both ends."""
+    return torch.where(x > -math.log(2), torch.log(-torch.expm1(x)), torch.log1p(-torch.exp(x)))
+
+
+@dataclass(frozen=True)
+class VPSDE(TowardNoise):
+    """dx = -beta x/2 dt + sqrt(beta) dw, beta(t) = beta_min + t (beta_max - beta_min): variance-preserving.
+
+    log alpha = -B/2, sigma^2 = 1 - e^{-B}, B(t) = int_0^t beta. Song et al. 2021, arXiv:2011.13456, appendix C."""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    t_min: float = 1e-3
+    t_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_linear_beta(self)
+
+    def log_alpha(self, t: Any) -> Tensor:
+        return -0.5 * integrated_beta(self, t)
+
+    def log_sigma(self, t: Any) -> Tensor:
+        return 0.5 * _log_one_minus_exp(-integrated_beta(self, t))
+
+    def alpha_rate(self, t: Any) -> Tensor:
+        return -0.5 * linear_beta(self, t) * self.alpha(t)
+
+    def sigma_rate(self, t: Any) -> Tensor:
+        return 0.5 * linear_beta(self, t) * self.alpha(t) ** 2 / self.sigma(t)
+
+    def time(self, lam: Any) -> Tensor:
+        return time_of_integrated_beta(self, torch.nn.functional.softplus(-2 * as_time(lam, "lam"), threshold=1e3))
+
+    def constant_rates(self) -> Rates:
+        return None, None
+
+
+@dataclass(frozen=True)
+class SubVPSDE(TowardNoise):
+    """dx = -beta x/2 dt + sqrt(beta (1 - e^{-2B})) dw: the VP signal with sigma = 1 - e^{-B}. Song et al. 2021, arXiv:2011.13456."""
+
+    beta_min: float = 0.1
+    beta_max: float = 20.0
+    t_min: float = 1e-3
+    t_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_linear_beta(self)
+
+    def log_alpha(self, t: Any) -> Tensor:
+        return -0.5 * integrated_beta(self, t)
+
+    def log_sigma(self, t: Any) -> Tensor:
+        return _log_one_minus_exp(-integrated_beta(self, t))
+
+    def alpha_rate(self, t: Any) -> Tensor:
+        return -0.5 * linear_beta(self, t) * self.alpha(t)
+
+    def sigma_rate(self, t: Any) -> Tensor:
+        return linear_beta(self, t) * self.alpha(t) ** 2
+
+    def time(self, lam: Any) -> Tensor:
+        # alpha/(1 - alpha^2) = e^lam = r, so alpha/r = 1 - alpha^2 = 2/(1 + sqrt(1 + 4 r^2)) =: q and B = -log(1 - q)
+        lam = as_time(lam, "lam")
+        root = torch.hypot(torch.ones_like(lam), 2 * lam.exp())
+        q = 2 / (1 + root)
+        return time_of_integrated_beta(self, torch.where(q < 0.5, -torch.log1p(-q), -2 * (q.log() + lam)))
+
+    def constant_rates(self) -> Rates:
+        return None, None
+
+
+def check_linear_beta(p: VPSDE | SubVPSDE) -> None:
+    """The arguments the two share."""
+    check.number("beta_min", p.beta_min, least=0.0)
+    check.number("beta_max", p.beta_max, above=0.0)
+    if p.beta_max < p.beta_min:
+        raise ValueError(f"`beta_max` must be at least beta_min = {p.beta_min!r}, got {p.beta_max!r}")
+    check_range(("t_min", p.t_min), ("t_max", p.t_max), above=0.0)
+
+
+def linear_beta(p: VPSDE | SubVPSDE, t: Any) -> Tensor:
+    """beta(t)."""
+    return p.beta_min + as_time(t) * (p.beta_max - p.beta_min)
+
+
+def integrated_beta(p: VPSDE | SubVPSDE, t: Any) -> Tensor:
+    """B(t) = int_0^t beta."""
+    t = as_time(t)
+    return t * (p.beta_min + 0.5 * t * (p.beta_max - p.beta_min))
+
+
+def time_of_integrated_beta(p: VPSDE | SubVPSDE, b: Tensor) -> Tensor:
+    """The positive root of B(t) = b, without cancellation."""
+    return 2 * b / (p.beta_min + torch.sqrt(p.beta_min**2 + 2 * (p.beta_max - p.beta_min) * b))
+
+
+@dataclass(frozen=True)
+class VESDE(TowardNoise):
+    """dx = sigma sqrt(2 log(sigma_max/sigma_min)) dw, sigma(t) = sigma_min (sigma_max/sigma_min)^t: variance-exploding.
+
+    Song et al. 2021, arXiv:2011.13456, appendix C."""
+
+    sigma_min: float = 0.01
+    sigma_max: float = 50.0
+    t_min: float = 1e-5
+    t_max: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_range(("sigma_min", self.sigma_min), ("sigma_max", self.sigma_max), above=0.0)
+        check_range(("t_min", self.t_min), ("t_max", self.t_max), above=0.0)
+
+    @property
+    def _growth(self) -> float:
+        return math.log(self.sigma_max / self.sigma_min)
+
+    def log_alpha(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def log_sigma(self, t: Any) -> Tensor:
+        return math.log(self.sigma_min) + self._growth * as_time(t)
+
+    def alpha_rate(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def sigma_rate(self, t: Any) -> Tensor:
+        return self._growth * self.sigma(t)
+
+    def time(self, lam: Any) -> Tensor:
+        return (-as_time(lam, "lam") - math.log(self.sigma_min)) / self._growth
+
+    def constant_rates(self) -> Rates:
+        return 0.0, self._growth
+
+
+@dataclass(frozen=True)
+class EDM(TowardNoise):
+    """alpha = 1, sigma = t: time is the noise level. Karras et al. 2022, arXiv:2206.00364."""
+
+    t_min: float = 0.002
+    t_max: float = 80.0
+
+    def __post_init__(self) -> None:
+        check_range(("t_min", self.t_min), ("t_max", self.t_max), above=0.0)
+
+    def log_alpha(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def log_sigma(self, t: Any) -> Tensor:
+        return as_time(t).log()
+
+    def alpha_rate(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def sigma_rate(self, t: Any) -> Tensor:
+        return torch.ones_like(as_time(t))
+
+    def time(self, lam: Any) -> Tensor:
+        return torch.exp(-as_time(lam, "lam"))
+
+    def constant_rates(self) -> Rates:
+        return 0.0, None
+
+
+@dataclass(frozen=True)
+class LogSNR(TowardData):
+    """alpha = 1, sigma = e^{-t}: t is lam. The clock of DPM-Solver++ (Lu et al. 2022, arXiv:2211.01095), x0 split linear in x."""
+
+    t_noise: float = -math.log(80.0)
+    t_data: float = -math.log(0.002)
+
+    def __post_init__(self) -> None:
+        check_range(("t_noise", self.t_noise), ("t_data", self.t_data))
+
+    def log_alpha(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def log_sigma(self, t: Any) -> Tensor:
+        return -as_time(t)
+
+    def alpha_rate(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def sigma_rate(self, t: Any) -> Tensor:
+        return -self.sigma(t)
+
+    def time(self, lam: Any) -> Tensor:
+        return as_time(lam, "lam")
+
+    def constant_rates(self) -> Rates:
+        return 0.0, -1.0
+
+
+@dataclass(frozen=True)
+class UnitNoise(TowardData):
+    """alpha = e^t, sigma = 1: t is lam. The clock of DPM-Solver (Lu et al. 2022, arXiv:2206.00927); its diffusion is constant."""
+
+    t_noise: float = -math.log(80.0)
+    t_data: float = -math.log(0.002)
+
+    def __post_init__(self) -> None:
+        check_range(("t_noise", self.t_noise), ("t_data", self.t_data))
+
+    def log_alpha(self, t: Any) -> Tensor:
+        return as_time(t)
+
+    def log_sigma(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def alpha_rate(self, t: Any) -> Tensor:
+        return self.alpha(t)
+
+    def sigma_rate(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def time(self, lam: Any) -> Tensor:
+        return as_time(lam, "lam")
+
+    def constant_rates(self) -> Rates:
+        return 1.0, 0.0
+
+
+@dataclass(frozen=True)
+class Angle(TowardNoise):
+    """alpha = cos t, sigma = sigma_data sin t: data of standard deviation sigma_data keep it all along.
+
+    The angle of v-prediction (Salimans & Ho 2022, arXiv:2202.00512), scaled as in TrigFlow (Lu & Song 2024, arXiv:2410.11081)."""
+
+    sigma_data: float = 0.5
+    t_min: float = 1e-3
+    t_max: float = math.pi / 2 - 1e-3
+
+    def __post_init__(self) -> None:
+        check.number("sigma_data", self.sigma_data, above=0.0)
+        check_range(("t_min", self.t_min), ("t_max", self.t_max), above=0.0, below=math.pi / 2 + 1e-12)
+
+    def log_alpha(self, t: Any) -> Tensor:
+        return as_time(t).cos().log()
+
+    def log_sigma(self, t: Any) -> Tensor:
+        return math.log(self.sigma_data) + as_time(t).sin().log()
+
+    def alpha_rate(self, t: Any) -> Tensor:
+        return -as_time(t).sin()
+
+    def sigma_rate(self, t: Any) -> Tensor:
+        return self.sigma_data * as_time(t).cos()
+
+    def time(self, lam: Any) -> Tensor:
+        return torch.atan(torch.exp(-as_time(lam, "lam")) / self.sigma_data)
+
+    def constant_rates(self) -> Rates:
+        return None, None

@@ -1,0 +1,112 @@
+"""The one formula: process x denoiser x eta x split -> Equation.
+
+    dx = [f x - (1 + eta^2)/2 g^2 score] dt + eta g dW        (eta 0: probability flow, eta 1: Anderson's reverse SDE)
+
+With D = E[x0|x], eps = (x - alpha D)/sigma = -sigma score and lam' = alpha'/alpha - sigma'/sigma, toward data:
+
+    x0 split    [(sigma'/sigma - eta^2 lam') x + (1+eta^2)(alpha' - alpha sigma'/sigma) D] dt + eta sqrt(2|lam'|) sigma dW
+    eps split   [(alpha'/alpha) x + (1+eta^2)(sigma' - sigma alpha'/alpha) eps] dt          + eta sqrt(2|lam'|) sigma dW
+    flow split  [alpha' D + sigma' eps] dt                                                   (eta 0; never divides)
+
+(Song et al. 2021, arXiv:2011.13456; Cao et al. 2023, arXiv:2306.07002.) Here, and nowhere else, `(x, t)` of score networks
+turns into `(t, y)` of solvers.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from solvers import Equation, Noise, check
+from solvers.counted import checked
+
+from .times import like
+
+if TYPE_CHECKING:
+    from .denoiser import BaseDenoiser
+    from .process import Process
+
+Score = Callable[[Tensor, Tensor], Tensor]
+
+
+class Split(enum.Enum):
+    """Which part of the drift is called linear; all three are the same drift."""
+
+    X0 = "x0"
+    EPS = "eps"
+    FLOW = "flow"
+
+
+def score_equation(process: Process, score: Score | BaseDenoiser | None, weight: float, eta: float, toward: int) -> Equation:
+    """dx = [f x - weight g^2 score] dt + eta g dW in the process' own t."""
+    from .denoiser import BaseDenoiser
+
+    if isinstance(score, BaseDenoiser):
+        score = score.score(process)
+    if not (score is None or callable(score)):
+        raise TypeError(f"`score` must be a callable (x, t) -> tensor like x, or a Denoiser, got {type(score).__name__}")
+
+    def drift(t: Tensor, x: Tensor) -> Tensor:
+        if score is None or weight == 0.0:
+            return process.drift(x, t)
+        given = t if t.dim() == 0 else t.to(x.dtype)
+        s = checked("score", lambda time, state: score(state, time), given, x, exact=True)
+        return process.drift(x, t) - s * like(weight * process.g2(t), x)
+
+    def diffusion(t: Tensor, x: Tensor) -> Tensor:
+        return like(eta * process.diffusion(t), x)
+
+    if eta == 0.0:
+        return Equation(drift)
+    return Equation(drift, diffusion, noise=Noise.ADDITIVE, toward=toward)
+
+
+def reverse(process: Process, denoiser: BaseDenoiser, eta: float = 0.0, split: Split = Split.FLOW, cond: Any = None) -> Equation:
+    """The generative equation of `denoiser` along `process`, with the constant linear part `a` where there is one.
+
+    eta    noise in the equation: 0 the ODE, 1 Anderson's reverse SDE; the FLOW split is for eta 0
+    cond   handed to the denoiser; one entry per sample
+    """
+    eta = check.number("eta", eta, least=0.0)
+    if not isinstance(split, Split):
+        raise TypeError(f"`split` must be a member of Split, got {split!r}")
+    if split is Split.FLOW and eta > 0:
+        raise ValueError(f"`split` must be Split.X0 or Split.EPS for eta > 0, got Split.FLOW with eta = {eta:g}")
+    more = 1 + eta**2
+    log_alpha_rate, log_sigma_rate = process.constant_rates()
+    constant: float | None = None
+    if split is Split.EPS:
+        constant = log_alpha_rate
+    elif split is Split.X0 and log_alpha_rate is not None and log_sigma_rate is not None:
+        constant = log_sigma_rate - eta**2 * (log_alpha_rate - log_sigma_rate)
+
+    def rest(t: Tensor, x: Tensor) -> Tensor:
+        alpha, sigma = process.alpha(t), process.sigma(t)
+        alpha_rate, sigma_rate = process.alpha_rate(t), process.sigma_rate(t)
+        prediction = denoiser(x, alpha, sigma, cond)
+        if split is Split.FLOW:
+            return prediction.mix(0.0, alpha_rate, sigma_rate)
+        if split is Split.EPS:
+            linear = 0.0 if constant is not None else alpha_rate / alpha
+            return prediction.mix(linear, 0.0, more * (sigma_rate - sigma * alpha_rate / alpha))
+        linear = 0.0 if constant is not None else sigma_rate / sigma - eta**2 * (alpha_rate / alpha - sigma_rate / sigma)
+        return prediction.mix(linear, more * (alpha_rate - alpha * sigma_rate / sigma), 0.0)
+
+    def diffusion(t: Tensor, x: Tensor) -> Tensor:
+        return like(eta * process.diffusion(t), x)
+
+    def take(index: Tensor) -> Equation:
+        return reverse(process, denoiser, eta, split, torch.as_tensor(cond)[index])
+
+    a = 0.0 if constant is None else constant
+    rows = None if cond is None else take
+    if eta == 0.0:
+        return Equation(rest, a=a, take=rows)
+    if not bool(process.alpha(process.t_noise) > 0):
+        raise ValueError(f"`eta` must be 0 where alpha vanishes: the diffusion of {process!r} is singular at its noisy end, got {eta:g}")
+    toward = 1 if process.t_data > process.t_noise else -1
+    return Equation(rest, diffusion, a, Noise.ADDITIVE, toward, take=rows)

@@ -1,0 +1,34 @@
+"""solvers: textbook numerics for dy = [a y + f(t, y)] dt + g(t, y) dW, in either direction of time, any state shape.
+
+Write an `Equation`, choose a solver, call `solve`:
+
+>>> import torch
+>>> from solvers import RK4, Equation, solve
+>>> decay = Equation(lambda t, y: -y)
+>>> bool((solve(decay, torch.ones(1, dtype=torch.float64), RK4(), torch.linspace(0, 1, 11)).y - 0.36788).abs() < 1e-5)
+True
+"""
+
+from .adaptive import Adaptive as Adaptive
+from .equation import Equation as Equation
+from .equation import Noise as Noise
+from .equation import Sense as Sense
+from .errors import MaxStepsError as MaxStepsError
+from .errors import NonFiniteError as NonFiniteError
+from .errors import SolveError as SolveError
+from .errors import StepSizeUnderflow as StepSizeUnderflow
+from .exponential import ExpEuler as ExpEuler
+from .noise import SeededNoise as SeededNoise
+from .noise import Source as Source
+from .noise import WhiteNoise as WhiteNoise
+from .runge_kutta import RK4 as RK4
+from .runge_kutta import DormandPrince54 as DormandPrince54
+from .runge_kutta import Euler as Euler
+from .runge_kutta import Heun as Heun
+from .solution import Solution as Solution
+from .solve import iterate as iterate
+from .solve import solve as solve
+from .solver import Solver as Solver
+from .stochastic import SRA1 as SRA1
+from .stochastic import EulerMaruyama as EulerMaruyama
+from .stochastic import Milstein as Milstein

@@ -1,0 +1,71 @@
+"""Other libraries behind the same `solve` call.
+
+State goes out flattened to (B, D); time always increases there: a falling grid is integrated in tau = t0 - t."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..counted import Tally, counted
+from ..equation import Equation
+from ..solution import Solution
+
+
+class Adapter(ABC):
+    """Abstract: integrates a whole equation at once; `times` are output times, the steps inside are the library's own."""
+
+    @abstractmethod
+    def integrate(self, eq: Equation, y0: Tensor, times: Tensor, noise: Any) -> Solution:
+        """Solve from times[0] to times[-1], with the states at `times`."""
+
+
+class Flat:
+    """An equation as a library sees it: flat state, rising time, calls counted and checked, NaN refused."""
+
+    def __init__(self, eq: Equation, y0: Tensor, times: Tensor):
+        self.tally = Tally()
+        self.eq, self.shape, self.start = counted(eq, self.tally), y0.shape, times[0]
+        self.way = 1.0 if bool(times[-1] > times[0]) else -1.0
+        self.y0 = y0.reshape(len(y0), -1)
+        self.times = (times - times[0]) * self.way
+        self.end = self.times[-1].item()
+
+    def f(self, tau: Any, y: Tensor) -> Tensor:
+        """Drift in tau."""
+        out = self.way * self._call(self.eq.drift, tau, y)
+        if not bool(out.isfinite().all()):
+            raise FloatingPointError(f"f is NaN or infinite at t = {float(self.time(tau)):.6g}; the library would not return")
+        return out
+
+    def g(self, tau: Any, y: Tensor) -> Tensor:
+        """Diffusion in tau, spread over the state."""
+        assert self.eq.g is not None
+        t, x = self.time(tau), y.reshape(-1, *self.shape[1:])
+        return (self.eq.g(t, x).to(y.dtype) + torch.zeros_like(x)).reshape(y.shape)
+
+    def time(self, tau: Any) -> Tensor:
+        """t of a library's tau, clamped into the interval: libraries step beyond its end."""
+        tau = torch.as_tensor(tau, dtype=torch.float64).detach().cpu().clamp(0.0, self.end)
+        return self.start + self.way * tau
+
+    def _call(self, field: Callable[[Tensor, Tensor], Tensor], tau: Any, y: Tensor) -> Tensor:
+        return field(self.time(tau), y.reshape(-1, *self.shape[1:])).reshape(y.shape)
+
+    def solution(self, times: Tensor, ys: Tensor) -> Solution:
+        """The states at the output times, reshaped back."""
+        ys = ys.reshape(len(times), *self.shape)
+        ok = torch.isfinite(ys[-1].detach()).reshape(self.shape[0], -1).all(1)
+        return Solution(times[-1], ys[-1], times, ys, self.tally.f, self.tally.f, self.tally.g, len(times) - 1, 0, ok)
+
+
+def ode_only(adapter: Adapter, eq: Equation, noise: Any) -> None:
+    """Refuse a stochastic equation, or noise for an ODE."""
+    if eq.g is not None:
+        raise ValueError(f"`solver` must take {eq.kind.name} noise, got {adapter!r}, which takes NONE; use TorchSDE or a native solver")
+    if noise is not None:
+        raise ValueError("`noise` must be None for an ODE")

@@ -1,0 +1,36 @@
+"""torchdiffeq (Chen et al. 2018, arXiv:1806.07366) behind `solve`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .. import check
+from ..equation import Equation
+from ..solution import Solution
+from .base import Adapter, Flat, ode_only
+
+
+@dataclass(frozen=True)
+class TorchDiffEq(Adapter):
+    """odeint(method, rtol, atol), for ODEs. Its adaptive methods share one step among the batch; the times given to f are
+    clamped to the interval, beyond which it steps. Fixed-grid methods step from output time to output time."""
+
+    method: str = "dopri5"
+    rtol: float = 1e-5
+    atol: float = 1e-5
+
+    def __post_init__(self) -> None:
+        check.number("rtol", self.rtol, above=0.0)
+        check.number("atol", self.atol, above=0.0)
+
+    def integrate(self, eq: Equation, y0: Tensor, times: Tensor, noise: Any) -> Solution:
+        from torchdiffeq import odeint
+        from torchdiffeq._impl.odeint import SOLVERS
+
+        ode_only(self, eq, noise)
+        check.choice("method", self.method, SOLVERS)
+        flat = Flat(eq, y0, times)
+        return flat.solution(times, odeint(flat.f, flat.y0, flat.times.to(y0.device), method=self.method, rtol=self.rtol, atol=self.atol))

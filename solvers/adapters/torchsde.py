@@ -1,0 +1,64 @@
+"""torchsde (Li et al. 2020, arXiv:2001.01328) behind `solve`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from .. import check
+from ..equation import Equation, Noise, Sense
+from ..noise import SeededNoise
+from ..solution import Solution
+from .base import Adapter, Flat
+
+_SENSES = {
+    "euler": Sense.ITO,
+    "milstein": Sense.ITO,
+    "srk": Sense.ITO,
+    "euler_heun": Sense.STRATONOVICH,
+    "heun": Sense.STRATONOVICH,
+    "midpoint": Sense.STRATONOVICH,
+    "reversible_heun": Sense.STRATONOVICH,
+}
+
+
+@dataclass(frozen=True)
+class TorchSDE(Adapter):
+    """sdeint(method, dt) for SDEs, additive noise passed as diagonal. `dt` is its inner step.
+
+    noise: an int seed, or a SeededNoise whose seed is taken; torchsde draws its own Brownian path from it."""
+
+    method: str = "euler"
+    dt: float = 1e-2
+
+    def __post_init__(self) -> None:
+        check.choice("method", self.method, _SENSES)
+        check.number("dt", self.dt, above=0.0, hint="the direction is that of the times")
+
+    def integrate(self, eq: Equation, y0: Tensor, times: Tensor, noise: Any) -> Solution:
+        import torchsde
+
+        if eq.g is None:
+            raise ValueError(f"`solver` must be an ODE solver for an equation without noise, got {self!r}")
+        sense = _SENSES[self.method]
+        if eq.kind is Noise.DIAGONAL and sense is not eq.sense:
+            raise ValueError(f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {self!r}, which does not")
+        seed = noise.seed if isinstance(noise, SeededNoise) else noise
+        check.integer("noise", seed, least=0, most=2**63 - 1, hint="torchsde takes a seed: SeededNoise(seed) or an int")
+        flat = Flat(eq, y0, times)
+        ts = flat.times.to(y0.device)
+        path = torchsde.BrownianInterval(ts[0], ts[-1], size=flat.y0.shape, dtype=y0.dtype, device=y0.device, entropy=seed, levy_area_approximation="space-time")
+        ys = torchsde.sdeint(_Diagonal(flat, sense), flat.y0, ts, bm=path, method=self.method, dt=self.dt)
+        return flat.solution(times, ys)
+
+
+class _Diagonal:
+    """The attributes and methods torchsde looks for."""
+
+    noise_type = "diagonal"
+
+    def __init__(self, flat: Flat, sense: Sense):
+        self.sde_type = "ito" if sense is Sense.ITO else "stratonovich"
+        self.f, self.g = flat.f, flat.g

@@ -1,0 +1,253 @@
+"""Adaptive steps, each sample its own.
+
+The error of a step is measured per sample, sqrt(mean((e / (atol + rtol max(|y0|, |y1|)))^2)), and each sample accepts, rejects
+and chooses its next step by itself (PI control: Gustafsson 1991; Hairer, Norsett & Wanner, "Solving ODEs I", II.4), so that
+an answer never depends on batch mates. Steps are clamped to the interval: f is never evaluated outside it. Finished samples
+leave the batch and cost nothing more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from . import check
+from .counted import Tally, counted
+from .equation import Equation
+from .errors import MaxStepsError, NonFiniteError, SolveError, StepSizeUnderflow
+from .runge_kutta import RungeKutta
+from .solution import Solution
+from .solver import Solver, State
+
+_SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
+_PROPORTIONAL, _INTEGRAL = 0.7, 0.4  # exponents of the PI controller, over the order of the error
+_RUNNING, _DONE, _EVALS, _UNDERFLOW, _NOT_FINITE = range(5)
+
+
+@dataclass(frozen=True)
+class Adaptive:
+    """Integrate from t0 to t1 (either direction) with steps that meet a tolerance.
+
+    rtol, atol    error per step of each sample at most atol + rtol |y|, as an RMS over its elements
+    h_init        first step (positive); None: chosen from the equation by one more evaluation (Hairer's rule)
+    h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span
+    max_evals     evaluations of f per sample before a sample is given up
+
+    Raises TypeError or ValueError naming the argument.
+    """
+
+    t0: float
+    t1: float
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    h_init: float | None = None
+    h_min: float | None = None
+    h_max: float | None = None
+    max_evals: int = 100_000
+
+    def __post_init__(self) -> None:
+        check.number("t0", self.t0)
+        check.number("t1", self.t1)
+        if self.t0 == self.t1:
+            raise ValueError(f"`t1` must differ from t0, got both {self.t0!r}")
+        check.number("rtol", self.rtol, least=0.0)
+        check.number("atol", self.atol, least=0.0)
+        if self.rtol == self.atol == 0:
+            raise ValueError("`atol` must be positive where rtol is 0, got both 0")
+        for name in ("h_init", "h_min", "h_max"):
+            if getattr(self, name) is not None:
+                check.number(name, getattr(self, name), above=0.0)
+        if self.h_init is not None and self.h_init > self.span:
+            raise ValueError(f"`h_init` must be at most the span {self.span:g}, got {self.h_init!r}")
+        if self.h_min is not None and self.h_min > self.largest:
+            raise ValueError(f"`h_min` must be at most h_max = {self.largest:g}, got {self.h_min!r}")
+        check.integer("max_evals", self.max_evals, most=10**9)
+
+    @property
+    def span(self) -> float:
+        """|t1 - t0|."""
+        return abs(self.t1 - self.t0)
+
+    @property
+    def largest(self) -> float:
+        """Upper limit of |h|."""
+        return self.span if self.h_max is None else min(self.h_max, self.span)
+
+    @property
+    def smallest(self) -> float:
+        """Lower limit of |h|."""
+        return 16 * 2.0**-52 * max(abs(self.t0), abs(self.t1)) if self.h_min is None else self.h_min
+
+
+@dataclass
+class Live:
+    """The samples still on their way: their rows in the batch, time, state, next step, last error ratio."""
+
+    rows: Tensor
+    t: Tensor
+    y: Tensor
+    state: State
+    h: Tensor
+    before: Tensor
+
+    def keep(self, going: Tensor) -> Live:
+        """The rows where `going`."""
+        state = tuple(s[going] for s in self.state)
+        return Live(self.rows[going], self.t[going], self.y[going], state, self.h[going], self.before[going])
+
+
+class AdaptiveRun:
+    """One adaptive solve of a batch: buffers for the samples that ended, `Live` for the rest."""
+
+    def __init__(self, eq: Equation, y0: Tensor, solver: Solver, control: Adaptive, save: Tensor | None = None):
+        if not isinstance(solver, RungeKutta) or solver.embedded is None:
+            raise ValueError(f"`solver` must have an embedded error estimate to choose its steps, got {solver!r}; for example DormandPrince54()")
+        floor = 4 * torch.finfo(y0.dtype).eps
+        if 0 < control.rtol < floor:
+            hint = "; for float32 use >= 1e-6" if y0.dtype == torch.float32 else ""
+            raise ValueError(f"`rtol` must be at least 4 eps({y0.dtype}) = {floor:.1e}, got {control.rtol!r}{hint}")
+        self.solver, self.control, self.save = solver, control, _inside(save, control)
+        self.tally = Tally()
+        self.eq = counted(eq, self.tally)
+        self.way = 1.0 if control.t1 > control.t0 else -1.0
+        self.column = (-1, *[1] * (y0.dim() - 1))
+        batch, device = y0.shape[0], y0.device
+        self.y = y0.clone()
+        self.t = torch.full((batch,), control.t0, dtype=torch.float64, device=device)
+        self.evals, self.accepted, self.rejected, self.status = torch.zeros((4, batch), dtype=torch.int64, device=device)
+        self.saved = None if self.save is None else y0.unsqueeze(0).repeat(len(self.save), *[1] * y0.dim())
+        self.live = Live(torch.arange(batch, device=device), self.t.clone(), y0, (), torch.full_like(self.t, control.span), torch.ones_like(self.t))
+
+    def states(self, strict: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
+        """(t, y) of the whole batch after each attempted step."""
+        for _ in self.attempts():
+            t, y = self.t.clone(), self.y.clone()
+            t[self.live.rows], y[self.live.rows] = self.live.t, self.live.y
+            yield t, y
+        self.solution(strict)
+
+    def solution(self, strict: bool) -> Solution:
+        """What was reached; raises where a sample failed and `strict`."""
+        ok = self.status == _DONE
+        evals, ts = self.evals, self.save
+        solution = Solution(self.t, self.y, ts, self.saved, evals, self.tally.f, self.tally.g, self.accepted, self.rejected, ok)
+        if strict and not bool(ok.all()):
+            raise self._error(solution)
+        return solution
+
+    def attempts(self) -> Iterator[None]:
+        """Step all live samples once per turn until none is left."""
+        c, solver, eq = self.control, self.solver, self.eq
+        self._start(eq)
+        while len(self.live.rows):
+            now = self.live
+            left = (c.t1 - now.t).abs()
+            t1 = torch.where(now.h * 1.01 >= left, torch.full_like(now.t, c.t1), now.t + self.way * now.h)
+            y1, error, state = solver.step(eq, now.t.reshape(self.column), t1.reshape(self.column), now.y, now.state, None, None)
+            self.evals[now.rows] += solver.evals
+            ratio = _rms(cast(Tensor, error), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()))
+            finite = ratio.isfinite() & torch.isfinite(y1.detach()).reshape(len(y1), -1).all(1)
+            ratio = torch.where(finite, ratio, torch.inf)
+            accept = ratio <= 1
+            if self.save is not None:
+                self._interpolate(accept, t1, y1, state)
+            self.accepted[now.rows] += accept
+            self.rejected[now.rows] += ~accept
+            h = (t1 - now.t).abs() * self._factor(ratio, now.before, accept)
+            status = torch.where(~accept & (h < c.smallest), torch.where(finite, _UNDERFLOW, _NOT_FINITE), _RUNNING)
+            keep = accept.reshape(self.column)
+            self.live = Live(
+                now.rows,
+                torch.where(accept, t1, now.t),
+                torch.where(keep, y1, now.y),
+                (torch.where(keep, state[-1], now.state[-1]),),
+                h.clamp(c.smallest, c.largest),
+                torch.where(accept, ratio.clamp(min=1e-4), now.before),
+            )
+            status = torch.where((self.evals[now.rows] + solver.evals > c.max_evals) & (status == _RUNNING), _EVALS, status)
+            self._retire(torch.where(self.live.t == c.t1, _DONE, status))
+            if len(self.live.rows) < len(now.rows) and self.eq.take is not None:
+                eq = self.eq.take(self.live.rows)
+            yield
+
+    def _start(self, eq: Equation) -> None:
+        """First derivative and first step (Hairer, Norsett & Wanner, II.4, per sample)."""
+        c, now = self.control, self.live
+        now.state = self.solver.init(eq, now.t.reshape(self.column), now.y)
+        f0 = now.state[-1]
+        now.h = torch.full_like(now.t, c.largest if c.h_init is None else min(c.h_init, c.largest))
+        if c.h_init is None:
+            scale = c.atol + c.rtol * now.y.abs()
+            d0, d1 = _rms(now.y, scale), _rms(f0, scale)
+            h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), torch.full_like(d0, 1e-6), 0.01 * d0 / d1).clamp(max=c.largest)
+            trial = now.t + self.way * h0
+            step = (self.way * h0).reshape(self.column).to(now.y.dtype)
+            f1 = eq.drift(trial.reshape(self.column), now.y + step * f0)
+            d2 = _rms(f1 - f0, scale) / h0
+            order = cast(int, self.solver.embedded) + 1
+            steep = torch.maximum(d1, d2)
+            h1 = torch.where(steep <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), (0.01 / steep) ** (1 / order))
+            now.h = torch.minimum(100 * h0, h1).nan_to_num(c.smallest).clamp(c.smallest, c.largest)
+        self.evals += self.tally.f
+        self._retire(torch.where(torch.isfinite(f0.detach()).reshape(len(f0), -1).all(1), _RUNNING, _NOT_FINITE))
+
+    def _factor(self, ratio: Tensor, before: Tensor, accept: Tensor) -> Tensor:
+        """Next step over this one."""
+        order = cast(int, self.solver.embedded) + 1
+        ratio = ratio.clamp(min=1e-10)
+        grow = _SAFETY * ratio ** (-_PROPORTIONAL / order) * before ** (_INTEGRAL / order)
+        shrink = _SAFETY * ratio ** (-1 / order)
+        return torch.where(accept, grow.clamp(_SHRINK, _GROW), shrink.clamp(_SHRINK, 1.0))
+
+    def _retire(self, status: Tensor) -> None:
+        """Store the samples that ended and drop them from the live ones."""
+        now, ended = self.live, status != _RUNNING
+        if bool(ended.any()):
+            rows = now.rows[ended]
+            self.t[rows], self.status[rows] = now.t[ended], status[ended]
+            self.y[rows] = now.y[ended]
+            self.live = now.keep(~ended)
+
+    def _interpolate(self, accept: Tensor, t1: Tensor, y1: Tensor, stages: State) -> None:
+        """Dense output at the save times inside the accepted steps."""
+        now = self.live
+        for index, s in enumerate(cast(Tensor, self.save).tolist()):
+            inside = accept & (self.way * (s - now.t) > 0) & (self.way * (t1 - s) >= 0)
+            if bool(inside.any()):
+                h = (t1 - now.t)[inside]
+                theta = ((s - now.t[inside]) / h).reshape(self.column).to(now.y.dtype)
+                h = h.reshape(self.column).to(now.y.dtype)
+                value = cast(RungeKutta, self.solver).dense(theta, h, now.y[inside], y1[inside], tuple(k[inside] for k in stages))
+                cast(Tensor, self.saved)[index, now.rows[inside]] = torch.where(theta == 1, y1[inside], value)
+
+    def _error(self, solution: Solution) -> SolveError:
+        row = int((self.status != _DONE).nonzero()[0])
+        count, t = int((self.status != _DONE).sum()), float(self.t[row])
+        where = f"at t = {t:.6g} in {count} of {len(self.t)} samples (first: {row})"
+        kinds: dict[int, tuple[type[SolveError], str]] = {
+            _EVALS: (MaxStepsError, f"max_evals = {self.control.max_evals} evaluations used up {where}; likely causes: a stiff or noisy right-hand side (a network in train mode), or too small a tolerance"),
+            _UNDERFLOW: (StepSizeUnderflow, f"the step fell below h_min = {self.control.smallest:.3g} {where}; likely causes: a stiff equation, or f not smooth or not finite there"),
+            _NOT_FINITE: (NonFiniteError, f"f is NaN or infinite {where}; check the right-hand side near that time"),
+        }
+        kind, message = kinds[int(self.status[row])]
+        return kind(message, solution)
+
+
+def _rms(x: Tensor, scale: Tensor) -> Tensor:
+    """Per-sample RMS of x / scale, in float64, without a gradient."""
+    ratio = (x.detach() / scale.detach()).to(torch.float64)
+    return ratio.reshape(len(ratio), -1).square().mean(1).sqrt()
+
+
+def _inside(save: Any, control: Adaptive) -> Tensor | None:
+    if save is None:
+        return None
+    save = check.floating("save", save).detach().to("cpu", torch.float64).flatten()
+    low, high = sorted((control.t0, control.t1))
+    if not bool(((save >= low) & (save <= high)).all()):
+        raise ValueError(f"`save` must lie between t0 and t1, got {save.tolist()} for [{low:g}, {high:g}]")
+    return save

@@ -1,0 +1,101 @@
+"""Arguments are checked once, at the edge, and every message has one shape: what must hold, what came, what to do."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def number(
+    name: str,
+    value: Any,
+    *,
+    above: float = -math.inf,
+    least: float = -math.inf,
+    below: float = math.inf,
+    most: float = math.inf,
+    hint: str = "",
+) -> float:
+    """`value` as a float strictly above `above`, at least `least`, strictly below `below`, at most `most`; or raise."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise ValueError(f"`{name}` must not require a gradient, got a tensor with requires_grad; detach it{_tail(hint)}")
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError(f"`{name}` must be a number, got {type(value).__name__} {value!r}{_tail(hint)}")
+    if not (math.isfinite(value) and above < value < below and least <= value <= most):
+        bounds = [("> ", above), (">= ", least), ("< ", below), ("<= ", most)]
+        wanted = " and ".join(f"{sign}{bound:g}" for sign, bound in bounds if math.isfinite(bound))
+        raise ValueError(f"`{name}` must be finite{' and ' + wanted if wanted else ''}, got {value!r}{_tail(hint)}")
+    return float(value)
+
+
+def integer(name: str, value: Any, *, least: int = 1, most: int = 10**7, hint: str = "") -> int:
+    """`value` as an int in [least, most]; or raise."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"`{name}` must be an integer, got {type(value).__name__} {value!r}{_tail(hint)}")
+    if not least <= value <= most:
+        raise ValueError(f"`{name}` must lie in [{least}, {most}], got {value}{_tail(hint)}")
+    return value
+
+
+def seed(name: str, value: Any) -> int:
+    """A seed: an integer in [0, 2^63)."""
+    return integer(name, value, least=0, most=2**63 - 1)
+
+
+def floating(name: str, x: Any) -> Tensor:
+    """A real floating-point tensor; or raise."""
+    if not isinstance(x, Tensor):
+        raise TypeError(f"`{name}` must be a torch.Tensor, got {type(x).__name__}; use torch.as_tensor(...)")
+    if not x.is_floating_point():
+        raise TypeError(f"`{name}` must be a real floating-point tensor, got {x.dtype}; use {name}.float() or .double()")
+    return x
+
+
+def state(name: str, x: Any) -> Tensor:
+    """A state: a finite floating-point tensor of shape (B, ...) with B >= 1."""
+    x = floating(name, x)
+    if x.dim() == 0 or x.shape[0] == 0:
+        raise ValueError(f"`{name}` must have shape (B, ...) with B >= 1, got {tuple(x.shape)}")
+    bad = ~torch.isfinite(x.detach())
+    if bad.any():
+        first = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(f"`{name}` must be finite, got {int(bad.sum())} NaN or Inf values, the first at index {first}")
+    return x
+
+
+def times(name: str, value: Any) -> Tensor:
+    """A grid of at least two strictly monotone finite times, as a float64 tensor on the CPU."""
+    value = floating(name, value)
+    if value.requires_grad:
+        raise ValueError(f"`{name}` must not require a gradient, got a tensor with requires_grad; detach it")
+    if value.dim() != 1 or len(value) < 2:
+        raise ValueError(f"`{name}` must be a 1-D tensor of at least 2 times, got shape {tuple(value.shape)}")
+    value = value.detach().to("cpu", torch.float64)
+    if not torch.isfinite(value).all():
+        raise ValueError(f"`{name}` must be finite, got {value.tolist()}")
+    forward = value.diff() * torch.sign(value[-1] - value[0])
+    if not (forward > 0).all():
+        at = int((forward <= 0).nonzero()[0])
+        pair = value[at : at + 2].tolist()
+        raise ValueError(f"`{name}` must be strictly monotone, got {pair} at index {at}; remove the repeated or turning point")
+    return value
+
+
+def choice(name: str, value: Any, options: Iterable[str]) -> str:
+    """One of `options`; the message lists them and the nearest."""
+    known = sorted(options)
+    if not isinstance(value, str):
+        raise TypeError(f"`{name}` must be a string, got {type(value).__name__} {value!r}")
+    if value not in known:
+        near = difflib.get_close_matches(value, known, 1, 0.4)
+        raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}{_tail(f'did you mean {near[0]!r}?' if near else '')}")
+    return value
+
+
+def _tail(hint: str) -> str:
+    return f"; {hint}" if hint else ""

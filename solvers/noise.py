@@ -1,0 +1,170 @@
+"""Brownian motion as a function of an interval.
+
+A path answers path(t0, t1) -> dW ~ N(0, |t1 - t0|), and path.levy(t0, t1) -> (dW, H) with the space-time Levy area
+H ~ N(0, |t1 - t0|/12), independent of dW (Foster, Lyons & Oberhauser 2020, arXiv:1905.06834). Going back negates dW and
+keeps H. A `Source` makes a path for one solve; no global random state is ever touched.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from . import check
+
+
+class Path(Protocol):
+    """Increments of one Brownian path on an interval."""
+
+    def __call__(self, t0: Tensor, t1: Tensor) -> Tensor: ...
+
+    def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class Source(ABC):
+    """Abstract: makes the Brownian path of one fixed-grid solve."""
+
+    @abstractmethod
+    def on(self, times: Tensor, y: Tensor) -> Path:
+        """The path on the grid `times`, shaped like y and on its device. Called once per solve."""
+
+
+@dataclass(frozen=True)
+class WhiteNoise(Source):
+    """Fresh normals from a torch generator: the fast default where reproducibility per sample is not asked.
+
+    The generator must live on the state's device. Asking one interval twice gives two different increments."""
+
+    generator: torch.Generator
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.generator, torch.Generator):
+            raise TypeError(f"`generator` must be a torch.Generator, got {type(self.generator).__name__}")
+
+    def on(self, times: Tensor, y: Tensor) -> Path:
+        if torch.device(self.generator.device).type != y.device.type:
+            raise ValueError(f"`noise` must use a generator on the state's device, got {self.generator.device} for a state on {y.device}")
+        return _WhitePath(self.generator, torch.empty_like(y, memory_format=torch.contiguous_format, requires_grad=False))
+
+
+class _WhitePath(NamedTuple):
+    generator: torch.Generator
+    like: Tensor
+
+    def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
+        std = math.sqrt(abs((t1 - t0).item()))
+        return torch.empty_like(self.like).normal_(0.0, std, generator=self.generator)
+
+    def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+        dw = self(t0, t1)
+        return dw, self(t0, t1).mul_(12**-0.5)
+
+
+# Streams keep uses of one seed apart; they are part of the counter, so that no two draws ever share a number.
+PRIOR, INCREMENT, AREA, CORRECTOR, CHURN, TRAIN_TIME, TRAIN_NOISE, PROBE = range(8)
+_MASK = 0xFFFFFFFF
+_BLOCK_ELEMENTS = 1 << 19  # pre-drawn steps are grouped up to this many numbers, to stay in cache and in memory
+
+
+def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Philox4x32-10 in torch integers: four 32-bit words (held in int64) from a 4-word counter and a 2-word key.
+
+    Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11."""
+    c0, c1, c2, c3 = counter
+    k0, k1 = key
+    for _ in range(10):
+        p0, p1 = c0 * 0xD2511F53, c2 * 0xCD9E8D57  # the low 64 bits are right although the product wraps
+        c0, c1 = (p1 >> 32).bitwise_and_(_MASK).bitwise_xor_(c1 ^ k0), p1.bitwise_and_(_MASK)
+        c2, c3 = (p0 >> 32).bitwise_and_(_MASK).bitwise_xor_(c3 ^ k1), p0.bitwise_and_(_MASK)
+        k0, k1 = (k0 + 0x9E3779B9) & _MASK, (k1 + 0xBB67AE85) & _MASK
+    return c0, c1, c2, c3
+
+
+@dataclass(frozen=True)
+class SeededNoise(Source):
+    """Sample i is a function of (seed, i): the same whatever the batch, the chunk, the device or the process count.
+
+    Counter-based (Philox4x32-10): key = seed; counter = sample (64 bits) | stream (4) + step (28) | element block (32).
+    first: index of the batch's first sample.  Raises ValueError or TypeError naming `seed` or `first`."""
+
+    seed: int
+    first: int = 0
+
+    def __post_init__(self) -> None:
+        check.seed("seed", self.seed)
+        check.integer("first", self.first, least=0, most=2**62)
+
+    def on(self, times: Tensor, y: Tensor) -> Path:
+        return _SeededPath(self, times, y)
+
+    def words(self, stream: int, steps: range, batch: int, blocks: int, device: torch.device | str = "cpu") -> Tensor:
+        """Raw 32-bit words, shape (steps, batch, blocks, 4), in int64: identical on every device."""
+        if steps.stop > 1 << 28:
+            raise ValueError(f"`steps` must stay below 2^28, got {steps.stop}")
+        sample = torch.arange(self.first, self.first + batch, device=device).reshape(1, -1, 1)
+        step = torch.arange(steps.start, steps.stop, device=device).reshape(-1, 1, 1) + (stream << 28)
+        block = torch.arange(blocks, device=device)
+        shape = (len(steps), batch, blocks)
+        counter = [(sample & _MASK).expand(shape), (sample >> 32).expand(shape), step.expand(shape), block.expand(shape)]
+        return torch.stack(philox(counter, (self.seed & _MASK, self.seed >> 32)), dim=-1)
+
+    def uniform(self, stream: int, steps: range, shape: Sequence[int], dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> Tensor:
+        """Uniforms in (0, 1), shape (len(steps), *shape), shape[0] the batch; 53 bits each."""
+        count = math.prod(shape[1:])
+        words = self.words(stream, steps, shape[0], -(-count // 2), device)
+        return _open_unit(words[..., 0::2], words[..., 1::2]).flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
+
+    def normal(self, stream: int, steps: range, shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+        """Standard normals by Box-Muller in float64 from 32-bit words, shape (len(steps), *shape), shape[0] the batch.
+
+        Cast to `dtype` at the end, so that a float32 run sees the path of the float64 one; |z| <= 6.76."""
+        count = math.prod(shape[1:])
+        words = self.words(stream, steps, shape[0], -(-count // 4), device)
+        uniform = words.to(torch.float64).add_(0.5).mul_(2.0**-32)
+        radius = uniform[..., 0::2].log().mul_(-2.0).sqrt_()
+        angle = uniform[..., 1::2].mul(2 * math.pi)
+        pairs = torch.stack((radius * angle.cos(), radius.mul_(angle.sin())), dim=-1)
+        return pairs.flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
+
+
+def _open_unit(high: Tensor, low: Tensor) -> Tensor:
+    """53 bits of two words as a float64 in (0, 1)."""
+    return ((high << 21) + (low >> 11)).to(torch.float64).mul_(2.0**-53).add_(2.0**-54)
+
+
+class _SeededPath:
+    """Increments on a fixed grid, drawn some steps ahead; what it answers depends on the interval alone."""
+
+    def __init__(self, source: SeededNoise, times: Tensor, y: Tensor):
+        self.source, self.shape, self.dtype, self.device = source, y.shape, y.dtype, y.device
+        self.times = times.tolist()
+        self.index = {t: k for k, t in enumerate(self.times)}
+        self.ahead = max(1, _BLOCK_ELEMENTS // y.numel())
+        self.drawn: dict[int, tuple[int, Tensor]] = {}
+
+    def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
+        step, sign = self._locate(t0, t1)
+        return self._draw(INCREMENT, step) * (sign * math.sqrt(abs(self.times[step + 1] - self.times[step])))
+
+    def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+        step, _ = self._locate(t0, t1)
+        return self(t0, t1), self._draw(AREA, step) * math.sqrt(abs(self.times[step + 1] - self.times[step]) / 12)
+
+    def _locate(self, t0: Tensor, t1: Tensor) -> tuple[int, int]:
+        k, m = self.index.get(t0.item(), -2), self.index.get(t1.item(), -4)
+        if abs(k - m) != 1:
+            raise ValueError(f"`t0, t1` must be neighbours of the grid SeededNoise was bound to, got {t0.item()}, {t1.item()}; use GridPath or BrownianTree for other intervals")
+        return min(k, m), m - k
+
+    def _draw(self, stream: int, step: int) -> Tensor:
+        begin = step - step % self.ahead
+        if self.drawn.get(stream, (-1,))[0] != begin:
+            steps = range(begin, min(begin + self.ahead, len(self.times) - 1))
+            self.drawn[stream] = begin, self.source.normal(stream, steps, self.shape, self.dtype, self.device)
+        return self.drawn[stream][1][step - begin]

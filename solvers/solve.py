@@ -1,0 +1,185 @@
+"""One loop for everything: `iterate` yields after each step, `solve` runs to the end. All argument checks happen here, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from . import check
+from .adapters.base import Adapter
+from .adaptive import Adaptive, AdaptiveRun
+from .counted import Tally, counted
+from .equation import Equation, Noise
+from .errors import NonFiniteError
+from .noise import Path, Source
+from .solution import Solution
+from .solver import Solver
+
+
+def iterate(eq: Equation, y0: Tensor, solver: Solver, steps: Tensor | Adaptive, noise: Any = None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield (t, y) after each step; the caller's loop is the callback, the progress bar and the early stop.
+
+    Arguments as in `solve`. Under an `Adaptive`, t is (B,) and a yield follows each attempted step. Adapters run whole
+    solves and cannot be iterated: TypeError. The checks run at the call, before the first step."""
+    if isinstance(solver, Adapter):
+        raise TypeError(f"`solver` must be a native solver to be iterated, got {solver!r}; use solve")
+    y0 = check_problem(eq, y0, solver)
+    if isinstance(steps, Adaptive):
+        return adaptive_run(eq, y0, solver, steps, noise).states()
+    times = check_times(eq, steps)
+    return fixed_steps(counted(eq, Tally()), y0, solver, times, bind(eq, solver, times, y0, noise))
+
+
+def solve(
+    eq: Equation,
+    y0: Tensor,
+    solver: Solver | Adapter,
+    steps: Tensor | Adaptive,
+    noise: Any = None,
+    save: Tensor | None = None,
+    strict: bool = True,
+) -> Solution:
+    """Integrate `eq` from y0 over `steps`.
+
+    eq      the equation;  y0  its state (B, ...), of any shape and floating dtype, which is kept
+    solver  a solver of this package, or an adapter to another library
+    steps   a 1-D tensor of strictly monotone times (either direction), or an `Adaptive(t0, t1, rtol=..., atol=...)`
+    noise   for a stochastic equation: a Source (WhiteNoise, SeededNoise) or any callable (t0, t1) -> increment like y
+    save    times at which to keep the state: grid points on a fixed grid, any time inside when adaptive
+    strict  raise when a sample fails (the error carries the partial Solution); False: see `Solution.ok`
+
+    Raises TypeError, ValueError naming the argument; NonFiniteError, MaxStepsError, StepSizeUnderflow.
+    """
+    if isinstance(solver, Adapter):
+        return solver.integrate(eq, check_problem(eq, y0, None), check_times(eq, steps), noise)
+    y0 = check_problem(eq, y0, solver)
+    if isinstance(steps, Adaptive):
+        run = adaptive_run(eq, y0, solver, steps, noise, save)
+        for _ in run.attempts():
+            pass
+        return run.solution(strict)
+    times = check_times(eq, steps)
+    return _solve_fixed(eq, y0, solver, times, bind(eq, solver, times, y0, noise), _kept(save, times), strict)
+
+
+def fixed_steps(eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Path | None) -> Iterator[tuple[Tensor, Tensor]]:
+    """The loop. No host synchronisation, no check: `eq` and `path` come ready."""
+    grid = times.unbind()
+    plan = solver.plan(eq, times, y)
+    state = solver.init(eq, grid[0], y)
+    for t0, t1, w in zip(grid[:-1], grid[1:], plan, strict=True):
+        y, _, state = solver.step(eq, t0, t1, y, state, path, w)
+        yield t1, y
+
+
+def _solve_fixed(eq: Equation, y0: Tensor, solver: Solver, times: Tensor, path: Path | None, keep: set[float], strict: bool) -> Solution:
+    tally = Tally()
+    kept = [y0] if times[0].item() in keep else []
+    sums: list[Tensor] = []  # a NaN stays a NaN: one running check a step, read at once on the CPU and at the end elsewhere
+    t, y = times[0], y0
+    for t, y in fixed_steps(counted(eq, tally), y0, solver, times, path):
+        if keep and t.item() in keep:
+            kept.append(y)
+        sums.append(y.detach().sum())
+        if y.device.type == "cpu" and not sums[-1].isfinite():
+            break
+    ok = torch.isfinite(y.detach()).reshape(len(y), -1).all(1)
+    ts = torch.tensor([s for s in times.tolist() if s in keep][: len(kept)], dtype=torch.float64) if keep else None
+    solution = Solution(t, y, ts, torch.stack(kept) if kept else None, tally.f, tally.f, tally.g, len(sums), 0, ok)
+    if strict and not bool(ok.all()):
+        bad = ~torch.stack(sums).isfinite().cpu()
+        step = int(bad.nonzero()[0]) + 1 if bool(bad.any()) else len(sums)
+        raise NonFiniteError(
+            f"the state became NaN or infinite at step {step} of {len(times) - 1}, t = {times[step].item():.6g}, in {int((~ok).sum())} of {len(ok)} samples"
+            f" (first: {int((~ok).nonzero()[0])}); likely causes: f is not finite there, or the step is too large for {solver!r}",
+            solution,
+        )
+    return solution
+
+
+def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
+    """The checks every solve shares; `solver` None: an adapter makes its own."""
+    if not isinstance(eq, Equation):
+        raise TypeError(f"`eq` must be a solvers.Equation, got {type(eq).__name__}")
+    y0 = check.state("y0", y0)
+    if solver is None:
+        return y0
+    if not isinstance(solver, Solver):
+        hint = f"; call the class: {solver.__name__}()" if isinstance(solver, type) else "; for example solvers.Heun()"
+        raise TypeError(f"`solver` must be a solver object, got {solver!r}{hint}")
+    if eq.kind > solver.noise:
+        raise ValueError(
+            f"`solver` must take {eq.kind.name} noise, got {solver!r}, which takes {solver.noise.name};"
+            " use EulerMaruyama() or Milstein(), or declare noise=Noise.ADDITIVE if g depends on t alone"
+        )
+    if eq.kind is Noise.DIAGONAL and solver.sense not in (None, eq.sense):
+        raise ValueError(f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {solver!r}, which does not")
+    return y0
+
+
+def check_times(eq: Equation, steps: Any) -> Tensor:
+    """A fixed grid, in a direction the equation allows."""
+    times = check.times("steps", steps)
+    if eq.g is not None and eq.toward is not None and eq.toward * (times[-1] - times[0]).item() < 0:
+        way = "increasing" if eq.toward > 0 else "decreasing"
+        raise ValueError(f"`steps` must be {way}, the way this stochastic equation is meant, got {times[0].item():g} to {times[-1].item():g}; flip the grid")
+    return times
+
+
+def adaptive_run(eq: Equation, y0: Tensor, solver: Solver, steps: Adaptive, noise: Any, save: Tensor | None = None) -> AdaptiveRun:
+    """An adaptive solve, ready to start; for ODEs."""
+    if eq.g is not None:
+        raise ValueError(f"`steps` must be a fixed grid for a stochastic equation, got {steps!r}: a step redrawn after a rejection biases the law")
+    if noise is not None:
+        raise ValueError("`noise` must be None for an ODE solved adaptively")
+    return AdaptiveRun(eq, y0, solver, steps, save)
+
+
+def bind(eq: Equation, solver: Solver, times: Tensor, y0: Tensor, noise: Any) -> Path | None:
+    """The Brownian path of a solve on a fixed grid; None for an ODE."""
+    if eq.g is None:
+        return None
+    if noise is None:
+        raise ValueError("`noise` must be given for a stochastic equation, got None; for example SeededNoise(0) or WhiteNoise(torch.Generator())")
+    if isinstance(noise, Source):
+        return noise.on(times, y0)
+    if not callable(noise):
+        raise TypeError(f"`noise` must be a Source or a callable (t0, t1) -> increment, got {type(noise).__name__}")
+    area = getattr(noise, "levy", None)
+    if solver.levy and area is None:
+        raise ValueError(f"`noise` must offer levy(t0, t1) -> (dW, H) for {solver!r}, got {type(noise).__name__} without it")
+    return UserPath(noise, area, y0)
+
+
+class UserPath:
+    """A path given by the caller, checked at every answer."""
+
+    def __init__(self, increment: Any, area: Any, y0: Tensor):
+        self.increment, self.area, self.like = increment, area, y0
+
+    def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
+        return self._checked(self.increment(t0, t1))
+
+    def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+        dw, h = self.area(t0, t1)
+        return self._checked(dw), self._checked(h)
+
+    def _checked(self, dw: Any) -> Tensor:
+        like = self.like
+        if not isinstance(dw, Tensor) or (dw.shape, dw.dtype, dw.device) != (like.shape, like.dtype, like.device):
+            got = f"{tuple(dw.shape)} {dw.dtype} on {dw.device}" if isinstance(dw, Tensor) else type(dw).__name__
+            raise ValueError(f"`noise` must return increments of shape {tuple(like.shape)} {like.dtype} on {like.device}, got {got}")
+        return dw
+
+
+def _kept(save: Any, times: Tensor) -> set[float]:
+    if save is None:
+        return set()
+    wanted = set(check.floating("save", save).detach().to("cpu", torch.float64).flatten().tolist())
+    missing = sorted(wanted - set(times.tolist()))
+    if missing:
+        raise ValueError(f"`save` must hold points of the grid `steps`, got {missing[0]!r}, which is none; add it to `steps` or use Adaptive")
+    return wanted

@@ -1,0 +1,80 @@
+"""What every solver is: class facts, and four functions of values. No attribute is ever written."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from .equation import Equation, Noise, Sense
+
+State = tuple[Tensor, ...]
+Path = Callable[[Tensor, Tensor], Tensor]
+
+
+class Solver(ABC):
+    """Abstract solver. Concrete ones are final frozen dataclasses: hashable, their `repr` a benchmark key.
+
+    order         order of convergence for ODEs (and the weak order claimed for SDEs, where `weak_order` is None)
+    strong_order  strong order for an SDE of the declared noise kind; None for ODE-only solvers
+    evals         evaluations of f per step on a fixed grid; `calls(n)` counts those of n steps, start-up included
+    noise         the most general noise the solver takes
+    sense         the sense in which it reads diagonal noise; None: noise it takes has one meaning only
+    levy          whether it needs the space-time Levy area H beside dW
+    embedded      order of its embedded error estimate; None: fixed grids only
+    """
+
+    order: ClassVar[int]
+    strong_order: ClassVar[float | None] = None
+    evals: ClassVar[int]
+    noise: ClassVar[Noise] = Noise.NONE
+    sense: ClassVar[Sense | None] = None
+    levy: ClassVar[bool] = False
+    embedded: ClassVar[int | None] = None
+    reference: ClassVar[str]
+
+    @abstractmethod
+    def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
+        """Weights of every step, computed once per solve in float64."""
+
+    @abstractmethod
+    def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
+        """The state carried between steps: a tuple of tensors whose first dimension is the batch."""
+
+    @abstractmethod
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+    ) -> tuple[Tensor, Tensor | None, State]:
+        """One step from t0 to t1: (y1, error estimate or None, state). h = t1 - t0 is signed in the drift."""
+
+    @abstractmethod
+    def calls(self, n: int) -> int:
+        """Evaluations of f in a solve of n fixed steps."""
+
+
+class OneStep(Solver):
+    """Abstract: no state between steps and no weights that depend on the grid alone."""
+
+    def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
+        return [None] * (len(times) - 1)
+
+    def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
+        return ()
+
+    def calls(self, n: int) -> int:
+        return n * self.evals
+
+
+def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
+    """y + w k in one pass where w is a scalar; w float64 of dimension 0 on the CPU, or broadcasting against k."""
+    if w.dim() == 0 and w.device.type == "cpu" and not torch.compiler.is_compiling():
+        return torch.add(y, k, alpha=w.item())
+    return y + k * w.to(y.dtype)
+
+
+def times_noise(g: Tensor, dw: Tensor) -> Tensor:
+    """g dW for a g that broadcasts against dW, without promoting the state's dtype."""
+    return dw * g.to(dw.dtype)
