@@ -22,9 +22,15 @@ from .noise import SeededNoise as SeededNoise
 from .noise import Source as Source
 from .noise import WhiteNoise as WhiteNoise
 from .runge_kutta import RK4 as RK4
+from .runge_kutta import BogackiShampine32 as BogackiShampine32
 from .runge_kutta import DormandPrince54 as DormandPrince54
+from .runge_kutta import DormandPrince853 as DormandPrince853
 from .runge_kutta import Euler as Euler
 from .runge_kutta import Heun as Heun
+from .runge_kutta import Kutta3 as Kutta3
+from .runge_kutta import Midpoint as Midpoint
+from .runge_kutta import Ralston as Ralston
+from .runge_kutta import Tsitouras54 as Tsitouras54
 from .solution import Solution as Solution
 from .solve import iterate as iterate
 from .solve import solve as solve

@@ -154,7 +154,7 @@ class AdaptiveRun:
             ratio = torch.where(finite, ratio, torch.inf)
             accept = ratio <= 1
             if self.save is not None:
-                self._interpolate(accept, t1, y1, state)
+                self._interpolate(eq, accept, t1, y1, state)
             self.accepted[now.rows] += accept
             self.rejected[now.rows] += ~accept
             h = (t1 - now.t).abs() * self._factor(ratio, now.before, accept)
@@ -190,7 +190,7 @@ class AdaptiveRun:
             d2 = _rms(f1 - f0, scale) / h0
             order = cast(int, self.solver.embedded) + 1
             steep = torch.maximum(d1, d2)
-            h1 = torch.where(steep <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), (0.01 / steep) ** (1 / order))
+            h1 = torch.where(steep <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), torch.exp(torch.log(0.01 / steep) / order))
             now.h = torch.minimum(100 * h0, h1).nan_to_num(c.smallest).clamp(c.smallest, c.largest)
         self.evals += self.tally.f
         self._retire(torch.where(torch.isfinite(f0.detach()).reshape(len(f0), -1).all(1), _RUNNING, _NOT_FINITE))
@@ -199,8 +199,8 @@ class AdaptiveRun:
         """Next step over this one."""
         order = cast(int, self.solver.embedded) + 1
         ratio = ratio.clamp(min=1e-10)
-        grow = _SAFETY * ratio ** (-_PROPORTIONAL / order) * before ** (_INTEGRAL / order)
-        shrink = _SAFETY * ratio ** (-1 / order)
+        grow = _SAFETY * torch.exp((_INTEGRAL * before.log() - _PROPORTIONAL * ratio.log()) / order)  # pow is not bit-equal across batch sizes
+        shrink = _SAFETY * torch.exp(-ratio.log() / order)
         return torch.where(accept, grow.clamp(_SHRINK, _GROW), shrink.clamp(_SHRINK, 1.0))
 
     def _retire(self, status: Tensor) -> None:
@@ -212,17 +212,23 @@ class AdaptiveRun:
             self.y[rows] = now.y[ended]
             self.live = now.keep(~ended)
 
-    def _interpolate(self, accept: Tensor, t1: Tensor, y1: Tensor, stages: State) -> None:
+    def _interpolate(self, eq: Equation, accept: Tensor, t1: Tensor, y1: Tensor, stages: State) -> None:
         """Dense output at the save times inside the accepted steps."""
-        now = self.live
-        for index, s in enumerate(cast(Tensor, self.save).tolist()):
-            inside = accept & (self.way * (s - now.t) > 0) & (self.way * (t1 - s) >= 0)
-            if bool(inside.any()):
-                h = (t1 - now.t)[inside]
-                theta = ((s - now.t[inside]) / h).reshape(self.column).to(now.y.dtype)
-                h = h.reshape(self.column).to(now.y.dtype)
-                value = cast(RungeKutta, self.solver).dense(theta, h, now.y[inside], y1[inside], tuple(k[inside] for k in stages))
-                cast(Tensor, self.saved)[index, now.rows[inside]] = torch.where(theta == 1, y1[inside], value)
+        now, solver = self.live, cast(RungeKutta, self.solver)
+        save = cast(Tensor, self.save).to(now.t.device)
+        inside = accept & (self.way * (save[:, None] - now.t) > 0) & (self.way * (t1 - save[:, None]) >= 0)  # (S, live)
+        hit = inside.any(0)
+        if not bool(hit.any()):
+            return
+        stages = solver.extend(eq, now.t.reshape(self.column), t1.reshape(self.column), now.y, stages)
+        self.evals[now.rows[hit]] += len(solver.tableau.extra)
+        for index in inside.any(1).nonzero().flatten().tolist():
+            rows = inside[index]
+            h = (t1 - now.t)[rows]
+            theta = ((save[index] - now.t[rows]) / h).reshape(self.column).to(now.y.dtype)
+            h = h.reshape(self.column).to(now.y.dtype)
+            value = solver.dense(theta, h, now.y[rows], y1[rows], tuple(k[rows] for k in stages))
+            cast(Tensor, self.saved)[index, now.rows[rows]] = torch.where(theta == 1, y1[rows], value)
 
     def _error(self, solution: Solution) -> SolveError:
         row = int((self.status != _DONE).nonzero()[0])

@@ -3,6 +3,7 @@
     k_i = F(t + c_i h, y + h sum_j a_ij k_j),   y1 = y + h sum_i b_i k_i,   error = h sum_i e_i k_i,
 
 F the whole drift. Where the last stage is evaluated at y1 ("first same as last") it is carried to the next step.
+References: Hairer, Norsett & Wanner, "Solving Ordinary Differential Equations I", 2nd ed. 1993, and the papers named below.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from . import dop853
 from .equation import Equation
 from .solver import Path, Solver, State, axpy
 
@@ -25,25 +27,35 @@ class Tableau:
     """Butcher coefficients, validated: row sums equal c, weights sum to one, error weights to zero.
 
     a      rows of stages 2..s;  b the weights;  e = b - b_hat, the error weights, or None
+    e_low  weights of a second, lower error estimate, which scales the first down (Dormand-Prince 8(5,3)), or None
+    extra  rows of further stages that only the interpolant reads
     dense  rows p_i with y(t + theta h) = y + h sum_i k_i sum_m p_im theta^(m+1), or None
     """
 
     a: tuple[tuple[float, ...], ...]
     b: tuple[float, ...]
     e: tuple[float, ...] | None = None
+    e_low: tuple[float, ...] | None = None
+    extra: tuple[tuple[float, ...], ...] = ()
     dense: tuple[tuple[float, ...], ...] | None = None
 
     def __post_init__(self) -> None:
-        if [len(row) for row in self.a] != list(range(1, len(self.b))):
-            raise ValueError(f"`a` must be strictly lower triangular with {len(self.b) - 1} rows, got lengths {[len(r) for r in self.a]}")
-        for name, weights, total in (("b", self.b, 1.0), ("e", self.e or (0.0,), 0.0)):
+        stages = len(self.b)
+        if [len(row) for row in self.a] != list(range(1, stages)):
+            raise ValueError(f"`a` must be strictly lower triangular with {stages - 1} rows, got lengths {[len(r) for r in self.a]}")
+        if [len(row) for row in self.extra] != list(range(stages, stages + len(self.extra))):
+            raise ValueError(f"`extra` must go on after the {stages} stages, got lengths {[len(r) for r in self.extra]}")
+        for name, weights, total in (("b", self.b, 1.0), ("e", self.e or (0.0,), 0.0), ("e_low", self.e_low or (0.0,), 0.0)):
             if abs(math.fsum(weights) - total) > 1e-14:
                 raise ValueError(f"`{name}` must sum to {total:g}, got {math.fsum(weights)!r}")
+        if self.dense is not None and len(self.dense) != stages + len(self.extra):
+            raise ValueError(f"`dense` must have a row for each of {stages + len(self.extra)} stages, got {len(self.dense)}")
 
     @cached_property
     def c(self) -> tuple[float, ...]:
-        """Nodes: the row sums."""
-        return (0.0, *(math.fsum(row) for row in self.a))
+        """Nodes: the row sums; a sum one rounding off 1 is 1, so that nothing is evaluated outside the step."""
+        sums = (math.fsum(row) for row in (*self.a, *self.extra))
+        return (0.0, *(1.0 if abs(c - 1) < 1e-14 else c for c in sums))
 
     @cached_property
     def fsal(self) -> bool:
@@ -68,19 +80,39 @@ class RungeKutta(Solver):
         tableau, h = self.tableau, t1 - t0
         k = [state[-1] if tableau.fsal else eq.drift(t0, y)]
         y1 = y
-        for c, row in zip(tableau.c[1:], tableau.a, strict=True):
+        for c, row in zip(tableau.c[1:], tableau.a, strict=False):
             y1 = axpy(y, weighted(row, k), h)
             k.append(eq.drift(t1 if c == 1.0 else t0 + c * h, y1))
         if not tableau.fsal:
             y1 = axpy(y, weighted(tableau.b, k), h)
-        error = None if tableau.e is None else weighted(tableau.e, k) * h.to(y.dtype)
-        return y1, error, tuple(k) if tableau.fsal else ()
+        return y1, self.error(k, h), tuple(k) if tableau.fsal else ()
+
+    def error(self, k: Sequence[Tensor], h: Tensor) -> Tensor | None:
+        """The embedded error estimate.
+
+        Two estimates combine to e^2 / sqrt(e^2 + (e_low/10)^2), element by element: never less than Hairer's quotient of
+        norms, and with no norm to choose here."""
+        tableau = self.tableau
+        if tableau.e is None:
+            return None
+        e = weighted(tableau.e, k) * h.to(k[0].dtype)
+        if tableau.e_low is None:
+            return e
+        low = torch.hypot(e, 0.1 * weighted(tableau.e_low, k) * h.to(k[0].dtype))
+        return e.square() / torch.where(low > 0, low, torch.ones_like(low))
 
     def calls(self, n: int) -> int:
         return n * self.evals + self.tableau.fsal
 
+    def extend(self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, k: State) -> State:
+        """The stages of a step and those only its interpolant reads: one evaluation for each row of `extra`."""
+        h, stages = t1 - t0, list(k)
+        for row in self.tableau.extra:
+            stages.append(eq.drift(t0 + self.tableau.c[len(stages)] * h, axpy(y, weighted(row, stages), h)))
+        return tuple(stages)
+
     def dense(self, theta: Tensor, h: Tensor, y0: Tensor, y1: Tensor, k: State) -> Tensor:
-        """The solution at t0 + theta h inside a step, from its stages: no evaluation of f.
+        """The solution at t0 + theta h inside a step, from its (extended) stages.
 
         The tableau's own interpolant, or the cubic Hermite polynomial through both ends where it has none."""
         if self.tableau.dense is None:
@@ -114,6 +146,16 @@ class Euler(RungeKutta):
 
 
 @dataclass(frozen=True)
+class Midpoint(RungeKutta):
+    """Euler to the middle, its slope over the whole step. Order 2, two evaluations. Runge 1895."""
+
+    order: ClassVar[int] = 2
+    evals: ClassVar[int] = 2
+    reference: ClassVar[str] = "Runge 1895"
+    tableau: ClassVar[Tableau] = Tableau(a=((1 / 2,),), b=(0.0, 1.0))
+
+
+@dataclass(frozen=True)
 class Heun(RungeKutta):
     """Trapezoidal predictor-corrector. Order 2, two evaluations. Heun 1900."""
 
@@ -124,6 +166,26 @@ class Heun(RungeKutta):
 
 
 @dataclass(frozen=True)
+class Ralston(RungeKutta):
+    """The two-stage method of least error bound. Order 2, two evaluations. Ralston 1962, Math. Comp. 16, 431-437."""
+
+    order: ClassVar[int] = 2
+    evals: ClassVar[int] = 2
+    reference: ClassVar[str] = "Ralston 1962"
+    tableau: ClassVar[Tableau] = Tableau(a=((2 / 3,),), b=(1 / 4, 3 / 4))
+
+
+@dataclass(frozen=True)
+class Kutta3(RungeKutta):
+    """Simpson's rule with Kutta's stages. Order 3, three evaluations. Kutta 1901."""
+
+    order: ClassVar[int] = 3
+    evals: ClassVar[int] = 3
+    reference: ClassVar[str] = "Kutta 1901"
+    tableau: ClassVar[Tableau] = Tableau(a=((1 / 2,), (-1.0, 2.0)), b=(1 / 6, 2 / 3, 1 / 6))
+
+
+@dataclass(frozen=True)
 class RK4(RungeKutta):
     """The classical method. Order 4, four evaluations. Kutta 1901."""
 
@@ -131,6 +193,23 @@ class RK4(RungeKutta):
     evals: ClassVar[int] = 4
     reference: ClassVar[str] = "Kutta 1901"
     tableau: ClassVar[Tableau] = Tableau(a=((1 / 2,), (0.0, 1 / 2), (0.0, 0.0, 1.0)), b=(1 / 6, 1 / 3, 1 / 3, 1 / 6))
+
+
+@dataclass(frozen=True)
+class BogackiShampine32(RungeKutta):
+    """Order 3 with an embedded order 2 and the cubic Hermite interpolant; three evaluations a step, one more to start.
+
+    Bogacki & Shampine 1989, Appl. Math. Lett. 2, 321-325."""
+
+    order: ClassVar[int] = 3
+    evals: ClassVar[int] = 3
+    embedded: ClassVar[int | None] = 2
+    reference: ClassVar[str] = "Bogacki & Shampine 1989"
+    tableau: ClassVar[Tableau] = Tableau(
+        a=((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 / 9)),
+        b=(2 / 9, 1 / 3, 4 / 9, 0.0),
+        e=(-5 / 72, 1 / 12, 1 / 9, -1 / 8),
+    )
 
 
 @dataclass(frozen=True)
@@ -163,4 +242,56 @@ class DormandPrince54(RungeKutta):
             (0.0, -282668133 / 205662961, 2019193451 / 616988883, -1453857185 / 822651844),
             (0.0, 40617522 / 29380423, -110615467 / 29380423, 69997945 / 29380423),
         ),
+    )
+
+
+@dataclass(frozen=True)
+class Tsitouras54(RungeKutta):
+    """Order 5 with an embedded order 4 and a fourth-order interpolant; six evaluations a step, one more to start.
+
+    Tsitouras 2011, Comput. Math. Appl. 62, 770-775; its error is smaller than that of Dormand & Prince at equal cost."""
+
+    order: ClassVar[int] = 5
+    evals: ClassVar[int] = 6
+    embedded: ClassVar[int | None] = 4
+    reference: ClassVar[str] = "Tsitouras 2011"
+    tableau: ClassVar[Tableau] = Tableau(
+        a=(
+            (0.161,),
+            (-0.008480655492356989, 0.335480655492357),
+            (2.8971530571054935, -6.359448489975075, 4.3622954328695815),
+            (5.325864828439257, -11.748883564062828, 7.4955393428898365, -0.09249506636175525),
+            (5.86145544294642, -12.92096931784711, 8.159367898576159, -0.071584973281401, -0.028269050394068383),
+            (0.09646076681806523, 0.01, 0.4798896504144996, 1.379008574103742, -3.290069515436081, 2.324710524099774),
+        ),
+        b=(0.09646076681806523, 0.01, 0.4798896504144996, 1.379008574103742, -3.290069515436081, 2.324710524099774, 0.0),
+        e=(
+            -0.00178001105222577714, -0.0008164344596567469, 0.007880878010261995, -0.1447110071732629,
+            0.5823571654525552, -0.45808210592918697, 0.015151515151515152,
+        ),
+        dense=(
+            (1.0, -2.763706197274826, 2.9132554618219126, -1.0530884977290216),
+            (0.0, 0.13169999999999998, -0.2234, 0.1017),
+            (0.0, 3.930296236894751, -5.941033872131505, 2.490627285651253),
+            (0.0, -12.411077166933676, 30.338188630282318, -16.548102889244902),
+            (0.0, 37.50931341651104, -88.1789048947664, 47.37952196281928),
+            (0.0, -27.896526289197286, 65.09189467479368, -34.87065786149661),
+            (0.0, 1.5, -4.0, 2.5),
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class DormandPrince853(RungeKutta):
+    """Order 8 with embedded orders 5 and 3, whose combination behaves like order 7, and an interpolant of order 7.
+
+    Twelve evaluations a step, one more to start, three more in steps that hold save times. Dormand & Prince 1980; Hairer,
+    Norsett & Wanner 1993, II.5-6."""
+
+    order: ClassVar[int] = 8
+    evals: ClassVar[int] = 12
+    embedded: ClassVar[int | None] = 7
+    reference: ClassVar[str] = "Dormand & Prince 1980"
+    tableau: ClassVar[Tableau] = Tableau(
+        a=dop853.A, b=dop853.B, e=dop853.E5, e_low=dop853.E3, extra=dop853.EXTRA, dense=dop853.powers()
     )
