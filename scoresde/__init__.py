@@ -1,1 +1,26 @@
-"""scoresde."""
+"""scoresde: score-based generative modelling as numerics.
+
+Three names are enough: a process (`VPSDE`), a `Denoiser` (a score network and what it predicts), and `sample`. Every sampler is
+a point (process integrated along, split, solver, grid, eta); `catalogue` names the published ones, `solvers` does the numerics.
+"""
+
+from . import catalogue as catalogue
+from . import exact as exact
+from . import grids as grids
+from . import sampling as sampling
+from .denoiser import X0 as X0
+from .denoiser import Denoiser as Denoiser
+from .denoiser import Eps as Eps
+from .denoiser import Score as Score
+from .denoiser import V as V
+from .method import Method as Method
+from .process import EDM as EDM
+from .process import VESDE as VESDE
+from .process import VPSDE as VPSDE
+from .process import Angle as Angle
+from .process import LogSNR as LogSNR
+from .process import Process as Process
+from .process import SubVPSDE as SubVPSDE
+from .process import UnitNoise as UnitNoise
+from .reverse import Split as Split
+from .sampling import sample as sample

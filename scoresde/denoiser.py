@@ -70,7 +70,7 @@ class Prediction:
     @property
     def v(self) -> Tensor:
         """The angular velocity."""
-        r = torch.hypot(self.alpha, self.sigma)
+        r = (self.alpha**2 + self.sigma**2).sqrt()
         return self.mix(0.0, -self.sigma / r, self.alpha / r)
 
     @property
@@ -124,11 +124,11 @@ class V(Table):
     """F = (alpha eps - sigma x0)/hypot(alpha, sigma): no singular end. Salimans & Ho 2022, arXiv:2202.00512."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        r = torch.hypot(alpha, sigma)
+        r = (alpha**2 + sigma**2).sqrt()
         return alpha / r**2, -sigma / r
 
     def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        r = torch.hypot(alpha, sigma)
+        r = (alpha**2 + sigma**2).sqrt()
         return sigma / r**2, alpha / r
 
 

@@ -26,7 +26,7 @@ _CHUNK = 1 << 24  # numbers held at once beyond that
 
 def _answer(x: Tensor, x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Prediction:
     """A prediction from both answers, held as v, which loses neither."""
-    r = torch.hypot(alpha, sigma)
+    r = (alpha**2 + sigma**2).sqrt()  # hypot is not bit-equal across batch sizes
     v = (eps * like(alpha / r, x) - x0 * like(sigma / r, x)).reshape(x.shape)
     table = V()
     return Prediction(x, v, alpha, sigma, table.to_x0(alpha, sigma), table.to_eps(alpha, sigma))
@@ -164,7 +164,8 @@ class GaussianMixture(BaseDenoiser):
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n draws of the data, (n, d) float64."""
         source, device = SeededNoise(seed), self.means.device
-        which = torch.searchsorted(self.log_weights.exp().cumsum(0), source.uniform(PRIOR, range(1, 2), (n, 1), device=device)[0, :, 0]).clamp(max=len(self.means) - 1)
+        u = source.uniform(PRIOR, range(1, 2), (n, 1), device=device).flatten()
+        which = torch.searchsorted(self.log_weights.exp().cumsum(0), u).clamp(max=len(self.means) - 1)
         z = source.normal(PRIOR, range(1), (n, self.means.shape[1]), torch.float64, device)[0]
         return self.means[which] + z * self.variances.expand(len(self.means), -1)[which].sqrt()
 

@@ -255,7 +255,7 @@ class SubVPSDE(TowardNoise):
     def time(self, lam: Any) -> Tensor:
         # alpha/(1 - alpha^2) = e^lam = r, so alpha/r = 1 - alpha^2 = 2/(1 + sqrt(1 + 4 r^2)) =: q and B = -log(1 - q)
         lam = as_time(lam, "lam")
-        root = torch.hypot(torch.ones_like(lam), 2 * lam.exp())
+        root = (1 + 4 * torch.exp(2 * lam)).sqrt()
         q = 2 / (1 + root)
         return time_of_integrated_beta(self, torch.where(q < 0.5, -torch.log1p(-q), -2 * (q.log() + lam)))
 
@@ -420,8 +420,8 @@ class Angle(TowardNoise):
     The angle of v-prediction (Salimans & Ho 2022, arXiv:2202.00512), scaled as in TrigFlow (Lu & Song 2024, arXiv:2410.11081)."""
 
     sigma_data: float = 0.5
-    t_min: float = 1e-3
-    t_max: float = math.pi / 2 - 1e-3
+    t_min: float = math.atan(0.002 / 0.5)  # EDM's range of noise levels, at the default sigma_data
+    t_max: float = math.atan(80.0 / 0.5)
 
     def __post_init__(self) -> None:
         check.number("sigma_data", self.sigma_data, above=0.0)

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .equation import Equation
+from .equation import Equation, Field
 
 _SERIES_BELOW = 1.0  # the recursion loses one digit per order at |z| = 0.1; twenty terms are exact below one
 _NODES = 32
+_ELEMENTS = 1 << 22  # numbers g may be asked for at once
 
 
 def phi(k: int, z: Tensor) -> Tensor:
@@ -53,13 +54,19 @@ def convolution_std(eq: Equation, times: Tensor, y: Tensor) -> Tensor:
     nodes, weights = gauss_legendre()
     h = times.diff()
     u = times[:-1, None] + h[:, None] * nodes  # (n, nodes)
-    flat = u.reshape(-1, *[1] * (y.dim() - 1))
-    g = eq.g(flat.to(y.device), y[:1]).to("cpu", torch.float64)
-    g = g.expand(len(flat), *g.shape[1:]) if g.dim() else g.expand(len(flat), *[1] * (y.dim() - 1))
-    g = g.reshape(*u.shape, *g.shape[1:])
+    per_call = max(1, _ELEMENTS // (len(nodes) * y[0].numel()))
+    g = torch.cat([_additive(eq.g, part, y) for part in u.split(per_call)])
     rest = [1] * (g.dim() - 2)
     a = torch.as_tensor(eq.a, dtype=torch.float64, device="cpu")
     decay = torch.exp(2 * a * (times[1:, None] - u).reshape(*u.shape, *rest))
     variance = (weights.reshape(-1, *rest) * decay * g**2).sum(1) * h.abs().reshape(-1, *rest)
     std = variance.sqrt()
     return std.reshape(len(h)) if std[0].numel() == 1 else std
+
+
+def _additive(g: Field, u: Tensor, y: Tensor) -> Tensor:
+    """g at the times u (n, nodes), as (n, nodes, ...) in float64; the values of y do not matter, its shape may."""
+    t = u.reshape(-1, *[1] * (y.dim() - 1)).to(y.device, y.dtype)
+    value = g(t, y[:1].expand(len(t), *y.shape[1:])).to("cpu", torch.float64)
+    value = value if value.dim() else value.reshape([1] * y.dim())
+    return value.expand(len(t), *value.shape[1:]).reshape(*u.shape, *value.shape[1:])

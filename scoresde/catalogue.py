@@ -1,0 +1,59 @@
+"""Published samplers, one line each: (process, split, solver, grid, n, eta).
+
+n is the number of noise levels: n - 1 steps and one final denoise, so that a method of one evaluation a step makes n calls.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from solvers import SRA1, DormandPrince54, EulerMaruyama, ExpEuler, Heun, check
+
+from . import grids
+from .grids import Grid, Tolerance
+from .method import Method
+from .process import EDM, VPSDE, Angle, LogSNR, Process, UnitNoise
+from .reverse import Split
+
+
+@dataclass(frozen=True)
+class DDIMNoise:
+    """DDIM's eta_d as the equation's eta over a step h in lam: e^{-2 eta^2 h} = 1 - eta_d^2 (1 - e^{-2h})."""
+
+    eta_d: float
+
+    def __call__(self, lam0: float, lam1: float) -> float:
+        h = lam1 - lam0
+        return math.sqrt(-math.log1p(self.eta_d**2 * math.expm1(-2 * h)) / (2 * h))
+
+
+def ddim(n: int, eta: float = 0.0, grid: Grid = grids.uniform_time) -> Method:
+    """DDIM: exponential Euler in log-SNR, D frozen over a step. Order 1, n calls. Song et al. 2021, arXiv:2010.02502."""
+    eta = check.number("eta", eta, least=0.0, most=1.0)
+    return Method(LogSNR(), Split.X0, ExpEuler(), grid, n, DDIMNoise(eta) if 0 < eta < 1 else eta)
+
+
+def ddpm(n: int, grid: Grid = grids.uniform_time) -> Method:
+    """DDPM ancestral, posterior variance: the exact transition with D frozen. Weak order 1, n calls. Ho et al. 2020, arXiv:2006.11239."""
+    return Method(LogSNR(), Split.X0, ExpEuler(), grid, n, 1.0)
+
+
+def euler_maruyama(n: int, process: Process = VPSDE(), grid: Grid | None = None) -> Method:
+    """Euler-Maruyama on the reverse SDE of `process`, uniform in its time. Weak order 1, n calls. Song et al. 2021, arXiv:2011.13456."""
+    return Method(process, Split.EPS, EulerMaruyama(), grids.UniformTime(process) if grid is None else grid, n, 1.0)
+
+
+def sra1(n: int, process: Process = UnitNoise(), grid: Grid = grids.uniform_lambda) -> Method:
+    """SRA1 where the noise is constant. Strong order 3/2, 2n - 1 calls. Roessler 2010, SIAM J. Numer. Anal. 48(3)."""
+    return Method(process, Split.EPS, SRA1(), grid, n, 1.0)
+
+
+def edm_heun(n: int, grid: Grid = grids.karras) -> Method:
+    """The deterministic EDM sampler. Order 2, 2n - 1 calls. Karras et al. 2022, arXiv:2206.00364, algorithm 1."""
+    return Method(EDM(), Split.EPS, Heun(), grid, n)
+
+
+def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:
+    """The probability-flow ODE by adaptive Dormand-Prince, each sample its own steps. Song et al. 2021, arXiv:2011.13456."""
+    return Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol if atol is None else atol))

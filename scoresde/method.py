@@ -1,0 +1,50 @@
+"""A sampler is a point: (process integrated along, split, solver, grid, eta)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from solvers import Solver, check
+
+from .grids import Grid, Tolerance
+from .process import Process
+from .reverse import Split
+
+Eta = float | Callable[[float, float], float]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One sampler. Frozen and hashable; its repr is a benchmark key.
+
+    process  the coordinates integrated along;  split  which part of the drift is called linear;  solver  textbook numerics
+    grid     a grid of levels, or a `Tolerance` for adaptive steps
+    n        number of noise levels of `sample` (n - 1 steps, then one denoise); None where adaptive
+    eta      noise in the equation: 0 the probability-flow ODE, 1 the reverse SDE; a callable (lam0, lam1) gives one value a step
+    """
+
+    process: Process
+    split: Split
+    solver: Solver
+    grid: Grid | Tolerance
+    n: int | None = None
+    eta: Eta = 0.0
+
+    def __post_init__(self) -> None:
+        if isinstance(self.grid, Tolerance) != (self.n is None):
+            raise ValueError(f"`n` must be a number of levels exactly when `grid` is one of levels, got n = {self.n!r} with {self.grid!r}")
+        if self.n is not None:
+            check.integer("n", self.n)
+        if not callable(self.eta):
+            check.number("eta", self.eta, least=0.0)
+
+    @property
+    def calls(self) -> int | None:
+        """Network calls of `sample`; None where adaptive."""
+        return None if self.n is None else (self.solver.calls(self.n - 1) if self.n > 1 else 0) + 1
+
+    @property
+    def transport_calls(self) -> int | None:
+        """Network calls of a transport over n steps (n + 1 levels, no denoise); None where adaptive."""
+        return None if self.n is None else self.solver.calls(self.n)
