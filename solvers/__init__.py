@@ -17,7 +17,12 @@ from .errors import MaxStepsError as MaxStepsError
 from .errors import NonFiniteError as NonFiniteError
 from .errors import SolveError as SolveError
 from .errors import StepSizeUnderflow as StepSizeUnderflow
+from .exponential import ETDRK4 as ETDRK4
+from .exponential import ETDRK4Krogstad as ETDRK4Krogstad
 from .exponential import ExpEuler as ExpEuler
+from .exponential import ExpHeun as ExpHeun
+from .exponential import ExpMidpoint as ExpMidpoint
+from .exponential import ExpRK3 as ExpRK3
 from .noise import SeededNoise as SeededNoise
 from .noise import Source as Source
 from .noise import WhiteNoise as WhiteNoise

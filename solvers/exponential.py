@@ -1,10 +1,17 @@
 """Exponential integrators: the linear part is solved exactly, the rest by a polynomial in time.
 
     y(t1) = e^{ah} y + int_0^h e^{a(h-s)} f(t0 + s, y(t0 + s)) ds + int e^{a(t1-u)} g(u) dW_u.
+
+With z = ah the Runge-Kutta ones read
+
+    Y_i = e^{c_i z} y + h sum_j a_ij(z) f(t0 + c_j h, Y_j),   y1 = e^z y + h sum_i b_i(z) f(t0 + c_i h, Y_i),
+
+and become classical methods at a = 0. Hochbruck & Ostermann 2010, "Exponential integrators", Acta Numerica 19, 209-286.
 """
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -14,12 +21,27 @@ from torch import Tensor
 
 from .equation import Equation, Noise
 from .phi import convolution_std, phi
-from .solver import Path, Solver, State, axpy, times_noise
+from .solver import Path, Solver, State, axpy, cut, times_noise
 
 
 def unbind(weights: Tensor, y: Tensor) -> list[Tensor]:
     """Weights of each step: 0-d ones stay float64 on the CPU, diagonal ones go where the state is."""
     return list((weights if weights.dim() == 1 else weights.to(y.device, y.dtype)).unbind())
+
+
+def columns(eq: Equation, times: Tensor) -> tuple[Tensor, Tensor]:
+    """The steps h (n, 1, ..., 1) and z = ah (n, ...), float64 on the CPU."""
+    a = torch.as_tensor(eq.a, dtype=torch.float64, device="cpu")
+    h = times.diff().reshape(-1, *[1] * a.dim())
+    return h, h * a
+
+
+def noise_scales(eq: Equation, times: Tensor, y: Tensor) -> Sequence[Tensor | None]:
+    """What turns dW, of variance |h|, into the transition noise of each step; None for an ODE."""
+    if eq.g is None:
+        return [None] * (len(times) - 1)
+    std = convolution_std(eq, times, y)
+    return unbind(std / times.diff().abs().sqrt().reshape(-1, *[1] * (std.dim() - 1)), y)
 
 
 @dataclass(frozen=True)
@@ -36,15 +58,8 @@ class ExpEuler(Solver):
     reference: ClassVar[str] = "Hochbruck & Ostermann 2010"
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        a = torch.as_tensor(eq.a, dtype=torch.float64, device="cpu")
-        h = times.diff()
-        column = h.reshape(-1, *[1] * a.dim())
-        decay, drive = unbind(phi(0, column * a), y), unbind(column * phi(1, column * a), y)
-        if eq.g is None:
-            return list(zip(decay, drive, [None] * len(h), strict=True))
-        std = convolution_std(eq, times, y)
-        scale = std / h.abs().sqrt().reshape(-1, *[1] * (std.dim() - 1))  # dW has variance |h| already
-        return list(zip(decay, drive, unbind(scale, y), strict=True))
+        h, z = columns(eq, times)
+        return list(zip(unbind(phi(0, z), y), unbind(h * phi(1, z), y), noise_scales(eq, times, y), strict=True))
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
         return ()
@@ -58,3 +73,150 @@ class ExpEuler(Solver):
 
     def calls(self, n: int) -> int:
         return n
+
+
+@dataclass(frozen=True)
+class ExpMidpoint(Solver):
+    """y_m = e^{z/2} y + h/2 phi_1(z/2) f(t0, y) + s_1 xi_1,  y1 = e^z y + h phi_1(z) f(t_m, y_m) + e^{z/2} s_1 xi_1 + s_2 xi_2.
+
+    Order 2; two evaluations. s_1 xi_1 and s_2 xi_2 are the transition noises of the two halves of the step, so that stage and
+    step see one path: strong order 1 and weak order 2 for additive noise. Along x = alpha x0 + eps it is DPM-Solver-2
+    (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010."""
+
+    order: ClassVar[int] = 2
+    strong_order: ClassVar[float | None] = 1.0
+    evals: ClassVar[int] = 2
+    noise: ClassVar[Noise] = Noise.ADDITIVE
+    cuts: ClassVar[tuple[float, ...]] = (0.5,)
+    reference: ClassVar[str] = "Hochbruck & Ostermann 2010"
+
+    def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
+        (h, z), fine = columns(eq, times), cut(times, self.cuts)
+        weights = (phi(0, z / 2), h / 2 * phi(1, z / 2), phi(0, z), h * phi(1, z))
+        scales = noise_scales(eq, fine, y)
+        return list(zip(*(unbind(w, y) for w in weights), fine[1::2].unbind(), scales[::2], scales[1::2], strict=True))
+
+    def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
+        return ()
+
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+    ) -> tuple[Tensor, Tensor | None, State]:
+        half_decay, half_drive, decay, drive, middle, scale0, scale1 = w
+        ym = axpy(y * half_decay, eq.f(t0, y), half_drive)
+        if noise is None:
+            return axpy(y * decay, eq.f(middle, ym), drive), None, state
+        first = times_noise(scale0, noise(t0, middle))
+        y1 = axpy(y * decay, eq.f(middle, ym + first), drive)
+        return axpy(y1, first, half_decay) + times_noise(scale1, noise(middle, t1)), None, state
+
+    def calls(self, n: int) -> int:
+        return 2 * n
+
+
+Weight = Tensor | None  # a weight for each step, or nothing where it is zero
+
+
+class ExpRungeKutta(Solver):
+    """Abstract: nodes c and weights a_ij(z), b_i(z) are a solver. ODE-only: its stage noises would have to be drawn jointly."""
+
+    nodes: ClassVar[tuple[float, ...]]
+
+    @abstractmethod
+    def weights(self, z: Tensor) -> tuple[tuple[tuple[Weight, ...], ...], tuple[Weight, ...]]:
+        """Rows a_ij of stages 2..s, and b_i, as functions of z."""
+
+    def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
+        h, z = columns(eq, times)
+        rows, b = self.weights(z)
+        table: list[Sequence[Any]] = []
+        for c, row in zip((*self.nodes[1:], 1.0), (*rows, b), strict=True):
+            scaled = zip(*([None] * len(h) if w is None else unbind(h * w, y) for w in row), strict=True)
+            table.append(list(zip((times[:-1] + c * times.diff()).unbind(), unbind(phi(0, c * z), y), scaled, strict=True)))
+        return list(zip(*table, strict=True))
+
+    def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
+        return ()
+
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+    ) -> tuple[Tensor, Tensor | None, State]:
+        k, point, last = [eq.f(t0, y)], y, len(w) - 1
+        for i, (t, decay, row) in enumerate(w):
+            point = y * decay
+            for weight, stage in zip(row, k, strict=True):
+                point = point if weight is None else axpy(point, stage, weight)
+            if i < last:
+                k.append(eq.f(t1 if self.nodes[i + 1] == 1.0 else t, point))
+        return point, None, state
+
+    def calls(self, n: int) -> int:
+        return n * self.evals
+
+
+@dataclass(frozen=True)
+class ExpHeun(ExpRungeKutta):
+    """Exponential Euler to the end, then f linear between both ends: y1 = Y + h phi_2(z) (f(t1, Y) - f(t0, y)).
+
+    Order 2, two evaluations. ETD2RK of Cox & Matthews 2002, J. Comput. Phys. 176, 430-455."""
+
+    order: ClassVar[int] = 2
+    evals: ClassVar[int] = 2
+    reference: ClassVar[str] = "Cox & Matthews 2002"
+    nodes: ClassVar[tuple[float, ...]] = (0.0, 1.0)
+
+    def weights(self, z: Tensor) -> tuple[tuple[tuple[Weight, ...], ...], tuple[Weight, ...]]:
+        p1, p2 = phi(1, z), phi(2, z)
+        return ((p1,),), (p1 - p2, p2)
+
+
+@dataclass(frozen=True)
+class ExpRK3(ExpRungeKutta):
+    """Stages at 1/3 and 2/3. Order 3, three evaluations.
+
+    Along x = alpha x0 + eps it is DPM-Solver-3 (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010, (5.9)."""
+
+    order: ClassVar[int] = 3
+    evals: ClassVar[int] = 3
+    reference: ClassVar[str] = "Hochbruck & Ostermann 2010"
+    nodes: ClassVar[tuple[float, ...]] = (0.0, 1 / 3, 2 / 3)
+
+    def weights(self, z: Tensor) -> tuple[tuple[tuple[Weight, ...], ...], tuple[Weight, ...]]:
+        slope, b3 = 4 / 3 * phi(2, 2 / 3 * z), 1.5 * phi(2, z)
+        return ((phi(1, z / 3) / 3,), (2 / 3 * phi(1, 2 / 3 * z) - slope, slope)), (phi(1, z) - b3, None, b3)
+
+
+def fourth_order_weights(z: Tensor) -> tuple[Weight, ...]:
+    """b_i of both four-stage methods: Simpson's rule against the exponential."""
+    p1, p2, p3 = phi(1, z), phi(2, z), phi(3, z)
+    return p1 - 3 * p2 + 4 * p3, 2 * p2 - 4 * p3, 2 * p2 - 4 * p3, 4 * p3 - p2
+
+
+@dataclass(frozen=True)
+class ETDRK4(ExpRungeKutta):
+    """The classical method made exponential. Order 4, four evaluations. Cox & Matthews 2002, J. Comput. Phys. 176, 430-455."""
+
+    order: ClassVar[int] = 4
+    evals: ClassVar[int] = 4
+    reference: ClassVar[str] = "Cox & Matthews 2002"
+    nodes: ClassVar[tuple[float, ...]] = (0.0, 0.5, 0.5, 1.0)
+
+    def weights(self, z: Tensor) -> tuple[tuple[tuple[Weight, ...], ...], tuple[Weight, ...]]:
+        half = phi(1, z / 2)
+        return ((half / 2,), (None, half / 2), (half * torch.expm1(z / 2) / 2, None, half)), fourth_order_weights(z)
+
+
+@dataclass(frozen=True)
+class ETDRK4Krogstad(ExpRungeKutta):
+    """ETDRK4 with better inner stages: smaller errors on stiff equations. Order 4, four evaluations.
+
+    Krogstad 2005, J. Comput. Phys. 203, 72-88."""
+
+    order: ClassVar[int] = 4
+    evals: ClassVar[int] = 4
+    reference: ClassVar[str] = "Krogstad 2005"
+    nodes: ClassVar[tuple[float, ...]] = (0.0, 0.5, 0.5, 1.0)
+
+    def weights(self, z: Tensor) -> tuple[tuple[tuple[Weight, ...], ...], tuple[Weight, ...]]:
+        half, slope, p2 = phi(1, z / 2), phi(2, z / 2), phi(2, z)
+        return ((half / 2,), (half / 2 - slope, slope), (phi(1, z) - 2 * p2, None, 2 * p2)), fourth_order_weights(z)

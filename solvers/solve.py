@@ -16,7 +16,7 @@ from .equation import Equation, Noise
 from .errors import NonFiniteError
 from .noise import Path, Source
 from .solution import Solution
-from .solver import Solver
+from .solver import Solver, cut
 
 
 def iterate(eq: Equation, y0: Tensor, solver: Solver, steps: Tensor | Adaptive, noise: Any = None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -145,7 +145,7 @@ def bind(eq: Equation, solver: Solver, times: Tensor, y0: Tensor, noise: Any) ->
     if noise is None:
         raise ValueError("`noise` must be given for a stochastic equation, got None; for example SeededNoise(0) or WhiteNoise(torch.Generator())")
     if isinstance(noise, Source):
-        return noise.on(times, y0)
+        return noise.on(cut(times, solver.cuts), y0)
     if not callable(noise):
         raise TypeError(f"`noise` must be a Source or a callable (t0, t1) -> increment, got {type(noise).__name__}")
     area = getattr(noise, "levy", None)

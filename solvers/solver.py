@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from .equation import Equation, Noise, Sense
+from .noise import Path as Path
 
 State = tuple[Tensor, ...]
-Path = Callable[[Tensor, Tensor], Tensor]
 
 
 class Solver(ABC):
@@ -24,6 +24,7 @@ class Solver(ABC):
     noise         the most general noise the solver takes
     sense         the sense in which it reads diagonal noise; None: noise it takes has one meaning only
     levy          whether it needs the space-time Levy area H beside dW
+    cuts          fractions of a step at which it asks the path for a part of the step
     embedded      order of its embedded error estimate; None: fixed grids only
     """
 
@@ -33,6 +34,7 @@ class Solver(ABC):
     noise: ClassVar[Noise] = Noise.NONE
     sense: ClassVar[Sense | None] = None
     levy: ClassVar[bool] = False
+    cuts: ClassVar[tuple[float, ...]] = ()
     embedded: ClassVar[int | None] = None
     reference: ClassVar[str]
 
@@ -68,9 +70,15 @@ class OneStep(Solver):
         return n * self.evals
 
 
+def cut(times: Tensor, fractions: tuple[float, ...]) -> Tensor:
+    """The grid with every step cut at `fractions` of it: where a solver asks its path."""
+    inner = [times[:-1] + c * times.diff() for c in fractions]
+    return torch.cat((torch.stack((times[:-1], *inner), 1).flatten(), times[-1:]))
+
+
 def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
     """y + w k in one pass where w is a scalar; w float64 of dimension 0 on the CPU, or broadcasting against k."""
-    if w.dim() == 0 and w.device.type == "cpu" and not torch.compiler.is_compiling():
+    if w.dim() == 0 and w.device.type == "cpu" and not w.requires_grad and not torch.compiler.is_compiling():
         return torch.add(y, k, alpha=w.item())
     return y + k * w.to(y.dtype)
 

@@ -96,7 +96,7 @@ class SRA1(OneStep):
         if eq.g is None or noise is None:
             k2 = eq.drift(t0 + 0.75 * h, stage)
             return axpy(axpy(y, k1, h / 3), k2, 2 * h / 3), None, state
-        dw, area = noise.levy(t0, t1)  # type: ignore[attr-defined]
+        dw, area = noise.levy(t0, t1)
         mean = 0.5 * dw + area  # I_10 / |h|
         g0, g1 = eq.g(t0, y), eq.g(t1, y)
         k2 = eq.drift(t0 + 0.75 * h, stage + times_noise(1.5 * g1, mean))
