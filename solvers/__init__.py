@@ -9,6 +9,8 @@ Write an `Equation`, choose a solver, call `solve`:
 True
 """
 
+from .adams import ExpAdams as ExpAdams
+from .adams import ExpAdamsPC as ExpAdamsPC
 from .adaptive import Adaptive as Adaptive
 from .equation import Equation as Equation
 from .equation import Noise as Noise

@@ -1,0 +1,227 @@
+"""Exponential Adams methods: the past values of f make a polynomial, which is integrated exactly against e^{a .}.
+
+    y1 = e^{ah} y + int_{t0}^{t1} e^{a(t1-u)} p(u) du + int_{t0}^{t1} e^{a(t1-u)} g(u) dW_u,
+
+p interpolating f at the last k times; a = 0 gives the classical Adams methods on any grid. The polynomial may live in another
+`clock`: p(u) = P(clock(u)), P of degree k - 1. With s = (clock(u) - clock(t0)) / (clock(t1) - clock(t0)) the weights solve
+
+    sum_j w_j s_j^m = int_{t0}^{t1} e^{a(t1-u)} s(u)^m du,      m = 0 .. k-1,
+
+whose right side is h m! phi_{m+1}(ah) in the natural clock and a Gauss-Legendre sum in any other. Certaine 1960; Norsett 1969;
+Hochbruck & Ostermann 2011, "Exponential multistep methods of Adams-type", BIT 51, 889-908.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from . import check
+from .equation import Equation, Noise
+from .exponential import columns, noise_scales, unbind
+from .phi import gauss_legendre, phi
+from .solver import Path, Solver, State, axpy, times_noise
+
+Clock = Callable[[Tensor], Tensor]
+
+
+class Step(NamedTuple):
+    """What one step needs; `start` set: the starter makes it. `correct` None: y is not corrected."""
+
+    start: Any | None
+    decay: Tensor
+    scale: Tensor | None
+    predict: list[Tensor]
+    correct: list[Tensor] | None
+
+
+@dataclass(frozen=True)
+class Adams(Solver):
+    """Abstract: the choices both Adams methods share.
+
+    order     of the predictor, 1 to 4: the number of values of f it interpolates
+    midpoint  replace degree-1 interpolants by their value in the middle of the step (in the clock), as DPM-Solver++ and UniPC do
+    clock     strictly monotone function of the time in which p is a polynomial; None: the time itself. Read in `plan` alone
+    start     one-step solver of the first order - 1 steps; None: orders ramp up 1, 2, ..., which caps the order of convergence
+
+    Raises TypeError or ValueError naming the argument.
+    """
+
+    order: int  # pyright: ignore[reportIncompatibleVariableOverride, reportGeneralTypeIssues]
+    midpoint: bool = False
+    clock: Clock | None = None
+    start: Solver | None = None
+
+    strong_order: ClassVar[float | None] = 1.0
+    evals: ClassVar[int] = 1
+    noise: ClassVar[Noise] = Noise.ADDITIVE
+    reference: ClassVar[str] = "Hochbruck & Ostermann 2011"
+
+    def __post_init__(self) -> None:
+        check.integer("order", self.order, least=1, most=4)
+        if not (self.clock is None or callable(self.clock)):
+            raise TypeError(f"`clock` must be a function of the time, got {type(self.clock).__name__}")
+        if not (self.start is None or (isinstance(self.start, Solver) and not isinstance(self.start, Adams))):
+            raise TypeError(f"`start` must be a one-step solver or None, got {self.start!r}; for example ExpRK3()")
+
+    @property
+    @abstractmethod
+    def global_order(self) -> int:
+        """Order of convergence, the start-up included."""
+
+    def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Step]:
+        starter = self.start
+        if eq.g is not None and starter is not None and (starter.noise < eq.kind or starter.levy or starter.cuts):
+            raise ValueError(f"`start` must take {eq.kind.name} noise, one increment a step, got {starter!r}; use ExpEuler() or None")
+        _, z = columns(eq, times)
+        decay, scale = unbind(phi(0, z), y), noise_scales(eq, times, y)
+        predict, correct = self._weights(eq, times, y)
+        first: list[Any] = [] if starter is None else [starter.plan(eq, times[i : i + 2], y)[0] for i in range(min(self.order, len(times)) - 1)]
+        steps: list[Step] = []
+        for i in range(len(decay)):
+            begin = (starter, first[i]) if i < len(first) else None
+            corrected = correct[i - 1] if i > len(first) else None
+            steps.append(Step(begin, decay[i], scale[i], predict[i], corrected))
+        return steps
+
+    def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
+        return ()
+
+    def calls(self, n: int) -> int:
+        first = 0 if self.start is None else min(n, self.order - 1)
+        return n - first + (0 if self.start is None else first * self.start.calls(1))
+
+    def _weights(self, eq: Equation, times: Tensor, y: Tensor) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
+        """Weights of [f_i, f_{i-1}, ...] for each step, and of [f_{i+1}, f_i, ...] for correcting its end."""
+        tau = self._clocked(times)
+        moments = self._moments(eq, times, tau)
+        predict: list[list[Tensor]] = []
+        correct: list[list[Tensor]] = []
+        count = len(times) - 1
+        for k in range(1, self.order + 1):
+            rows = torch.arange(k - 1, k if k < self.order else count)  # steps with k values at hand
+            rows = rows[rows < count]
+            if not len(rows):
+                break
+            past = rows[:, None] - torch.arange(k)
+            s = (tau[past] - tau[rows, None]) / (tau[rows + 1] - tau[rows])[:, None]
+            predict += self._solved(s, moments[rows, :k], y)
+            correct += self._solved(torch.cat((torch.ones_like(s[:, :1]), s), 1), moments[rows, : k + 1], y)
+        return predict, correct
+
+    def _clocked(self, times: Tensor) -> Tensor:
+        if self.clock is None:
+            return times
+        tau = torch.as_tensor(self.clock(times), dtype=torch.float64)
+        gaps = tau.diff()
+        if tau.shape != times.shape or not bool(tau.isfinite().all()) or not bool(((gaps > 0).all()) | ((gaps < 0).all())):
+            raise ValueError("`clock` must be elementwise, finite and strictly monotone on the grid `steps`, and is not")
+        return tau
+
+    def _moments(self, eq: Equation, times: Tensor, tau: Tensor) -> Tensor:
+        """int e^{a(t1-u)} s(u)^m du for m = 0 .. order, shape (n, order + 1, ...)."""
+        h, z = columns(eq, times)
+        if self.clock is None:
+            return torch.stack([h * math.factorial(m) * phi(m + 1, z) for m in range(self.order + 1)], 1)
+        nodes, weights = gauss_legendre()
+        u = times[:-1, None] + times.diff()[:, None] * nodes
+        s = (torch.as_tensor(self.clock(u), dtype=torch.float64) - tau[:-1, None]) / tau.diff()[:, None]
+        rest = [1] * (z.dim() - 1)
+        decay = torch.exp(z.unsqueeze(1) * (1 - nodes).reshape(1, -1, *rest)) * weights.reshape(1, -1, *rest)
+        powers = [(decay * (s**m).reshape(*s.shape, *rest)).sum(1) for m in range(self.order + 1)]
+        return torch.stack([h * p for p in powers], 1)
+
+    def _solved(self, s: Tensor, moments: Tensor, y: Tensor) -> list[list[Tensor]]:
+        """Weights w_j with sum_j w_j s_j^m = moment m, for each row; entries ready for `axpy`."""
+        k = s.shape[1]
+        if self.midpoint and k == 2:
+            moments = torch.stack((moments[:, 0], 0.5 * moments[:, 0]), 1)
+        vandermonde = s.unsqueeze(1) ** torch.arange(k, dtype=torch.float64)[None, :, None]
+        w = torch.linalg.solve(vandermonde, moments.flatten(2) if moments.dim() > 2 else moments.unsqueeze(2))
+        w = w.reshape(moments.shape)
+        return [list(row) for row in zip(*(unbind(w[:, j], y) for j in range(k)), strict=True)]
+
+
+def started(start: Any, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, noise: Path | None) -> tuple[Tensor, Tensor]:
+    """One step of the starter, and the f(t0, y) it evaluated on the way, so that the history costs nothing more."""
+    solver, w = start
+    seen: list[Tensor] = []
+
+    def f(t: Tensor, x: Tensor) -> Tensor:
+        out = eq.f(t, x)
+        if x is y:
+            seen.append(out)
+        return out
+
+    watched = replace(eq, f=f)
+    y1, _, _ = solver.step(watched, t0, t1, y, solver.init(watched, t0, y), noise, w)
+    return y1, seen[0] if seen else eq.f(t0, y)
+
+
+def combined(y: Tensor, weights: list[Tensor], values: Sequence[Tensor]) -> Tensor:
+    """y + sum_j w_j f_j."""
+    for w, value in zip(weights, values, strict=False):
+        y = axpy(y, value, w)
+    return y
+
+
+@dataclass(frozen=True)
+class ExpAdams(Adams):
+    """Adams-Bashforth against e^{a .}: one evaluation a step, order `order` with a starter, at most 2 with the ramp.
+
+    Exact for constant f at any step, and for f polynomial in the clock of degree below the order; additive noise with the
+    exact transition variance. DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095) and DEIS (Zhang & Chen 2022,
+    arXiv:2204.13902) are of this kind. Arguments and errors: `Adams`."""
+
+    @property
+    def global_order(self) -> int:
+        """Order of convergence: the ramp's first step is exponential Euler's."""
+        return min(self.order, 2 if self.start is None else self.start.order + 1)
+
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Step
+    ) -> tuple[Tensor, Tensor | None, State]:
+        if w.start is not None:
+            y1, value = started(w.start, eq, t0, t1, y, noise)
+        else:
+            value = eq.f(t0, y)
+            y1 = combined(y * w.decay, w.predict, (value, *state))
+            if noise is not None and w.scale is not None:
+                y1 = y1 + times_noise(w.scale, noise(t0, t1))
+        return y1, None, (value, *state)[: self.order - 1]
+
+
+@dataclass(frozen=True)
+class ExpAdamsPC(Adams):
+    """Predictor of order p, corrector of order p + 1 on the same evaluation: one evaluation a step, order of convergence p + 1.
+
+    f is evaluated once at the predicted point; the next step begins by correcting that point with it, and the corrected point
+    is not evaluated again. The state returned is the predicted one, so the last evaluation is never needed. With the ramp
+    instead of a starter the order is at most 3. UniPC (Zhao et al. 2023, arXiv:2302.04867; variant bh2, midpoint=True) is of
+    this kind. Arguments and errors: `Adams`."""
+
+    @property
+    def global_order(self) -> int:
+        """Order of convergence: the corrector's, or what the start-up leaves of it."""
+        return min(self.order + 1, 3 if self.start is None or self.order == 1 else self.start.order + 1)
+
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Step
+    ) -> tuple[Tensor, Tensor | None, State]:
+        if w.start is not None:
+            y1, value = started(w.start, eq, t0, t1, y, noise)
+            return y1, None, (y1, value, *state[1:])[: self.order]
+        value = eq.f(t0, y)
+        values = (value, *state[1:])  # state: the part of y without f, then the values of f, newest first
+        if w.correct is not None:
+            y = combined(state[0], w.correct, values)
+        base = y * w.decay
+        if noise is not None and w.scale is not None:
+            base = base + times_noise(w.scale, noise(t0, t1))
+        return combined(base, w.predict, values), None, (base, *values[: self.order])
