@@ -26,7 +26,7 @@ from . import check
 from .equation import Equation, Noise
 from .exponential import columns, noise_scales, unbind
 from .phi import gauss_legendre, phi
-from .solver import Path, Solver, State, axpy, times_noise
+from .solver import Path, Solver, State, axpy, grow, times_noise
 
 Clock = Callable[[Tensor], Tensor]
 
@@ -35,7 +35,7 @@ class Step(NamedTuple):
     """What one step needs; `start` set: the starter makes it. `correct` None: y is not corrected."""
 
     start: Any | None
-    decay: Tensor
+    growth: Tensor
     scale: Tensor | None
     predict: list[Tensor]
     correct: list[Tensor] | None
@@ -80,14 +80,14 @@ class Adams(Solver):
         if eq.g is not None and starter is not None and (starter.noise < eq.kind or starter.levy or starter.cuts):
             raise ValueError(f"`start` must take {eq.kind.name} noise, one increment a step, got {starter!r}; use ExpEuler() or None")
         _, z = columns(eq, times)
-        decay, scale = unbind(phi(0, z), y), noise_scales(eq, times, y)
+        growth, scale = unbind(torch.expm1(z), y), noise_scales(eq, times, y)
         predict, correct = self._weights(eq, times, y)
         first: list[Any] = [] if starter is None else [starter.plan(eq, times[i : i + 2], y)[0] for i in range(min(self.order, len(times)) - 1)]
         steps: list[Step] = []
-        for i in range(len(decay)):
+        for i in range(len(growth)):
             begin = (starter, first[i]) if i < len(first) else None
             corrected = correct[i - 1] if i > len(first) else None
-            steps.append(Step(begin, decay[i], scale[i], predict[i], corrected))
+            steps.append(Step(begin, growth[i], scale[i], predict[i], corrected))
         return steps
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
@@ -191,7 +191,7 @@ class ExpAdams(Adams):
             y1, value = started(w.start, eq, t0, t1, y, noise)
         else:
             value = eq.f(t0, y)
-            y1 = combined(y * w.decay, w.predict, (value, *state))
+            y1 = combined(grow(y, w.growth), w.predict, (value, *state))
             if noise is not None and w.scale is not None:
                 y1 = y1 + times_noise(w.scale, noise(t0, t1))
         return y1, None, (value, *state)[: self.order - 1]
@@ -221,7 +221,7 @@ class ExpAdamsPC(Adams):
         values = (value, *state[1:])  # state: the part of y without f, then the values of f, newest first
         if w.correct is not None:
             y = combined(state[0], w.correct, values)
-        base = y * w.decay
+        base = grow(y, w.growth)
         if noise is not None and w.scale is not None:
             base = base + times_noise(w.scale, noise(t0, t1))
         return combined(base, w.predict, values), None, (base, *values[: self.order])

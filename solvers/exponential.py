@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .equation import Equation, Noise
 from .phi import convolution_std, phi
-from .solver import Path, Solver, State, axpy, cut, times_noise
+from .solver import Path, Solver, State, axpy, cut, grow, times_noise
 
 
 def unbind(weights: Tensor, y: Tensor) -> list[Tensor]:
@@ -59,7 +59,7 @@ class ExpEuler(Solver):
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
         h, z = columns(eq, times)
-        return list(zip(unbind(phi(0, z), y), unbind(h * phi(1, z), y), noise_scales(eq, times, y), strict=True))
+        return list(zip(unbind(torch.expm1(z), y), unbind(h * phi(1, z), y), noise_scales(eq, times, y), strict=True))
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
         return ()
@@ -67,8 +67,8 @@ class ExpEuler(Solver):
     def step(
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
     ) -> tuple[Tensor, Tensor | None, State]:
-        decay, drive, scale = w
-        y1 = axpy(y * decay, eq.f(t0, y), drive)
+        growth, drive, scale = w
+        y1 = axpy(grow(y, growth), eq.f(t0, y), drive)
         return y1 if noise is None else y1 + times_noise(scale, noise(t0, t1)), None, state
 
     def calls(self, n: int) -> int:
@@ -92,7 +92,7 @@ class ExpMidpoint(Solver):
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
         (h, z), fine = columns(eq, times), cut(times, self.cuts)
-        weights = (phi(0, z / 2), h / 2 * phi(1, z / 2), phi(0, z), h * phi(1, z))
+        weights = (torch.expm1(z / 2), h / 2 * phi(1, z / 2), torch.expm1(z), h * phi(1, z))
         scales = noise_scales(eq, fine, y)
         return list(zip(*(unbind(w, y) for w in weights), fine[1::2].unbind(), scales[::2], scales[1::2], strict=True))
 
@@ -102,13 +102,13 @@ class ExpMidpoint(Solver):
     def step(
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
     ) -> tuple[Tensor, Tensor | None, State]:
-        half_decay, half_drive, decay, drive, middle, scale0, scale1 = w
-        ym = axpy(y * half_decay, eq.f(t0, y), half_drive)
+        half_growth, half_drive, growth, drive, middle, scale0, scale1 = w
+        ym = axpy(grow(y, half_growth), eq.f(t0, y), half_drive)
         if noise is None:
-            return axpy(y * decay, eq.f(middle, ym), drive), None, state
+            return axpy(grow(y, growth), eq.f(middle, ym), drive), None, state
         first = times_noise(scale0, noise(t0, middle))
-        y1 = axpy(y * decay, eq.f(middle, ym + first), drive)
-        return axpy(y1, first, half_decay) + times_noise(scale1, noise(middle, t1)), None, state
+        y1 = axpy(grow(y, growth), eq.f(middle, ym + first), drive)
+        return y1 + grow(first, half_growth) + times_noise(scale1, noise(middle, t1)), None, state
 
     def calls(self, n: int) -> int:
         return 2 * n
@@ -132,7 +132,7 @@ class ExpRungeKutta(Solver):
         table: list[Sequence[Any]] = []
         for c, row in zip((*self.nodes[1:], 1.0), (*rows, b), strict=True):
             scaled = zip(*([None] * len(h) if w is None else unbind(h * w, y) for w in row), strict=True)
-            table.append(list(zip((times[:-1] + c * times.diff()).unbind(), unbind(phi(0, c * z), y), scaled, strict=True)))
+            table.append(list(zip((times[:-1] + c * times.diff()).unbind(), unbind(torch.expm1(c * z), y), scaled, strict=True)))
         return list(zip(*table, strict=True))
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
@@ -142,8 +142,8 @@ class ExpRungeKutta(Solver):
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
     ) -> tuple[Tensor, Tensor | None, State]:
         k, point, last = [eq.f(t0, y)], y, len(w) - 1
-        for i, (t, decay, row) in enumerate(w):
-            point = y * decay
+        for i, (t, growth, row) in enumerate(w):
+            point = grow(y, growth)
             for weight, stage in zip(row, k, strict=True):
                 point = point if weight is None else axpy(point, stage, weight)
             if i < last:

@@ -83,6 +83,14 @@ def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
     return y + k * w.to(y.dtype)
 
 
+def grow(y: Tensor, w: Tensor) -> Tensor:
+    """y e^z from w = e^z - 1. Adding y w where w is small keeps a rounded factor near 1 from drifting off over many steps."""
+    if w.dim() == 0 and w.device.type == "cpu" and not w.requires_grad and not torch.compiler.is_compiling():
+        return axpy(y, y, w) if abs(w.item()) < 0.5 else y * (1 + w.item())
+    small = w.abs() < 0.5
+    return y * small.to(y.dtype) + y * torch.where(small, w, 1 + w).to(y.dtype)
+
+
 def times_noise(g: Tensor, dw: Tensor) -> Tensor:
     """g dW for a g that broadcasts against dW, without promoting the state's dtype."""
     return dw * g.to(dw.dtype)

@@ -67,9 +67,16 @@ class Milstein(OneStep):
 
 
 def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """g(t, y) and dg_i/dy_i, by forward-mode differentiation along ones."""
-    value, slope = torch.func.jvp(lambda point: g(t, point), (y,), (torch.ones_like(y),))  # pyright: ignore
-    return value, slope
+    """g(t, y) and dg_i/dy_i: for a diagonal g the gradient of the sum of its components."""
+    keep = torch.is_grad_enabled()
+    with torch.enable_grad():
+        point = y if keep and y.requires_grad else y.detach().requires_grad_()
+        value = g(t, point)
+        spread = value + torch.zeros_like(point)  # a g that broadcasts acts on every element, and may not depend on y
+        if not spread.requires_grad:
+            return spread, torch.zeros_like(point)
+        (slope,) = torch.autograd.grad(spread.sum(), point, create_graph=keep, allow_unused=True, materialize_grads=True)
+    return (spread, slope) if keep else (spread.detach(), slope)
 
 
 @dataclass(frozen=True)
