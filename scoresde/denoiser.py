@@ -82,7 +82,7 @@ class Prediction:
 def _check_finite(name: str, *coefficients: Tensor | float) -> None:
     for c in coefficients:
         if isinstance(c, Tensor) and c.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(c.isfinite().all()):
-            raise ValueError(f"`{name}` must not be asked of this parameterisation here: it is singular at alpha = 0 or sigma = 0; stop short of that end, or use V")
+            raise ValueError(f"`{name}` must not be asked here: it is singular at alpha = 0 or sigma = 0 in this parameterisation; stop short of it, or use V")
 
 
 class Table(ABC):
@@ -167,6 +167,8 @@ class Denoiser(BaseDenoiser):
 
     Casts to the network's dtype and back. Raises TypeError or ValueError naming `network` when its output is not like x."""
 
+    process: Process  # pyright: ignore[reportIncompatibleVariableOverride]
+
     def __init__(self, network: nn.Module, process: Process, table: Table | None = None, *, time: Callable[[Tensor], Tensor] | None = None):
         super().__init__()
         if not callable(network):
@@ -186,7 +188,6 @@ class Denoiser(BaseDenoiser):
         return cls(_PlainScore(score), process, Score())
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
-        assert self.process is not None
         alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
         lam = alpha.log() - sigma.log()
         t = self.process.time(lam)

@@ -50,11 +50,15 @@ def score_equation(process: Process, score: Score | BaseDenoiser | None, weight:
     if not (score is None or callable(score)):
         raise TypeError(f"`score` must be a callable (x, t) -> tensor like x, or a Denoiser, got {type(score).__name__}")
 
+    def turned(t: Tensor, x: Tensor) -> Tensor:
+        assert score is not None
+        return score(x, t)
+
     def drift(t: Tensor, x: Tensor) -> Tensor:
         if score is None or weight == 0.0:
             return process.drift(x, t)
         given = t if t.dim() == 0 else t.to(x.dtype)
-        s = checked("score", lambda time, state: score(state, time), given, x, exact=True)
+        s = checked("score", turned, given, x, exact=True)
         return process.drift(x, t) - s * like(weight * process.g2(t), x)
 
     def diffusion(t: Tensor, x: Tensor) -> Tensor:

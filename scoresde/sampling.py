@@ -6,7 +6,7 @@ there. Sample i depends on (seed, first + i) alone. A sampler writes no loop: it
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -160,7 +160,7 @@ class Plan:
 
 
 @contextmanager
-def evaluating(module: torch.nn.Module) -> Iterator[None]:
+def evaluating(module: torch.nn.Module) -> Generator[None, None, None]:
     """Eval mode, each submodule's own mode restored after: dropout would make an adaptive error estimate never fall."""
     modes = {m: m.training for m in module.modules()}
     module.eval()

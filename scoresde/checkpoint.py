@@ -1,0 +1,143 @@
+"""Files that are whole or absent, and runs that can be reloaded.
+
+A file is written to a temporary one in the same directory, flushed, fsynced, renamed over the old one, and the directory
+fsynced: a kill at any moment leaves the old file or the new one. A run folder holds `model.safetensors` (the network's weights
+and their moving average) and `run.json` (everything else, with the SHA-256 of the weights, since safetensors does not notice a
+flipped bit). No pickle is ever loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+FORMAT = 1
+_TEMPORARY = ".scoresde-tmp-"
+
+
+class CheckpointError(RuntimeError):
+    """A run that cannot be read; the message says which file and what is wrong with it."""
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically and durably; on any exception the old file stays and the temporary goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporaries that a killed process left."""
+    for stale in folder.glob(_TEMPORARY + "*"):
+        stale.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON, readable, with NaN refused."""
+    write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+def versions() -> dict[str, str]:
+    """What ran: for run.json and benchmark rows."""
+    from importlib.metadata import version
+
+    return {"python": platform.python_version(), **{name: version(name) for name in ("scoresde", "torch", "numpy", "diffusers")}}
+
+
+def save_run(folder: Path, network: nn.Module, ema: nn.Module, about: dict[str, Any]) -> None:
+    """Write model.safetensors, then run.json naming its hash. `about` must be JSON."""
+    from safetensors.torch import save
+
+    sweep(folder)
+    tensors: dict[str, Tensor] = {}
+    for prefix, module in (("network", network), ("ema", ema)):
+        for key, value in module.state_dict().items():
+            tensors[f"{prefix}.{key}"] = value.detach().cpu().contiguous().clone()
+    content = save(tensors, metadata={"format": str(FORMAT)})
+    write_whole(folder / "model.safetensors", content)
+    write_json(folder / "run.json", {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), "versions": versions(), **about})
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder as read: `about` is run.json, `weights` the tensors by full name."""
+
+    about: dict[str, Any]
+    weights: dict[str, Tensor]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The state dict saved under `prefix`."""
+        return {k[len(prefix) + 1 :]: v for k, v in self.weights.items() if k.startswith(prefix + ".")}
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """run.json, checked."""
+    path = folder / "run.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; give the folder that `scoresde train` or `scoresde demo` wrote")
+    try:
+        about = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
+        raise CheckpointError(f"{path} is not a run description: it has no format version")
+    if about["format"] > FORMAT:
+        raise CheckpointError(f"{path} has format {about['format']}, newer than {FORMAT}; upgrade scoresde")
+    return about
+
+
+def load_run(folder: Path) -> Run:
+    """Read and verify a run folder. Raises CheckpointError saying which file and what."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    about = read_about(folder)
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != about.get("sha256"):
+        raise CheckpointError(f"{path} does not match the SHA-256 in run.json: damaged, truncated, or of another run")
+    try:
+        weights = load(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
+    return Run(about, weights)
+
+
+def restore(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Load weights into a module; missing, unexpected or wrong-shaped ones are named, NaN is refused."""
+    bad = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
+    if bad:
+        raise CheckpointError(f"{path} holds NaN or Inf in {bad[0]} and {len(bad) - 1} more")
+    try:
+        module.load_state_dict(state)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} holds another architecture: {' '.join(str(error).split())[:300]}") from error

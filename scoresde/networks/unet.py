@@ -1,0 +1,49 @@
+"""diffusers' U-Net for images of any size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from solvers import check
+
+
+class UNet(nn.Module):
+    """F(x, c_noise) for images (B, C, H, W): diffusers.UNet2DModel, attention at the coarsest level.
+
+    Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239. Sizes that the levels do not divide are padded
+    by replication and cropped back. c_noise should span about 0..1000 (sinusoidal embedding).
+
+    channels  C;  widths  channels of each level;  layers  residual blocks a level;  classes  for class-conditional models, or None"""
+
+    def __init__(self, channels: int, widths: Sequence[int] = (32, 64), layers: int = 2, classes: int | None = None):
+        super().__init__()
+        from diffusers.models.unets.unet_2d import UNet2DModel
+
+        check.integer("channels", channels)
+        check.integer("layers", layers)
+        for width in widths:
+            check.integer("widths", width)
+        groups = 8 if all(w % 8 == 0 for w in widths) else 1
+        levels = len(widths)
+        self.multiple = 2 ** (levels - 1)
+        self.body = UNet2DModel(
+            in_channels=channels,
+            out_channels=channels,
+            block_out_channels=tuple(widths),
+            layers_per_block=layers,
+            norm_num_groups=groups,
+            attention_head_dim=max(8, widths[-1] // 4),
+            down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
+            up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+            num_class_embeds=classes,
+        )
+
+    def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
+        height, width = x.shape[-2:]
+        pad = (0, -width % self.multiple, 0, -height % self.multiple)
+        padded = torch.nn.functional.pad(x, pad, mode="replicate") if any(pad) else x
+        return self.body(padded, c_noise, class_labels=cond).sample[..., :height, :width]

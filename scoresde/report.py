@@ -1,0 +1,92 @@
+"""Pictures and the report page."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .checkpoint import write_whole
+
+
+def pixels(x: Tensor) -> Tensor:
+    """Images (N, C, H, W) in [-1, 1] as uint8, channels last; values outside are clipped. More than 3 channels: the first three."""
+    x = x.detach().cpu()[:, :3]
+    x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else torch.nn.functional.pad(x, (0, 0, 0, 0, 0, 3 - x.shape[1]))
+    return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
+def tiled(x: Tensor, columns: int, side: int = 32) -> Any:
+    """A PIL image of a grid of images, each enlarged to about `side` pixels, one pixel apart."""
+    from PIL import Image
+
+    tiles = pixels(x)
+    count, height, width, _ = tiles.shape
+    scale = max(1, round(side / max(height, width)))
+    big = tiles.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
+    rows = -(-count // columns)
+    h, w = height * scale + 1, width * scale + 1
+    sheet = torch.full((rows * h + 1, columns * w + 1, 3), 60, dtype=torch.uint8)
+    for i in range(count):
+        top, left = (i // columns) * h + 1, (i % columns) * w + 1
+        sheet[top : top + h - 1, left : left + w - 1] = big[i]
+    return Image.fromarray(sheet.numpy())
+
+
+def save_image(image: Any, path: Path) -> None:
+    """PNG, written whole."""
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG")
+    write_whole(path, buffer.getvalue())
+
+
+def save_gif(frames: Sequence[Any], path: Path, seconds: float = 4.0) -> None:
+    """An animated GIF that rests on its last frame."""
+    each = max(20, int(1000 * seconds / len(frames)))
+    buffer = io.BytesIO()
+    frames[0].save(buffer, format="GIF", save_all=True, append_images=list(frames[1:]), duration=[each] * (len(frames) - 1) + [1500], loop=0)
+    write_whole(path, buffer.getvalue())
+
+
+def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequence[float], path: Path) -> None:
+    """Noise to data: for each named block, samples down and noise levels across; states (n, C, H, W) at each level."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    n, columns = len(rows[0][1][0]), len(levels)
+    figure = Figure(figsize=(1.02 * columns + 0.8, (1.0 * n + 0.55) * len(rows)), dpi=110)
+    with matplotlib.rc_context({"font.size": 10}):
+        blocks: Any = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
+        for block, (name, states) in zip(blocks, rows, strict=True):
+            block.suptitle(name, x=0.02, ha="left", fontsize=12)
+            room = {"wspace": 0.06, "hspace": 0.06, "left": 0.02, "right": 0.98, "top": 0.86, "bottom": 0.03}
+            axes = block.subplots(n, columns, squeeze=False, gridspec_kw=room)
+            for j, (level, state) in enumerate(zip(levels, states, strict=True)):
+                for i, tile in enumerate(pixels(state)):
+                    axes[i][j].imshow(tile.numpy(), interpolation="nearest")
+                    axes[i][j].set_axis_off()
+                axes[0][j].set_title(f"$\\lambda$ = {level:+.1f}", fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_whole(path, buffer.getvalue())
+
+
+def save_page(path: Path, **content: Any) -> None:
+    """report.html: self-contained, pictures embedded. `content` fills templates/report.html.j2."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    source = (resources.files("scoresde") / "templates" / "report.html.j2").read_text()
+    write_whole(path, environment.from_string(source).render(**content).encode())
+
+
+def embedded(path: Path) -> str:
+    """A picture as a data URI."""
+    kind = {".png": "image/png", ".gif": "image/gif"}[path.suffix]
+    return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
