@@ -12,6 +12,11 @@ True
 from .adams import ExpAdams as ExpAdams
 from .adams import ExpAdamsPC as ExpAdamsPC
 from .adaptive import Adaptive as Adaptive
+from .additive import SRA1 as SRA1
+from .additive import SRA3 as SRA3
+from .additive import ShARK as ShARK
+from .brownian import BrownianTree as BrownianTree
+from .brownian import GridPath as GridPath
 from .equation import Equation as Equation
 from .equation import Noise as Noise
 from .equation import Sense as Sense
@@ -42,6 +47,7 @@ from .solution import Solution as Solution
 from .solve import iterate as iterate
 from .solve import solve as solve
 from .solver import Solver as Solver
-from .stochastic import SRA1 as SRA1
+from .stochastic import SRI1 as SRI1
 from .stochastic import EulerMaruyama as EulerMaruyama
 from .stochastic import Milstein as Milstein
+from .stochastic import StochasticHeun as StochasticHeun

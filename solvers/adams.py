@@ -26,7 +26,7 @@ from . import check
 from .equation import Equation, Noise
 from .exponential import columns, noise_scales, unbind
 from .phi import gauss_legendre, phi
-from .solver import Path, Solver, State, axpy, grow, times_noise
+from .solver import Path, Solver, State, add_noise, axpy, grow
 
 Clock = Callable[[Tensor], Tensor]
 
@@ -193,7 +193,7 @@ class ExpAdams(Adams):
             value = eq.f(t0, y)
             y1 = combined(grow(y, w.growth), w.predict, (value, *state))
             if noise is not None and w.scale is not None:
-                y1 = y1 + times_noise(w.scale, noise(t0, t1))
+                y1 = add_noise(y1, w.scale, noise(t0, t1))
         return y1, None, (value, *state)[: self.order - 1]
 
 
@@ -223,5 +223,5 @@ class ExpAdamsPC(Adams):
             y = combined(state[0], w.correct, values)
         base = grow(y, w.growth)
         if noise is not None and w.scale is not None:
-            base = base + times_noise(w.scale, noise(t0, t1))
+            base = add_noise(base, w.scale, noise(t0, t1))
         return combined(base, w.predict, values), None, (base, *values[: self.order])

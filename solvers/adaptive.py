@@ -188,7 +188,7 @@ class AdaptiveRun:
             step = (self.way * h0).reshape(self.column).to(now.y.dtype)
             f1 = eq.drift(trial.reshape(self.column), now.y + step * f0)
             d2 = _rms(f1 - f0, scale) / h0
-            order = cast(int, self.solver.embedded) + 1
+            order = cast(float, self.solver.embedded) + 1
             steep = torch.maximum(d1, d2)
             h1 = torch.where(steep <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), torch.exp(torch.log(0.01 / steep) / order))
             now.h = torch.minimum(100 * h0, h1).nan_to_num(c.smallest).clamp(c.smallest, c.largest)
@@ -197,7 +197,7 @@ class AdaptiveRun:
 
     def _factor(self, ratio: Tensor, before: Tensor, accept: Tensor) -> Tensor:
         """Next step over this one."""
-        order = cast(int, self.solver.embedded) + 1
+        order = cast(float, self.solver.embedded) + 1
         ratio = ratio.clamp(min=1e-10)
         grow = _SAFETY * torch.exp((_INTEGRAL * before.log() - _PROPORTIONAL * ratio.log()) / order)  # pow is not bit-equal across batch sizes
         shrink = _SAFETY * torch.exp(-ratio.log() / order)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -84,6 +84,11 @@ def times(name: str, value: Any) -> Tensor:
         pair = value[at : at + 2].tolist()
         raise ValueError(f"`{name}` must be strictly monotone, got {pair} at index {at}; remove the repeated or turning point")
     return value
+
+
+def values(x: Tensor) -> list[float]:
+    """The numbers of a 1-D tensor."""
+    return cast("list[float]", x.tolist())  # pyright: ignore[reportUnknownMemberType]
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:

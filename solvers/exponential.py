@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .equation import Equation, Noise
 from .phi import convolution_std, phi
-from .solver import Path, Solver, State, axpy, cut, grow, times_noise
+from .solver import Path, Solver, State, add_noise, axpy, cut, grow, times_noise
 
 
 def unbind(weights: Tensor, y: Tensor) -> list[Tensor]:
@@ -69,7 +69,7 @@ class ExpEuler(Solver):
     ) -> tuple[Tensor, Tensor | None, State]:
         growth, drive, scale = w
         y1 = axpy(grow(y, growth), eq.f(t0, y), drive)
-        return y1 if noise is None else y1 + times_noise(scale, noise(t0, t1)), None, state
+        return y1 if noise is None else add_noise(y1, scale, noise(t0, t1)), None, state
 
     def calls(self, n: int) -> int:
         return n
@@ -108,7 +108,7 @@ class ExpMidpoint(Solver):
             return axpy(grow(y, growth), eq.f(middle, ym), drive), None, state
         first = times_noise(scale0, noise(t0, middle))
         y1 = axpy(grow(y, growth), eq.f(middle, ym + first), drive)
-        return y1 + grow(first, half_growth) + times_noise(scale1, noise(middle, t1)), None, state
+        return add_noise(y1 + grow(first, half_growth), scale1, noise(middle, t1)), None, state
 
     def calls(self, n: int) -> int:
         return 2 * n

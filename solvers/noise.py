@@ -67,7 +67,7 @@ class _WhitePath(NamedTuple):
 
 
 # Streams keep uses of one seed apart; they are part of the counter, so that no two draws ever share a number.
-PRIOR, INCREMENT, AREA, CORRECTOR, CHURN, TRAIN_TIME, TRAIN_NOISE, PROBE = range(8)
+PRIOR, INCREMENT, AREA, CORRECTOR, CHURN, TRAIN_TIME, TRAIN_NOISE, PROBE, TREE = range(9)
 _MASK = 0xFFFFFFFF
 _BLOCK_ELEMENTS = 1 << 19  # pre-drawn steps are grouped up to this many numbers, to stay in cache and in memory
 
@@ -84,6 +84,14 @@ def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> tuple[Tensor, Ten
         c2, c3 = (p0 >> 32).bitwise_and_(_MASK).bitwise_xor_(c3 ^ k1), p0.bitwise_and_(_MASK)
         k0, k1 = (k0 + 0x9E3779B9) & _MASK, (k1 + 0xBB67AE85) & _MASK
     return c0, c1, c2, c3
+
+
+def box_muller(words: Tensor) -> Tensor:
+    """Pairs of standard normals from pairs of 32-bit words, in float64: (..., 2 n) -> (..., n, 2)."""
+    uniform = words.to(torch.float64).add_(0.5).mul_(2.0**-32)
+    radius = uniform[..., 0::2].log().mul_(-2.0).sqrt_()
+    angle = uniform[..., 1::2].mul(2 * math.pi)
+    return torch.stack((radius * angle.cos(), radius.mul_(angle.sin())), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -125,11 +133,7 @@ class SeededNoise(Source):
 
         Cast to `dtype` at the end, so that a float32 run sees the path of the float64 one; |z| <= 6.76."""
         count = math.prod(shape[1:])
-        words = self.words(stream, steps, shape[0], -(-count // 4), device)
-        uniform = words.to(torch.float64).add_(0.5).mul_(2.0**-32)
-        radius = uniform[..., 0::2].log().mul_(-2.0).sqrt_()
-        angle = uniform[..., 1::2].mul(2 * math.pi)
-        pairs = torch.stack((radius * angle.cos(), radius.mul_(angle.sin())), dim=-1)
+        pairs = box_muller(self.words(stream, steps, shape[0], -(-count // 4), device))
         return pairs.flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
 
 
@@ -159,7 +163,8 @@ class _SeededPath:
     def _locate(self, t0: Tensor, t1: Tensor) -> tuple[int, int]:
         k, m = self.index.get(t0.item(), -2), self.index.get(t1.item(), -4)
         if abs(k - m) != 1:
-            raise ValueError(f"`t0, t1` must be neighbours of the grid SeededNoise was bound to, got {t0.item()}, {t1.item()}; use GridPath or BrownianTree for other intervals")
+            hint = "use GridPath or BrownianTree for other intervals"
+            raise ValueError(f"`t0, t1` must be neighbours of the grid SeededNoise was bound to, got {t0.item()}, {t1.item()}; {hint}")
         return min(k, m), m - k
 
     def _draw(self, stream: int, step: int) -> Tensor:

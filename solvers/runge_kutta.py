@@ -203,7 +203,7 @@ class BogackiShampine32(RungeKutta):
 
     order: ClassVar[int] = 3
     evals: ClassVar[int] = 3
-    embedded: ClassVar[int | None] = 2
+    embedded: ClassVar[float | None] = 2
     reference: ClassVar[str] = "Bogacki & Shampine 1989"
     tableau: ClassVar[Tableau] = Tableau(
         a=((1 / 2,), (0.0, 3 / 4), (2 / 9, 1 / 3, 4 / 9)),
@@ -220,7 +220,7 @@ class DormandPrince54(RungeKutta):
 
     order: ClassVar[int] = 5
     evals: ClassVar[int] = 6
-    embedded: ClassVar[int | None] = 4
+    embedded: ClassVar[float | None] = 4
     reference: ClassVar[str] = "Dormand & Prince 1980"
     tableau: ClassVar[Tableau] = Tableau(
         a=(
@@ -253,7 +253,7 @@ class Tsitouras54(RungeKutta):
 
     order: ClassVar[int] = 5
     evals: ClassVar[int] = 6
-    embedded: ClassVar[int | None] = 4
+    embedded: ClassVar[float | None] = 4
     reference: ClassVar[str] = "Tsitouras 2011"
     tableau: ClassVar[Tableau] = Tableau(
         a=(
@@ -290,7 +290,7 @@ class DormandPrince853(RungeKutta):
 
     order: ClassVar[int] = 8
     evals: ClassVar[int] = 12
-    embedded: ClassVar[int | None] = 7
+    embedded: ClassVar[float | None] = 7
     reference: ClassVar[str] = "Dormand & Prince 1980"
     tableau: ClassVar[Tableau] = Tableau(
         a=dop853.A, b=dop853.B, e=dop853.E5, e_low=dop853.E3, extra=dop853.EXTRA, dense=dop853.powers()

@@ -25,7 +25,7 @@ class Solver(ABC):
     sense         the sense in which it reads diagonal noise; None: noise it takes has one meaning only
     levy          whether it needs the space-time Levy area H beside dW
     cuts          fractions of a step at which it asks the path for a part of the step
-    embedded      order of its embedded error estimate; None: fixed grids only
+    embedded      order of its embedded error estimate, whose local size is h^(embedded + 1); None: fixed grids only
     """
 
     order: ClassVar[int]
@@ -35,7 +35,7 @@ class Solver(ABC):
     sense: ClassVar[Sense | None] = None
     levy: ClassVar[bool] = False
     cuts: ClassVar[tuple[float, ...]] = ()
-    embedded: ClassVar[int | None] = None
+    embedded: ClassVar[float | None] = None
     reference: ClassVar[str]
 
     @abstractmethod
@@ -89,6 +89,11 @@ def grow(y: Tensor, w: Tensor) -> Tensor:
         return axpy(y, y, w) if abs(w.item()) < 0.5 else y * (1 + w.item())
     small = w.abs() < 0.5
     return y * small.to(y.dtype) + y * torch.where(small, w, 1 + w).to(y.dtype)
+
+
+def add_noise(y: Tensor, g: Tensor, dw: Tensor) -> Tensor:
+    """y + g dW, in one pass where g is a number."""
+    return axpy(y, dw, g) if g.dim() == 0 else y + times_noise(g, dw)
 
 
 def times_noise(g: Tensor, dw: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Methods for stochastic equations with additive or diagonal noise.
+"""Methods for stochastic equations with diagonal noise; those for additive noise alone are in `additive.py`.
 
 dW = noise(t0, t1) is N(0, |h|); space-time Levy methods also read H = I_10/|h| - dW/2, where I_10 is the time integral of
 the path's increment over the step, so that I_10/|h| = dW/2 + H with H ~ N(0, |h|/12) independent of dW.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from .equation import Equation, Field, Noise, Sense
-from .solver import OneStep, Path, State, axpy, times_noise
+from .solver import OneStep, Path, State, add_noise, axpy, times_noise
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class EulerMaruyama(OneStep):
     ) -> tuple[Tensor, Tensor | None, State]:
         y1 = axpy(y, eq.drift(t0, y), t1 - t0)
         if eq.g is not None and noise is not None:
-            y1 = y1 + times_noise(eq.g(t0, y), noise(t0, t1))
+            y1 = add_noise(y1, eq.g(t0, y), noise(t0, t1))
         return y1, None, state
 
 
@@ -42,8 +42,11 @@ class EulerMaruyama(OneStep):
 class Milstein(OneStep):
     """Euler-Maruyama plus g g' (dW^2 - |h|)/2 (Ito), g' the diagonal derivative by automatic differentiation.
 
-    Strong order 1 for diagonal noise; equal to Euler-Maruyama for additive noise. One evaluation of f.
-    Milstein 1974; Kloeden & Platen 1992, section 10.3."""
+    derivative_free: g g' ~ (g(t0, Y) - g(t0, y)) / sqrt|h|, Y = y + h F + g sqrt|h| (Platen's explicit scheme): for a g that
+    cannot be differentiated. Strong order 1 for diagonal noise; equal to Euler-Maruyama for additive noise. One evaluation
+    of f. Milstein 1974; Kloeden & Platen 1992, sections 10.3 and 11.1."""
+
+    derivative_free: bool = False
 
     order: ClassVar[int] = 1
     strong_order: ClassVar[float | None] = 1.0
@@ -59,11 +62,16 @@ class Milstein(OneStep):
         y1 = axpy(y, eq.drift(t0, y), h)
         if eq.g is None or noise is None:
             return y1, None, state
-        dw = noise(t0, t1)
+        dw, size = noise(t0, t1), h.abs().to(y.dtype)
         if eq.kind is Noise.ADDITIVE:
-            return y1 + times_noise(eq.g(t0, y), dw), None, state
-        g, slope = diagonal_derivative(eq.g, t0, y)
-        return y1 + g * dw + 0.5 * g * slope * (dw**2 - h.abs().to(y.dtype)), None, state
+            return add_noise(y1, eq.g(t0, y), dw), None, state
+        if self.derivative_free:
+            g, root = eq.g(t0, y), size.sqrt()
+            slant = (eq.g(t0, y1 + g * root) - g) / root
+        else:
+            g, slope = diagonal_derivative(eq.g, t0, y)
+            slant = g * slope
+        return add_noise(y1, g, dw) + 0.5 * slant * (dw**2 - size), None, state
 
 
 def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
@@ -80,17 +88,44 @@ def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
-class SRA1(OneStep):
-    """Stochastic Runge-Kutta for additive noise: strong order 3/2, weak and ODE order 2, two evaluations.
+class StochasticHeun(OneStep):
+    """Y = y + h F(t0, y) + g(t0, y) dW,  y1 = y + h (F(t0, y) + F(t1, Y))/2 + (g(t0, y) + g(t1, Y)) dW/2 (Stratonovich).
 
-    Y2 = y + 3/4 h F(t0, y) + 3/2 g(t1) I_10/|h|,
-    y1 = y + h (F(t0, y) + 2 F(t0 + 3h/4, Y2)) / 3 + g(t1) (dW - I_10/|h|) + g(t0) I_10/|h|.
-    Roessler 2010, SIAM J. Numer. Anal. 48(3), 922-952."""
+    Strong order 1 for diagonal and additive noise, ODE order 2, two evaluations. Ruemelin 1982, SIAM J. Numer. Anal. 19."""
+
+    order: ClassVar[int] = 2
+    strong_order: ClassVar[float | None] = 1.0
+    evals: ClassVar[int] = 2
+    noise: ClassVar[Noise] = Noise.DIAGONAL
+    sense: ClassVar[Sense | None] = Sense.STRATONOVICH
+    reference: ClassVar[str] = "Ruemelin 1982"
+
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+    ) -> tuple[Tensor, Tensor | None, State]:
+        h = t1 - t0
+        k0 = eq.drift(t0, y)
+        stage = axpy(y, k0, h)
+        if eq.g is None or noise is None:
+            return axpy(axpy(y, k0, h / 2), eq.drift(t1, stage), h / 2), None, state
+        dw, g0 = noise(t0, t1), eq.g(t0, y)
+        stage = add_noise(stage, g0, dw)
+        y1 = axpy(axpy(y, k0, h / 2), eq.drift(t1, stage), h / 2)
+        return add_noise(y1, (g0 + eq.g(t1, stage)) / 2, dw), None, state
+
+
+@dataclass(frozen=True)
+class SRI1(OneStep):
+    """Stochastic Runge-Kutta for diagonal Ito noise: strong order 3/2, ODE order 2; two evaluations of f, four of g.
+
+    y1 = y + h (k1 + 2 k2)/3 + sum_i (b1_i dW + b2_i I_11/sqrt|h| + b3_i I_10/|h| + b4_i I_111/|h|) g(t0 + c_i h, G_i), the
+    iterated integrals I_11 = (dW^2 - |h|)/2, I_111 = (dW^3 - 3 |h| dW)/6. Roessler 2010, SIAM J. Numer. Anal. 48(3), SRI1W1."""
 
     order: ClassVar[int] = 2
     strong_order: ClassVar[float | None] = 1.5
     evals: ClassVar[int] = 2
-    noise: ClassVar[Noise] = Noise.ADDITIVE
+    noise: ClassVar[Noise] = Noise.DIAGONAL
+    sense: ClassVar[Sense | None] = Sense.ITO
     levy: ClassVar[bool] = True
     reference: ClassVar[str] = "Roessler 2010"
 
@@ -98,14 +133,22 @@ class SRA1(OneStep):
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
     ) -> tuple[Tensor, Tensor | None, State]:
         h = t1 - t0
-        k1 = eq.drift(t0, y)
+        k1, quarter = eq.drift(t0, y), t0 + 0.25 * h
         stage = axpy(y, k1, 0.75 * h)
         if eq.g is None or noise is None:
             k2 = eq.drift(t0 + 0.75 * h, stage)
             return axpy(axpy(y, k1, h / 3), k2, 2 * h / 3), None, state
         dw, area = noise.levy(t0, t1)
-        mean = 0.5 * dw + area  # I_10 / |h|
-        g0, g1 = eq.g(t0, y), eq.g(t1, y)
-        k2 = eq.drift(t0 + 0.75 * h, stage + times_noise(1.5 * g1, mean))
+        size = h.abs().to(y.dtype)
+        root, i10 = size.sqrt(), 0.5 * dw + area
+        i11, i111 = (dw**2 - size) / (2 * root), dw * (dw**2 / size - 3) / 6
+        g1 = eq.g(t0, y)
+        k2 = eq.drift(t0 + 0.75 * h, stage + times_noise(1.5 * g1, i10))
+        g2 = eq.g(quarter, axpy(y, k1, 0.25 * h) + 0.5 * g1 * root)
+        g3 = eq.g(t1, axpy(y, k1, h) - g1 * root)
+        g4 = eq.g(quarter, axpy(y, k1, 0.25 * h) + (3 * g2 - 5 * g1 + 0.5 * g3) * root)
         y1 = axpy(axpy(y, k1, h / 3), k2, 2 * h / 3)
-        return y1 + times_noise(g1, dw - mean) + times_noise(g0, mean), None, state
+        y1 = y1 + times_noise(g1, -dw - i11 + 2 * i10 - 2 * i111)
+        y1 = y1 + times_noise(g2, 4 / 3 * (dw + i11 - i10) + 5 / 3 * i111)
+        y1 = y1 + times_noise(g3, 2 / 3 * (dw - i10 - i111) - i11 / 3)
+        return y1 + times_noise(g4, i111), None, state

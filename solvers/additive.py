@@ -1,0 +1,137 @@
+"""Stochastic Runge-Kutta methods for additive noise, where strong order 3/2 costs no derivative and no further integral.
+
+dW = noise(t0, t1) is N(0, |h|) and H ~ N(0, |h|/12), independent of it, is the space-time Levy area: the time integral of the
+path's increment over the step is I_10 = |h| (dW/2 + H).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from torch import Tensor
+
+from .equation import Equation, Noise
+from .runge_kutta import weighted
+from .solver import OneStep, Path, State, add_noise, axpy
+
+
+@dataclass(frozen=True)
+class AdditiveTableau:
+    """A stochastic Runge-Kutta method for additive noise: with J = I_10/|h| and g0, g1 the diffusion at both ends,
+
+        Y_i = y + h sum_j a_ij k_j + (s_i1 g1 + s_i0 g0) J + (r_i g0) dW + (q_i g0) H,   y1 = y + h sum_i b_i k_i + int g dW,
+
+    where int g dW ~ g1 (dW - J) + g0 J is exact for g linear in t. Strong order 3/2 needs, for the noise N_i of stage i at
+    g = 1, sum b_i N_i = J and sum b_i E N_i^2 = |h|/2 (Roessler 2010, theorem 4.8): checked here.
+
+    a  rows of stages 2..s;  b weights;  n  rows (s_i1, s_i0, r_i, q_i) of stages 1..s;  e  weights of the drift error, or None
+    """
+
+    a: tuple[tuple[float, ...], ...]
+    b: tuple[float, ...]
+    n: tuple[tuple[float, float, float, float], ...]
+    e: tuple[float, ...] | None = None
+
+    def __post_init__(self) -> None:
+        stages = [(r + (s1 + s0) / 2, q + s1 + s0) for s1, s0, r, q in self.n]  # N_i = x dW + z H
+        means = (sum(b * x for b, (x, _) in zip(self.b, stages, strict=True)), sum(b * z for b, (_, z) in zip(self.b, stages, strict=True)))
+        square = sum(b * (x * x + z * z / 12) for b, (x, z) in zip(self.b, stages, strict=True))
+        if max(abs(sum(self.b) - 1), abs(means[0] - 0.5), abs(means[1] - 1), abs(square - 0.5)) > 1e-14:
+            raise ValueError(f"`n` must make sum b N = dW/2 + H and sum b E N^2 = |h|/2, got {means} and {square}")
+
+
+class AdditiveRungeKutta(OneStep):
+    """Abstract: a stochastic tableau is a solver."""
+
+    tableau: ClassVar[AdditiveTableau]
+
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+    ) -> tuple[Tensor, Tensor | None, State]:
+        tableau, h, k = self.tableau, t1 - t0, list[Tensor]()
+        drive = None if eq.g is None or noise is None else Drive.over(eq.g(t0, y), eq.g(t1, y), *noise.levy(t0, t1))
+        for row, weights in zip(((), *tableau.a), tableau.n, strict=True):
+            stage, c = axpy(y, weighted(row, k), h) if row else y, sum(row)
+            stage = stage if drive is None else drive.into(stage, weights)
+            k.append(eq.drift(t1 if c == 1.0 else t0 + c * h, stage))
+        y1 = axpy(y, weighted(tableau.b, k), h)
+        error = None if tableau.e is None else weighted(tableau.e, k) * h.to(y.dtype)
+        if drive is None:
+            return y1, error, state
+        if error is not None:
+            error = add_noise(error, drive.g1 - drive.g0, drive.dw - drive.mean)
+        return add_noise(add_noise(y1, drive.g1, drive.dw - drive.mean), drive.g0, drive.mean), error, state
+
+
+class Drive(NamedTuple):
+    """The noise of one step: the diffusion at both ends, dW, H and J = dW/2 + H."""
+
+    g0: Tensor
+    g1: Tensor
+    dw: Tensor
+    area: Tensor
+    mean: Tensor
+
+    @classmethod
+    def over(cls, g0: Tensor, g1: Tensor, dw: Tensor, area: Tensor) -> Drive:
+        """From what the path answers."""
+        return cls(g0, g1, dw, area, 0.5 * dw + area)
+
+    def into(self, y: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
+        """y plus the noise of a stage."""
+        for weight, g, part in zip(weights, (self.g1, self.g0, self.g0, self.g0), (self.mean, self.mean, self.dw, self.area), strict=True):
+            y = y if weight == 0.0 else add_noise(y, weight * g, part)
+        return y
+
+
+@dataclass(frozen=True)
+class SRA1(AdditiveRungeKutta):
+    """Y2 = y + 3/4 h k1 + 3/2 g(t1) J,  y1 = y + h (k1 + 2 k2)/3 + int g dW, J = I_10/|h|.
+
+    Strong order 3/2 for additive noise, weak and ODE order 2, two evaluations. The embedded error is the difference from
+    Euler-Maruyama, of local order 3/2. Roessler 2010, SIAM J. Numer. Anal. 48(3), 922-952."""
+
+    order: ClassVar[int] = 2
+    strong_order: ClassVar[float | None] = 1.5
+    evals: ClassVar[int] = 2
+    noise: ClassVar[Noise] = Noise.ADDITIVE
+    levy: ClassVar[bool] = True
+    embedded: ClassVar[float | None] = 0.5
+    reference: ClassVar[str] = "Roessler 2010"
+    tableau: ClassVar[AdditiveTableau] = AdditiveTableau(
+        a=((3 / 4,),), b=(1 / 3, 2 / 3), n=((0.0, 0.0, 0.0, 0.0), (3 / 2, 0.0, 0.0, 0.0)), e=(-2 / 3, 2 / 3)
+    )
+
+
+@dataclass(frozen=True)
+class SRA3(AdditiveRungeKutta):
+    """Simpson's rule over stages at 0, 1 and 1/2: strong order 3/2 for additive noise, ODE order 3, three evaluations.
+
+    Roessler 2010, SIAM J. Numer. Anal. 48(3), 922-952."""
+
+    order: ClassVar[int] = 3
+    strong_order: ClassVar[float | None] = 1.5
+    evals: ClassVar[int] = 3
+    noise: ClassVar[Noise] = Noise.ADDITIVE
+    levy: ClassVar[bool] = True
+    reference: ClassVar[str] = "Roessler 2010"
+    tableau: ClassVar[AdditiveTableau] = AdditiveTableau(
+        a=((1.0,), (1 / 4, 1 / 4)), b=(1 / 6, 1 / 6, 2 / 3), n=((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (1.0, 1 / 2, 0.0, 0.0))
+    )
+
+
+@dataclass(frozen=True)
+class ShARK(AdditiveRungeKutta):
+    """Y1 = y + g H,  Y2 = y + 5/6 h k1 + g (H + 5/6 dW),  y1 = y + h (2 k1 + 3 k2)/5 + int g dW: a shifted Ralston method.
+
+    Strong order 3/2 for additive noise, weak and ODE order 2, two evaluations. Foster, dos Reis & Strange 2024,
+    arXiv:2210.17543, "High order splitting methods for SDEs satisfying a commutativity condition"."""
+
+    order: ClassVar[int] = 2
+    strong_order: ClassVar[float | None] = 1.5
+    evals: ClassVar[int] = 2
+    noise: ClassVar[Noise] = Noise.ADDITIVE
+    levy: ClassVar[bool] = True
+    reference: ClassVar[str] = "Foster, dos Reis & Strange 2024"
+    tableau: ClassVar[AdditiveTableau] = AdditiveTableau(a=((5 / 6,),), b=(2 / 5, 3 / 5), n=((0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 5 / 6, 1.0)))
