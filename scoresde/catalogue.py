@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from solvers import SRA1, DormandPrince54, EulerMaruyama, ExpEuler, Heun, check
 
 from . import grids
+from .charts import EDM, Angle, LogSNR, UnitNoise
 from .grids import Grid, Tolerance
 from .method import Method
-from .process import EDM, VPSDE, Angle, LogSNR, Process, UnitNoise
+from .process import VPSDE, Process
 from .reverse import Split
 
 

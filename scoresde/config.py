@@ -14,9 +14,10 @@ from typing import Any
 from solvers import check
 
 from . import data as data_module
+from .charts import EDM
 from .data import Dataset
 from .denoiser import X0, Denoiser, Eps, Score, Table, V
-from .process import EDM, VESDE, VPSDE, Process, SubVPSDE
+from .process import VESDE, VPSDE, Process, SubVPSDE
 from .seeding import seeded
 from .training import Training
 

@@ -177,7 +177,7 @@ class Denoiser(BaseDenoiser):
             raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
         if not isinstance(table, Table | None):
             raise TypeError(f"`table` must be Eps(), X0(), V() or Score(), got {table!r}")
-        self.network, self.process, self.table = network, process, Eps() if table is None else table
+        self.network, self.process, self.table = network, process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
         self.time = process.time if time is None else time
 
     @classmethod

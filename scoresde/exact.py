@@ -164,7 +164,7 @@ class GaussianMixture(BaseDenoiser):
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n draws of the data, (n, d) float64."""
         source, device = SeededNoise(seed), self.means.device
-        u = source.uniform(PRIOR, range(1, 2), (n, 1), device=device).flatten()
+        u = source.uniform(PRIOR, range(1, 2), (n, 1), device=device).flatten().contiguous()
         which = torch.searchsorted(self.log_weights.exp().cumsum(0), u).clamp(max=len(self.means) - 1)
         z = source.normal(PRIOR, range(1), (n, self.means.shape[1]), torch.float64, device)[0]
         return self.means[which] + z * self.variances.expand(len(self.means), -1)[which].sqrt()

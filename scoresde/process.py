@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -68,11 +68,11 @@ class Process(ABC):
 
     def alpha(self, t: Any) -> Tensor:
         """Signal coefficient."""
-        return self.log_alpha(t).exp()
+        return widened(self.log_alpha, t)
 
     def sigma(self, t: Any) -> Tensor:
         """Noise standard deviation."""
-        return self.log_sigma(t).exp()
+        return widened(self.log_sigma, t)
 
     def lam(self, t: Any) -> Tensor:
         """Half the log signal-to-noise ratio, log(alpha/sigma)."""
@@ -105,7 +105,7 @@ class Process(ABC):
 
     def prior(self, shape: Sequence[int], t: Any = None, seed: int = 0, *, first: int = 0, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
         """N(0, sigma(t)^2 I), t defaulting to the noisy end. Sample i depends on (seed, first + i) alone."""
-        check_shape(shape)
+        check.shape("shape", shape)
         dtype = torch.get_default_dtype() if dtype is None else dtype
         z = SeededNoise(seed, first).normal(PRIOR, range(1), shape, dtype, "cpu" if device is None else device)[0]
         return z * like(self.sigma(self._inside(self.t_noise if t is None else t)), z)
@@ -180,14 +180,10 @@ def check_range(low: tuple[str, float], high: tuple[str, float], *, above: float
         raise ValueError(f"`{high[0]}` must be greater than {low[0]} = {low[1]!r}, got {high[1]!r}")
 
 
-def check_shape(shape: Any) -> tuple[int, ...]:
-    """A shape (B, ...) of positive integers."""
-    if not isinstance(shape, (tuple, list, torch.Size)) or not shape:
-        raise ValueError(f"`shape` must be a non-empty tuple (B, ...), got {shape!r}")
-    for n in shape:
-        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
-            raise ValueError(f"`shape` must hold positive integers, got {tuple(shape)!r}")
-    return tuple(shape)
+def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
+    """exp(log(t)) in the dtype of t, computed in float64 where the device has it: exp turns a rounding of log into |log| roundings."""
+    t = as_time(t)
+    return log(t).exp() if t.device.type == "mps" else log(t.double()).exp().to(t.dtype)
 
 
 def _log_one_minus_exp(x: Tensor) -> Tensor:
@@ -324,123 +320,3 @@ class VESDE(TowardNoise):
 
     def constant_rates(self) -> Rates:
         return 0.0, self._growth
-
-
-@dataclass(frozen=True)
-class EDM(TowardNoise):
-    """alpha = 1, sigma = t: time is the noise level. Karras et al. 2022, arXiv:2206.00364."""
-
-    t_min: float = 0.002
-    t_max: float = 80.0
-
-    def __post_init__(self) -> None:
-        check_range(("t_min", self.t_min), ("t_max", self.t_max), above=0.0)
-
-    def log_alpha(self, t: Any) -> Tensor:
-        return torch.zeros_like(as_time(t))
-
-    def log_sigma(self, t: Any) -> Tensor:
-        return as_time(t).log()
-
-    def alpha_rate(self, t: Any) -> Tensor:
-        return torch.zeros_like(as_time(t))
-
-    def sigma_rate(self, t: Any) -> Tensor:
-        return torch.ones_like(as_time(t))
-
-    def time(self, lam: Any) -> Tensor:
-        return torch.exp(-as_time(lam, "lam"))
-
-    def constant_rates(self) -> Rates:
-        return 0.0, None
-
-
-@dataclass(frozen=True)
-class LogSNR(TowardData):
-    """alpha = 1, sigma = e^{-t}: t is lam. The clock of DPM-Solver++ (Lu et al. 2022, arXiv:2211.01095), x0 split linear in x."""
-
-    t_noise: float = -math.log(80.0)
-    t_data: float = -math.log(0.002)
-
-    def __post_init__(self) -> None:
-        check_range(("t_noise", self.t_noise), ("t_data", self.t_data))
-
-    def log_alpha(self, t: Any) -> Tensor:
-        return torch.zeros_like(as_time(t))
-
-    def log_sigma(self, t: Any) -> Tensor:
-        return -as_time(t)
-
-    def alpha_rate(self, t: Any) -> Tensor:
-        return torch.zeros_like(as_time(t))
-
-    def sigma_rate(self, t: Any) -> Tensor:
-        return -self.sigma(t)
-
-    def time(self, lam: Any) -> Tensor:
-        return as_time(lam, "lam")
-
-    def constant_rates(self) -> Rates:
-        return 0.0, -1.0
-
-
-@dataclass(frozen=True)
-class UnitNoise(TowardData):
-    """alpha = e^t, sigma = 1: t is lam. The clock of DPM-Solver (Lu et al. 2022, arXiv:2206.00927); its diffusion is constant."""
-
-    t_noise: float = -math.log(80.0)
-    t_data: float = -math.log(0.002)
-
-    def __post_init__(self) -> None:
-        check_range(("t_noise", self.t_noise), ("t_data", self.t_data))
-
-    def log_alpha(self, t: Any) -> Tensor:
-        return as_time(t)
-
-    def log_sigma(self, t: Any) -> Tensor:
-        return torch.zeros_like(as_time(t))
-
-    def alpha_rate(self, t: Any) -> Tensor:
-        return self.alpha(t)
-
-    def sigma_rate(self, t: Any) -> Tensor:
-        return torch.zeros_like(as_time(t))
-
-    def time(self, lam: Any) -> Tensor:
-        return as_time(lam, "lam")
-
-    def constant_rates(self) -> Rates:
-        return 1.0, 0.0
-
-
-@dataclass(frozen=True)
-class Angle(TowardNoise):
-    """alpha = cos t, sigma = sigma_data sin t: data of standard deviation sigma_data keep it all along.
-
-    The angle of v-prediction (Salimans & Ho 2022, arXiv:2202.00512), scaled as in TrigFlow (Lu & Song 2024, arXiv:2410.11081)."""
-
-    sigma_data: float = 0.5
-    t_min: float = math.atan(0.002 / 0.5)  # EDM's range of noise levels, at the default sigma_data
-    t_max: float = math.atan(80.0 / 0.5)
-
-    def __post_init__(self) -> None:
-        check.number("sigma_data", self.sigma_data, above=0.0)
-        check_range(("t_min", self.t_min), ("t_max", self.t_max), above=0.0, below=math.pi / 2 + 1e-12)
-
-    def log_alpha(self, t: Any) -> Tensor:
-        return as_time(t).cos().log()
-
-    def log_sigma(self, t: Any) -> Tensor:
-        return math.log(self.sigma_data) + as_time(t).sin().log()
-
-    def alpha_rate(self, t: Any) -> Tensor:
-        return -as_time(t).sin()
-
-    def sigma_rate(self, t: Any) -> Tensor:
-        return self.sigma_data * as_time(t).cos()
-
-    def time(self, lam: Any) -> Tensor:
-        return torch.atan(torch.exp(-as_time(lam, "lam")) / self.sigma_data)
-
-    def constant_rates(self) -> Rates:
-        return None, None

@@ -19,7 +19,6 @@ from solvers.noise import PRIOR
 from .denoiser import BaseDenoiser
 from .grids import Tolerance
 from .method import Method
-from .process import check_shape
 from .reverse import reverse
 from .times import like
 
@@ -48,7 +47,7 @@ def sample(
 
     The network runs in eval mode (restored after) and without gradients. Raises TypeError or ValueError naming the argument,
     solvers.SolveError when a sample is not finite."""
-    shape = check_shape(shape)
+    shape = check.shape("shape", shape)
     size = shape[0] if batch is None else check.integer("batch", batch)
     check.integer("first", first, least=0, most=2**62)
     starts = range(0, shape[0], size)
@@ -76,7 +75,7 @@ def trajectory(
     """Yield (lam, x) from the first level to the last, x in the frame alpha^2 + sigma^2 = 1, where all levels are one scale.
 
     Arguments as in `sample`. lam is 0-d, or (B,) where the method is adaptive."""
-    return Plan(denoiser, check_shape(shape), method, seed, device, generator, cond, first, dtype).trajectory()
+    return Plan(denoiser, check.shape("shape", shape), method, seed, device, generator, cond, first, dtype).trajectory()
 
 
 class Plan:
@@ -111,8 +110,8 @@ class Plan:
             z = SeededNoise(seed, first).normal(PRIOR, range(1), shape, self.dtype, self.device)[0]
         else:
             assert generator is not None
-            source = WhiteNoise(generator)
-            z = torch.randn(shape, generator=generator, dtype=self.dtype, device=self.device)
+            source = white = WhiteNoise(generator)
+            z = white.normal(shape, self.dtype, self.device)
         self.start = z * like(method.process.sigma(self.times[0]), z)
         stochastic = callable(method.eta) or method.eta > 0
         self.noise = source.on(self.times, self.start) if stochastic and len(self.times) > 1 else None

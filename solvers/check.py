@@ -68,6 +68,17 @@ def state(name: str, x: Any) -> Tensor:
     return x
 
 
+def shape(name: str, value: Any) -> tuple[int, ...]:
+    """A shape (B, ...) of positive integers."""
+    if not isinstance(value, (tuple, list)) or not value:
+        raise ValueError(f"`{name}` must be a non-empty tuple (B, ...), got {value!r}")
+    sizes: tuple[Any, ...] = tuple(value)
+    for n in sizes:
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"`{name}` must hold positive integers, got {sizes!r}")
+    return sizes
+
+
 def times(name: str, value: Any) -> Tensor:
     """A grid of at least two strictly monotone finite times, as a float64 tensor on the CPU."""
     value = floating(name, value)

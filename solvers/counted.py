@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,14 +30,11 @@ def counted(eq: Equation, tally: Tally) -> Equation:
         assert eq.g is not None
         return checked("g", eq.g, t, y, exact=False)
 
-    take: Callable[[Tensor], Equation] | None = None
-    if eq.take is not None:
-        original = eq.take
+    def take(index: Tensor) -> Equation:
+        assert eq.take is not None
+        return counted(eq.take(index), tally)
 
-        def take(index: Tensor) -> Equation:
-            return counted(original(index), tally)
-
-    return replace(eq, f=f, g=None if eq.g is None else g, take=take)
+    return replace(eq, f=f, g=None if eq.g is None else g, take=None if eq.take is None else take)
 
 
 def checked(name: str, field: Field, t: Tensor, y: Tensor, exact: bool) -> Tensor:

@@ -47,6 +47,10 @@ class WhiteNoise(Source):
         if not isinstance(self.generator, torch.Generator):
             raise TypeError(f"`generator` must be a torch.Generator, got {type(self.generator).__name__}")
 
+    def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device | str) -> Tensor:
+        """Standard normals."""
+        return torch.empty(tuple(shape), dtype=dtype, device=device).normal_(generator=self.generator)
+
     def on(self, times: Tensor, y: Tensor) -> Path:
         if torch.device(self.generator.device).type != y.device.type:
             raise ValueError(f"`noise` must use a generator on the state's device, got {self.generator.device} for a state on {y.device}")

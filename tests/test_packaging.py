@@ -93,7 +93,7 @@ def test_no_construct_that_runs_or_unpickles_data():
 
 def test_randomness_has_one_home():
     """Noise comes from solvers/noise.py. Layers draw their first weights from torch's generator: scoresde/seeding.py seeds and restores it."""
-    homes = {ROOT / "solvers" / "noise.py", ROOT / "scoresde" / "seeding.py"}
+    homes = {ROOT / "solvers" / "noise.py", ROOT / "solvers" / "brownian.py", ROOT / "scoresde" / "seeding.py"}
     assert list(offences(draw, [p for p in SOURCES if p not in homes])) == []
 
 

@@ -50,7 +50,7 @@ class TorchSDE(Adapter):
         flat = Flat(eq, y0, times)
         ts = flat.times.to(y0.device)
         path = torchsde.BrownianInterval(ts[0], ts[-1], size=flat.y0.shape, dtype=y0.dtype, device=y0.device, entropy=seed, levy_area_approximation="space-time")
-        ys = torchsde.sdeint(_Diagonal(flat, sense), flat.y0, ts, bm=path, method=self.method, dt=self.dt)
+        ys: Any = torchsde.sdeint(_Diagonal(flat, sense), flat.y0, ts, bm=path, method=self.method, dt=self.dt)
         return flat.solution(times, ys)
 
 

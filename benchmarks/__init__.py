@@ -1,0 +1,1 @@
+"""Scripts that produce every figure the documentation states: `python -m benchmarks.NAME`."""
