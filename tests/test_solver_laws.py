@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoresde.process import LogSNR
+from scoresde.charts import LogSNR
 from scoresde.reverse import Split, reverse
 from solvers import Adaptive, Equation, Noise, SeededNoise, Sense, Solver, solve
 from solvers.solver import cut
