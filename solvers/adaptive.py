@@ -4,6 +4,9 @@ The error of a step is measured per sample, sqrt(mean((e / (atol + rtol max(|y0|
 and chooses its next step by itself (PI control: Gustafsson 1991; Hairer, Norsett & Wanner, "Solving ODEs I", II.4), so that
 an answer never depends on batch mates. Steps are clamped to the interval: f is never evaluated outside it. Finished samples
 leave the batch and cost nothing more.
+
+Stochastic equations go the same way on a BrownianTree: a rejected step is tried again, shorter, on the path it was rejected
+on. Drawing its noise afresh would throw away the unlucky increments and bias the law.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import torch
 from torch import Tensor
 
 from . import check
+from .brownian import BrownianTree
 from .counted import Tally, counted
 from .equation import Equation
 from .errors import MaxStepsError, NonFiniteError, SolveError, StepSizeUnderflow
@@ -32,7 +36,8 @@ _RUNNING, _DONE, _EVALS, _UNDERFLOW, _NOT_FINITE = range(5)
 class Adaptive:
     """Integrate from t0 to t1 (either direction) with steps that meet a tolerance.
 
-    rtol, atol    error per step of each sample at most atol + rtol |y|, as an RMS over its elements
+    rtol, atol    error per step of each sample at most atol + rtol |y|, as an RMS over its elements; for a stochastic
+                  equation the error of the embedded Euler-Maruyama method, which the result beats by half an order
     h_init        first step (positive); None: chosen from the equation by one more evaluation (Hairer's rule)
     h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span
     max_evals     evaluations of f per sample before a sample is given up
@@ -85,9 +90,11 @@ class Adaptive:
 
 @dataclass
 class Live:
-    """The samples still on their way: their rows in the batch, time, state, next step, last error ratio."""
+    """The samples still on their way: their rows in the batch, equation, path, time, state, next step, last error ratio."""
 
     rows: Tensor
+    eq: Equation
+    path: BrownianTree | None
     t: Tensor
     y: Tensor
     state: State
@@ -96,23 +103,27 @@ class Live:
 
     def keep(self, going: Tensor) -> Live:
         """The rows where `going`."""
-        state = tuple(s[going] for s in self.state)
-        return Live(self.rows[going], self.t[going], self.y[going], state, self.h[going], self.before[going])
+        state, index = tuple(s[going] for s in self.state), going.nonzero().flatten()
+        eq = self.eq if self.eq.take is None else self.eq.take(index)
+        path = None if self.path is None else self.path.take(index)
+        return Live(self.rows[going], eq, path, self.t[going], self.y[going], state, self.h[going], self.before[going])
 
 
 class AdaptiveRun:
     """One adaptive solve of a batch: buffers for the samples that ended, `Live` for the rest."""
 
-    def __init__(self, eq: Equation, y0: Tensor, solver: Solver, control: Adaptive, save: Tensor | None = None):
-        if not isinstance(solver, RungeKutta) or solver.embedded is None:
-            raise ValueError(f"`solver` must have an embedded error estimate to choose its steps, got {solver!r}; for example DormandPrince54()")
+    def __init__(self, eq: Equation, y0: Tensor, solver: Solver, control: Adaptive, path: BrownianTree | None, save: Tensor | None = None):
+        if solver.embedded is None:
+            other = "DormandPrince54()" if path is None else "SRA1()"
+            raise ValueError(f"`solver` must have an embedded error estimate to choose its steps, got {solver!r}; for example {other}")
         floor = 4 * torch.finfo(y0.dtype).eps
         if 0 < control.rtol < floor:
             hint = "; for float32 use >= 1e-6" if y0.dtype == torch.float32 else ""
             raise ValueError(f"`rtol` must be at least 4 eps({y0.dtype}) = {floor:.1e}, got {control.rtol!r}{hint}")
         self.solver, self.control, self.save = solver, control, _inside(save, control)
+        self.dense = solver if isinstance(solver, RungeKutta) else None  # others land on the save times
+        self.order = solver.embedded + 1
         self.tally = Tally()
-        self.eq = counted(eq, self.tally)
         self.way = 1.0 if control.t1 > control.t0 else -1.0
         self.column = (-1, *[1] * (y0.dim() - 1))
         batch, device = y0.shape[0], y0.device
@@ -120,7 +131,8 @@ class AdaptiveRun:
         self.t = torch.full((batch,), control.t0, dtype=torch.float64, device=device)
         self.evals, self.accepted, self.rejected, self.status = torch.zeros((4, batch), dtype=torch.int64, device=device)
         self.saved = None if self.save is None else y0.unsqueeze(0).repeat(len(self.save), *[1] * y0.dim())
-        self.live = Live(torch.arange(batch, device=device), self.t.clone(), y0, (), torch.full_like(self.t, control.span), torch.ones_like(self.t))
+        rows, span, one = torch.arange(batch, device=device), torch.full_like(self.t, control.span), torch.ones_like(self.t)
+        self.live = Live(rows, counted(eq, self.tally), path, self.t.clone(), y0, (), span, one)
 
     def states(self, strict: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
         """(t, y) of the whole batch after each attempted step."""
@@ -141,44 +153,55 @@ class AdaptiveRun:
 
     def attempts(self) -> Iterator[None]:
         """Step all live samples once per turn until none is left."""
-        c, solver, eq = self.control, self.solver, self.eq
-        self._start(eq)
+        c, solver = self.control, self.solver
+        self._start()
         while len(self.live.rows):
-            now = self.live
-            left = (c.t1 - now.t).abs()
-            t1 = torch.where(now.h * 1.01 >= left, torch.full_like(now.t, c.t1), now.t + self.way * now.h)
-            y1, error, state = solver.step(eq, now.t.reshape(self.column), t1.reshape(self.column), now.y, now.state, None, None)
+            now, goal = self.live, self._goal()
+            t1 = torch.where(now.h * 1.01 >= (goal - now.t).abs(), goal, now.t + self.way * now.h)
+            ends = now.t.reshape(self.column), t1.reshape(self.column)
+            y1, error, state = solver.step(now.eq, *ends, now.y, now.state, now.path, None)
             self.evals[now.rows] += solver.evals
             ratio = _rms(cast(Tensor, error), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()))
             finite = ratio.isfinite() & torch.isfinite(y1.detach()).reshape(len(y1), -1).all(1)
             ratio = torch.where(finite, ratio, torch.inf)
             accept = ratio <= 1
             if self.save is not None:
-                self._interpolate(eq, accept, t1, y1, state)
+                self._save(accept, t1, y1, state)
             self.accepted[now.rows] += accept
             self.rejected[now.rows] += ~accept
             h = (t1 - now.t).abs() * self._factor(ratio, now.before, accept)
             status = torch.where(~accept & (h < c.smallest), torch.where(finite, _UNDERFLOW, _NOT_FINITE), _RUNNING)
             keep = accept.reshape(self.column)
+            carried = state[len(state) - len(now.state) :]
             self.live = Live(
                 now.rows,
+                now.eq,
+                now.path,
                 torch.where(accept, t1, now.t),
                 torch.where(keep, y1, now.y),
-                (torch.where(keep, state[-1], now.state[-1]),),
+                tuple(torch.where(keep, new, old) for new, old in zip(carried, now.state, strict=True)),
                 h.clamp(c.smallest, c.largest),
                 torch.where(accept, ratio.clamp(min=1e-4), now.before),
             )
             status = torch.where((self.evals[now.rows] + solver.evals > c.max_evals) & (status == _RUNNING), _EVALS, status)
             self._retire(torch.where(self.live.t == c.t1, _DONE, status))
-            if len(self.live.rows) < len(now.rows) and self.eq.take is not None:
-                eq = self.eq.take(self.live.rows)
             yield
 
-    def _start(self, eq: Equation) -> None:
+    def _goal(self) -> Tensor:
+        """Where each live sample must stop next: t1, or a save time that no interpolant serves."""
+        c, now = self.control, self.live
+        goal = torch.full_like(now.t, c.t1)
+        if self.save is None or self.dense is not None:
+            return goal
+        save = self.save.to(now.t.device)[:, None].expand(-1, len(now.t))
+        ahead = self.way * (save - now.t) > 0
+        return torch.cat((torch.where(ahead, self.way * save, self.way * c.t1), self.way * goal[None])).amin(0) * self.way
+
+    def _start(self) -> None:
         """First derivative and first step (Hairer, Norsett & Wanner, II.4, per sample)."""
         c, now = self.control, self.live
-        now.state = self.solver.init(eq, now.t.reshape(self.column), now.y)
-        f0 = now.state[-1]
+        now.state = self.solver.init(now.eq, now.t.reshape(self.column), now.y)
+        f0 = now.state[-1] if now.state else now.eq.drift(now.t.reshape(self.column), now.y)
         now.h = torch.full_like(now.t, c.largest if c.h_init is None else min(c.h_init, c.largest))
         if c.h_init is None:
             scale = c.atol + c.rtol * now.y.abs()
@@ -186,21 +209,19 @@ class AdaptiveRun:
             h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), torch.full_like(d0, 1e-6), 0.01 * d0 / d1).clamp(max=c.largest)
             trial = now.t + self.way * h0
             step = (self.way * h0).reshape(self.column).to(now.y.dtype)
-            f1 = eq.drift(trial.reshape(self.column), now.y + step * f0)
+            f1 = now.eq.drift(trial.reshape(self.column), now.y + step * f0)
             d2 = _rms(f1 - f0, scale) / h0
-            order = cast(float, self.solver.embedded) + 1
             steep = torch.maximum(d1, d2)
-            h1 = torch.where(steep <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), torch.exp(torch.log(0.01 / steep) / order))
+            h1 = torch.where(steep <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), torch.exp(torch.log(0.01 / steep) / self.order))
             now.h = torch.minimum(100 * h0, h1).nan_to_num(c.smallest).clamp(c.smallest, c.largest)
         self.evals += self.tally.f
         self._retire(torch.where(torch.isfinite(f0.detach()).reshape(len(f0), -1).all(1), _RUNNING, _NOT_FINITE))
 
     def _factor(self, ratio: Tensor, before: Tensor, accept: Tensor) -> Tensor:
         """Next step over this one."""
-        order = cast(float, self.solver.embedded) + 1
         ratio = ratio.clamp(min=1e-10)
-        grow = _SAFETY * torch.exp((_INTEGRAL * before.log() - _PROPORTIONAL * ratio.log()) / order)  # pow is not bit-equal across batch sizes
-        shrink = _SAFETY * torch.exp(-ratio.log() / order)
+        grow = _SAFETY * torch.exp((_INTEGRAL * before.log() - _PROPORTIONAL * ratio.log()) / self.order)  # pow is not bit-equal across batch sizes
+        shrink = _SAFETY * torch.exp(-ratio.log() / self.order)
         return torch.where(accept, grow.clamp(_SHRINK, _GROW), shrink.clamp(_SHRINK, 1.0))
 
     def _retire(self, status: Tensor) -> None:
@@ -212,35 +233,39 @@ class AdaptiveRun:
             self.y[rows] = now.y[ended]
             self.live = now.keep(~ended)
 
-    def _interpolate(self, eq: Equation, accept: Tensor, t1: Tensor, y1: Tensor, stages: State) -> None:
-        """Dense output at the save times inside the accepted steps."""
-        now, solver = self.live, cast(RungeKutta, self.solver)
+    def _save(self, accept: Tensor, t1: Tensor, y1: Tensor, stages: State) -> None:
+        """The states at the save times inside the accepted steps, by the solver's interpolant where it has one."""
+        now, solver, saved = self.live, self.dense, cast(Tensor, self.saved)
         save = cast(Tensor, self.save).to(now.t.device)
         inside = accept & (self.way * (save[:, None] - now.t) > 0) & (self.way * (t1 - save[:, None]) >= 0)  # (S, live)
         hit = inside.any(0)
         if not bool(hit.any()):
             return
-        stages = solver.extend(eq, now.t.reshape(self.column), t1.reshape(self.column), now.y, stages)
-        self.evals[now.rows[hit]] += len(solver.tableau.extra)
-        for index in inside.any(1).nonzero().flatten().tolist():
+        if solver is not None:
+            stages = solver.extend(now.eq, now.t.reshape(self.column), t1.reshape(self.column), now.y, stages)
+            self.evals[now.rows[hit]] += len(solver.tableau.extra)
+        for index in cast("list[int]", inside.any(1).nonzero().flatten().tolist()):  # pyright: ignore[reportUnknownMemberType]
             rows = inside[index]
-            h = (t1 - now.t)[rows]
-            theta = ((save[index] - now.t[rows]) / h).reshape(self.column).to(now.y.dtype)
-            h = h.reshape(self.column).to(now.y.dtype)
-            value = solver.dense(theta, h, now.y[rows], y1[rows], tuple(k[rows] for k in stages))
-            cast(Tensor, self.saved)[index, now.rows[rows]] = torch.where(theta == 1, y1[rows], value)
+            value = y1[rows]
+            if solver is not None:
+                h = (t1 - now.t)[rows]
+                theta = ((save[index] - now.t[rows]) / h).reshape(self.column).to(now.y.dtype)
+                h = h.reshape(self.column).to(now.y.dtype)
+                value = torch.where(theta == 1, value, solver.dense(theta, h, now.y[rows], value, tuple(k[rows] for k in stages)))
+            saved[index, now.rows[rows]] = value
 
     def _error(self, solution: Solution) -> SolveError:
         row = int((self.status != _DONE).nonzero()[0])
         count, t = int((self.status != _DONE).sum()), float(self.t[row])
         where = f"at t = {t:.6g} in {count} of {len(self.t)} samples (first: {row})"
-        kinds: dict[int, tuple[type[SolveError], str]] = {
-            _EVALS: (MaxStepsError, f"max_evals = {self.control.max_evals} evaluations used up {where}; likely causes: a stiff or noisy right-hand side (a network in train mode), or too small a tolerance"),
-            _UNDERFLOW: (StepSizeUnderflow, f"the step fell below h_min = {self.control.smallest:.3g} {where}; likely causes: a stiff equation, or f not smooth or not finite there"),
-            _NOT_FINITE: (NonFiniteError, f"f is NaN or infinite {where}; check the right-hand side near that time"),
+        limit, smallest = self.control.max_evals, self.control.smallest
+        kinds: dict[int, tuple[type[SolveError], str, str]] = {
+            _EVALS: (MaxStepsError, f"max_evals = {limit} evaluations used up", "a stiff or noisy f (a network in train mode), or too small a tolerance"),
+            _UNDERFLOW: (StepSizeUnderflow, f"the step fell below h_min = {smallest:.3g}", "a stiff equation, or f not smooth or not finite there"),
+            _NOT_FINITE: (NonFiniteError, "f is NaN or infinite", "a singular right-hand side near that time, or a state that ran away"),
         }
-        kind, message = kinds[int(self.status[row])]
-        return kind(message, solution)
+        kind, what, why = kinds[int(self.status[row])]
+        return kind(f"{what} {where}; likely causes: {why}", solution)
 
 
 def _rms(x: Tensor, scale: Tensor) -> Tensor:

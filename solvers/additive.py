@@ -9,11 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from .equation import Equation, Noise
 from .runge_kutta import weighted
-from .solver import OneStep, Path, State, add_noise, axpy
+from .solver import OneStep, Path, State, add_noise, axpy, times_noise
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class AdditiveRungeKutta(OneStep):
     def step(
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
     ) -> tuple[Tensor, Tensor | None, State]:
-        tableau, h, k = self.tableau, t1 - t0, list[Tensor]()
+        tableau, h, k, stage = self.tableau, t1 - t0, list[Tensor](), y
         drive = None if eq.g is None or noise is None else Drive.over(eq.g(t0, y), eq.g(t1, y), *noise.levy(t0, t1))
         for row, weights in zip(((), *tableau.a), tableau.n, strict=True):
             stage, c = axpy(y, weighted(row, k), h) if row else y, sum(row)
@@ -60,8 +61,27 @@ class AdditiveRungeKutta(OneStep):
         if drive is None:
             return y1, error, state
         if error is not None:
-            error = add_noise(error, drive.g1 - drive.g0, drive.dw - drive.mean)
+            error = self.typical(error, stage - y, k, h, drive)
         return add_noise(add_noise(y1, drive.g1, drive.dw - drive.mean), drive.g0, drive.mean), error, state
+
+    def typical(self, error: Tensor, moved: Tensor, k: list[Tensor], h: Tensor, drive: Drive) -> Tensor:
+        """The error a draw of typical size would have made.
+
+        The difference from Euler-Maruyama is h f' (Y - y), proportional to the noise that was drawn: where that is small by
+        chance, most of all in one dimension, a long step would pass unnoticed, and passing would select for small noise. It is
+        therefore scaled up by RMS size of Y - y over its size here. The other part, (g1 - g0) (dW - J), enters by its RMS."""
+        (s1, s0, r, q), size = self.tableau.n[-1], h.abs().to(error.dtype)
+        x, z = r + (s1 + s0) / 2, q + s1 + s0  # Y - y = h sum a k + g (x dW + z H)
+        drift = weighted(self.tableau.a[-1], k) * h.to(error.dtype)
+        usual = per_sample(drift**2 + times_noise(drive.g1**2, (x * x + z * z / 12) * size.expand_as(error)))
+        here = per_sample(moved**2).clamp(min=torch.finfo(error.dtype).tiny)
+        error = error * (usual / here).sqrt().clamp(min=1.0)
+        return torch.sqrt(error**2 + times_noise((drive.g1 - drive.g0) ** 2, (size / 3).expand_as(error)))
+
+
+def per_sample(x: Tensor) -> Tensor:
+    """Mean over a sample, kept broadcastable."""
+    return x.reshape(len(x), -1).mean(1).reshape(-1, *[1] * (x.dim() - 1))
 
 
 class Drive(NamedTuple):

@@ -11,6 +11,7 @@ from torch import Tensor
 from . import check
 from .adapters.base import Adapter
 from .adaptive import Adaptive, AdaptiveRun
+from .brownian import BrownianTree
 from .counted import Tally, counted
 from .equation import Equation, Noise
 from .errors import NonFiniteError
@@ -47,7 +48,8 @@ def solve(
     eq      the equation;  y0  its state (B, ...), of any shape and floating dtype, which is kept
     solver  a solver of this package, or an adapter to another library
     steps   a 1-D tensor of strictly monotone times (either direction), or an `Adaptive(t0, t1, rtol=..., atol=...)`
-    noise   for a stochastic equation: a Source (WhiteNoise, SeededNoise) or any callable (t0, t1) -> increment like y
+    noise   for a stochastic equation: a Source (WhiteNoise, SeededNoise, GridPath, BrownianTree) or any callable
+            (t0, t1) -> increment like y; a BrownianTree under an `Adaptive`
     save    times at which to keep the state: grid points on a fixed grid, any time inside when adaptive
     strict  raise when a sample fails (the error carries the partial Solution); False: see `Solution.ok`
 
@@ -130,12 +132,19 @@ def check_times(eq: Equation, steps: Any) -> Tensor:
 
 
 def adaptive_run(eq: Equation, y0: Tensor, solver: Solver, steps: Adaptive, noise: Any, save: Tensor | None = None) -> AdaptiveRun:
-    """An adaptive solve, ready to start; for ODEs."""
-    if eq.g is not None:
-        raise ValueError(f"`steps` must be a fixed grid for a stochastic equation, got {steps!r}: a step redrawn after a rejection biases the law")
-    if noise is not None:
-        raise ValueError("`noise` must be None for an ODE solved adaptively")
-    return AdaptiveRun(eq, y0, solver, steps, save)
+    """An adaptive solve, ready to start."""
+    ends = torch.tensor([steps.t0, steps.t1], dtype=torch.float64)
+    check_times(eq, ends)
+    if eq.g is None:
+        if noise is not None:
+            raise ValueError("`noise` must be None for an ODE solved adaptively")
+        return AdaptiveRun(eq, y0, solver, steps, None, save)
+    if not isinstance(noise, BrownianTree):
+        raise ValueError(
+            f"`noise` must be a BrownianTree for adaptive steps, got {noise!r}: a step redrawn after a rejection biases the law;"
+            f" use BrownianTree(y0, {steps.t0!r}, {steps.t1!r}, seed=0)"
+        )
+    return AdaptiveRun(eq, y0, solver, steps, noise.on(ends, y0), save)
 
 
 def bind(eq: Equation, solver: Solver, times: Tensor, y0: Tensor, noise: Any) -> Path | None:

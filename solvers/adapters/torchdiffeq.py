@@ -15,8 +15,8 @@ from .base import Adapter, Flat, ode_only
 
 @dataclass(frozen=True)
 class TorchDiffEq(Adapter):
-    """odeint(method, rtol, atol), for ODEs. Its adaptive methods share one step among the batch; the times given to f are
-    clamped to the interval, beyond which it steps. Fixed-grid methods step from output time to output time."""
+    """odeint(method, rtol, atol), for ODEs. Its adaptive methods share one step among the batch, and are told to step on the
+    last time, beyond which they would evaluate f otherwise; fixed-grid methods step from output time to output time."""
 
     method: str = "dopri5"
     rtol: float = 1e-5
@@ -29,8 +29,12 @@ class TorchDiffEq(Adapter):
     def integrate(self, eq: Equation, y0: Tensor, times: Tensor, noise: Any) -> Solution:
         from torchdiffeq import odeint
         from torchdiffeq._impl.odeint import SOLVERS
+        from torchdiffeq._impl.rk_common import RKAdaptiveStepsizeODESolver
 
         ode_only(self, eq, noise)
         check.choice("method", self.method, SOLVERS)
         flat = Flat(eq, y0, times)
-        return flat.solution(times, odeint(flat.f, flat.y0, flat.times.to(y0.device), method=self.method, rtol=self.rtol, atol=self.atol))
+        ts = flat.times.to(y0.device)
+        options = {"step_t": ts[-1:]} if issubclass(SOLVERS[self.method], RKAdaptiveStepsizeODESolver) else {}
+        ys: Any = odeint(flat.f, flat.y0, ts, method=self.method, rtol=self.rtol, atol=self.atol, options=options)
+        return flat.solution(times, ys)
