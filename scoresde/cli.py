@@ -10,10 +10,9 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 @app.callback()
@@ -203,12 +202,12 @@ def _command() -> str:
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
     try:
-        sys.exit(app(standalone_mode=False) or 0)
-    except click.exceptions.Exit as done:
+        sys.exit(app(sys.argv[1:] or ["--help"], standalone_mode=False) or 0)
+    except typer.Exit as done:
         sys.exit(done.exit_code)
-    except click.UsageError as error:
+    except typer.TyperException as error:
         _stop(2, error.format_message())
-    except (KeyboardInterrupt, click.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         _stop(130, "interrupted")
     except (ValueError, TypeError, OSError) as error:
         _stop(2, str(error))
