@@ -64,7 +64,7 @@ def test_samples_do_not_depend_on_the_batch(trained: Path, monkeypatch: pytest.M
         (["sample", "RUN", "--method", "rk9"], "rk9"),
         (["sample", "RUN", "--method", "ddimm"], "did you mean 'ddim'"),
         (["sample", "RUN", "--steps", "0"], "`steps`"),
-        (["sample", "RUN", "--steps", "2.5"], "2.5"),
+        (["sample", "RUN", "--steps", "2.5"], "--steps"),
         (["sample", "RUN", "--n", "-3"], "`n`"),
         (["sample", "RUN", "--seed", "-1"], "`seed`"),
         (["sample", "RUN", "--rtol", "1e-3"], "`--rtol`"),
