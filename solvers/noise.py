@@ -62,7 +62,7 @@ class _WhitePath(NamedTuple):
     like: Tensor
 
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
-        std = math.sqrt(abs((t1 - t0).item()))
+        std = math.sqrt(abs(t1.item() - t0.item()))
         return torch.empty_like(self.like).normal_(0.0, std, generator=self.generator)
 
     def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -30,6 +29,7 @@ class Tableau:
     e_low  weights of a second, lower error estimate, which scales the first down (Dormand-Prince 8(5,3)), or None
     extra  rows of further stages that only the interpolant reads
     dense  rows p_i with y(t + theta h) = y + h sum_i k_i sum_m p_im theta^(m+1), or None
+    c      nodes: the row sums, `extra` included;  fsal  whether the last stage is the derivative at the new point
     """
 
     a: tuple[tuple[float, ...], ...]
@@ -38,6 +38,8 @@ class Tableau:
     e_low: tuple[float, ...] | None = None
     extra: tuple[tuple[float, ...], ...] = ()
     dense: tuple[tuple[float, ...], ...] | None = None
+    c: tuple[float, ...] = field(init=False)
+    fsal: bool = field(init=False)
 
     def __post_init__(self) -> None:
         stages = len(self.b)
@@ -50,17 +52,10 @@ class Tableau:
                 raise ValueError(f"`{name}` must sum to {total:g}, got {math.fsum(weights)!r}")
         if self.dense is not None and len(self.dense) != stages + len(self.extra):
             raise ValueError(f"`dense` must have a row for each of {stages + len(self.extra)} stages, got {len(self.dense)}")
-
-    @cached_property
-    def c(self) -> tuple[float, ...]:
-        """Nodes: the row sums; a sum one rounding off 1 is 1, so that nothing is evaluated outside the step."""
+        # A sum one rounding off 1 is 1, so that nothing is evaluated outside the step.
         sums = (math.fsum(row) for row in (*self.a, *self.extra))
-        return (0.0, *(1.0 if abs(c - 1) < 1e-14 else c for c in sums))
-
-    @cached_property
-    def fsal(self) -> bool:
-        """Whether the last stage is the derivative at the new point."""
-        return bool(self.a) and self.a[-1] == self.b[:-1] and self.b[-1] == 0.0
+        object.__setattr__(self, "c", (0.0, *(1.0 if abs(c - 1) < 1e-14 else c for c in sums)))
+        object.__setattr__(self, "fsal", bool(self.a) and self.a[-1] == self.b[:-1] and self.b[-1] == 0.0)
 
 
 class RungeKutta(Solver):

@@ -19,6 +19,9 @@ from .noise import Path, Source
 from .solution import Solution
 from .solver import Solver, cut
 
+_LOOK_EVERY = 16  # steps between looks at the state for NaN
+_SMALL = 1 << 16  # states of up to so many numbers are kept between looks, to name the step
+
 
 def iterate(eq: Equation, y0: Tensor, solver: Solver, steps: Tensor | Adaptive, noise: Any = None) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (t, y) after each step; the caller's loop is the callback, the progress bar and the early stop.
@@ -78,25 +81,32 @@ def fixed_steps(eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Pa
 
 
 def _solve_fixed(eq: Equation, y0: Tensor, solver: Solver, times: Tensor, path: Path | None, keep: set[float], strict: bool) -> Solution:
-    tally = Tally()
+    tally, total = Tally(), len(times) - 1
     kept = [y0] if times[0].item() in keep else []
-    sums: list[Tensor] = []  # a NaN stays a NaN: one running check a step, read at once on the CPU and at the end elsewhere
-    t, y = times[0], y0
+    t, y, done = times[0], y0, 0
+    recent: list[Tensor] = []  # a NaN stays a NaN: look now and then, and find the step among small states kept since
+    watch = y0.device.type == "cpu"  # elsewhere a look would wait for the device
+    small = watch and y0.numel() <= _SMALL
     for t, y in fixed_steps(counted(eq, tally), y0, solver, times, path):
+        done += 1
         if keep and t.item() in keep:
             kept.append(y)
-        sums.append(y.detach().sum())
-        if y.device.type == "cpu" and not sums[-1].isfinite():
-            break
+        if small:
+            recent.append(y.detach())
+        if watch and not done % _LOOK_EVERY:
+            if not bool(y.detach().sum().isfinite()):
+                break
+            recent.clear()
     ok = torch.isfinite(y.detach()).reshape(len(y), -1).all(1)
-    ts = torch.tensor([s for s in times.tolist() if s in keep][: len(kept)], dtype=torch.float64) if keep else None
-    solution = Solution(t, y, ts, torch.stack(kept) if kept else None, tally.f, tally.f, tally.g, len(sums), 0, ok)
+    ts = torch.tensor([s for s in check.values(times) if s in keep][: len(kept)], dtype=torch.float64) if keep else None
+    solution = Solution(t, y, ts, torch.stack(kept) if kept else None, tally.f, tally.f, tally.g, done, 0, ok)
     if strict and not bool(ok.all()):
-        bad = ~torch.stack(sums).isfinite().cpu()
-        step = int(bad.nonzero()[0]) + 1 if bool(bad.any()) else len(sums)
+        finite = [bool(r.isfinite().all()) for r in recent]
+        step = done - len(finite) + finite.index(False) + 1 if False in finite else done
         raise NonFiniteError(
-            f"the state became NaN or infinite at step {step} of {len(times) - 1}, t = {times[step].item():.6g}, in {int((~ok).sum())} of {len(ok)} samples"
-            f" (first: {int((~ok).nonzero()[0])}); likely causes: f is not finite there, or the step is too large for {solver!r}",
+            f"the state became NaN or infinite {'at' if small else 'by'} step {step} of {total}, t = {times[step].item():.6g},"
+            f" in {int((~ok).sum())} of {len(ok)} samples (first: {int((~ok).nonzero()[0])});"
+            f" likely causes: f is not finite there, or the step is too large for {solver!r}",
             solution,
         )
     return solution
