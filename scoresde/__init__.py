@@ -18,9 +18,11 @@ from .denoiser import Eps as Eps
 from .denoiser import Score as Score
 from .denoiser import V as V
 from .method import Method as Method
-from .process import VESDE as VESDE
-from .process import VPSDE as VPSDE
 from .process import Process as Process
-from .process import SubVPSDE as SubVPSDE
 from .reverse import Split as Split
 from .sampling import sample as sample
+from .schedules import VESDE as VESDE
+from .schedules import VPSDE as VPSDE
+from .schedules import CosineVP as CosineVP
+from .schedules import RectifiedFlow as RectifiedFlow
+from .schedules import SubVPSDE as SubVPSDE

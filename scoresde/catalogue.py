@@ -14,8 +14,9 @@ from . import grids
 from .charts import EDM, Angle, LogSNR, UnitNoise
 from .grids import Grid, Tolerance
 from .method import Method
-from .process import VPSDE, Process
+from .process import Process
 from .reverse import Split
+from .schedules import VPSDE
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,12 @@ from . import data as data_module
 from .charts import EDM
 from .data import Dataset
 from .denoiser import X0, Denoiser, Eps, Score, Table, V
-from .process import VESDE, VPSDE, Process, SubVPSDE
+from .process import Process
+from .schedules import VESDE, VPSDE, CosineVP, RectifiedFlow, SubVPSDE
 from .seeding import seeded
 from .training import Training
 
-PROCESSES: dict[str, type[Process]] = {p.__name__: p for p in (VPSDE, SubVPSDE, VESDE, EDM)}
+PROCESSES: dict[str, type[Process]] = {p.__name__: p for p in (VPSDE, SubVPSDE, VESDE, CosineVP, EDM, RectifiedFlow)}
 TABLES: dict[str, type[Table]] = {"eps": Eps, "x0": X0, "v": V, "score": Score}
 _MOST_BYTES = 1 << 20
 

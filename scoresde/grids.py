@@ -15,7 +15,8 @@ from torch import Tensor
 
 from solvers import check
 
-from .process import VPSDE, Process
+from .process import Process
+from .schedules import VPSDE
 
 
 class Grid(ABC):

@@ -110,7 +110,5 @@ def reverse(process: Process, denoiser: BaseDenoiser, eta: float = 0.0, split: S
     rows = None if cond is None else take
     if eta == 0.0:
         return Equation(rest, a=a, take=rows)
-    if not bool(process.alpha(process.t_noise) > 0):
-        raise ValueError(f"`eta` must be 0 where alpha vanishes: the diffusion of {process!r} is singular at its noisy end, got {eta:g}")
     toward = 1 if process.t_data > process.t_noise else -1
     return Equation(rest, diffusion, a, Noise.ADDITIVE, toward, take=rows)

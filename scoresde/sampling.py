@@ -114,6 +114,8 @@ class Plan:
             z = white.normal(shape, self.dtype, self.device)
         self.start = z * like(method.process.sigma(self.times[0]), z)
         stochastic = callable(method.eta) or method.eta > 0
+        if stochastic and not bool(method.process.alpha(self.times[0]) > 0):
+            raise ValueError(f"`method` must have eta = 0 to start where alpha vanishes, where the noise of {method.process!r} is singular, got {method.eta!r}")
         self.noise = source.on(self.times, self.start) if stochastic and len(self.times) > 1 else None
         self.segments = list(self._segments(lams)) if len(self.times) > 1 else []
 
