@@ -8,17 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from solvers import Adaptive, Equation, SeededNoise, Source, WhiteNoise, check, iterate, solve
+from solvers import Adaptive, Equation, SeededNoise, Solution, Source, WhiteNoise, check, iterate, solve
 from solvers.noise import PRIOR
 
 from .denoiser import BaseDenoiser
 from .grids import Tolerance
 from .method import Method
+from .process import Process
 from .reverse import reverse
 from .times import like
 
@@ -50,13 +52,13 @@ def sample(
     shape = check.shape("shape", shape)
     size = shape[0] if batch is None else check.integer("batch", batch)
     check.integer("first", first, least=0, most=2**62)
-    starts = range(0, shape[0], size)
     parts: list[Tensor] = []
-    for i in starts:
+    for i in range(0, shape[0], size):
         part = (min(size, shape[0] - i), *shape[1:])
         rows = None if cond is None else cond[i : i + size]
-        plan = Plan(denoiser, part, method, seed, device, generator, rows, first + i, dtype)
-        parts.append(plan.sample(denoise))
+        plan, x = _begin(denoiser, part, method, seed, device, generator, rows, first + i, dtype)
+        solutions = plan.run(x)
+        parts.append(plan.end(solutions[-1].y if solutions else x, denoise))
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
@@ -75,53 +77,27 @@ def trajectory(
     """Yield (lam, x) from the first level to the last, x in the frame alpha^2 + sigma^2 = 1, where all levels are one scale.
 
     Arguments as in `sample`. lam is 0-d, or (B,) where the method is adaptive."""
-    return Plan(denoiser, check.shape("shape", shape), method, seed, device, generator, cond, first, dtype).trajectory()
+    plan, start = _begin(denoiser, check.shape("shape", shape), method, seed, device, generator, cond, first, dtype)
+    process = method.process
+    return ((process.lam(t), x / like(_radius(process, t), x)) for t, x in plan.states(start))
 
 
 class Plan:
-    """One batch on its way: equation segments, times, start and noise, checked and ready."""
+    """One batch on its way: levels, times, equation segments and noise, checked and ready."""
 
-    def __init__(
-        self,
-        denoiser: BaseDenoiser,
-        shape: tuple[int, ...],
-        method: Method,
-        seed: int | None,
-        device: Any,
-        generator: torch.Generator | None,
-        cond: Any,
-        first: int,
-        dtype: torch.dtype | None,
-    ):
-        if not isinstance(denoiser, BaseDenoiser):
-            raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)")
-        if not isinstance(method, Method):
-            raise TypeError(f"`method` must be a Method, got {method!r}; for example catalogue.ddim(20)")
-        if (seed is None) == (generator is None):
-            raise ValueError(f"`seed` must be None exactly when a generator is given, got seed = {seed!r} and {'a' if generator else 'no'} generator")
-        self.denoiser, self.method, self.cond = denoiser, method, cond
-        self.device, self.dtype = _place(denoiser, device, dtype)
-        home = method.process if denoiser.process is None else denoiser.process
-        ends = [float(home.lam(t)) for t in (home.t_noise, home.t_data)]
-        lams = torch.tensor(ends, dtype=torch.float64) if isinstance(method.grid, Tolerance) or method.n is None else method.grid(method.n, *ends)
+    def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, like_y: Tensor, source: Any):
+        self.denoiser, self.method, self.cond, self.lams = denoiser, method, cond, lams
         self.times = method.process.time(lams)
-        if seed is not None:
-            source: Source = SeededNoise(seed, first)
-            z = SeededNoise(seed, first).normal(PRIOR, range(1), shape, self.dtype, self.device)[0]
-        else:
-            assert generator is not None
-            source = white = WhiteNoise(generator)
-            z = white.normal(shape, self.dtype, self.device)
-        self.start = z * like(method.process.sigma(self.times[0]), z)
         stochastic = callable(method.eta) or method.eta > 0
         if stochastic and not bool(method.process.alpha(self.times[0]) > 0):
             raise ValueError(f"`method` must have eta = 0 to start where alpha vanishes, where the noise of {method.process!r} is singular, got {method.eta!r}")
-        self.noise = source.on(self.times, self.start) if stochastic and len(self.times) > 1 else None
-        self.segments = list(self._segments(lams)) if len(self.times) > 1 else []
+        bound = isinstance(source, Source) and stochastic and len(lams) > 1
+        self.noise = source.on(self.times, like_y) if bound else source
+        self.segments = list(self._segments()) if len(lams) > 1 else []
 
-    def _segments(self, lams: Tensor) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
+    def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
         """One equation for all steps, or one a step where eta varies."""
-        m, times = self.method, self.times
+        m, times, lams = self.method, self.times, self.lams
         if isinstance(m.grid, Tolerance):
             eq = reverse(m.process, self.denoiser, 0.0, m.split, self.cond)
             yield eq, Adaptive(times[0].item(), times[-1].item(), m.grid.rtol, m.grid.atol, max_evals=m.grid.max_evals)
@@ -132,19 +108,18 @@ class Plan:
         else:
             yield reverse(m.process, self.denoiser, m.eta, m.split, self.cond), times
 
-    def sample(self, denoise: bool) -> Tensor:
-        """Run to the end."""
-        x = self.start
+    def run(self, x: Tensor) -> list[Solution]:
+        """The solutions of all segments, one after the other."""
+        solutions: list[Solution] = []
         with evaluating(self.denoiser), torch.no_grad():
             for eq, steps in self.segments:
-                x = solve(eq, x, self.method.solver, steps, noise=None if eq.g is None else self.noise).y
-            alpha, sigma = self.method.process.alpha(self.times[-1]), self.method.process.sigma(self.times[-1])
-            return self.denoiser(x, alpha, sigma, self.cond).x0 if denoise else x / like(alpha, x)
+                solutions.append(solve(eq, x, self.method.solver, steps, noise=None if eq.g is None else self.noise))
+                x = solutions[-1].y
+        return solutions
 
-    def trajectory(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Run to the end, showing every state."""
-        x = self.start
-        yield self._shown(self.times[0], x)
+    def states(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """(t, x) at the start and after every step."""
+        yield self.times[0], x
         for eq, steps in self.segments:
             states = iterate(eq, x, self.method.solver, steps, noise=None if eq.g is None else self.noise)
             while True:
@@ -152,12 +127,130 @@ class Plan:
                     pair = next(states, None)
                 if pair is None:
                     break
-                t, x = pair
-                yield self._shown(t, x)
+                x = pair[1]
+                yield pair
 
-    def _shown(self, t: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        process = self.method.process
-        return process.lam(t), x / like((process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt(), x)
+    def end(self, x: Tensor, denoise: bool) -> Tensor:
+        """The state at the last level denoised, or as it is in the frame alpha = 1."""
+        process, t = self.method.process, self.times[-1]
+        with evaluating(self.denoiser), torch.no_grad():
+            return self.denoiser(x, process.alpha(t), process.sigma(t), self.cond).x0 if denoise else x / like(process.alpha(t), x)
+
+
+def levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
+    """lam of the method's levels over the range of the denoiser's training process, or of the method's own where it has none."""
+    home = method.process if denoiser.process is None else denoiser.process
+    first, last = (float(home.lam(t)) for t in (home.t_noise, home.t_data))
+    if method.n is None or isinstance(method.grid, Tolerance):
+        return torch.tensor([first, last], dtype=torch.float64)
+    return method.grid(method.n + extra, first, last)
+
+
+def _begin(
+    denoiser: BaseDenoiser,
+    shape: tuple[int, ...],
+    method: Method,
+    seed: int | None,
+    device: Any,
+    generator: torch.Generator | None,
+    cond: Any,
+    first: int,
+    dtype: torch.dtype | None,
+) -> tuple[Plan, Tensor]:
+    """A plan from the prior, and its start."""
+    _check(denoiser, method)
+    if (seed is None) == (generator is None):
+        raise ValueError(f"`seed` must be None exactly when a generator is given, got seed = {seed!r} and {'a' if generator else 'no'} generator")
+    place, kind = _place(denoiser, device, dtype)
+    if seed is not None:
+        source: Source = SeededNoise(seed, first)
+        z = SeededNoise(seed, first).normal(PRIOR, range(1), shape, kind, place)[0]
+    else:
+        assert generator is not None
+        source = white = WhiteNoise(generator)
+        z = white.normal(shape, kind, place)
+    plan = Plan(denoiser, method, cond, levels(denoiser, method), z, source)
+    return plan, z * like(method.process.sigma(plan.times[0]), z)
+
+
+def _check(denoiser: Any, method: Any) -> None:
+    if not isinstance(denoiser, BaseDenoiser):
+        raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)")
+    if not isinstance(method, Method):
+        raise TypeError(f"`method` must be a Method, got {method!r}; for example catalogue.ddim(20)")
+
+
+def _radius(process: Process, t: Any) -> Tensor:
+    """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio."""
+    return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
+
+
+def transport(
+    denoiser: BaseDenoiser, x: Tensor, method: Method, process: Process, t0: float, t1: float, noise: Any = None, *, cond: Any = None, save: bool = False
+) -> Solution:
+    """Carry a state x of `process` at t0 to t1 along the method's own coordinates; nothing is denoised at the end.
+
+    Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made. x is rescaled at equal lam; y and, with
+    `save`, ts and ys come back in the terms of `process`. noise: as in `solvers.solve`, in the times of method.process.
+    Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps. Raises as `sample`."""
+    _check(denoiser, method)
+    x = check.state("x", x)
+    ends = [float(process.lam(check.number(name, t))) for name, t in (("t0", t0), ("t1", t1))]
+    adaptive = method.n is None or isinstance(method.grid, Tolerance)
+    lams = torch.tensor(ends, dtype=torch.float64) if adaptive else method.grid(method.n + 1, *ends)  # pyright: ignore
+    plan = Plan(denoiser, method, cond, lams, x, noise)
+    start = x * like(_radius(method.process, plan.times[0]) / _radius(process, t0), x)
+    back = _radius(process, t1) / _radius(method.process, plan.times[-1])
+    if save:
+        kept = list(plan.states(start)) if not adaptive else _refuse_save(method)
+        ts = process.time(lams)
+        ys = torch.stack([y * like(_radius(process, s) / _radius(method.process, t), y) for (t, y), s in zip(kept, ts, strict=True)])
+        calls = method.solver.calls(len(lams) - 1)
+        ok = ys[-1].isfinite().reshape(len(x), -1).all(1)
+        return Solution(ts[-1], ys[-1], ts, ys, calls, calls, 0, len(lams) - 1, 0, ok)
+    parts = plan.run(start)
+    last = parts[-1]
+    total = {name: sum(getattr(p, name) for p in parts) for name in ("evals", "calls", "g_calls", "accepted", "rejected")}
+    return replace(last, t=torch.tensor(float(t1), dtype=torch.float64), y=last.y * like(back, last.y), **total)
+
+
+def _refuse_save(method: Method) -> Any:
+    raise ValueError(f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}")
+
+
+def encode(denoiser: BaseDenoiser, x: Tensor, method: Method, *, cond: Any = None) -> Tensor:
+    """The latent of x: the probability flow from the last level to the first, as a draw of N(0, I). Deterministic methods only.
+
+    x (B, ...) is a state of the last level in the frame alpha = 1, as `sample(..., denoise=False)` returns it; data will do where
+    the last sigma is small. n levels, n - 1 steps, no denoising."""
+    _check(denoiser, method)
+    plan = Plan(denoiser, method, cond, levels(denoiser, method).flip(0), check.state("x", x), None)
+    start, end = (plan.times[k] for k in (0, -1))
+    solutions = plan.run(x * like(method.process.alpha(start), x))
+    return solutions[-1].y / like(method.process.sigma(end), x)
+
+
+def decode(denoiser: BaseDenoiser, z: Tensor, method: Method, *, cond: Any = None, denoise: bool = True) -> Tensor:
+    """The sample of a latent z ~ N(0, I): what `sample` makes of its own noise. Inverse to `encode` up to the solver's error."""
+    _check(denoiser, method)
+    plan = Plan(denoiser, method, cond, levels(denoiser, method), check.state("z", z), None)
+    x = z * like(method.process.sigma(plan.times[0]), z)
+    solutions = plan.run(x)
+    return plan.end(solutions[-1].y if solutions else x, denoise)
+
+
+def interpolate(a: Tensor, b: Tensor, weight: float) -> Tensor:
+    """Spherical interpolation between latents, sample by sample: a at 0, b at 1, the norm of a normal draw between.
+
+    sin((1-w) th)/sin(th) a + sin(w th)/sin(th) b, th the angle between them. Shoemake 1985."""
+    flat_a, flat_b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+    cosine = (flat_a * flat_b).sum(1) / (flat_a.norm(dim=1) * flat_b.norm(dim=1))
+    angle = cosine.clamp(-1, 1).acos()
+    straight = angle.sin() < 1e-6
+    safe = torch.where(straight, torch.ones_like(angle), angle.sin())
+    left = torch.where(straight, torch.full_like(angle, 1 - weight), ((1 - weight) * angle).sin() / safe)
+    right = torch.where(straight, torch.full_like(angle, weight), (weight * angle).sin() / safe)
+    return a * like(left, a) + b * like(right, b)
 
 
 @contextmanager
