@@ -37,7 +37,8 @@ class GridPath(Source):
         times = check.times("times", times)
         if not isinstance(generator, torch.Generator) or torch.device(generator.device).type != y0.device.type:
             raise TypeError(f"`generator` must be a torch.Generator on the state's device {y0.device}, got {generator!r}")
-        self.index = {t: k for k, t in enumerate(check.values(times))}
+        self.times, self.index = times, {t: k for k, t in enumerate(check.values(times))}
+        self.rounding = 1e-14 * float(times.abs().max())
         h = times.diff().abs().to(y0.device).reshape(-1, *[1] * y0.dim())
         z = torch.empty(2, len(h), *y0.shape, dtype=torch.float64, device=y0.device).normal_(generator=generator)
         dw, area = z[0] * h.sqrt(), z[1] * (h / 12).sqrt()
@@ -62,11 +63,14 @@ class GridPath(Source):
         return self(t0, t1), area.to(self.like.dtype)
 
     def _at(self, t: float) -> int:
-        if t not in self.index:
-            ends = list(self.index)
+        if t in self.index:
+            return self.index[t]
+        near = int((self.times - t).abs().argmin())  # a time computed another way may be a rounding off
+        if not math.isclose(self.times[near].item(), t, rel_tol=1e-14, abs_tol=self.rounding):
+            ends = check.values(self.times[[0, -1]])
             hint = "use BrownianTree for any time"
-            raise ValueError(f"`t0, t1` must be among the GridPath's {len(ends)} times from {ends[0]:g} to {ends[-1]:g}, got {t!r}; {hint}")
-        return self.index[t]
+            raise ValueError(f"`t0, t1` must be among the GridPath's {len(self.times)} times from {ends[0]:g} to {ends[1]:g}, got {t!r}; {hint}")
+        return near
 
 
 @dataclass(frozen=True, eq=False)
