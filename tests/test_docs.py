@@ -1,0 +1,24 @@
+"""Pages of docs whose Python runs, and pages generated from the code."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from benchmarks import solver_table
+
+DOCS = Path(__file__).parents[1] / "docs"
+
+
+def test_write_your_own_solver_runs(tmp_path):
+    """The blocks of the page, one after the other, as a user would paste them."""
+    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "write-your-own-solver.md").read_text(encoding="utf-8"), re.M | re.S)
+    assert len(blocks) == 2
+    done = subprocess.run([sys.executable, "-W", "error", "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    assert blocks[0].count("\n") <= 24
+
+
+def test_solver_table_is_up_to_date():
+    """docs/solvers.md is what the classes say."""
+    assert solver_table.PAGE.read_text(encoding="utf-8") == solver_table.text(), "run python -m benchmarks.solver_table"
