@@ -1,0 +1,179 @@
+"""Strong and weak orders without Monte Carlo: impulse responses on a linear equation, Gauss-Hermite moments on geometric Brownian motion."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from scoresde import VPSDE, exact
+from solvers import SRA1, Equation, EulerMaruyama, Milstein, Noise, SeededNoise, Sense, solve
+from solvers.solver import Solver
+
+from .laws import affine, slope, strong_error
+from .problems import F64, G3_VARIANCES, SOLVERS, STOCHASTIC, noise
+
+VP = VPSDE()
+DIAGONAL = [s for s in SOLVERS if noise(s) is Noise.DIAGONAL]
+
+
+# -- additive noise: the reverse VP equation of G3, one direction at a time -----------------------------------------------------
+
+
+def strong_errors(solver: Solver, steps: list[int], variance: float, t0: float = 1.0, t1: float = 1e-2) -> list[float]:
+    """Root-mean-square distances to the exact solution on the same path, from the marginal at t0.
+
+    The exact solution weighs dW_u by g(u) phi(t1, u), phi(t1, u) = (v_1/v_u) (alpha_u/alpha_1)."""
+
+    def v(t) -> Tensor:
+        return VP.alpha(t) ** 2 * variance + VP.sigma(t) ** 2
+
+    def phi(u: Tensor | float) -> Tensor:
+        return (v(t1) / v(u)) * (VP.alpha(u) / VP.alpha(t1))
+
+    data = exact.Gaussian(torch.zeros(1, dtype=F64), variance)
+    errors = []
+    for n in steps:
+        maps = affine(VP.reverse(data, 1.0), solver, torch.linspace(t0, t1, n + 1, dtype=F64), 1)
+        error = strong_error(maps, phi(t0).reshape(1), lambda u: (VP.diffusion(u) * phi(u)).reshape(-1, 1), v(t0).reshape(1))
+        errors.append(error.item())
+    return errors
+
+
+@pytest.mark.parametrize("variance", G3_VARIANCES.tolist())
+@pytest.mark.parametrize(("solver", "order"), [(EulerMaruyama(), 1.0), (SRA1(), 2.0)], ids=repr)
+def test_exact_strong_order(solver, order, variance):
+    """T-SDEINT-03: with additive noise and a linear drift Euler-Maruyama has strong order 1 and SRA1 order 2 (3/2 in general)."""
+    assert abs(slope(strong_errors(solver, [128, 256, 512], variance)) - order) < 0.05
+
+
+def linear_in_noise(solver: Solver) -> bool:
+    """Whether doubling the path doubles a step's response where g depends on t alone: methods for diagonal noise may square dW."""
+    eq = Equation(lambda t, y: -y, lambda t, y: (1 + t + t * t) * torch.ones_like(y), noise=Noise.ADDITIVE)
+    times = torch.tensor([0.0, 0.1], dtype=F64)
+
+    class Ramp:
+        scale = torch.tensor([0.0, 1.0, 2.0], dtype=F64)
+
+        def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
+            return self.scale
+
+        def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+            return self.scale, 0.1 * self.scale
+
+    zero, one, two = solve(eq, torch.zeros(3, dtype=F64), solver, times, Ramp()).y
+    return abs(two - 2 * one + zero) < 1e-13
+
+
+@pytest.mark.parametrize("solver", [s for s in STOCHASTIC if linear_in_noise(s)], ids=repr)
+def test_strong_order_for_additive_noise(solver):
+    """No solver is less than it declares; what it declares for general noise may be less than what additive noise allows it."""
+    assert slope(strong_errors(solver, [128, 256, 512], 1.0)) > solver.strong_order - 0.05
+
+
+def test_most_solvers_are_judged_by_impulses():
+    """Only those that square dW escape the impulse test."""
+    assert sum(map(linear_in_noise, STOCHASTIC)) >= len(STOCHASTIC) - 2
+
+
+# -- diagonal noise: dX = mu X dt + s X dW, X_0 = 1 ------------------------------------------------------------------------------
+
+MU, S, T = 0.7, 0.9, 1.0
+
+
+def geometric(sense: Sense | None) -> tuple[Equation, float]:
+    """The equation, and the drift rate of log X: mu - s^2/2 in Ito's sense, mu in Stratonovich's."""
+    ito = sense is not Sense.STRATONOVICH
+    eq = Equation(lambda t, y: MU * y, lambda t, y: S * y, noise=Noise.DIAGONAL, sense=Sense.ITO if ito else Sense.STRATONOVICH)
+    return eq, MU - S * S / 2 if ito else MU
+
+
+class Nodes:
+    """Gauss-Hermite nodes as the only path of one step: a batch over (dW, H) and its weights."""
+
+    def __init__(self, h: float, levy: bool, count: int = 24):
+        x, w = np.polynomial.hermite_e.hermegauss(count)
+        w = w / w.sum()
+        second = (x, w) if levy else (np.zeros(1), np.ones(1))
+        dw, area = np.meshgrid(x * math.sqrt(h), second[0] * math.sqrt(h / 12), indexing="ij")
+        self.dw, self.area = (torch.from_numpy(z.reshape(-1).copy()) for z in (dw, area))
+        self.weights = torch.from_numpy(np.outer(w, second[1]).reshape(-1).copy())
+
+    def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
+        return self.dw
+
+    def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+        return self.dw, self.area
+
+
+def one_step_moments(solver: Solver, h: float) -> tuple[float, float, float, float]:
+    """E[R], E[R^2], E[R Z], E[Z^2] for the solver's factor R and the exact factor Z of one step."""
+    eq, rate = geometric(solver.sense)
+    nodes = Nodes(h, solver.levy)
+    r = solve(eq, torch.ones_like(nodes.dw), solver, torch.tensor([0.0, h], dtype=F64), nodes).y
+    z = torch.exp(rate * h + S * nodes.dw)
+    return tuple((nodes.weights * moment).sum().item() for moment in (r, r * r, r * z, z * z))
+
+
+def strong_and_weak(solver: Solver, n: int) -> tuple[float, float]:
+    """sqrt(E (X_N - X_T)^2) and |E X_N - E X_T|: steps are independent factors, so moments multiply."""
+    h = T / n
+    r, rr, rz, zz = one_step_moments(solver, h)
+    _, rate = geometric(solver.sense)
+    # E (prod R - prod Z)^2 without cancellation of the leading terms: with D = R - Z, A = E R^2, B = E R Z, C = E Z^2,
+    # A^n - 2 B^n + C^n, each power by expm1 of its excess over C.
+    a, b = n * math.log1p((rr - zz) / zz), n * math.log1p((rz - zz) / zz)
+    square = zz**n * (math.expm1(a) - 2 * math.expm1(b))
+    weak = abs(math.expm1(n * math.log(r) - (rate + S * S / 2) * T)) * math.exp((rate + S * S / 2) * T)
+    return math.sqrt(square), weak
+
+
+def test_moments_of_the_published_recursions():
+    """One step of Euler-Maruyama and Milstein against the closed forms: E R^2 = (1+mu h)^2 + s^2 h (+ s^4 h^2/2), E R Z likewise."""
+    h = 0.05
+    growth = math.exp(MU * h)
+    for solver, extra in ((EulerMaruyama(), 0.0), (Milstein(), 0.5 * S**4 * h * h)):
+        r, rr, rz, zz = one_step_moments(solver, h)
+        assert r == pytest.approx(1 + MU * h, abs=1e-14)
+        assert rr == pytest.approx((1 + MU * h) ** 2 + S * S * h + extra, abs=1e-14)
+        assert rz == pytest.approx(growth * (1 + MU * h + S * S * h + extra), abs=1e-14)
+        assert zz == pytest.approx(growth**2 * math.exp(S * S * h), abs=1e-14)
+
+
+@pytest.mark.parametrize(("solver", "strong", "weak"), [(EulerMaruyama(), 0.5, 1.0), (Milstein(), 1.0, 1.0)], ids=repr)
+def test_orders_on_geometric_brownian_motion(solver, strong, weak):
+    """T-SDEINT-06: Euler-Maruyama has strong order 1/2, Milstein 1, both weak order 1."""
+    errors = [strong_and_weak(solver, n) for n in (64, 128, 256, 512)]
+    assert abs(slope([e[0] for e in errors]) - strong) < 0.05
+    assert abs(slope([e[1] for e in errors]) - weak) < 0.05
+
+
+@pytest.mark.parametrize("solver", [s for s in DIAGONAL if not s.cuts], ids=repr)
+def test_declared_strong_order_on_geometric_brownian_motion(solver):
+    """Every solver for diagonal noise, in its own sense, has the strong order it declares: no less, no more."""
+    errors = [strong_and_weak(solver, n)[0] for n in (64, 128, 256, 512)]
+    assert abs(slope(errors) - solver.strong_order) < 0.05, errors
+
+
+def test_two_steps_are_independent_factors():
+    """T-SDEINT-07: E X_2 X_T over the tensor grid of two draws equals the product of one-step moments: no state leaks."""
+    h = 0.25
+    for solver in (EulerMaruyama(), Milstein()):
+        eq, rate = geometric(solver.sense)
+        nodes = Nodes(h, False)
+        first, second = (x.reshape(-1) for x in torch.meshgrid(nodes.dw, nodes.dw, indexing="ij"))
+        weights = torch.outer(nodes.weights, nodes.weights).reshape(-1)
+        x = solve(eq, torch.ones_like(first), solver, torch.tensor([0.0, h, 2 * h], dtype=F64), lambda t0, t1, a=first, b=second: a if t0 == 0 else b).y
+        z = torch.exp(2 * rate * h + S * (first + second))
+        assert (weights * x * z).sum().item() == pytest.approx(one_step_moments(solver, h)[2] ** 2, rel=1e-13)
+
+
+def test_milstein_is_euler_maruyama_for_additive_noise():
+    """The correction vanishes when g does not depend on y, declared or not."""
+    y0, times = torch.linspace(-1, 1, 6, dtype=F64).reshape(3, 2), torch.linspace(0, 1, 8, dtype=F64)
+    for kind in (Noise.ADDITIVE, Noise.DIAGONAL):
+        eq = Equation(lambda t, y: -(y**3), lambda t, y: (1 + t) * torch.ones_like(y), noise=kind)
+        assert torch.equal(*(solve(eq, y0, s, times, SeededNoise(1)).y for s in (Milstein(), EulerMaruyama())))
