@@ -7,6 +7,7 @@ which it was; `uniform_time`, `quadratic`, `uniform_lambda` and `karras` are the
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
@@ -33,12 +34,17 @@ class Grid(ABC):
     def __call__(self, n_levels: int, lam_first: float, lam_last: float) -> Tensor:
         """n_levels values from lam_first to lam_last; one level is lam_first."""
         check.integer("n_levels", n_levels)
-        ends = torch.tensor([check.number("lam_first", lam_first), check.number("lam_last", lam_last)], dtype=torch.float64)
+        for name, lam in (("lam_first", lam_first), ("lam_last", lam_last)):
+            if lam != -math.inf:  # pure noise, where the clock must be finite
+                check.number(name, lam)
+        ends = torch.tensor([lam_first, lam_last], dtype=torch.float64)
         if n_levels == 1:
             return ends[:1]
         if ends[0] == ends[1]:
             raise ValueError(f"`lam_last` must differ from lam_first for {n_levels} levels, got both {lam_first!r}")
         first, last = self.clock(ends)
+        if not bool(torch.isfinite(last - first)):
+            raise ValueError(f"`lam_first` must be finite on {self!r}, got {lam_first!r}: pure noise needs a clock that reaches it, as RectifiedFlow's time")
         lam = self.level(first + (last - first) * torch.linspace(0, 1, n_levels, dtype=torch.float64))
         lam[0], lam[-1] = ends
         return lam
