@@ -3,11 +3,11 @@
     y1 = e^{ah} y + int_{t0}^{t1} e^{a(t1-u)} p(u) du + int_{t0}^{t1} e^{a(t1-u)} g(u) dW_u,
 
 p interpolating f at the last k times; a = 0 gives the classical Adams methods on any grid. The polynomial may live in another
-`clock`: p(u) = P(clock(u)), P of degree k - 1. With s = (clock(u) - clock(t0)) / (clock(t1) - clock(t0)) the weights solve
+`clock`: p(u) = P(clock(u)), P of degree k - 1. With s = (clock(u) - clock(t0)) / (clock(t1) - clock(t0)) the weights are
 
-    sum_j w_j s_j^m = int_{t0}^{t1} e^{a(t1-u)} s(u)^m du,      m = 0 .. k-1,
+    w_j = sum_m c_jm int_{t0}^{t1} e^{a(t1-u)} s(u)^m du,      sum_m c_jm s^m the Lagrange polynomial of node j,
 
-whose right side is h m! phi_{m+1}(ah) in the natural clock and a Gauss-Legendre sum in any other. Certaine 1960; Norsett 1969;
+where the integral is h m! phi_{m+1}(ah) in the natural clock and a Gauss-Legendre sum in any other. Certaine 1960; Norsett 1969;
 Hochbruck & Ostermann 2011, "Exponential multistep methods of Adams-type", BIT 51, 889-908.
 """
 
@@ -138,14 +138,25 @@ class Adams(Solver):
         return torch.stack([h * p for p in powers], 1)
 
     def _solved(self, s: Tensor, moments: Tensor, y: Tensor) -> list[list[Tensor]]:
-        """Weights w_j with sum_j w_j s_j^m = moment m, for each row; entries ready for `axpy`."""
+        """Weights w_j of each row from its nodes and moments; entries ready for `axpy`."""
         k = s.shape[1]
         if self.midpoint and k == 2:
             moments = torch.stack((moments[:, 0], 0.5 * moments[:, 0]), 1)
-        vandermonde = s.unsqueeze(1) ** torch.arange(k, dtype=torch.float64)[None, :, None]
-        w = torch.linalg.solve(vandermonde, moments.flatten(2) if moments.dim() > 2 else moments.unsqueeze(2))
-        w = w.reshape(moments.shape)
+        w = (lagrange(s).reshape(len(s), k, k, *[1] * (moments.dim() - 2)) * moments.unsqueeze(1)).sum(2)
         return [list(row) for row in zip(*(unbind(w[:, j], y) for j in range(k)), strict=True)]
+
+
+def lagrange(s: Tensor) -> Tensor:
+    """Coefficients c_jm of the Lagrange polynomials sum_m c_jm x^m on the nodes of each row, (n, k) -> (n, k, k)."""
+    k, rows = s.shape[1], list[Tensor]()
+    for j in range(k):
+        poly = torch.ones_like(s[:, :1])
+        for i in range(k):
+            if i != j:
+                raised = torch.nn.functional.pad(poly, (1, 0)) - s[:, i : i + 1] * torch.nn.functional.pad(poly, (0, 1))
+                poly = raised / (s[:, j] - s[:, i])[:, None]
+        rows.append(poly)
+    return torch.stack(rows, 1)
 
 
 def started(start: Any, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, noise: Path | None) -> tuple[Tensor, Tensor]:

@@ -151,14 +151,14 @@ class BrownianTree(Source):
             levels = torch.arange(first, min(first + ahead, _LEVELS), device=x.device).reshape(-1, 1, 1)
             nodes = (1 << levels) + (cell >> (_LEVELS - levels))  # heap order: one number for every cell of every level
             rights = ((cell >> (_LEVELS - 1 - levels)) & 1).to(torch.float64).reshape(*nodes.shape, *wide)
-            size = torch.exp2(-levels.to(torch.float64)) * width
-            spread = size.sqrt().reshape(-1, *[1] * (left.dim()))  # of the cells of each level
+            sizes = [width * 0.5**level for level in range(first, first + len(levels))]
+            spread = torch.tensor(sizes, dtype=torch.float64, device=x.device).sqrt().reshape(-1, *[1] * (left.dim()))  # of the cells of each level
             z, n = (self._normals(nodes) * spread.unsqueeze(1)).unbind(1)
             parts = zip((0.25 * z).unbind(), (0.5 * 12**-0.5 * n).unbind(), rights.unbind(), (1 - 2 * rights).unbind(), strict=True)
-            for half, (z, n, right, sign) in zip(check.values(0.5 * size.flatten()), parts, strict=True):
+            for size, (z, n, right, sign) in zip(sizes, parts, strict=True):
                 lean = 1.5 * h + z
                 passed, h = 0.5 * w + lean, 0.25 * h - 0.5 * z  # increment of the left half, which a right turn leaves behind
-                below = below + right * (half * (left + 0.5 * passed + h + n))
+                below = below + right * (0.5 * size * (left + 0.5 * passed + h + n))
                 left = left + right * passed
                 w, h = 0.5 * w + sign * lean, h + sign * n
         theta = (position - cell).reshape(*x.shape, *wide)

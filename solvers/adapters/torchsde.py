@@ -49,7 +49,9 @@ class TorchSDE(Adapter):
         check.integer("noise", seed, least=0, most=2**63 - 1, hint="torchsde takes a seed: SeededNoise(seed) or an int")
         flat = Flat(eq, y0, times)
         ts = flat.times.to(y0.device)
-        path = torchsde.BrownianInterval(ts[0], ts[-1], size=flat.y0.shape, dtype=y0.dtype, device=y0.device, entropy=seed, levy_area_approximation="space-time")
+        path = torchsde.BrownianInterval(
+            ts[0], ts[-1], size=flat.y0.shape, dtype=y0.dtype, device=y0.device, entropy=seed, levy_area_approximation="space-time"
+        )
         ys: Any = torchsde.sdeint(_Diagonal(flat, sense), flat.y0, ts, bm=path, method=self.method, dt=self.dt)
         return flat.solution(times, ys)
 
