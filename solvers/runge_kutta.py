@@ -116,7 +116,10 @@ class RungeKutta(Solver):
         total = torch.zeros_like(y0)
         for row, stage in zip(self.tableau.dense, k, strict=True):
             if any(row):
-                total = total + stage * sum(p * theta ** (m + 1) for m, p in enumerate(row))
+                power = torch.zeros_like(theta)  # Horner: pow is not bit-equal across batch sizes
+                for p in reversed(row):
+                    power = (power + p) * theta
+                total = total + stage * power
         return y0 + h * total
 
 
