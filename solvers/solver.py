@@ -91,8 +91,10 @@ def grow(y: Tensor, w: Tensor) -> Tensor:
     return y * small.to(y.dtype) + y * torch.where(small, w, 1 + w).to(y.dtype)
 
 
-def add_noise(y: Tensor, g: Tensor, dw: Tensor) -> Tensor:
-    """y + g dW, in one pass where g is a number."""
+def add_noise(y: Tensor, g: Tensor, dw: Tensor, fresh: bool = False) -> Tensor:
+    """y + g dW, in one pass where g is a number. fresh: y was made in this step, and may be overwritten if no gradient is kept."""
+    if fresh and g.dim() == 0 and g.device.type == "cpu" and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+        return y.add_(dw, alpha=g.item())
     return axpy(y, dw, g) if g.dim() == 0 else y + times_noise(g, dw)
 
 

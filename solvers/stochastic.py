@@ -34,7 +34,7 @@ class EulerMaruyama(OneStep):
     ) -> tuple[Tensor, Tensor | None, State]:
         y1 = axpy(y, eq.drift(t0, y), t1 - t0)
         if eq.g is not None and noise is not None:
-            y1 = add_noise(y1, eq.g(t0, y), noise(t0, t1))
+            y1 = add_noise(y1, eq.g(t0, y), noise(t0, t1), fresh=True)
         return y1, None, state
 
 
