@@ -51,6 +51,13 @@ def test_train_sample_and_info_work_on_the_same_folder(
         assert grid.size == (3 * 33 + 1, 3 * 33 + 1)
 
 
+def test_likelihood_of_held_out_data(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(monkeypatch, "likelihood", trained, "--n", 2, "--probes", 1, "--rtol", 0.05) == 0
+    said = capsys.readouterr().out
+    assert "2 held-out samples of digits" in said
+    assert "bits/dim" in said
+
+
 def test_samples_do_not_depend_on_the_batch(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for batch in (2, 5):
         assert call(monkeypatch, "sample", trained, "--steps", 3, "--n", 5, "--batch", batch, "--out", tmp_path / f"{batch}.npz") == 0
@@ -127,7 +134,7 @@ def test_a_model_that_is_not_finite_exits_3(trained: Path, monkeypatch: pytest.M
     assert "2 of 2 samples" in said
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "sample", "info"])
+@pytest.mark.parametrize("command", ["demo", "train", "sample", "likelihood", "info"])
 def test_every_command_has_help_with_an_example(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(monkeypatch, command, "--help") == 0
     assert f"scoresde {command}" in capsys.readouterr().out
