@@ -23,7 +23,7 @@ from .method import Method
 from .metrics import Judge
 from .sampling import sample, trajectory
 
-TIGHT = 1e-4  # tolerance of the adaptive flow: below the model's own error, above its rounding
+TIGHT = 1e-3  # tolerance of the adaptive flow, far below the model's own error
 
 
 def methods(config: Config) -> list[tuple[str, str, Method]]:

@@ -213,6 +213,12 @@ def test_bad_configurations_name_key_and_line(tmp_path: Path, text: str, said: s
         read(path)
 
 
+def test_the_documented_configuration_is_read() -> None:
+    config = read(Path(__file__).parent.parent / "docs" / "digits.toml")
+    assert config.training.steps == 3600
+    assert parse(config.as_dict()) == config
+
+
 def test_frechet_distances() -> None:
     """T-MET-01: one half on a diagonal pair by hand, zero on itself, symmetric."""
     a, b = torch.tensor([1.0, 4.0], dtype=torch.float64).diag(), torch.tensor([9.0, 4.0], dtype=torch.float64).diag()
