@@ -169,7 +169,9 @@ class Denoiser(BaseDenoiser):
 
     process: Process  # pyright: ignore[reportIncompatibleVariableOverride]
 
-    def __init__(self, network: nn.Module, process: Process, table: Table | None = None, *, time: Callable[[Tensor], Tensor] | None = None):
+    def __init__(
+        self, network: nn.Module | Callable[..., Tensor], process: Process, table: Table | None = None, *, time: Callable[[Tensor], Tensor] | None = None
+    ):
         super().__init__()
         if not callable(network):
             raise TypeError(f"`network` must be a callable (x, c_noise, cond=None), got {type(network).__name__}")
@@ -198,7 +200,7 @@ class Denoiser(BaseDenoiser):
         return Prediction(x, out, alpha, sigma, (k0 * scale, o0), (k1 * scale, o1))
 
     def _network(self, x: Tensor, c_noise: Tensor, cond: Any) -> Tensor:
-        parameter = next(self.network.parameters(), None)
+        parameter = next(self.network.parameters(), None) if isinstance(self.network, nn.Module) else None
         dtype = x.dtype if parameter is None else parameter.dtype
         wide = dtype if dtype == torch.float64 else torch.float32  # half precision cannot tell neighbouring noise levels apart
         noise = per_sample(c_noise, x.to(wide) if x.dtype != wide else x)
