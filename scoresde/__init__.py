@@ -5,6 +5,7 @@ a point (process integrated along, split, solver, grid, eta); `catalogue` names 
 """
 
 from . import catalogue as catalogue
+from . import ddpm as ddpm
 from . import exact as exact
 from . import grids as grids
 from . import sampling as sampling

@@ -38,8 +38,8 @@ class EDM(TowardNoise):
     def alpha_rate(self, t: Any) -> Tensor:
         return torch.zeros_like(as_time(t))
 
-    def sigma_rate(self, t: Any) -> Tensor:
-        return torch.ones_like(as_time(t))
+    def variance_rate(self, t: Any) -> Tensor:
+        return 2 * as_time(t)
 
     def time(self, lam: Any) -> Tensor:
         return torch.exp(-as_time(lam, "lam"))
@@ -67,8 +67,8 @@ class LogSNR(TowardData):
     def alpha_rate(self, t: Any) -> Tensor:
         return torch.zeros_like(as_time(t))
 
-    def sigma_rate(self, t: Any) -> Tensor:
-        return -self.sigma(t)
+    def variance_rate(self, t: Any) -> Tensor:
+        return -2 * self.sigma(t) ** 2
 
     def time(self, lam: Any) -> Tensor:
         return as_time(lam, "lam")
@@ -96,7 +96,7 @@ class UnitNoise(TowardData):
     def alpha_rate(self, t: Any) -> Tensor:
         return self.alpha(t)
 
-    def sigma_rate(self, t: Any) -> Tensor:
+    def variance_rate(self, t: Any) -> Tensor:
         return torch.zeros_like(as_time(t))
 
     def time(self, lam: Any) -> Tensor:
@@ -129,8 +129,8 @@ class Angle(TowardNoise):
     def alpha_rate(self, t: Any) -> Tensor:
         return -as_time(t).sin()
 
-    def sigma_rate(self, t: Any) -> Tensor:
-        return self.sigma_data * as_time(t).cos()
+    def variance_rate(self, t: Any) -> Tensor:
+        return self.sigma_data**2 * (2 * as_time(t)).sin()
 
     def time(self, lam: Any) -> Tensor:
         return torch.atan(torch.exp(-as_time(lam, "lam")) / self.sigma_data)

@@ -80,8 +80,8 @@ class DiscreteVP(TowardNoise):
     def alpha_rate(self, t: Any) -> Tensor:
         return -0.5 * self._integral(as_time(t))[1] * self.alpha(t)
 
-    def sigma_rate(self, t: Any) -> Tensor:
-        return -self.alpha(t) * self.alpha_rate(t) / self.sigma(t)
+    def variance_rate(self, t: Any) -> Tensor:
+        return -2 * self.alpha(t) * self.alpha_rate(t)
 
     def time(self, lam: Any) -> Tensor:
         lam = as_time(lam, "lam")
@@ -98,7 +98,7 @@ def chain(betas: Tensor, name: str = "user") -> DiscreteVP:
     """The process of given beta_1 .. beta_T, each in (0, 1)."""
     betas = check.floating("betas", betas).to("cpu", torch.float64)
     if betas.dim() != 1 or not len(betas) or not bool(((betas > 0) & (betas < 1)).all()):
-        raise ValueError(f"`betas` must be a 1-D tensor of numbers in (0, 1), got shape {tuple(betas.shape)} in [{betas.min()}, {betas.max()}]")
+        raise ValueError(f"`betas` must be a non-empty 1-D tensor of numbers in (0, 1), got shape {tuple(betas.shape)}: {betas.flatten()[:5].tolist()}")
     return DiscreteVP(tuple(torch.log1p(-betas).cumsum(0).tolist()), name)
 
 

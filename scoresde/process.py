@@ -54,8 +54,8 @@ class Process(ABC):
         """d alpha / dt."""
 
     @abstractmethod
-    def sigma_rate(self, t: Any) -> Tensor:
-        """d sigma / dt."""
+    def variance_rate(self, t: Any) -> Tensor:
+        """d sigma^2 / dt, which stays finite where sigma does not rise smoothly from zero."""
 
     @abstractmethod
     def time(self, lam: Any) -> Tensor:
@@ -81,10 +81,13 @@ class Process(ABC):
         """-2 alpha'/alpha, the rate beta of a variance-preserving process."""
         return -2 * self.alpha_rate(t) / self.alpha(t)
 
+    def sigma_rate(self, t: Any) -> Tensor:
+        """d sigma / dt."""
+        return 0.5 * self.variance_rate(t) / self.sigma(t)
+
     def g2(self, t: Any) -> Tensor:
-        """Signed squared diffusion, 2 sigma (sigma' - sigma alpha'/alpha)."""
-        sigma = self.sigma(t)
-        return 2 * sigma * (self.sigma_rate(t) - sigma * self.alpha_rate(t) / self.alpha(t))
+        """Signed squared diffusion, (sigma^2)' - 2 f sigma^2; defined at t = 0 where alpha is one."""
+        return self.variance_rate(t) - 2 * self.sigma(t) ** 2 * self.alpha_rate(t) / self.alpha(t)
 
     def diffusion(self, t: Any) -> Tensor:
         """sqrt|g^2(t)|."""

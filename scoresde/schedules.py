@@ -43,8 +43,8 @@ class VPSDE(TowardNoise):
     def alpha_rate(self, t: Any) -> Tensor:
         return -0.5 * linear_beta(self, t) * self.alpha(t)
 
-    def sigma_rate(self, t: Any) -> Tensor:
-        return 0.5 * linear_beta(self, t) * self.alpha(t) ** 2 / self.sigma(t)
+    def variance_rate(self, t: Any) -> Tensor:
+        return linear_beta(self, t) * self.alpha(t) ** 2
 
     def time(self, lam: Any) -> Tensor:
         return time_of_integrated_beta(self, torch.nn.functional.softplus(-2 * as_time(lam, "lam"), threshold=1e3))
@@ -74,8 +74,8 @@ class SubVPSDE(TowardNoise):
     def alpha_rate(self, t: Any) -> Tensor:
         return -0.5 * linear_beta(self, t) * self.alpha(t)
 
-    def sigma_rate(self, t: Any) -> Tensor:
-        return linear_beta(self, t) * self.alpha(t) ** 2
+    def variance_rate(self, t: Any) -> Tensor:
+        return 2 * linear_beta(self, t) * self.alpha(t) ** 2 * self.sigma(t)
 
     def time(self, lam: Any) -> Tensor:
         # alpha/(1 - alpha^2) = e^lam = r, so alpha/r = 1 - alpha^2 = 2/(1 + sqrt(1 + 4 r^2)) =: q and B = -log(1 - q)
@@ -141,8 +141,8 @@ class VESDE(TowardNoise):
     def alpha_rate(self, t: Any) -> Tensor:
         return torch.zeros_like(as_time(t))
 
-    def sigma_rate(self, t: Any) -> Tensor:
-        return self._growth * self.sigma(t)
+    def variance_rate(self, t: Any) -> Tensor:
+        return 2 * self._growth * self.sigma(t) ** 2
 
     def time(self, lam: Any) -> Tensor:
         return (-as_time(lam, "lam") - math.log(self.sigma_min)) / self._growth
@@ -189,8 +189,8 @@ class CosineVP(TowardNoise):
     def alpha_rate(self, t: Any) -> Tensor:
         return -self._speed * ((as_time(t) + self.s) * self._speed).sin() / math.cos(self._start)
 
-    def sigma_rate(self, t: Any) -> Tensor:
-        return -self.alpha(t) * self.alpha_rate(t) / self.sigma(t)
+    def variance_rate(self, t: Any) -> Tensor:
+        return -2 * self.alpha(t) * self.alpha_rate(t)
 
     def time(self, lam: Any) -> Tensor:
         # sin^2 u = sin^2 u_0 + sigma^2 cos^2 u_0 and cos u = alpha cos u_0; u - u_0 through the sine of the difference
@@ -226,8 +226,8 @@ class RectifiedFlow(TowardNoise):
     def alpha_rate(self, t: Any) -> Tensor:
         return -torch.ones_like(as_time(t))
 
-    def sigma_rate(self, t: Any) -> Tensor:
-        return torch.ones_like(as_time(t))
+    def variance_rate(self, t: Any) -> Tensor:
+        return 2 * as_time(t)
 
     def time(self, lam: Any) -> Tensor:
         return torch.sigmoid(-as_time(lam, "lam"))

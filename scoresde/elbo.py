@@ -1,0 +1,88 @@
+"""The evidence bound of the discrete chain, term by term.
+
+    -log p(x_0) <= L_T + sum_{i=2}^T L_{i-1} + L_0,
+    L_T     = KL(q(x_T|x_0) || N(0, I)),
+    L_{i-1} = KL(q(x_{i-1}|x_i, x_0) || p(x_{i-1}|x_i)) = c_0^2 |x_0 - D(x_i)|^2 / (2 var_i),
+    L_0     = -log N(x_0; D(x_1), beta_1),
+
+with c_0 and var_i those of the posterior ("small" variance) and D the denoiser: the hierarchical-VAE reading of DDPM. Ho et al.
+2020, arXiv:2006.11239, eq. 5; Kingma et al. 2021, arXiv:2107.00630.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise, check
+from solvers.noise import PROBE
+
+from .ddpm import DiscreteVP, posterior
+from .denoiser import BaseDenoiser
+from .sampling import evaluating
+from .times import like
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Nats a sample: prior (B,) = L_T; steps (T - 1, B) = L_1 .. L_{T-1}; reconstruction (B,) = L_0. `total` bounds -log p(x_0)."""
+
+    prior: Tensor
+    steps: Tensor
+    reconstruction: Tensor
+
+    @property
+    def total(self) -> Tensor:
+        """L_T + sum L_{i-1} + L_0, (B,)."""
+        return self.prior + self.steps.sum(0) + self.reconstruction
+
+
+def elbo(denoiser: BaseDenoiser, chain: DiscreteVP, x0: Tensor, *, seed: int = 0, cond: Any = None) -> Bound:
+    """The bound of `chain` at x0 (B, ...), with one draw of x_i a level: unbiased, T calls of the denoiser.
+
+    Deterministic in (seed, index). Raises TypeError or ValueError naming the argument."""
+    x0 = check.state("x0", x0)
+    if not isinstance(chain, DiscreteVP):
+        raise TypeError(f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)")
+    source, dim = SeededNoise(seed), x0[0].numel()
+    errors: list[Tensor] = []
+    with evaluating(denoiser), torch.no_grad():
+        for i in range(1, chain.steps + 1):
+            alpha, sigma = chain.alpha(i / chain.steps), chain.sigma(i / chain.steps)
+            eps = source.normal(PROBE, range(i, i + 1), x0.shape, x0.dtype, x0.device)[0]
+            x0_hat = denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond).x0
+            errors.append((x0 - x0_hat).reshape(len(x0), -1).square().sum(1))
+    steps = torch.stack([e * _weight(chain, i) for i, e in enumerate(errors[1:], 2)])
+    beta = -math.expm1(chain.log_abar[0])
+    return Bound(prior_term(chain, x0), steps, 0.5 * (errors[0] / beta + dim * math.log(2 * math.pi * beta)))
+
+
+def _weight(chain: DiscreteVP, i: int) -> float:
+    """c_0^2 / (2 var_i)."""
+    c_0, _, variance = posterior(chain, i)
+    return c_0**2 / (2 * variance)
+
+
+def prior_term(chain: DiscreteVP, x0: Tensor) -> Tensor:
+    """L_T = sum (abar x_0^2 + (1 - abar) - 1 - log(1 - abar)) / 2, (B,)."""
+    log_abar = chain.log_abar[-1]
+    rest = -math.expm1(log_abar)
+    return 0.5 * (math.exp(log_abar) * x0.reshape(len(x0), -1).square() + rest - 1 - math.log(rest)).sum(1)
+
+
+def gaussian_bound(chain: DiscreteVP, mean: Tensor, variance: Tensor) -> tuple[float, float, float]:
+    """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser: no sampling.
+
+    E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances."""
+    t = torch.arange(1, chain.steps + 1, dtype=torch.float64).unsqueeze(1) / chain.steps
+    alpha, sigma = chain.alpha(t), chain.sigma(t)
+    left = (variance * sigma**2 / (alpha**2 * variance + sigma**2)).sum(1)
+    weights = torch.tensor([_weight(chain, i) for i in range(2, chain.steps + 1)], dtype=torch.float64)
+    beta, log_abar = -math.expm1(chain.log_abar[0]), chain.log_abar[-1]
+    rest = -math.expm1(log_abar)
+    prior = 0.5 * (math.exp(log_abar) * (variance + mean**2) + rest - 1 - math.log(rest)).sum()
+    return prior.item(), (weights * left[1:]).sum().item(), 0.5 * (left[0].item() / beta + len(mean) * math.log(2 * math.pi * beta))
