@@ -179,7 +179,8 @@ class Denoiser(BaseDenoiser):
             raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
         if not isinstance(table, Table | None):
             raise TypeError(f"`table` must be Eps(), X0(), V() or Score(), got {table!r}")
-        self.network, self.process, self.table = network, process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.network = network if isinstance(network, nn.Module) else _Function(network)
+        self.process, self.table = process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
         self.time = process.time if time is None else time
 
     @classmethod
@@ -187,7 +188,7 @@ class Denoiser(BaseDenoiser):
         """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against x."""
         if not callable(score):
             raise TypeError(f"`score` must be a callable (x, t) -> tensor like x, got {type(score).__name__}")
-        return cls(_PlainScore(score), process, Score())
+        return cls(lambda x, t: score(x, t.to(x.dtype).reshape(-1, *[1] * (x.dim() - 1))), process, Score())
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
         alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
@@ -200,7 +201,7 @@ class Denoiser(BaseDenoiser):
         return Prediction(x, out, alpha, sigma, (k0 * scale, o0), (k1 * scale, o1))
 
     def _network(self, x: Tensor, c_noise: Tensor, cond: Any) -> Tensor:
-        parameter = next(self.network.parameters(), None) if isinstance(self.network, nn.Module) else None
+        parameter = next(self.network.parameters(), None)
         dtype = x.dtype if parameter is None else parameter.dtype
         wide = dtype if dtype == torch.float64 else torch.float32  # half precision cannot tell neighbouring noise levels apart
         noise = per_sample(c_noise, x.to(wide) if x.dtype != wide else x)
@@ -213,12 +214,12 @@ class Denoiser(BaseDenoiser):
         return out.to(x.dtype)
 
 
-class _PlainScore(nn.Module):
-    """A score function in a network's place."""
+class _Function(nn.Module):
+    """A plain function in a network's place."""
 
-    def __init__(self, score: ScoreFunction):
+    def __init__(self, function: Callable[..., Tensor]):
         super().__init__()
-        self.function = score
+        self.function = function
 
-    def forward(self, x: Tensor, t: Tensor) -> Tensor:
-        return self.function(x, t.to(x.dtype).reshape(-1, *[1] * (x.dim() - 1)))
+    def forward(self, *inputs: Any) -> Tensor:
+        return self.function(*inputs)
