@@ -31,7 +31,7 @@ class UsageError(ValueError):
 @app.command()
 def demo(
     out: Out = Path("runs/demo"),
-    steps: Annotated[int, typer.Option(help="training steps")] = 900,
+    steps: Annotated[int, typer.Option(help="training steps")] = 700,
     n: Annotated[int, typer.Option(help="samples per method")] = 256,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -40,7 +40,7 @@ def demo(
 ) -> None:
     """Train on digits, sample by seven solvers, judge, draw and report.
 
-    Example: scoresde demo --out runs/demo --steps 900"""
+    Example: scoresde demo --out runs/demo --steps 700"""
     from . import demo as demo_module
     from .config import Config, DataConfig
     from .training import Training
@@ -223,7 +223,7 @@ def _positive(name: str, value: int) -> None:
 def _console() -> Any:
     from rich.console import Console
 
-    return Console(highlight=False)
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def _command() -> str:

@@ -158,7 +158,7 @@ def write_report(folder: Path, trained: runs.Trained, judge: Judge, rows: list[d
         + f". Lowest here: {best['name']} with {best['frechet']:.2f}. The nearest-sample distance is the RMS per pixel to the closest training"
         + " sample; far below that of real held-out data it would mean memorisation."
     )
-    page = [{**{k: v if isinstance(v, str) else _text(v) for k, v in row.items()}, "real": row["real"], **_shares(row)} for row in rows]
+    page = [{**row, **{key: _text(row.get(key), digits) for key, digits in _DIGITS.items()}, **_shares(row)} for row in rows]
     report.save_page(
         folder / "report.html",
         title="scoresde demo",
@@ -182,8 +182,11 @@ def write_report(folder: Path, trained: runs.Trained, judge: Judge, rows: list[d
     )
 
 
-def _text(value: Any) -> str:
-    return "" if value is None else f"{value:.3f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
+_DIGITS = {"calls": 0, "seconds": 1, "frechet": 2, "confidence": 3, "nearest": 3}  # decimals shown, on the page and the terminal
+
+
+def _text(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
 
 
 def _shares(row: dict[str, Any]) -> dict[str, Any]:
@@ -198,7 +201,7 @@ def show_table(console: Console, judge: Judge, rows: list[dict[str, Any]], floor
     for head in heads:
         table.add_column(head, justify="left" if head == "method" else "right")
     for row in rows:
-        extra = [f"{row['confidence']:.3f}", f"{min(row['class_shares']):.1%}"] if judge.classifier else []
-        cost = ["", ""] if row["real"] else [f"{row['calls']:g}", f"{row['seconds']:.1f}"]
-        table.add_row(row["name"], *cost, f"{row['frechet']:.2f}", *extra, f"{row['nearest']:.3f}")
+        cell = {key: _text(row.get(key), digits) for key, digits in _DIGITS.items()}
+        extra = [cell["confidence"], f"{min(row['class_shares']):.1%}"] if judge.classifier else []
+        table.add_row(row["name"], cell["calls"], cell["seconds"], cell["frechet"], *extra, cell["nearest"])
     console.print(table)
