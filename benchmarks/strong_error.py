@@ -82,8 +82,8 @@ def measure(name: str, means: tuple[float, ...], std: tuple[float, ...], args: a
     def add(method: str, steps: int, calls: int, difference: Tensor, start: float) -> None:
         error = (difference / scale).square().mean().sqrt().item()
         base = next((r["strong error"] for r in rows if r["steps"] == steps), error)  # Euler-Maruyama comes first
-        seconds = time.perf_counter() - start
-        rows.append({"method": method, "mixture": name, "steps": steps, "calls": calls, "strong error": error, "Euler-Maruyama is": base / error, "seconds": seconds})
+        row = {"method": method, "mixture": name, "steps": steps, "calls": calls, "strong error": error, "Euler-Maruyama is": base / error}
+        rows.append({**row, "seconds": time.perf_counter() - start})
 
     for steps in args.steps:
         times = fine[:: args.fine // steps]
