@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from solvers import check
+
 from .process import Process
 from .reverse import Score as ScoreFunction
 from .times import as_time, like, per_sample
@@ -173,12 +175,11 @@ class Denoiser(BaseDenoiser):
         self, network: nn.Module | Callable[..., Tensor], process: Process, table: Table | None = None, *, time: Callable[[Tensor], Tensor] | None = None
     ):
         super().__init__()
-        if not callable(network):
-            raise TypeError(f"`network` must be a callable (x, c_noise, cond=None), got {type(network).__name__}")
         if not isinstance(process, Process):
             raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
         if not isinstance(table, Table | None):
             raise TypeError(f"`table` must be Eps(), X0(), V() or Score(), got {table!r}")
+        check.takes("network", network.forward if isinstance(network, nn.Module) else network, 2, "(x, c_noise, cond=None)")
         self.network = network if isinstance(network, nn.Module) else _Function(network)
         self.process, self.table = process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
         self.time = process.time if time is None else time
@@ -186,8 +187,7 @@ class Denoiser(BaseDenoiser):
     @classmethod
     def from_score(cls, score: ScoreFunction, process: Process) -> Denoiser:
         """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against x."""
-        if not callable(score):
-            raise TypeError(f"`score` must be a callable (x, t) -> tensor like x, got {type(score).__name__}")
+        check.takes("score", score, 2, "(x, t) -> tensor like x")
         return cls(lambda x, t: score(x, t.to(x.dtype).reshape(-1, *[1] * (x.dim() - 1))), process, Score())
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:

@@ -47,8 +47,8 @@ def score_equation(process: Process, score: Score | BaseDenoiser | None, weight:
 
     if isinstance(score, BaseDenoiser):
         score = score.score(process)
-    if not (score is None or callable(score)):
-        raise TypeError(f"`score` must be a callable (x, t) -> tensor like x, or a Denoiser, got {type(score).__name__}")
+    if score is not None:
+        check.takes("score", score, 2, "(x, t) -> tensor like x, or a Denoiser")
 
     def turned(t: Tensor, x: Tensor) -> Tensor:
         assert score is not None

@@ -21,10 +21,8 @@ def _log_one_minus_exp(x: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class VPSDE(TowardNoise):
-    """dx = -beta x/2 dt + sqrt(beta) dw, beta(t) = beta_min + t (beta_max - beta_min): variance-preserving.
-
-    log alpha = -B/2, sigma^2 = 1 - e^{-B}, B(t) = int_0^t beta. Song et al. 2021, arXiv:2011.13456, appendix C."""
+class LinearBeta(TowardNoise):
+    """Abstract: dx = -beta x/2 dt + ..., beta(t) = beta_min + t (beta_max - beta_min), so that log alpha = -B/2 with B(t) = int_0^t beta."""
 
     beta_min: float = 0.1
     beta_max: float = 20.0
@@ -32,85 +30,67 @@ class VPSDE(TowardNoise):
     t_max: float = 1.0
 
     def __post_init__(self) -> None:
-        check_linear_beta(self)
+        check.number("beta_min", self.beta_min, least=0.0)
+        check.number("beta_max", self.beta_max, above=0.0)
+        if self.beta_max < self.beta_min:
+            raise ValueError(f"`beta_max` must be at least beta_min = {self.beta_min!r}, got {self.beta_max!r}")
+        check_range(("t_min", self.t_min), ("t_max", self.t_max), above=0.0)
+
+    def rate(self, t: Any) -> Tensor:
+        """beta(t)."""
+        return self.beta_min + as_time(t) * (self.beta_max - self.beta_min)
+
+    def integral(self, t: Any) -> Tensor:
+        """B(t)."""
+        t = as_time(t)
+        return t * (self.beta_min + 0.5 * t * (self.beta_max - self.beta_min))
+
+    def time_of_integral(self, b: Tensor) -> Tensor:
+        """The positive root of B(t) = b, without cancellation."""
+        return 2 * b / (self.beta_min + torch.sqrt(self.beta_min**2 + 2 * (self.beta_max - self.beta_min) * b))
 
     def log_alpha(self, t: Any) -> Tensor:
-        return -0.5 * integrated_beta(self, t)
-
-    def log_sigma(self, t: Any) -> Tensor:
-        return 0.5 * _log_one_minus_exp(-integrated_beta(self, t))
+        return -0.5 * self.integral(t)
 
     def alpha_rate(self, t: Any) -> Tensor:
-        return -0.5 * linear_beta(self, t) * self.alpha(t)
-
-    def variance_rate(self, t: Any) -> Tensor:
-        return linear_beta(self, t) * self.alpha(t) ** 2
-
-    def time(self, lam: Any) -> Tensor:
-        return time_of_integrated_beta(self, torch.nn.functional.softplus(-2 * as_time(lam, "lam"), threshold=1e3))
+        return -0.5 * self.rate(t) * self.alpha(t)
 
     def constant_rates(self) -> Rates:
         return None, None
 
 
 @dataclass(frozen=True)
-class SubVPSDE(TowardNoise):
-    """dx = -beta x/2 dt + sqrt(beta (1 - e^{-2B})) dw: the VP signal with sigma = 1 - e^{-B}. Song et al. 2021, arXiv:2011.13456."""
+class VPSDE(LinearBeta):
+    """dx = -beta x/2 dt + sqrt(beta) dw, beta(t) = beta_min + t (beta_max - beta_min): variance-preserving.
 
-    beta_min: float = 0.1
-    beta_max: float = 20.0
-    t_min: float = 1e-3
-    t_max: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_linear_beta(self)
-
-    def log_alpha(self, t: Any) -> Tensor:
-        return -0.5 * integrated_beta(self, t)
+    log alpha = -B/2, sigma^2 = 1 - e^{-B}, B(t) = int_0^t beta. Song et al. 2021, arXiv:2011.13456, appendix C."""
 
     def log_sigma(self, t: Any) -> Tensor:
-        return _log_one_minus_exp(-integrated_beta(self, t))
-
-    def alpha_rate(self, t: Any) -> Tensor:
-        return -0.5 * linear_beta(self, t) * self.alpha(t)
+        return 0.5 * _log_one_minus_exp(-self.integral(t))
 
     def variance_rate(self, t: Any) -> Tensor:
-        return 2 * linear_beta(self, t) * self.alpha(t) ** 2 * self.sigma(t)
+        return self.rate(t) * self.alpha(t) ** 2
+
+    def time(self, lam: Any) -> Tensor:
+        return self.time_of_integral(torch.nn.functional.softplus(-2 * as_time(lam, "lam"), threshold=1e3))
+
+
+@dataclass(frozen=True)
+class SubVPSDE(LinearBeta):
+    """dx = -beta x/2 dt + sqrt(beta (1 - e^{-2B})) dw: the VP signal with sigma = 1 - e^{-B}. Song et al. 2021, arXiv:2011.13456."""
+
+    def log_sigma(self, t: Any) -> Tensor:
+        return _log_one_minus_exp(-self.integral(t))
+
+    def variance_rate(self, t: Any) -> Tensor:
+        return 2 * self.rate(t) * self.alpha(t) ** 2 * self.sigma(t)
 
     def time(self, lam: Any) -> Tensor:
         # alpha/(1 - alpha^2) = e^lam = r, so alpha/r = 1 - alpha^2 = 2/(1 + sqrt(1 + 4 r^2)) =: q and B = -log(1 - q)
         lam = as_time(lam, "lam")
         root = (1 + 4 * torch.exp(2 * lam)).sqrt()
         q = 2 / (1 + root)
-        return time_of_integrated_beta(self, torch.where(q < 0.5, -torch.log1p(-q), -2 * (q.log() + lam)))
-
-    def constant_rates(self) -> Rates:
-        return None, None
-
-
-def check_linear_beta(p: VPSDE | SubVPSDE) -> None:
-    """The arguments the two share."""
-    check.number("beta_min", p.beta_min, least=0.0)
-    check.number("beta_max", p.beta_max, above=0.0)
-    if p.beta_max < p.beta_min:
-        raise ValueError(f"`beta_max` must be at least beta_min = {p.beta_min!r}, got {p.beta_max!r}")
-    check_range(("t_min", p.t_min), ("t_max", p.t_max), above=0.0)
-
-
-def linear_beta(p: VPSDE | SubVPSDE, t: Any) -> Tensor:
-    """beta(t)."""
-    return p.beta_min + as_time(t) * (p.beta_max - p.beta_min)
-
-
-def integrated_beta(p: VPSDE | SubVPSDE, t: Any) -> Tensor:
-    """B(t) = int_0^t beta."""
-    t = as_time(t)
-    return t * (p.beta_min + 0.5 * t * (p.beta_max - p.beta_min))
-
-
-def time_of_integrated_beta(p: VPSDE | SubVPSDE, b: Tensor) -> Tensor:
-    """The positive root of B(t) = b, without cancellation."""
-    return 2 * b / (p.beta_min + torch.sqrt(p.beta_min**2 + 2 * (p.beta_max - p.beta_min) * b))
+        return self.time_of_integral(torch.where(q < 0.5, -torch.log1p(-q), -2 * (q.log() + lam)))
 
 
 @dataclass(frozen=True)

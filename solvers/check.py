@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 from collections.abc import Iterable
 from typing import Any, cast
@@ -40,6 +41,18 @@ def integer(name: str, value: Any, *, least: int = 1, most: int = 10**7, hint: s
     if not least <= value <= most:
         raise ValueError(f"`{name}` must lie in [{least}, {most}], got {value}{_tail(hint)}")
     return value
+
+
+def takes(name: str, function: Any, arguments: int, shown: str) -> None:
+    """A callable that can be called with `arguments` positional arguments, as far as its signature can be read."""
+    if not callable(function):
+        raise TypeError(f"`{name}` must be a callable {shown}, got {type(function).__name__}")
+    try:
+        inspect.signature(function).bind(*[None] * arguments)
+    except ValueError:  # built in, without a signature
+        return
+    except TypeError as error:
+        raise TypeError(f"`{name}` must be a callable {shown}, got one with signature {inspect.signature(function)}") from error
 
 
 def seed(name: str, value: Any) -> int:
