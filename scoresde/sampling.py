@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -108,12 +108,13 @@ class Plan:
         else:
             yield reverse(m.process, self.denoiser, m.eta, m.split, self.cond), times
 
-    def run(self, x: Tensor) -> list[Solution]:
-        """The solutions of all segments, one after the other."""
+    def run(self, x: Tensor, save: bool = False) -> list[Solution]:
+        """The solutions of all segments, one after the other; `save` keeps the state at every level."""
         solutions: list[Solution] = []
         with evaluating(self.denoiser), torch.no_grad():
             for eq, steps in self.segments:
-                solutions.append(solve(eq, x, self.method.solver, steps, noise=None if eq.g is None else self.noise))
+                kept = steps if save and isinstance(steps, Tensor) else None
+                solutions.append(solve(eq, x, self.method.solver, steps, noise=None if eq.g is None else self.noise, save=kept))
                 x = solutions[-1].y
         return solutions
 
@@ -197,25 +198,19 @@ def transport(
     x = check.state("x", x)
     ends = [float(process.lam(check.number(name, t))) for name, t in (("t0", t0), ("t1", t1))]
     adaptive = method.n is None or isinstance(method.grid, Tolerance)
+    if save and adaptive:
+        raise ValueError(f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}")
     lams = torch.tensor(ends, dtype=torch.float64) if adaptive else method.grid(method.n + 1, *ends)  # pyright: ignore
     plan = Plan(denoiser, method, cond, lams, x, noise)
     start = x * like(_radius(method.process, plan.times[0]) / _radius(process, t0), x)
     back = _radius(process, t1) / _radius(method.process, plan.times[-1])
+    parts = plan.run(start, save)
+    total: dict[str, Any] = {name: sum(getattr(p, name) for p in parts) for name in ("evals", "calls", "g_calls", "accepted", "rejected")}
     if save:
-        kept = list(plan.states(start)) if not adaptive else _refuse_save(method)
-        ts = process.time(lams)
-        ys = torch.stack([y * like(_radius(process, s) / _radius(method.process, t), y) for (t, y), s in zip(kept, ts, strict=True)])
-        calls = method.solver.calls(len(lams) - 1)
-        ok = ys[-1].isfinite().reshape(len(x), -1).all(1)
-        return Solution(ts[-1], ys[-1], ts, ys, calls, calls, 0, len(lams) - 1, 0, ok)
-    parts = plan.run(start)
-    last = parts[-1]
-    total = {name: sum(getattr(p, name) for p in parts) for name in ("evals", "calls", "g_calls", "accepted", "rejected")}
-    return replace(last, t=torch.tensor(float(t1), dtype=torch.float64), y=last.y * like(back, last.y), **total)
-
-
-def _refuse_save(method: Method) -> Any:
-    raise ValueError(f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}")
+        ys = torch.cat([start.unsqueeze(0), *(cast(Tensor, p.ys)[1:] for p in parts)])
+        scales = _radius(process, process.time(lams)) / _radius(method.process, plan.times)
+        total |= {"ts": process.time(lams), "ys": torch.stack([y * like(c, y) for y, c in zip(ys, scales, strict=True)])}
+    return replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64), y=parts[-1].y * like(back, x), **total)
 
 
 def encode(denoiser: BaseDenoiser, x: Tensor, method: Method, *, cond: Any = None) -> Tensor:
