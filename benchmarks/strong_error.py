@@ -2,8 +2,8 @@
 
 Along x = e^t x0 + eps (t = log-SNR/2) the diffusion is constant, where stochastic Runge-Kutta methods are at their best. The
 reference is SRA3 on a fine grid of the same Brownian path. Error: RMS over paths of the difference in x0 units. SRA1 is to be
-at least 100 x below Euler-Maruyama at 512 steps. Two mixtures: overlapping components, and narrow, distant ones, where the mean
-square is that of the few paths near a watershed and the factor is smaller.
+at least 100 x below Euler-Maruyama at 512 steps. Two mixtures: "distant" is M3, the first tried, where SRA1 misses that bar;
+"overlapping" was chosen afterwards. Both count.
 --peers: torchsde's srk on a path of its own tree, against its own fine solution."""
 
 from __future__ import annotations
