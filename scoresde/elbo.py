@@ -56,15 +56,17 @@ def elbo(denoiser: BaseDenoiser, chain: DiscreteVP, x0: Tensor, *, seed: int = 0
             eps = source.normal(PROBE, range(i, i + 1), x0.shape, x0.dtype, x0.device)[0]
             x0_hat = denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond).x0
             errors.append((x0 - x0_hat).reshape(len(x0), -1).square().sum(1))
-    steps = torch.stack([e * _weight(chain, i) for i, e in enumerate(errors[1:], 2)])
-    beta = -math.expm1(chain.log_abar[0])
-    return Bound(prior_term(chain, x0), steps, 0.5 * (errors[0] / beta + dim * math.log(2 * math.pi * beta)))
+    terms = [e * w + c for e, (w, c) in zip(errors, (term(chain, i, dim) for i in range(1, chain.steps + 1)), strict=True)]
+    return Bound(prior_term(chain, x0), torch.stack(terms[1:]), terms[0])
 
 
-def _weight(chain: DiscreteVP, i: int) -> float:
-    """c_0^2 / (2 var_i)."""
+def term(chain: DiscreteVP, i: int, dim: int) -> tuple[float, float]:
+    """(w, c) of L_{i-1} = w |x_0 - D(x_i)|^2 + c in `dim` dimensions, i in 1..T."""
+    if i == 1:
+        beta = -math.expm1(chain.log_abar[0])
+        return 0.5 / beta, 0.5 * dim * math.log(2 * math.pi * beta)
     c_0, _, variance = posterior(chain, i)
-    return c_0**2 / (2 * variance)
+    return c_0**2 / (2 * variance), 0.0
 
 
 def prior_term(chain: DiscreteVP, x0: Tensor) -> Tensor:
@@ -81,8 +83,9 @@ def gaussian_bound(chain: DiscreteVP, mean: Tensor, variance: Tensor) -> tuple[f
     t = torch.arange(1, chain.steps + 1, dtype=torch.float64).unsqueeze(1) / chain.steps
     alpha, sigma = chain.alpha(t), chain.sigma(t)
     left = (variance * sigma**2 / (alpha**2 * variance + sigma**2)).sum(1)
-    weights = torch.tensor([_weight(chain, i) for i in range(2, chain.steps + 1)], dtype=torch.float64)
-    beta, log_abar = -math.expm1(chain.log_abar[0]), chain.log_abar[-1]
+    weights, constants = torch.tensor([term(chain, i, len(mean)) for i in range(1, chain.steps + 1)], dtype=torch.float64).T
+    log_abar = chain.log_abar[-1]
     rest = -math.expm1(log_abar)
     prior = 0.5 * (math.exp(log_abar) * (variance + mean**2) + rest - 1 - math.log(rest)).sum()
-    return prior.item(), (weights * left[1:]).sum().item(), 0.5 * (left[0].item() / beta + len(mean) * math.log(2 * math.pi * beta))
+    terms = weights * left + constants
+    return prior.item(), terms[1:].sum().item(), terms[0].item()

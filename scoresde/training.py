@@ -19,7 +19,8 @@ from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
 from .data import Dataset
 from .denoiser import Denoiser
-from .losses import denoising_score_matching, stratified_times
+from .levels import Uniform, stratified
+from .losses import DSM
 
 
 class NonFiniteLossError(RuntimeError):
@@ -95,8 +96,8 @@ def fit(denoiser: Denoiser, data: Dataset, training: Training, ema: AveragedMode
         x0 = data.batch(step, training.batch, training.seed)[0].to(device)
         u = source.uniform(TRAIN_TIME, range(step, step + 1), (training.batch, 1)).flatten()
         eps = source.normal(TRAIN_NOISE, range(step, step + 1), x0.shape, x0.dtype, device)[0]
-        t = stratified_times(u, process)
-        losses = denoising_score_matching(denoiser, process, x0, t, eps)
+        t, weight = Uniform()(stratified(u), process)
+        losses = weight.to(x0) * DSM()(denoiser, x0, t, eps)
         loss = losses.mean() / x0[0].numel()
         value = loss.item()
         if not math.isfinite(value):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from scoresde import VPSDE, Denoiser, Eps, exact
 from scoresde.data import Dataset
-from scoresde.losses import denoising_score_matching, stratified_times
+from scoresde.levels import Uniform, stratified
+from scoresde.losses import DSM
 from scoresde.metrics import frechet_gaussian
 from scoresde.networks import MLP
 from scoresde.seeding import seeded
@@ -21,39 +21,6 @@ from solvers import SeededNoise
 
 F64 = torch.float64
 SDE = VPSDE()
-MEAN, VAR = torch.tensor([1.0, -0.5, 2.0], dtype=F64), torch.tensor([0.25, 1.0, 4.0], dtype=F64)
-
-
-@pytest.mark.parametrize("t", [0.05, 0.3, 0.8])
-def test_loss_at_the_true_score_is_the_closed_form(t: float) -> None:
-    """T-TR-01: E|sigma s + eps|^2 = sum alpha^2 lam / v. One million draws; |z| < 5 fails by chance once in 1.7 million."""
-    n = 1_000_000
-    true = exact.Gaussian(MEAN, VAR)
-    z = SeededNoise(3).normal(6, range(2), (n, 3), F64)
-    x0, eps = MEAN + z[0] * VAR.sqrt(), z[1]
-    losses = denoising_score_matching(true, SDE, x0, torch.tensor(t, dtype=F64), eps)
-    alpha2, sigma2 = SDE.alpha(t) ** 2, SDE.sigma(t) ** 2
-    expected = (alpha2 * VAR / (alpha2 * VAR + sigma2)).sum()
-    error = losses.std() / math.sqrt(n)
-    assert abs(losses.mean() - expected) < 5 * error
-
-
-@pytest.mark.parametrize(("scale", "stationary"), [(1.0, True), (1.1, False)])
-def test_gradient_vanishes_exactly_at_the_true_score(scale: float, stationary: bool) -> None:
-    """T-TR-02: full-batch quadrature of the loss of s = -A (x - b) has zero gradient at A = 1/v, b = alpha m, and only there."""
-    t = torch.tensor(0.4, dtype=F64)
-    alpha, sigma = SDE.alpha(t), SDE.sigma(t)
-    mean, var = 1.0, 0.25
-    a = (scale / (alpha**2 * var + sigma**2)).requires_grad_()
-    b = (alpha * mean).clone().requires_grad_()
-    nodes, weights = np.polynomial.hermite_e.hermegauss(6)
-    w = torch.from_numpy(np.outer(weights, weights).ravel() / weights.sum() ** 2)
-    x0 = mean + math.sqrt(var) * torch.from_numpy(np.repeat(nodes, 6)).reshape(-1, 1)
-    eps = torch.from_numpy(np.tile(nodes, 6)).reshape(-1, 1)
-    model = Denoiser.from_score(lambda x, time: -a * (x - b), SDE)
-    loss = (w * denoising_score_matching(model, SDE, x0, t.expand(36), eps)).sum()
-    gradients = torch.stack(torch.autograd.grad(loss, (a, b)))
-    assert bool(gradients.abs().max() < 1e-10) is stationary
 
 
 def test_average_is_the_closed_sum() -> None:
@@ -119,21 +86,14 @@ def test_a_run_is_a_function_of_its_seed_and_leaves_the_global_state() -> None:
 
 def test_training_lowers_the_loss() -> None:
     """400 steps of the MLP on a mixture end well below where they start, and above the floor of the true score."""
-    truth = exact.GaussianMixture(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 0.05)
+    truth = exact.GaussianMixture(torch.tensor([[-1.0, 0.0], [1.0, 0.0]]), 0.05, process=SDE)
     data = Dataset(truth.sample(2000, seed=2).float())
     losses = [p.loss for p in fit(_model(), data, Training(steps=400, batch=128))]
     x0, u = data.x.double(), SeededNoise(9).uniform(5, range(1), (2000, 1)).flatten()
     eps = SeededNoise(9).normal(6, range(1), (2000, 2), F64)[0]
-    floor = denoising_score_matching(truth, SDE, x0, stratified_times(u, SDE), eps).mean().item() / 2
+    floor = DSM()(truth, x0, Uniform()(stratified(u), SDE)[0], eps).mean().item() / 2
     tail = sum(losses[-50:]) / 50
     assert floor * 0.9 < tail < 0.6 * losses[0]
-
-
-def test_stratified_times_fill_every_cell() -> None:
-    u = SeededNoise(0).uniform(5, range(1), (64, 1)).flatten()
-    t = stratified_times(u, SDE)
-    cells = ((t - SDE.t_min) / (SDE.t_max - SDE.t_min) * 64).floor()
-    assert cells.tolist() == list(range(64))
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_weights() -> None:
