@@ -19,6 +19,7 @@ from .denoiser import Eps as Eps
 from .denoiser import Score as Score
 from .denoiser import V as V
 from .method import Method as Method
+from .own import OwnProcess as OwnProcess
 from .process import Process as Process
 from .reverse import Split as Split
 from .sampling import sample as sample

@@ -25,15 +25,17 @@ from .times import as_time
 class DiscreteVP(TowardNoise):
     """The variance-preserving process through the levels of a chain. `log_abar` holds log abar_1 .. log abar_T, falling.
 
-    t runs over [1/T, 1]; t = i/T is level i. Below 1/T the first beta extends to zero."""
+    t runs over [1/T, 1]; t = i/T is level i. Below 1/T the first beta extends to zero. The last level may be -inf, no signal at
+    all: alpha then falls linearly over the last interval, and lam is minus infinity at t = 1, where flows may begin (`Split.FLOW`
+    along this process or RectifiedFlow) and SDEs may not."""
 
     log_abar: tuple[float, ...]
     name: str = "user"
 
     def __post_init__(self) -> None:
         levels = torch.tensor((0.0, *self.log_abar), dtype=torch.float64)
-        if len(levels) < 2 or not bool(torch.isfinite(levels).all()) or not bool((levels.diff() < 0).all()):
-            raise ValueError("`log_abar` must be finite and strictly falling below 0; every beta must lie in (0, 1)")
+        if len(levels) < 3 or not bool(torch.isfinite(levels[:-1]).all()) or not bool((levels.diff() < 0).all()):
+            raise ValueError("`log_abar` must hold two numbers or more, finite but for the last, strictly falling below 0; every beta must lie in (0, 1)")
         object.__setattr__(self, "_levels", -levels)
 
     def __repr__(self) -> str:
@@ -63,22 +65,28 @@ class DiscreteVP(TowardNoise):
     def _table(self) -> Tensor:
         return self.__dict__["_levels"]
 
-    def _integral(self, t: Tensor) -> tuple[Tensor, Tensor]:
-        """-log abar(t) and its slope, piecewise linear."""
+    def _place(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """The interval around t: -log abar at its start, its rise (0 where that is infinite), the fraction of it at t, and whether it is infinite."""
         table = self._table.to(t.device)
         at = t.to(torch.float64) * self.steps
         i = at.detach().clamp(0, self.steps - 1e-9).floor().long()
         rise = table[i + 1] - table[i]
-        return (table[i] + (at - i) * rise).to(t.dtype), (rise * self.steps).to(t.dtype)
+        endless = rise.isinf()
+        return table[i], rise.masked_fill(endless, 0.0), at - i, endless
 
     def log_alpha(self, t: Any) -> Tensor:
-        return -0.5 * self._integral(as_time(t))[0]
+        t = as_time(t)
+        start, rise, part, endless = self._place(t)
+        fall = torch.log1p(-part.masked_fill(~endless, 0.0).clamp(max=1.0))
+        return (-0.5 * (start + part * rise) + fall).to(t.dtype)
 
     def log_sigma(self, t: Any) -> Tensor:
-        return 0.5 * torch.log(-torch.expm1(-self._integral(as_time(t))[0]))
+        return 0.5 * torch.log(-torch.expm1(2 * self.log_alpha(t)))
 
     def alpha_rate(self, t: Any) -> Tensor:
-        return -0.5 * self._integral(as_time(t))[1] * self.alpha(t)
+        t = as_time(t)
+        start, rise, _, endless = self._place(t)
+        return torch.where(endless, -torch.exp(-0.5 * start), -0.5 * rise * self.alpha(t)).to(t.dtype) * self.steps
 
     def variance_rate(self, t: Any) -> Tensor:
         return -2 * self.alpha(t) * self.alpha_rate(t)
@@ -88,17 +96,18 @@ class DiscreteVP(TowardNoise):
         b = torch.nn.functional.softplus(-2 * lam.to(torch.float64), threshold=1e3)
         table = self._table.to(lam.device)
         i = (torch.searchsorted(table, b.contiguous()) - 1).clamp(0, self.steps - 1)
-        return ((i + (b - table[i]) / (table[i + 1] - table[i])) / self.steps).to(lam.dtype)
+        rest, rise = b - table[i], table[i + 1] - table[i]
+        return ((i + torch.where(rise.isinf(), -torch.expm1(-0.5 * rest), rest / rise)) / self.steps).to(lam.dtype)
 
     def constant_rates(self) -> Rates:
         return None, None
 
 
 def chain(betas: Tensor, name: str = "user") -> DiscreteVP:
-    """The process of given beta_1 .. beta_T, each in (0, 1)."""
+    """The process of given beta_1 .. beta_T, each in (0, 1); the last may be 1, after which no signal is left."""
     betas = check.floating("betas", betas).to("cpu", torch.float64)
-    if betas.dim() != 1 or not len(betas) or not bool(((betas > 0) & (betas < 1)).all()):
-        raise ValueError(f"`betas` must be a non-empty 1-D tensor of numbers in (0, 1), got shape {tuple(betas.shape)}: {betas.flatten()[:5].tolist()}")
+    if betas.dim() != 1 or len(betas) < 2 or not bool(((betas > 0) & (betas < 1))[:-1].all()) or not 0 < betas[-1] <= 1:
+        raise ValueError(f"`betas` must be a 1-D tensor of two or more numbers in (0, 1), got shape {tuple(betas.shape)}: {betas.flatten()[:5].tolist()}")
     return DiscreteVP(tuple(torch.log1p(-betas).cumsum(0).tolist()), name)
 
 
@@ -127,6 +136,20 @@ def sigmoid(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Discr
     """beta a logistic curve over [-6, 6]. Xu et al. 2022, GeoDiff, arXiv:2203.02923."""
     check.integer("steps", steps, least=2)
     return chain(torch.linspace(-6, 6, steps, dtype=torch.float64).sigmoid() * (last - first) + first, "sigmoid")
+
+
+def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
+    """The chain with sqrt(abar) shifted to 0 at level T and scaled to what it was at level 1. Lin et al. 2023, arXiv:2305.08891, algorithm 1.
+
+    At t = 1 alpha is 0: eps says nothing of x0 there, so the network must predict V or X0, and the method must have eta 0 and
+    `Split.FLOW` along the chain or RectifiedFlow. Raises TypeError or ValueError naming `chain`."""
+    if not isinstance(chain, DiscreteVP):
+        raise TypeError(f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000)")
+    root = torch.tensor(chain.log_abar, dtype=torch.float64).div(2).exp()
+    if chain.steps < 3 or root[-1] == 0:
+        raise ValueError(f"`chain` must have three levels or more and signal at the last, got {chain!r}")
+    root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
+    return DiscreteVP((chain.log_abar[0], *(2 * root[1:].log()).tolist()), f"zero_terminal_snr_{chain.name}")
 
 
 def of(process: Process, steps: int) -> DiscreteVP:

@@ -16,8 +16,8 @@ from torch import Tensor
 
 import scoresde
 import solvers
-from scoresde import exact
-from scoresde.process import Process, TowardNoise
+from scoresde import OwnProcess, ddpm, exact
+from scoresde.process import Process
 from solvers import Equation, Noise, solve
 from solvers.adapters.base import Adapter
 from solvers.runge_kutta import RungeKutta
@@ -100,7 +100,13 @@ TABLEAUX: list[RungeKutta] = [s for s in SOLVERS if isinstance(s, RungeKutta)]
 EMBEDDED: list[RungeKutta] = [s for s in TABLEAUX if s.embedded is not None]
 STOCHASTIC: list[Solver] = [s for s in SOLVERS if noise(s) > Noise.NONE]
 EXPONENTIAL: list[Solver] = [s for s in SOLVERS if type(s).__module__ in ("solvers.exponential", "solvers.adams")]
-TOWARD_NOISE: list[Process] = [p for p in PROCESSES if isinstance(p, TowardNoise)]
+OWN: list[Process] = [  # a process needs arguments: chains, and a user's two functions, t running either way
+    ddpm.linear(50),
+    ddpm.zero_terminal_snr(ddpm.linear(50)),
+    OwnProcess(lambda t: torch.cos(1.5 * t), lambda t: 0.7 * torch.sin(1.5 * t) + t**3, t_noise=1.0, t_data=1e-3),
+    OwnProcess(lambda t: t, lambda t: 1 - t, t_noise=0.0, t_data=0.999),
+]
+TOWARD_NOISE: list[Process] = [p for p in PROCESSES + OWN if p.t_noise > p.t_data]
 
 
 # -- smooth nonlinear equations with coefficients of order one, solved in closed form ---------------------------------------

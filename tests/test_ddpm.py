@@ -9,10 +9,11 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from scoresde import VPSDE, LogSNR, Split, ddpm, exact
+from scoresde import VPSDE, Denoiser, Eps, LogSNR, Method, RectifiedFlow, Split, V, catalogue, ddpm, exact, sample, sampling
 from scoresde.elbo import elbo, gaussian_bound
+from scoresde.grids import UniformTime
 from scoresde.reverse import reverse
-from solvers import ExpEuler, SeededNoise, solve
+from solvers import Euler, ExpEuler, Heun, SeededNoise, solve
 
 F64 = torch.float64
 MEAN, VAR = torch.tensor([1.0, -0.5, 2.0], dtype=F64), torch.tensor([0.25, 1.0, 4.0], dtype=F64)
@@ -141,3 +142,53 @@ def test_the_bound_tightens_as_the_chain_grows() -> None:
 def test_bad_betas_are_named(betas: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="betas"):
         ddpm.chain(betas)
+
+
+def test_zero_terminal_snr_is_diffusers_rescaling() -> None:
+    """Lin et al. 2023: their float32 levels to 1e-6; the first level kept, no signal at the last, everything finite there but lam."""
+    chain = ddpm.zero_terminal_snr(ddpm.linear(1000))
+    t = torch.arange(1, 1001, dtype=F64) / 1000
+    assert (chain.alpha(t) ** 2 - DDIMScheduler(1000, rescale_betas_zero_snr=True).alphas_cumprod).abs().max() < 1e-6
+    assert chain.alpha(t[0]) == ddpm.linear(1000).alpha(t[0])
+    assert (chain.alpha(1.0), chain.sigma(1.0), chain.lam(1.0), chain.betas[-1]) == (0.0, 1.0, -math.inf, 1.0)
+    assert float(chain.time(torch.tensor(-math.inf, dtype=F64))) == 1.0
+    assert all(math.isfinite(rate(1.0)) for rate in (chain.alpha_rate, chain.sigma_rate, chain.variance_rate))
+    assert (ddpm.chain(chain.betas).alpha(t) - chain.alpha(t)).abs().max() < 1e-12
+    c_0, c_x, variance = ddpm.posterior(chain, 1000)
+    assert (c_0, c_x) == (pytest.approx(chain.alpha(t[-2]).item(), rel=1e-12), 0.0)
+    assert variance == pytest.approx(1 - c_0**2, rel=1e-12)
+
+
+def test_sampling_begins_without_signal() -> None:
+    """At alpha = 0 eps says nothing of x0 and is refused with the remedy; V starts the flow, along the chain and along RectifiedFlow
+    alike in the limit; DDIM there is Euler along RectifiedFlow, exactly; noise in the equation is refused."""
+    chain = ddpm.zero_terminal_snr(ddpm.linear(50))
+    data = exact.Gaussian(MEAN, VAR, process=chain)
+    one = torch.ones((), dtype=F64)
+
+    def network(read: str):
+        return lambda x, t: getattr(data(x, chain.alpha(t), chain.sigma(t)), read)
+
+    z = SeededNoise(0).normal(0, range(1), (16, 3), F64)[0]
+    eps, v = (Denoiser(network(read), chain, table) for read, table in (("eps", Eps()), ("v", V())))
+    with pytest.raises(ValueError, match=r"`x0` .* use V"):
+        _ = eps(z, 0 * one, one).x0
+    assert (v(z, 0 * one, one).x0 - MEAN).abs().max() < 1e-12
+    ends = []
+    for process in (chain, RectifiedFlow()):
+        method = Method(process, Split.FLOW, Heun(), UniformTime(process), 400)
+        ends.append(sample(v, (16, 3), method, dtype=F64))
+        with pytest.raises(ValueError, match=r"`x0` .* use V"):
+            sample(eps, (16, 3), method, dtype=F64)
+        with pytest.raises(ValueError, match="eta"):
+            sample(v, (16, 3), Method(process, Split.X0, ExpEuler(), UniformTime(process), 5, 1.0))
+    assert (ends[0] - ends[1]).abs().max() < 2e-3
+    levels = torch.arange(10, 0, -1, dtype=F64) / 10  # every fifth level
+    x = z
+    for t0, t1 in pairwise(levels):
+        p = v(x, chain.alpha(t0), chain.sigma(t0))
+        x = chain.alpha(t1) * p.x0 + chain.sigma(t1) * p.eps
+    straight = sampling.transport(v, z, Method(RectifiedFlow(), Split.FLOW, Euler(), UniformTime(chain), 9), chain, 1.0, float(levels[-1]))
+    assert (straight.y - x).abs().max() < 1e-12
+    with pytest.raises(ValueError, match="lam_first"):
+        sample(v, (2, 3), catalogue.ddim(5))

@@ -8,14 +8,14 @@ import pytest
 import torch
 
 import scoresde
-from scoresde import VESDE, VPSDE, Process, Split, SubVPSDE
+from scoresde import VESDE, VPSDE, OwnProcess, Process, Split, SubVPSDE
 from scoresde.reverse import reverse
 from solvers import Euler, EulerMaruyama, Noise, SeededNoise, solve
 
 from .laws import exact_law
-from .problems import F64, G3, G3_MEAN, PROCESSES, TOWARD_NOISE
+from .problems import F64, G3, G3_MEAN, OWN, PROCESSES, TOWARD_NOISE
 
-every = pytest.mark.parametrize("process", PROCESSES, ids=repr)
+every = pytest.mark.parametrize("process", PROCESSES + OWN, ids=repr)
 
 
 def times(process: Process, count: int = 200) -> torch.Tensor:
@@ -200,3 +200,43 @@ def test_equations_run_in_their_direction_only():
         solve(process.forward(), y0, EulerMaruyama(), down, SeededNoise(0))
     for grid in (up, down):
         assert solve(process.probability_flow(G3), y0, Euler(), grid).ok.all()
+
+
+def test_two_functions_make_the_process_of_their_closed_forms():
+    """Rates and inverse of VPSDE from its alpha and sigma alone; samples along it are those along VPSDE."""
+    want, got = VPSDE(), OwnProcess(VPSDE().alpha, VPSDE().sigma)
+    t = torch.linspace(1e-3, 1, 50, dtype=F64)
+    for name in ("beta", "g2", "diffusion", "alpha_rate", "sigma_rate"):
+        torch.testing.assert_close(getattr(got, name)(t), getattr(want, name)(t), rtol=1e-10, atol=0)
+    assert (got.time(want.lam(t)) - t).abs().max() < 1e-12
+    assert (got.t_noise, got.t_data, got.t_min, got.t_max) == (1.0, 1e-3, 1e-3, 1.0)
+    methods = [scoresde.Method(p, Split.EPS, Euler(), scoresde.grids.UniformTime(p), 8) for p in (want, got)]
+    one, other = (scoresde.sample(G3, (4, 3), m, dtype=F64) for m in methods)
+    assert (one - other).abs().max() < 1e-10
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"signal": 3}, "`signal`"),
+        ({"signal": lambda t: 1.0}, "`signal`"),
+        ({"signal": lambda t: 0.5 - t}, "`signal`"),
+        ({"signal": lambda t: (t - 1) ** 2 / (t - 1)}, "`signal`"),
+        ({"noise": lambda t: t - 1e-3}, "`noise`"),
+        ({"noise": lambda t: t, "signal": lambda t: t}, "`t_noise`"),
+        ({"t_noise": 1e-3}, "`t_noise`"),
+        ({"t_data": "0"}, "`t_data`"),
+    ],
+)
+def test_bad_functions_are_named(change, said):
+    with pytest.raises((TypeError, ValueError), match=said):
+        OwnProcess(**{"signal": lambda t: 1 - t, "noise": lambda t: t, **change})
+
+
+def test_an_own_process_refuses_levels_beyond_it():
+    """Its functions are known on their range alone: nothing is extrapolated."""
+    process = OwnProcess(lambda t: torch.ones_like(t), lambda t: t, t_noise=80.0, t_data=0.002)
+    assert float(process.time(-math.log(80.0))) == 80.0
+    for lam in (-5.0, 6.5, math.nan):
+        with pytest.raises(ValueError, match="`lam`"):
+            process.time(torch.tensor(lam))
