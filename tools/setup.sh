@@ -54,4 +54,13 @@ if ! .venv/bin/python -m pip install --disable-pip-version-check --no-input -e "
     fi
     die "pip failed (${why:-no error line}); $remedy; log: $log"
 fi
+
+# What benchmarks compare against: one by one, so that a library the index lacks is named here, and skipped by name there.
+missing=
+peer() {
+    .venv/bin/python -m pip install --disable-pip-version-check --no-input -c constraints.txt "$@" >>"$log" 2>&1 || missing="$missing $1"
+}
+for name in POT torchode einops; do peer "$name"; done
+for name in azula k-diffusion; do peer "$name" --no-deps; done  # their own ask for torchvision and more, which what is used here does not
+[ -z "$missing" ] || echo "set-up: not installed, so benchmarks and tests skip them:$missing (log: $log)"
 touch .venv/.installed

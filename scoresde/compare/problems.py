@@ -1,0 +1,185 @@
+"""Problems with a known answer: a denoiser, a start, and where the probability flow takes it.
+
+Every problem runs along x = x0 + s eps from s = high down to s = low, where all samplers can be asked for the same thing. The
+answer is a closed form where there is one, else a solve by Dormand-Prince 8(5,3) whose own error is measured and stated.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from solvers import DormandPrince853, WhiteNoise, check
+
+from ..charts import EDM, Angle
+from ..denoiser import BaseDenoiser, Prediction, V
+from ..exact import Empirical, Gaussian, GaussianMixture
+from ..grids import Tolerance
+from ..method import Method
+from ..process import Process
+from ..reverse import Split
+from ..sampling import transport
+from ..times import as_time, like
+
+F64 = torch.float64
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What is to be solved.
+
+    name      key in results
+    denoiser  D; float64 for the problems of this file
+    shape     of one sample;  n  number of starts
+    draw      (n, seed) -> exact samples of the data (n, *shape), for judging stochastic methods; None where there are none
+    flow      the probability flow's map from high to low in closed form; None: solved to `tolerance`
+    high, low ends of s
+    """
+
+    name: str
+    denoiser: BaseDenoiser
+    shape: tuple[int, ...]
+    n: int
+    draw: Callable[[int, int], Tensor] | None = None
+    flow: Callable[[Tensor], Tensor] | None = None
+    high: float = 80.0
+    low: float = 0.002
+    tolerance: float = 1e-11
+    dtype: torch.dtype = F64
+
+    def start(self, seed: int = 0) -> Tensor:
+        """high z, z standard normal (n, *shape) of a torch generator seeded `seed`."""
+        z = WhiteNoise(torch.Generator().manual_seed(check.seed("seed", seed))).normal((self.n, *self.shape), F64, "cpu")
+        return (self.high * z).to(self.dtype)
+
+    def reference(self, seed: int = 0) -> tuple[Tensor, float]:
+        """Where the probability flow takes `start(seed)`, and the RMS error of that answer: its change when 30 times looser."""
+        x = self.start(seed)
+        if self.flow is not None:
+            return self.flow(x), 0.0
+        fine, coarse = (transport(self.denoiser, x, _converged(tol), EDM(), self.high, self.low).y for tol in (self.tolerance, 30 * self.tolerance))
+        return fine, rms(fine - coarse)
+
+
+def _converged(tolerance: float) -> Method:
+    return Method(Angle(), Split.FLOW, DormandPrince853(), Tolerance(tolerance, tolerance, 100_000))
+
+
+def rms(x: Tensor) -> float:
+    """Root mean square over samples and dimensions."""
+    return x.double().square().mean().sqrt().item()
+
+
+class LowRank(BaseDenoiser):
+    """Data U y + r, y of `inner` in R^k, U (d, k) with orthonormal columns, r ~ N(0, std^2) on the complement of U's range."""
+
+    def __init__(self, basis: Tensor, inner: BaseDenoiser, std: float):
+        super().__init__()
+        self.process: Process | None = None
+        self.inner, self.std = inner, std
+        self.basis: Tensor
+        self.register_buffer("basis", basis)
+
+    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
+        alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
+        flat = x.reshape(len(x), -1)
+        basis = self.basis.to(x.dtype)
+        y = flat @ basis
+        outside = flat - y @ basis.T
+        r, v = (alpha**2 + sigma**2).sqrt(), self.std**2
+        out = self.inner(y, alpha, sigma).v @ basis.T + outside * like(alpha * sigma * (1 - v) / (r * (alpha**2 * v + sigma**2)), flat)
+        table = V()
+        return Prediction(x, out.reshape(x.shape), alpha, sigma, table.to_x0(alpha, sigma), table.to_eps(alpha, sigma))
+
+
+def gaussian3() -> Problem:
+    """N(m, C) in three dimensions, C with eigenvalues 1/4, 1, 4 turned: the flow is linear and known."""
+    angle = torch.tensor(0.7, dtype=F64)
+    c, s = angle.cos(), angle.sin()
+    turn = torch.stack([torch.stack([c, -s, 0 * c]), torch.stack([s, c, 0 * c]), torch.tensor([0.0, 0.0, 1.0], dtype=F64)]).roll(1, 0)
+    mean, values = torch.tensor([1.0, -0.5, 2.0], dtype=F64), torch.tensor([0.25, 1.0, 4.0], dtype=F64)
+    data = Gaussian(mean, turn @ torch.diag(values) @ turn.T)
+
+    def flow(x: Tensor) -> Tensor:
+        shrink = ((values + 0.002**2) / (values + 80.0**2)).sqrt()
+        return mean + ((x - mean) @ turn * shrink) @ turn.T
+
+    return Problem("gaussian3", data, (3,), 1024, data.sample, flow)
+
+
+def mixture1d() -> Problem:
+    """Three Gaussians on the line: the flow is the monotone map between marginals, F_low^{-1}(F_high(x))."""
+    weights, means, stds = (torch.tensor(v, dtype=F64) for v in ([0.3, 0.5, 0.2], [-2.0, 0.5, 3.0], [0.3, 0.6, 0.2]))
+    data = GaussianMixture(means[:, None], stds**2, weights)
+
+    def tails(x: Tensor, s: float) -> tuple[Tensor, Tensor]:
+        z = (x - means) / (2 * (stds**2 + s**2)).sqrt()
+        return (weights * torch.erfc(-z)).sum(1) / 2, (weights * torch.erfc(z)).sum(1) / 2
+
+    def flow(x: Tensor) -> Tensor:
+        below, beyond = tails(x, 80.0)
+        low, high = torch.full_like(below, -1e3), torch.full_like(below, 1e3)
+        for _ in range(100):
+            middle = (low + high) / 2
+            left, right = tails(middle[:, None], 0.002)
+            above = torch.where(below < 0.5, left > below, right < beyond)  # whichever tail is small is the accurate one
+            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+        return ((low + high) / 2)[:, None]
+
+    return Problem("mixture1d", data, (1,), 1024, data.sample, flow)
+
+
+def gmm2d() -> Problem:
+    """Eight equal Gaussians of standard deviation 0.05 on the unit circle."""
+    angle = 2 * math.pi * torch.arange(8, dtype=F64) / 8
+    data = GaussianMixture(torch.stack([angle.cos(), angle.sin()], 1), 0.05**2)
+    return Problem("gmm2d", data, (2,), 2048, data.sample)
+
+
+def digits() -> Problem:
+    """scikit-learn's 1797 digits, pixel/8 - 1, each a Gaussian of standard deviation 0.15."""
+    from sklearn.datasets import load_digits
+
+    bunch: Any = load_digits()
+    return _of_points("digits", torch.as_tensor(bunch.data, dtype=F64) / 8 - 1, 0.15, 256)
+
+
+def patches() -> Problem:
+    """1024 patches of 8 x 8 RGB pixels, in [-1, 1], from scikit-learn's two sample photos, each a Gaussian of standard deviation 0.1."""
+    from sklearn.datasets import load_sample_images
+
+    bunch: Any = load_sample_images()
+    tiles = [torch.tensor(photo).unfold(0, 8, 8).unfold(1, 8, 8).flatten(0, 1) for photo in bunch.images]  # (tiles, 3, 8, 8) each
+    every = torch.cat(tiles).flatten(1).to(F64) / 127.5 - 1
+    return _of_points("patches", every[:: len(every) // 1024][:1024].contiguous(), 0.1, 128)
+
+
+def mixture3072() -> Problem:
+    """32 Gaussians of standard deviation 0.2 in a 16-dimensional subspace of R^3072, and a Gaussian of 0.02 outside it."""
+    source = WhiteNoise(torch.Generator().manual_seed(0))
+    basis = torch.linalg.qr(source.normal((3072, 16), F64, "cpu"))[0]
+    inner = GaussianMixture(2 * source.normal((32, 16), F64, "cpu"), 0.2**2)
+
+    def draw(n: int, seed: int) -> Tensor:
+        z = WhiteNoise(torch.Generator().manual_seed(seed)).normal((n, 3072), F64, "cpu")
+        return 0.02 * (z - z @ basis @ basis.T) + inner.sample(n, seed) @ basis.T
+
+    return Problem("mixture3072", LowRank(basis, inner, 0.02), (3072,), 64, draw)
+
+
+def _of_points(name: str, points: Tensor, std: float, n: int) -> Problem:
+    data = Empirical(points, std)
+    return Problem(name, data, (points.shape[1],), n, data.sample)
+
+
+@functools.cache
+def all_problems() -> dict[str, Callable[[], Problem]]:
+    """Every shared problem by its name; calling one builds it."""
+    makers = (gaussian3, mixture1d, gmm2d, digits, patches, mixture3072)
+    return {cast(Any, make).__name__: make for make in makers}
