@@ -8,7 +8,9 @@ from . import catalogue as catalogue
 from . import ddpm as ddpm
 from . import exact as exact
 from . import grids as grids
+from . import langevin as langevin
 from . import sampling as sampling
+from . import steps as steps
 from .charts import EDM as EDM
 from .charts import Angle as Angle
 from .charts import LogSNR as LogSNR

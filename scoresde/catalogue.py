@@ -5,43 +5,20 @@ n is the number of noise levels: n - 1 steps and one final denoise, so that a me
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
-from torch import Tensor
+from dataclasses import replace
 
 from solvers import SRA1, DormandPrince54, EulerMaruyama, ExpAdams, ExpAdamsPC, ExpEuler, ExpMidpoint, ExpRK3, Heun, check
 
 from . import grids
-from .charts import EDM, Angle, LogSNR, UnitNoise
+from .charts import EDM, Angle, LogSNR, UnitNoise, Variance
 from .grids import Grid, Tolerance
+from .langevin import Hold, Langevin, OfNorms, OfVariance
 from .method import Method
+from .pieces import DDIMNoise, ERNoise, Flat, HalfCurvature, InGrid, PseudoRK4
 from .process import Process
 from .reverse import Split
 from .schedules import VPSDE
-
-
-@dataclass(frozen=True)
-class DDIMNoise:
-    """DDIM's eta_d as the equation's eta over a step h in lam: e^{-2 eta^2 h} = 1 - eta_d^2 (1 - e^{-2h})."""
-
-    eta_d: float
-
-    def __call__(self, lam0: float, lam1: float) -> float:
-        h = lam1 - lam0
-        return math.sqrt(-math.log1p(self.eta_d**2 * math.expm1(-2 * h)) / (2 * h))
-
-
-@dataclass(frozen=True)
-class InTime:
-    """A clock for Adams methods: t^(1/power) of `process` at the noise level where `along`, integrated along, is at u."""
-
-    along: Process
-    process: Process
-    power: float = 1.0
-
-    def __call__(self, u: Tensor) -> Tensor:
-        return self.process.time(self.along.lam(u)) ** (1 / self.power)
+from .steps import Churn, LargeVariance, Restart
 
 
 def ddim(n: int, eta: float = 0.0, grid: Grid = grids.uniform_time) -> Method:
@@ -50,9 +27,11 @@ def ddim(n: int, eta: float = 0.0, grid: Grid = grids.uniform_time) -> Method:
     return Method(LogSNR(), Split.X0, ExpEuler(), grid, n, DDIMNoise(eta) if 0 < eta < 1 else eta)
 
 
-def ddpm(n: int, grid: Grid = grids.uniform_time) -> Method:
-    """DDPM ancestral, posterior variance: the exact transition with D frozen. Weak order 1, n calls. Ho et al. 2020, arXiv:2006.11239."""
-    return Method(LogSNR(), Split.X0, ExpEuler(), grid, n, 1.0)
+def ddpm(n: int, grid: Grid = grids.uniform_time, large: bool = False) -> Method:
+    """DDPM ancestral: the exact transition with D frozen, of posterior variance ("small") or beta ("large"). Weak order 1, n calls.
+
+    Ho et al. 2020, arXiv:2006.11239."""
+    return Method(LogSNR(), Split.X0, ExpEuler(), grid, n, 1.0, (LargeVariance(),) if large else ())
 
 
 def euler_ancestral(n: int, eta: float = 1.0, grid: Grid = grids.karras) -> Method:
@@ -65,6 +44,28 @@ def euler_maruyama(n: int, process: Process = VPSDE(), grid: Grid | None = None)
     return Method(process, Split.EPS, EulerMaruyama(), grids.UniformTime(process) if grid is None else grid, n, 1.0)
 
 
+def reverse_diffusion(n: int, grid: Grid = grids.uniform_lambda) -> Method:
+    """Reverse diffusion of a variance-exploding process: x + (s0^2 - s1^2) score + noise of that variance. Weak order 1, n calls.
+
+    Song et al. 2021, arXiv:2011.13456, appendix E: Euler-Maruyama in the variance of the noise."""
+    return Method(Variance(), Split.EPS, EulerMaruyama(), grid, n, 1.0)
+
+
+def predictor_corrector(n: int, steps: int = 1, snr: float = 0.16, grid: Grid = grids.uniform_lambda) -> Method:
+    """Reverse diffusion, then `steps` Langevin steps at the level reached. Weak order 1, n + steps (n - 1) calls.
+
+    The step follows each sample's own norms, which suits images; in a few dimensions a small score makes it far too long.
+    Song et al. 2021, arXiv:2011.13456, algorithm 2."""
+    return replace(reverse_diffusion(n, grid), wrap=(Langevin(steps, OfNorms(snr)),))
+
+
+def annealed_langevin(n: int, steps: int = 10, rate: float = 0.1, grid: Grid = grids.uniform_lambda) -> Method:
+    """`steps` Langevin steps of size rate sigma^2 at each level but the first. No order: the chain has no limit equation. 1 + steps (n - 1) calls.
+
+    Song & Ermon 2019, arXiv:1907.05600, algorithm 1, with 100 steps there."""
+    return Method(EDM(), Split.EPS, Hold(), grid, n, 0.0, (Langevin(steps, OfVariance(rate)),))
+
+
 def sra1(n: int, process: Process = UnitNoise(), grid: Grid = grids.uniform_lambda) -> Method:
     """SRA1 where the noise is constant. Strong order 3/2, 2n - 1 calls. Roessler 2010, SIAM J. Numer. Anal. 48(3)."""
     return Method(process, Split.EPS, SRA1(), grid, n, 1.0)
@@ -73,6 +74,18 @@ def sra1(n: int, process: Process = UnitNoise(), grid: Grid = grids.uniform_lamb
 def edm_heun(n: int, grid: Grid = grids.karras) -> Method:
     """The deterministic EDM sampler. Order 2, 2n - 1 calls. Karras et al. 2022, arXiv:2206.00364, algorithm 1."""
     return Method(EDM(), Split.EPS, Heun(), grid, n)
+
+
+def edm_stochastic(n: int, churn: float = 40.0, low: float = 0.05, high: float = 50.0, s_noise: float = 1.003, grid: Grid = grids.karras) -> Method:
+    """The stochastic EDM sampler: churn before each Heun step. Order 2 where churn is 0, 2n - 1 calls. Karras et al. 2022, arXiv:2206.00364, algorithm 2."""
+    return replace(edm_heun(n, grid), wrap=(Churn(churn, low, high, s_noise),))
+
+
+def restart(n: int, low: float = 0.06, high: float = 0.3, times: int = 2, steps: int = 2, grid: Grid = grids.karras) -> Method:
+    """Heun with `times` returns from noise level `low` to `high`. Order 2 between returns, 2n - 1 + 2 times steps calls.
+
+    Xu et al. 2023, arXiv:2306.14878."""
+    return replace(edm_heun(n, grid), wrap=(Restart(low, high, times, steps),))
 
 
 def dpm_solver_1(n: int, grid: Grid = grids.uniform_lambda) -> Method:
@@ -100,6 +113,13 @@ def dpm_solver_pp_2m(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda
     return Method(LogSNR(), Split.X0, ExpAdams(2, midpoint=True), grid, n, eta)
 
 
+def dpm_solver_pp_3m(n: int, eta: float = 0.0, corrected: bool = False, grid: Grid = grids.uniform_lambda) -> Method:
+    """DPM-Solver++(3M): the quadratic extrapolant of x0; eta 1 its SDE form. n calls. Lu et al. 2022, arXiv:2211.01095.
+
+    Order 2 as published, whose quadratic term has half its weight; order 3 `corrected`, given third-order starting values."""
+    return Method(LogSNR(), Split.X0, ExpAdams(3, midpoint=True, rule=None if corrected else HalfCurvature()), grid, n, eta)
+
+
 def exp_adams(n: int, order: int = 3, process: Process = LogSNR(), split: Split = Split.X0, grid: Grid = grids.uniform_lambda) -> Method:
     """Adams-Bashforth of any order along any process, started by ExpRK3. Order `order`, n + 2 (order - 1) calls."""
     return Method(process, split, ExpAdams(order, start=ExpRK3()), grid, n)
@@ -110,14 +130,36 @@ def unipc(n: int, order: int = 3, grid: Grid = grids.uniform_lambda) -> Method:
     return Method(LogSNR(), Split.X0, ExpAdamsPC(order, midpoint=True), grid, n)
 
 
+def sa_solver(n: int, eta: float = 1.0, order: int = 3, grid: Grid = grids.uniform_lambda) -> Method:
+    """SA-Solver with a constant tau = eta: stochastic Adams predictor of `order`, corrector of one more. Weak order 1 (2 at eta 0), n calls.
+
+    Xue et al. 2023, arXiv:2309.05019, without its optional change of the second-order weights."""
+    return Method(LogSNR(), Split.X0, ExpAdamsPC(order), grid, n, eta)
+
+
+def er_sde(n: int, grid: Grid = grids.karras) -> Method:
+    """ER-SDE-Solver-1: the noise between the flow's and the reverse SDE's that phi(sigma) says. Weak order 1, n calls. Cui et al. 2023, arXiv:2309.06169."""
+    return Method(LogSNR(), Split.X0, ExpEuler(), grid, n, ERNoise())
+
+
 def deis(n: int, order: int = 3, grid: Grid = grids.quadratic) -> Method:
     """tAB-DEIS: eps a polynomial of degree `order` in VP time. Order 2 by its ramp, n calls. Zhang & Chen 2022, arXiv:2204.13902."""
-    return Method(EDM(), Split.EPS, ExpAdams(order + 1, clock=InTime(EDM(), VPSDE())), grid, n)
+    return Method(EDM(), Split.EPS, ExpAdams(order + 1, clock=InGrid(EDM(), grids.uniform_time)), grid, n)
 
 
 def lms(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
     """Linear multistep in sigma: Adams-Bashforth on any grid. Order 2 by its ramp, n calls. As in k-diffusion (Crowson 2022)."""
     return Method(EDM(), Split.EPS, ExpAdams(order), grid, n)
+
+
+def ipndm(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
+    """iPNDM: equal-step Adams-Bashforth weights on any grid, orders ramping up. Order 2 by its ramp, n calls. Zhang & Chen 2022, arXiv:2204.13902."""
+    return Method(EDM(), Split.EPS, ExpAdams(order, clock=InGrid(EDM(), grid), rule=Flat()), grid, n)
+
+
+def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
+    """F-PNDM: three pseudo Runge-Kutta steps, then the pseudo linear multistep. Order 2, n + 9 calls from n = 4 on. Liu et al. 2022, arXiv:2202.09778."""
+    return Method(EDM(), Split.EPS, ExpAdams(4, clock=InGrid(EDM(), grid), start=PseudoRK4(EDM(), grid), rule=Flat()), grid, n)
 
 
 def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:

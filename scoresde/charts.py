@@ -49,6 +49,35 @@ class EDM(TowardNoise):
 
 
 @dataclass(frozen=True)
+class Variance(TowardNoise):
+    """alpha = 1, sigma = sqrt t: dx = dw, time is the variance of the noise. The clock of variance-exploding reverse diffusion."""
+
+    t_min: float = 0.002**2
+    t_max: float = 80.0**2
+
+    def __post_init__(self) -> None:
+        check_range(("t_min", self.t_min), ("t_max", self.t_max), above=0.0)
+
+    def log_alpha(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def log_sigma(self, t: Any) -> Tensor:
+        return 0.5 * as_time(t).log()
+
+    def alpha_rate(self, t: Any) -> Tensor:
+        return torch.zeros_like(as_time(t))
+
+    def variance_rate(self, t: Any) -> Tensor:
+        return torch.ones_like(as_time(t))
+
+    def time(self, lam: Any) -> Tensor:
+        return torch.exp(-2 * as_time(lam, "lam"))
+
+    def constant_rates(self) -> Rates:
+        return 0.0, None
+
+
+@dataclass(frozen=True)
 class LogSNR(TowardData):
     """alpha = 1, sigma = e^{-t}: t is lam. The clock of DPM-Solver++ (Lu et al. 2022, arXiv:2211.01095), x0 split linear in x."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from solvers import Solver, check
 
 from .grids import Grid, Tolerance
 from .process import Process
 from .reverse import Split
+from .steps import Wrapped, Wrapper
 
 Eta = float | Callable[[float, float], float]
 
@@ -22,6 +24,7 @@ class Method:
     grid     a grid of levels, or a `Tolerance` for adaptive steps
     n        number of noise levels of `sample` (n - 1 steps, then one denoise); None where adaptive
     eta      noise in the equation: 0 the probability-flow ODE, 1 the reverse SDE; a callable (lam0, lam1) gives one value a step
+    wrap     what is done around every step (`steps`): churn, Restart, a Langevin corrector, wider noise; in that order
     """
 
     process: Process
@@ -30,6 +33,7 @@ class Method:
     grid: Grid | Tolerance
     n: int | None = None
     eta: Eta = 0.0
+    wrap: tuple[Wrapper, ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.grid, Tolerance) != (self.n is None):
@@ -38,13 +42,31 @@ class Method:
             check.integer("n", self.n)
         if not callable(self.eta):
             check.number("eta", self.eta, least=0.0)
+        if self.wrap and (callable(self.eta) or self.n is None):
+            raise ValueError(f"`wrap` must be empty where eta varies or steps are adaptive, got {self.wrap!r}")
+        for wrapper in self.wrap:
+            if not isinstance(wrapper, Wrapper):
+                raise TypeError(f"`wrap` must hold wrappers of scoresde.steps, got {wrapper!r}")
+            if wrapper.stochastic not in (None, self.stochastic):
+                raise ValueError(f"`eta` must be {'above 0' if wrapper.stochastic else '0'} with {wrapper!r}, got {self.eta!r}")
+
+    @property
+    def stochastic(self) -> bool:
+        """Whether the equation has noise."""
+        return callable(self.eta) or self.eta > 0
+
+    def around(self, source: Any) -> Solver:
+        """The solver with what is wrapped around it, drawing from the noise source of a solve."""
+        if not self.wrap or callable(self.eta):
+            return self.solver
+        return Wrapped(self.solver, self.wrap, self.process, self.eta, source)
 
     @property
     def calls(self) -> int | None:
         """Network calls of `sample`; None where adaptive."""
-        return None if self.n is None else (self.solver.calls(self.n - 1) if self.n > 1 else 0) + 1
+        return None if self.n is None else (self.around(None).calls(self.n - 1) if self.n > 1 else 0) + 1
 
     @property
     def transport_calls(self) -> int | None:
         """Network calls of a transport over n steps (n + 1 levels, no denoise); None where adaptive."""
-        return None if self.n is None else self.solver.calls(self.n)
+        return None if self.n is None else self.around(None).calls(self.n)

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from solvers import Adaptive, Equation, SeededNoise, Solution, Source, WhiteNoise, check, iterate, solve
 from solvers.noise import PRIOR
+from solvers.solver import cut
 
 from .denoiser import BaseDenoiser
 from .grids import Tolerance
@@ -88,11 +89,12 @@ class Plan:
     def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, like_y: Tensor, source: Any):
         self.denoiser, self.method, self.cond, self.lams = denoiser, method, cond, lams
         self.times = method.process.time(lams)
-        stochastic = callable(method.eta) or method.eta > 0
+        stochastic = method.stochastic
         if stochastic and not bool(method.process.alpha(self.times[0]) > 0):
             raise ValueError(f"`method` must have eta = 0 to start where alpha vanishes, where the noise of {method.process!r} is singular, got {method.eta!r}")
         bound = isinstance(source, Source) and stochastic and len(lams) > 1
-        self.noise = source.on(self.times, like_y) if bound else source
+        self.noise = source.on(cut(self.times, method.solver.cuts), like_y) if bound else source
+        self.solver = method.around(source)
         self.segments = list(self._segments()) if len(lams) > 1 else []
 
     def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
@@ -114,7 +116,7 @@ class Plan:
         with evaluating(self.denoiser), torch.no_grad():
             for eq, steps in self.segments:
                 kept = steps if save and isinstance(steps, Tensor) else None
-                solutions.append(solve(eq, x, self.method.solver, steps, noise=None if eq.g is None else self.noise, save=kept))
+                solutions.append(solve(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise, save=kept))
                 x = solutions[-1].y
         return solutions
 
@@ -122,7 +124,7 @@ class Plan:
         """(t, x) at the start and after every step."""
         yield self.times[0], x
         for eq, steps in self.segments:
-            states = iterate(eq, x, self.method.solver, steps, noise=None if eq.g is None else self.noise)
+            states = iterate(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise)
             while True:
                 with evaluating(self.denoiser), torch.no_grad():
                     pair = next(states, None)

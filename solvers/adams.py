@@ -29,6 +29,7 @@ from .phi import gauss_legendre, phi
 from .solver import Path, Solver, State, add_noise, axpy, grow
 
 Clock = Callable[[Tensor], Tensor]
+Rule = Callable[[Tensor], Tensor]
 
 
 class Step(NamedTuple):
@@ -48,6 +49,7 @@ class Adams(Solver):
     order     of the predictor, 1 to 4: the number of values of f it interpolates
     midpoint  replace degree-1 interpolants by their value in the middle of the step (in the clock), as DPM-Solver++ and UniPC do
     clock     strictly monotone function of the time in which p is a polynomial; None: the time itself. Read in `plan` alone
+    rule      what a paper integrates in place of an interpolant of k values: exact moments (n, k, ...) -> those it uses
     start     one-step solver of the first order - 1 steps; None: orders ramp up 1, 2, ..., which caps the order of convergence
 
     Raises TypeError or ValueError naming the argument.
@@ -57,6 +59,7 @@ class Adams(Solver):
     midpoint: bool = False
     clock: Clock | None = None
     start: Solver | None = None
+    rule: Rule | None = None
 
     strong_order: ClassVar[float | None] = 1.0
     evals: ClassVar[int] = 1
@@ -65,8 +68,10 @@ class Adams(Solver):
 
     def __post_init__(self) -> None:
         check.integer("order", self.order, least=1, most=4)
-        if not (self.clock is None or callable(self.clock)):
-            raise TypeError(f"`clock` must be a function of the time, got {type(self.clock).__name__}")
+        for name, said in (("clock", "of the time"), ("rule", "of the moments")):
+            value = getattr(self, name)
+            if not (value is None or callable(value)):
+                raise TypeError(f"`{name}` must be a function {said}, got {type(value).__name__}")
         if not (self.start is None or (isinstance(self.start, Solver) and not isinstance(self.start, Adams))):
             raise TypeError(f"`start` must be a one-step solver or None, got {self.start!r}; for example ExpRK3()")
 
@@ -142,6 +147,8 @@ class Adams(Solver):
         k = s.shape[1]
         if self.midpoint and k == 2:
             moments = torch.stack((moments[:, 0], 0.5 * moments[:, 0]), 1)
+        if self.rule is not None:
+            moments = self.rule(moments)
         w = (lagrange(s).reshape(len(s), k, k, *[1] * (moments.dim() - 2)) * moments.unsqueeze(1)).sum(2)
         return [list(row) for row in zip(*(unbind(w[:, j], y) for j in range(k)), strict=True)]
 

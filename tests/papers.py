@@ -14,8 +14,10 @@ import torch
 from torch import Tensor
 
 from scoresde import VPSDE
+from solvers.noise import CHURN, CORRECTOR, INCREMENT
 
 Model = Callable[[Tensor, float], Tensor]
+Draw = Callable[[int, int], Tensor]  # normals: (stream, index)
 
 
 def sigmas(lams: Tensor) -> list[float]:
@@ -24,6 +26,11 @@ def sigmas(lams: Tensor) -> list[float]:
 
 def eps(model: Model, x: Tensor, sigma: float) -> Tensor:
     return (x - model(x, sigma)) / sigma
+
+
+def heun_step(model: Model, x: Tensor, s0: float, s1: float) -> Tensor:
+    d = eps(model, x, s0)
+    return x + (s1 - s0) * (d + eps(model, x + (s1 - s0) * d, s1)) / 2
 
 
 def ddim(model: Model, x: Tensor, lams: Tensor, z: Tensor, eta: float = 0.0) -> Tensor:
@@ -60,10 +67,8 @@ def euler_ancestral(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
 
 def edm_heun(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
     """arXiv:2206.00364, algorithm 1."""
-    for s0, s1 in zip(sigmas(lams)[:-1], sigmas(lams)[1:], strict=True):
-        d = eps(model, x, s0)
-        y = x + (s1 - s0) * d
-        x = x + (s1 - s0) * (d + eps(model, y, s1)) / 2
+    for s0, s1 in pairwise(sigmas(lams)):
+        x = heun_step(model, x, s0, s1)
     return x
 
 
@@ -166,3 +171,153 @@ def deis(model: Model, x: Tensor, lams: Tensor, z: Tensor, order: int = 3) -> Te
 def lms(model: Model, x: Tensor, lams: Tensor, z: Tensor, order: int = 4) -> Tensor:
     """k-diffusion's linear multistep: a polynomial in sigma."""
     return multistep(model, x, lams, lambda s: s, order)
+
+
+def dpm_solver_pp_3m(model: Model, x: Tensor, lams: Tensor, z: Tensor, sde: bool = False, weight: float = 1.0) -> Tensor:
+    """arXiv:2211.01095, multistep of order 3 as published (weight 1 on D2 phi_3; 2 is its integral); its second step is 2M."""
+    past: list[tuple[float, Tensor]] = []
+    for (l0, l1), noise in zip(pairwise(lams.tolist()), z, strict=True):
+        h = (2 if sde else 1) * (l1 - l0)
+        past = [(l0, model(x, math.exp(-l0))), *past][:3]
+        d0 = past[0][1]
+        x = math.exp(-h) * x - math.expm1(-h) * d0
+        phi1 = math.expm1(-h) / h + 1
+        if len(past) == 2:
+            slope = (d0 - past[1][1]) / (l0 - past[1][0])
+            x = x - math.expm1(-h) / 2 * (l1 - l0) * slope
+        if len(past) == 3:
+            r0, r1 = (l0 - past[1][0]) / (l1 - l0), (past[1][0] - past[2][0]) / (l1 - l0)
+            d10, d11 = (d0 - past[1][1]) / r0, (past[1][1] - past[2][1]) / r1
+            x = x + phi1 * (d10 + r0 / (r0 + r1) * (d10 - d11)) - weight * (phi1 / h - 0.5) * (d10 - d11) / (r0 + r1)
+        if sde:
+            x = x + math.exp(-l1) * math.sqrt(-math.expm1(-h)) * noise
+    return x
+
+
+def ddpm_large(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
+    """arXiv:2006.11239 with sigma_t^2 = beta_t."""
+    for s0, s1, noise in zip(sigmas(lams)[:-1], sigmas(lams)[1:], z, strict=True):
+        abar0, abar1 = 1 / (1 + s0**2), 1 / (1 + s1**2)
+        beta = 1 - abar0 / abar1
+        mean = abar1**0.5 * beta / (1 - abar0) * model(x, s0) + (1 - beta) ** 0.5 * (1 - abar1) / (1 - abar0) * x * abar0**0.5
+        x = (mean + beta**0.5 * noise) / abar1**0.5
+    return x
+
+
+def ipndm(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
+    """Equal-step Adams-Bashforth weights in a DDIM step, as diff-sampler and diffusers write them."""
+    table = ((1,), (1.5, -0.5), (23 / 12, -16 / 12, 5 / 12), (55 / 24, -59 / 24, 37 / 24, -9 / 24))
+    past: list[Tensor] = []
+    for s0, s1 in pairwise(sigmas(lams)):
+        past = [eps(model, x, s0), *past][:4]
+        x = x + (s1 - s0) * sum((w * e for w, e in zip(table[len(past) - 1], past, strict=True)), torch.zeros_like(x))
+    return x
+
+
+def pndm(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
+    """arXiv:2202.09778, F-PNDM: transfer(x, e, s0, s1) is a DDIM step; the middle of a step is that of its VP time."""
+    sde = VPSDE()
+    past: list[Tensor] = []
+    for l0, l1 in pairwise(lams.tolist()):
+        s0, s1 = math.exp(-l0), math.exp(-l1)
+        t0, t1 = sde.time(l0).item(), sde.time(l1).item()
+        mid = math.exp(-sde.lam((t0 + t1) / 2).item())
+        e = eps(model, x, s0)
+        past = [e, *past][:4]
+        if len(past) < 4:
+            e2 = eps(model, x + (mid - s0) * e, mid)
+            e3 = eps(model, x + (mid - s0) * e2, mid)
+            e = (e + 2 * e2 + 2 * e3 + eps(model, x + (s1 - s0) * e3, s1)) / 6
+        else:
+            e = (55 * past[0] - 59 * past[1] + 37 * past[2] - 9 * past[3]) / 24
+        x = x + (s1 - s0) * e
+    return x
+
+
+def reverse_diffusion(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
+    """arXiv:2011.13456, eq. 46-47 for the variance-exploding process: x + (s0^2 - s1^2) score + sqrt(s0^2 - s1^2) z."""
+    for s0, s1, noise in zip(sigmas(lams)[:-1], sigmas(lams)[1:], z, strict=True):
+        gap = s0**2 - s1**2
+        x = x - gap * eps(model, x, s0) / s0 + gap**0.5 * noise
+    return x
+
+
+def er_sde(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
+    """arXiv:2309.06169, VE ER-SDE-Solver-1 with phi(s) = s (exp(s^0.3) + 10)."""
+    phi = {s: s * (math.exp(s**0.3) + 10) for s in sigmas(lams)}
+    for s0, s1, noise in zip(sigmas(lams)[:-1], sigmas(lams)[1:], z, strict=True):
+        r = phi[s1] / phi[s0]
+        x = r * x + (1 - r) * model(x, s0) + (s1**2 - s0**2 * r**2) ** 0.5 * noise
+    return x
+
+
+def sa_solver(model: Model, x: Tensor, lams: Tensor, z: Tensor, tau: float = 1.0, order: int = 3) -> Tensor:
+    """arXiv:2309.05019, algorithm 1 (data prediction, constant tau): the integrals of the Lagrange polynomials by quadrature."""
+    nodes, weights = np.polynomial.legendre.leggauss(60)
+    k = 1 + tau**2
+
+    def integral(known: list[tuple[float, Tensor]], l0: float, l1: float) -> Tensor:
+        at = (l0 + l1) / 2 + (l1 - l0) / 2 * nodes
+        total = torch.zeros_like(known[0][1])
+        for j, (lj, value) in enumerate(known):
+            lagrange = np.prod([(at - li) / (lj - li) for i, (li, _) in enumerate(known) if i != j], axis=0) * np.ones_like(at)
+            total = total + value * float((weights * np.exp(-k * (l1 - at)) * k * lagrange).sum() * (l1 - l0) / 2)
+        return total
+
+    past: list[tuple[float, Tensor]] = []
+    base, before = x, math.nan
+    for (l0, l1), noise in zip(pairwise(lams.tolist()), z, strict=True):
+        new = (l0, model(x, math.exp(-l0)))
+        if past:  # correct the point the last step predicted, with the same noise
+            x = base + integral([new, *past], before, l0)
+        past = [new, *past][:order]
+        base = math.exp(-k * (l1 - l0)) * x + math.exp(-l1) * math.sqrt(-math.expm1(-2 * tau**2 * (l1 - l0))) * noise
+        x, before = base + integral(past, l0, l1), l0
+    return x
+
+
+def edm_stochastic(model: Model, x: Tensor, lams: Tensor, draw: Draw) -> Tensor:
+    """arXiv:2206.00364, algorithm 2 with S_churn 40, S_min .05, S_max 50, S_noise 1.003."""
+    s = sigmas(lams)
+    for k, (s0, s1) in enumerate(pairwise(s)):
+        gamma = min(40 / len(s), 2**0.5 - 1) if 0.05 <= s0 <= 50 else 0.0
+        hat = s0 * (1 + gamma)
+        x = x + (hat**2 - s0**2) ** 0.5 * 1.003 * draw(CHURN, k)
+        x = heun_step(model, x, hat, s1)
+    return x
+
+
+def restart(model: Model, x: Tensor, lams: Tensor, draw: Draw) -> Tensor:
+    """arXiv:2306.14878, algorithm 1: one interval [0.06, 0.3], two returns of two Karras steps."""
+    s = sigmas(lams)
+    at = int(np.abs(np.array(s[1:]) - 0.06).argmin()) + 1
+    ramp = [(0.3 ** (1 / 7) + i / 2 * (s[at] ** (1 / 7) - 0.3 ** (1 / 7))) ** 7 for i in range(3)]
+    for k, (s0, s1) in enumerate(pairwise(s)):
+        x = heun_step(model, x, s0, s1)
+        for j in range(2 if k + 1 == at else 0):
+            x = x + (0.3**2 - s[at] ** 2) ** 0.5 * draw(CHURN, j)
+            for a, b in pairwise(ramp):
+                x = heun_step(model, x, a, b)
+    return x
+
+
+def langevin_step(model: Model, x: Tensor, s: float, delta: Tensor | float, noise: Tensor) -> Tensor:
+    return x - delta * eps(model, x, s) / s + (2 * delta) ** 0.5 * noise
+
+
+def predictor_corrector(model: Model, x: Tensor, lams: Tensor, draw: Draw) -> Tensor:
+    """arXiv:2011.13456, algorithm 2 with reverse diffusion and algorithm 4's step, snr 0.16, each sample its own norms."""
+    for k, pair in enumerate(pairwise(lams)):
+        x = reverse_diffusion(model, x, torch.stack(pair), draw(INCREMENT, k)[None])
+        s, noise = math.exp(-pair[1].item()), draw(CORRECTOR, k)
+        delta = 2 * (0.16 * noise.norm(dim=1, keepdim=True) / (eps(model, x, s) / s).norm(dim=1, keepdim=True)) ** 2
+        x = langevin_step(model, x, s, delta, noise)
+    return x
+
+
+def annealed_langevin(model: Model, x: Tensor, lams: Tensor, draw: Draw) -> Tensor:
+    """arXiv:1907.05600, algorithm 1: alpha_i = 0.2 sigma_i^2, x + alpha/2 score + sqrt(alpha) z, 5 steps a level from the second on."""
+    for k, s in enumerate(sigmas(lams)[1:]):
+        for j in range(5):
+            x = langevin_step(model, x, s, 0.1 * s**2, draw(CORRECTOR, 5 * k + j))
+    return x

@@ -38,6 +38,22 @@ PAPERS = {
     "deis 1": (lambda n: catalogue.deis(n, 1), lambda *a: papers.deis(*a, order=1)),
     "deis 3": (catalogue.deis, papers.deis),
     "lms": (catalogue.lms, papers.lms),
+    "ddpm large": (lambda n: catalogue.ddpm(n, large=True), papers.ddpm_large),
+    "dpm_solver_pp_3m": (catalogue.dpm_solver_pp_3m, papers.dpm_solver_pp_3m),
+    "dpm_solver_pp_3m sde": (lambda n: catalogue.dpm_solver_pp_3m(n, eta=1.0), lambda *a: papers.dpm_solver_pp_3m(*a, sde=True)),
+    "dpm_solver_pp_3m corrected": (lambda n: catalogue.dpm_solver_pp_3m(n, corrected=True), lambda *a: papers.dpm_solver_pp_3m(*a, weight=2.0)),
+    "ipndm": (catalogue.ipndm, papers.ipndm),
+    "pndm": (catalogue.pndm, papers.pndm),
+    "reverse_diffusion": (catalogue.reverse_diffusion, papers.reverse_diffusion),
+    "er_sde": (catalogue.er_sde, papers.er_sde),
+    "sa_solver": (catalogue.sa_solver, papers.sa_solver),
+    "sa_solver tau 0.5": (lambda n: catalogue.sa_solver(n, 0.5, 2), lambda *a: papers.sa_solver(*a, tau=0.5, order=2)),
+}
+WRAPPED = {
+    "edm_stochastic": (catalogue.edm_stochastic, papers.edm_stochastic),
+    "restart": (catalogue.restart, papers.restart),
+    "predictor_corrector": (catalogue.predictor_corrector, papers.predictor_corrector),
+    "annealed_langevin": (lambda n: catalogue.annealed_langevin(n, steps=5), papers.annealed_langevin),
 }
 
 
@@ -67,6 +83,24 @@ def test_a_catalogue_line_is_its_paper(name: str) -> None:
     stochastic = callable(method.eta) or method.eta > 0
     got = sampling.transport(MIX, x, method, edm, float(edm.time(lams[0])), float(edm.time(lams[-1])), Normals(z) if stochastic else None)
     assert (got.y - expected).abs().max() < 1e-10 * (1 + expected.abs().max())
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_a_wrapped_line_is_its_paper(name: str) -> None:
+    """The same for what draws noise beside the equation's: churn, restarts, Langevin steps."""
+    make, paper = WRAPPED[name]
+    method, sde, edm, source = make(STEPS), VPSDE(), EDM(), SeededNoise(1)
+    lams = method.grid(STEPS + 1, float(sde.lam(1.0)), float(sde.lam(1e-3)))
+    x = source.normal(0, range(1), (16, 2), F64)[0] * torch.exp(-lams[0])
+    one = torch.tensor(1.0, dtype=F64)
+
+    def draw(stream: int, index: int) -> torch.Tensor:
+        return source.normal(stream, range(index, index + 1), (16, 2), F64)[0]
+
+    expected = paper(lambda y, s: MIX(y, one, torch.tensor(s, dtype=F64)).x0, x, lams, draw)
+    got = sampling.transport(MIX, x, method, edm, float(edm.time(lams[0])), float(edm.time(lams[-1])), source)
+    assert (got.y - expected).abs().max() < 1e-10 * (1 + expected.abs().max())
+    assert got.calls == method.transport_calls
 
 
 def test_ddim_is_euler_and_exponential_euler_in_three_frames() -> None:
