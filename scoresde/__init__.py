@@ -15,6 +15,7 @@ from .charts import EDM as EDM
 from .charts import Angle as Angle
 from .charts import LogSNR as LogSNR
 from .charts import UnitNoise as UnitNoise
+from .charts import Variance as Variance
 from .denoiser import X0 as X0
 from .denoiser import Denoiser as Denoiser
 from .denoiser import Eps as Eps
