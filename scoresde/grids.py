@@ -2,22 +2,33 @@
 
 lam is half the log-SNR, rising from lam_first (noise) to lam_last (data): a float64 CPU tensor, strictly monotone, both ends
 assigned exactly, independent of the process integrated along. A choice of grid is a frozen dataclass, so that its repr says
-which it was; `uniform_time`, `quadratic`, `uniform_lambda` and `karras` are the usual choices, ready to call.
+which it was; `uniform_time`, `quadratic`, `uniform_lambda`, `karras` and `cosine` are the usual choices, ready to call.
+`from_list` takes a user's levels, `Leading`, `Trailing` and `Linspace` those of a chain's index, `equidistributed` measures
+where a model needs them.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from solvers import check
+from solvers import DormandPrince54, check
 
+from .charts import Angle
+from .ddpm import DiscreteVP
 from .process import Process
-from .schedules import VPSDE
+from .reverse import Split
+from .schedules import VPSDE, CosineVP
+
+if TYPE_CHECKING:
+    from .denoiser import BaseDenoiser
 
 
 class Grid(ABC):
@@ -48,6 +59,14 @@ class Grid(ABC):
         lam = self.level(first + (last - first) * torch.linspace(0, 1, n_levels, dtype=torch.float64))
         lam[0], lam[-1] = ends
         return lam
+
+
+class Fixed(Grid):
+    """Abstract: levels of its own, which `sample` takes whatever the range of the model; between given ends it is its clock."""
+
+    @abstractmethod
+    def own(self, n_levels: int) -> Tensor:
+        """Its n_levels levels, rising."""
 
 
 @dataclass(frozen=True)
@@ -94,12 +113,180 @@ class Karras(Grid):
         return -self.rho * u.log()
 
 
+@dataclass(frozen=True)
+class Through(Grid):
+    """Equal steps in the index of a rising list of levels, linear in lam between them and beyond: a clock made of points."""
+
+    lams: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_rising(self.lams, 2, finite=True)
+
+    def clock(self, lam: Tensor) -> Tensor:
+        return _index(self.lams, lam)
+
+    def level(self, u: Tensor) -> Tensor:
+        return _at_index(self.lams, u)
+
+
+@dataclass(frozen=True)
+class Listed(Fixed):
+    """The levels of a list and no others (see `from_list`). The first may be minus infinity, no signal at all."""
+
+    lams: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_rising(self.lams, 1, finite=False)
+
+    def own(self, n_levels: int) -> Tensor:
+        if n_levels != len(self.lams):
+            raise ValueError(f"`n` must be {len(self.lams)}, the length of the list of levels, got {n_levels}")
+        return torch.tensor(self.lams, dtype=torch.float64)
+
+    def clock(self, lam: Tensor) -> Tensor:
+        return _index(self.lams, lam)
+
+    def level(self, u: Tensor) -> Tensor:
+        return _at_index(self.lams, u)
+
+
+def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> Listed:
+    """The levels given, and no others: lam, or times of `process`; in either order. The method's n is their number.
+
+    Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order or not numbers."""
+    given = values.tolist() if isinstance(values, Tensor) else values
+    t = torch.tensor([check.number("values", v) for v in given], dtype=torch.float64)
+    if len(t) > 1:
+        check.times("values", t)
+    lam = t if process is None else process.lam(t)
+    return Listed(tuple(check.values(lam.sort().values)))
+
+
+def _check_rising(lams: tuple[float, ...], least: int, finite: bool) -> None:
+    lam = torch.tensor(lams, dtype=torch.float64)
+    if len(lam) < least or not bool((lam.diff() > 0).all() & lam[1:].isfinite().all() & (lam[:1] < math.inf).all()) or (finite and lams[0] == -math.inf):
+        raise ValueError(f"`lams` must hold {least} or more strictly rising{' finite' if finite else ''} levels, got {lams!r:.80}")
+
+
+def _index(lams: tuple[float, ...], lam: Tensor) -> Tensor:
+    """The index at a level, a polyline."""
+    table = torch.tensor(lams, dtype=torch.float64)
+    k = torch.searchsorted(table, lam.contiguous()).clamp(1, len(lams) - 1)
+    return k - 1 + (lam - table[k - 1]) / (table[k] - table[k - 1])
+
+
+def _at_index(lams: tuple[float, ...], u: Tensor) -> Tensor:
+    """The level at an index, its inverse."""
+    table = torch.tensor(lams, dtype=torch.float64)
+    k = u.ceil().long().clamp(1, len(lams) - 1)
+    return table[k - 1] + (u - (k - 1)) * (table[k] - table[k - 1])
+
+
+class Spaced(Fixed):
+    """Abstract: n of the T levels of a chain, evenly spaced in their index. Between given ends uniform in the chain's time."""
+
+    chain: DiscreteVP
+
+    @abstractmethod
+    def steps(self, n: int) -> Sequence[int]:
+        """The n timesteps i - 1 of levels i, falling, in 0..T-1 as networks of discrete time count them."""
+
+    def own(self, n_levels: int) -> Tensor:
+        check.integer("n", n_levels, most=self.chain.steps, hint=f"{self.chain!r} has no more levels")
+        t = (torch.tensor(self.steps(n_levels), dtype=torch.float64) + 1) / self.chain.steps
+        if not t[0] <= 1:
+            raise ValueError(f"`offset` must leave the first timestep below {self.chain.steps}, got {self!r} for {n_levels} levels")
+        return self.chain.lam(t)
+
+    def clock(self, lam: Tensor) -> Tensor:
+        return self.chain.time(lam)
+
+    def level(self, u: Tensor) -> Tensor:
+        return self.chain.lam(u)
+
+
+@dataclass(frozen=True)
+class Leading(Spaced):
+    """Timesteps 0, r, 2r, ... + offset with r = floor(T/n): the spacing of DDIM (Song et al. 2021, arXiv:2010.02502). It does not begin at T."""
+
+    chain: DiscreteVP
+    offset: int = 0
+
+    def steps(self, n: int) -> Sequence[int]:
+        ratio = self.chain.steps // n
+        return [k * ratio + self.offset for k in reversed(range(n))]
+
+
+@dataclass(frozen=True)
+class Trailing(Spaced):
+    """Timesteps T - 1 downward in steps of T/n, rounded: begins at T, as it should. Lin et al. 2023, arXiv:2305.08891, table 2."""
+
+    chain: DiscreteVP
+
+    def steps(self, n: int) -> Sequence[int]:
+        total = self.chain.steps
+        return [round(total - k * (total / n)) - 1 for k in range(n)]
+
+
+@dataclass(frozen=True)
+class Linspace(Spaced):
+    """Timesteps from T - 1 to 0, both included, rounded. Nichol & Dhariwal 2021, arXiv:2102.09672."""
+
+    chain: DiscreteVP
+
+    def steps(self, n: int) -> Sequence[int]:
+        last = self.chain.steps - 1
+        return [round(k * (last / max(1, n - 1))) for k in reversed(range(n))]
+
+
+def equidistributed(
+    denoiser: BaseDenoiser, shape: Sequence[int], rtol: float = 1e-4, *, process: Process = Angle(), seed: int = 0, cond: Any = None, points: int = 65
+) -> Through:
+    """A clock measured on a model: equal steps in it are what an adaptive solver takes to err equally in each.
+
+    One solve of the probability flow of `shape` samples by Dormand-Prince at `rtol` along `process`; each sample's count of accepted
+    steps, from 0 to 1, is a function of lam, and their mean is the clock, kept at `points` levels. It serves methods along the same
+    `process` best. The calls are those of the solve.
+    Raises ValueError naming `denoiser` where its range begins without signal, and what `sample` raises."""
+    from .method import Method  # both read this module
+    from .sampling import levels, trajectory
+
+    check.integer("points", points, least=2)
+    method = Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol))
+    first, last = check.values(levels(denoiser, method))
+    if first == -math.inf:
+        raise ValueError("`denoiser` must be trained on a range that begins with some signal, got one that begins at alpha = 0")
+    path = [lam for lam, _ in trajectory(denoiser, shape, method, seed, cond=cond)]
+    fine = torch.linspace(first, last, 16 * points, dtype=torch.float64)
+    clock = torch.zeros_like(fine)
+    for sample in torch.stack([lam.expand(shape[0]) for lam in path], 1).cpu():
+        taken = sample.unique()
+        taken[0], taken[-1] = first, last
+        clock += _index(tuple(check.values(taken)), fine) / (len(taken) - 1) / shape[0]
+    lams = _at_index(tuple(check.values(fine)), _index(tuple(check.values(clock)), torch.linspace(0, 1, points, dtype=torch.float64)))
+    lams[0], lams[-1] = first, last
+    return Through(tuple(check.values(lams)))
+
+
+def warn_beyond(process: Process | None, lams: Tensor) -> None:
+    """Warn where levels leave the range of the process a denoiser was trained on; Python shows one warning once."""
+    if process is None:
+        return
+    noisy, clean = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
+    low, high = (float(end) for end in lams.aminmax())
+    if low < noisy - 1e-6 * (1 + abs(noisy)) or high > clean + 1e-6 * (1 + abs(clean)):
+        warnings.warn(
+            f"levels from lam = {low:.4g} to {high:.4g} leave [{noisy:.4g}, {clean:.4g}], where the denoiser was trained along {process!r}:"
+            " what it says there is extrapolated; choose times or a grid inside",
+            stacklevel=2,
+        )
+
+
 uniform_time = UniformTime()
 quadratic = UniformTime(power=2.0)
 uniform_lambda = UniformLambda()
 karras = Karras()
-
-
+cosine = UniformTime(CosineVP())
 @dataclass(frozen=True)
 class Tolerance:
     """In a grid's place: steps chosen per sample to meet rtol, atol on the state of the process integrated along."""

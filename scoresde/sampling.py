@@ -19,7 +19,7 @@ from solvers.noise import PRIOR
 from solvers.solver import cut
 
 from .denoiser import BaseDenoiser
-from .grids import Tolerance
+from .grids import Fixed, Tolerance, warn_beyond
 from .method import Method
 from .process import Process
 from .reverse import reverse
@@ -88,6 +88,7 @@ class Plan:
 
     def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, like_y: Tensor, source: Any):
         self.denoiser, self.method, self.cond, self.lams = denoiser, method, cond, lams
+        warn_beyond(denoiser.process, lams)
         self.times = method.process.time(lams)
         stochastic = method.stochastic
         if stochastic and not bool(method.process.alpha(self.times[0]) > 0):
@@ -141,12 +142,12 @@ class Plan:
 
 
 def levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
-    """lam of the method's levels over the range of the denoiser's training process, or of the method's own where it has none."""
+    """lam of the method's levels: those its grid fixes, or over the range of the denoiser's training process, or of its own where there is none."""
     home = method.process if denoiser.process is None else denoiser.process
     first, last = (float(home.lam(t)) for t in (home.t_noise, home.t_data))
     if method.n is None or isinstance(method.grid, Tolerance):
         return torch.tensor([first, last], dtype=torch.float64)
-    return method.grid(method.n + extra, first, last)
+    return method.grid.own(method.n + extra) if isinstance(method.grid, Fixed) else method.grid(method.n + extra, first, last)
 
 
 def _begin(
