@@ -131,7 +131,7 @@ def unipc(n: int, order: int = 3, grid: Grid = grids.uniform_lambda) -> Method:
 
 
 def sa_solver(n: int, eta: float = 1.0, order: int = 3, grid: Grid = grids.uniform_lambda) -> Method:
-    """SA-Solver with a constant tau = eta: stochastic Adams predictor of `order`, corrector of one more. Weak order 1 (2 at eta 0), n calls.
+    """SA-Solver with a constant tau = eta: stochastic Adams predictor of `order`, corrector of one more. Weak order 2, n calls.
 
     Xue et al. 2023, arXiv:2309.05019, without its optional change of the second-order weights."""
     return Method(LogSNR(), Split.X0, ExpAdamsPC(order), grid, n, eta)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+from itertools import pairwise
 
 import pytest
 import torch
@@ -110,6 +112,47 @@ def test_ddim_is_euler_and_exponential_euler_in_three_frames() -> None:
     ends = [sampling.transport(MIX, x, Method(p, s, solver, grids.karras, 9), EDM(), 80.0, 0.002).y for p, s, solver in frames]
     assert (ends[0] - ends[1]).abs().max() < 1e-12
     assert (ends[0] - ends[2]).abs().max() < 1e-12
+
+
+class OneEach:
+    """dW for a batch of n + 1: row 0 has no noise, row k + 1 a unit normal in step k alone. A linear chain's whole response."""
+
+    def __init__(self, n: int):
+        self.n, self.step = n, 0
+
+    def __call__(self, t0: torch.Tensor, t1: torch.Tensor) -> torch.Tensor:
+        z = torch.zeros(self.n + 1, 1, dtype=F64)
+        z[self.step + 1], self.step = (t1 - t0).abs().sqrt(), self.step + 1
+        return z
+
+
+WEAK = {
+    "ddpm": (catalogue.ddpm, 1),
+    "ddpm large": (lambda n: catalogue.ddpm(n, large=True), 1),
+    "ddim eta 0.5": (lambda n: catalogue.ddim(n, 0.5), 1),
+    "euler_ancestral": (catalogue.euler_ancestral, 1),
+    "euler_maruyama": (catalogue.euler_maruyama, 1),
+    "reverse_diffusion": (catalogue.reverse_diffusion, 1),
+    "er_sde": (catalogue.er_sde, 1),
+    "sa_solver": (catalogue.sa_solver, 2),
+    "sa_solver tau 0.5": (lambda n: catalogue.sa_solver(n, 0.5), 2),
+    "dpm_solver_pp_2m sde": (lambda n: catalogue.dpm_solver_pp_2m(n, 1.0), 2),
+    "dpm_solver_pp_3m sde": (lambda n: catalogue.dpm_solver_pp_3m(n, 1.0), 2),
+}
+
+
+@pytest.mark.parametrize("name", WEAK)
+def test_weak_order_in_exact_law(name: str) -> None:
+    """Variance of the chain on N(0, 1/4) from its response to each unit normal, no Monte Carlo: slope within 0.15 of the order claimed."""
+    make, order = WEAK[name]
+    data, errors = exact.Gaussian(torch.zeros(1, dtype=F64), 0.25), []
+    for n in (128, 256, 512):
+        x = torch.zeros(n + 1, 1, dtype=F64)
+        x[0] = 1.0
+        y = sampling.transport(data, x, make(n), LogSNR(), -1.5, 3.0, OneEach(n)).y[:, 0]
+        errors.append(abs((y[0] ** 2 * (0.25 + math.exp(3.0)) + (y[1:] ** 2).sum()).item() - (0.25 + math.exp(-6.0))))
+    slopes = [math.log2(a / b) for a, b in pairwise(errors)]
+    assert all(abs(slope - order) < 0.15 for slope in slopes), (errors, slopes)
 
 
 @pytest.mark.parametrize("process", [VPSDE(), Angle(), RectifiedFlow(t_max=0.98), LogSNR(), EDM()], ids=repr)

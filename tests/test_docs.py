@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import solver_table
+from benchmarks import catalogue_table, solver_table
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -22,3 +22,8 @@ def test_write_your_own_solver_runs(tmp_path):
 def test_solver_table_is_up_to_date():
     """docs/solvers.md is what the classes say."""
     assert solver_table.PAGE.read_text(encoding="utf-8") == solver_table.text(), "run python -m benchmarks.solver_table"
+
+
+def test_catalogue_table_is_up_to_date():
+    """docs/catalogue.md is what the lines of the catalogue say."""
+    assert catalogue_table.PAGE.read_text(encoding="utf-8") == catalogue_table.text(), "run python -m benchmarks.catalogue_table"
