@@ -72,7 +72,8 @@ def test_an_adaptive_adapter_reaches_the_closed_form(p: peers.Peer) -> None:
 def test_a_stochastic_adapter_has_the_right_law(p: peers.Peer) -> None:
     """Gaussian data, 160 steps (40 where a Brownian tree makes them dear), 1024 samples, seeds fixed.
 
-    Variances within 25 % (bias below 6 %, four standard errors 18 %), means within 5 standard errors. A factor of two in the noise, or none of it, moves some variance by 40 % or more."""
+    Variances within 25 % (bias below 6 %, four standard errors 18 %), means within 5 standard errors.
+    A factor of two in the noise, or none of it, moves some variance by 40 % or more."""
     y = p.solve(model(MANY), MANY.start(1), levels(40 if "sde" in p.name else 160), seed=1)
     data = MANY.denoiser
     z = (y - data.mean) @ data.basis / data.values.sqrt()
