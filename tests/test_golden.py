@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoresde import EDM, VESDE, VPSDE, LogSNR, Process, Split, SubVPSDE, UnitNoise
+from scoresde import EDM, VESDE, VPSDE, LogSNR, Process, Split, SubVPSDE, UnitNoise, catalogue
 from scoresde.reverse import reverse
 from solvers import RK4, SRA1, Equation, Euler, EulerMaruyama, ExpAdams, ExpEuler, Heun, Noise, Solver
 
@@ -52,6 +52,8 @@ def method(name: str, n: int) -> tuple[Tensor, Tensor]:
         "ddpm": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 1.0, Split.X0), ExpEuler()),
         "2m": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 0.0, Split.X0), ExpAdams(2, midpoint=True)),
         "sde-2m": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 1.0, Split.X0), ExpAdams(2, midpoint=True)),
+        "3m": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 0.0, Split.X0), catalogue.dpm_solver_pp_3m(n).solver),
+        "3m-corrected": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 0.0, Split.X0), catalogue.dpm_solver_pp_3m(n, corrected=True).solver),
     }[name]
     return along(VP, chart, eq, solver, times, *start(VP))
 
@@ -69,6 +71,8 @@ def method(name: str, n: int) -> tuple[Tensor, Tensor]:
     ("2m", 10, 0.995426785728, (0.472693390811, 1.669489141616, 5.207469898969)),
     ("2m", 50, 0.996484452385, (0.277291846641, 1.035091883080, 4.039599344085)),
     ("sde-2m", 50, 0.999934225569, (0.340911904249, 1.128596133253, 4.157342005193)),
+    ("3m", 50, 0.996854554084, (0.221151828138, 0.955968257695, 3.950415350376)),
+    ("3m-corrected", 50, 0.997114293640, (0.185540432052, 0.906562678789, 3.895121378970)),
     ("heun", 50, 0.996169279752, (0.250615226565, 0.999956814251, 3.996249906683)),
     ("rk4", 50, 0.996658663254, (0.250079552553, 0.999956814251, 3.998979342231)),
 ])  # fmt: skip
