@@ -9,12 +9,14 @@ flipped bit). No pickle is ever loaded.
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import platform
 import tempfile
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ from torch import Tensor, nn
 
 FORMAT = 1
 _TEMPORARY = ".scoresde-tmp-"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CheckpointError(RuntimeError):
@@ -30,7 +33,19 @@ class CheckpointError(RuntimeError):
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically and durably; on any exception the old file stays and the temporary goes."""
+    """Write `content` to `path` atomically and durably; on any exception the old file stays and the temporary goes.
+
+    Raises OSError; its message says so where the disk is full."""
+    try:
+        _write_whole(path, content)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        said = f"disk full: {len(content):,} bytes could not be written; the file before is intact; make room and go on"
+        raise OSError(error.errno, said, str(path)) from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
     try:
@@ -64,6 +79,7 @@ def write_json(path: Path, value: Any) -> None:
     write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
+@cache
 def versions() -> dict[str, str]:
     """What ran: for run.json and benchmark rows."""
     from importlib.metadata import version

@@ -7,23 +7,33 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import nn
 
 from solvers import check
 
 from . import data as data_module
 from .charts import EDM
 from .data import Dataset
-from .denoiser import X0, Denoiser, Eps, Score, Table, V
+from .denoiser import X0, Denoiser, Eps, Karras, Score, Table, V
+from .levels import Importance, Levels, LogitNormal, LogNormal, Uniform
+from .losses import DSM, Absolute, FlowMatching, Huber, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, Norm, PlainV, PlainX0, Sliced, Square
 from .process import Process
+from .record import Record
 from .schedules import VESDE, VPSDE, CosineVP, RectifiedFlow, SubVPSDE
 from .seeding import seeded
-from .training import Training
+from .state import Training
+from .training import Objective
 
 PROCESSES: dict[str, type[Process]] = {p.__name__: p for p in (VPSDE, SubVPSDE, VESDE, CosineVP, EDM, RectifiedFlow)}
-TABLES: dict[str, type[Table]] = {"eps": Eps, "x0": X0, "v": V, "score": Score}
+LOSSES: dict[str, type[Loss]] = {k.__name__: k for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced)}
+NORMS: dict[str, type[Norm]] = {k.__name__: k for k in (Square, Absolute, Huber)}
+LEVELS: dict[str, type[Levels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
+TABLES: dict[str, type[Table]] = {"eps": Eps, "x0": X0, "v": V, "score": Score, "karras": Karras}
+KINDS = ("auto", "mlp", "unet", "dit")
 _MOST_BYTES = 1 << 20
 
 
@@ -47,18 +57,47 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """predicts: eps, x0, v or score;  widths: of the U-Net's levels, () for as many as the image needs, or (width,) of the MLP
-    for points;  layers: residual blocks a level, or hidden layers."""
+    """kind: mlp for points, unet or dit for images; auto: mlp or unet, by the data
 
+    predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
+    widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP or DiT
+    layers         residual blocks a level of the U-Net, blocks of the DiT less 3, hidden layers of the MLP less 2
+    checkpointing  of activations, to save memory: unet and dit"""
+
+    kind: str = "auto"
     predicts: str = "eps"
+    sigma_data: float = 0.5
     widths: tuple[int, ...] = ()
     layers: int = 1
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
+        check.choice("kind", self.kind, KINDS)
         check.choice("predicts", self.predicts, TABLES)
+        check.number("sigma_data", self.sigma_data, above=0.0)
+        if not isinstance(self.checkpointing, bool) or (self.checkpointing and self.kind == "mlp"):
+            raise TypeError(f"`checkpointing` must be true or false, and false for an MLP, got {self.checkpointing!r}")
         for width in self.widths:
             check.integer("widths", width, most=4096)
         check.integer("layers", self.layers, most=64)
+
+    @property
+    def table(self) -> Table:
+        """What the network predicts."""
+        return Karras(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
+
+    def build(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
+        """A network for samples of `shape`. Raises ValueError naming `kind` where it is not for such samples."""
+        from .networks import MLP, DiT, UNet
+
+        kind = ("mlp" if len(shape) == 1 else "unet") if self.kind == "auto" else self.kind
+        if (kind == "mlp") != (len(shape) == 1):
+            raise ConfigError(f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'}, got {kind}")
+        if kind == "mlp":
+            return MLP(shape[0], (self.widths or (128,))[0], self.layers + 2, classes=classes)
+        if kind == "dit":
+            return DiT(shape[0], max(shape[1:]), width=(self.widths or (64,))[0], depth=self.layers + 3, classes=classes, checkpointing=self.checkpointing)
+        return UNet(shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes, self.checkpointing)
 
 
 @dataclass(frozen=True)
@@ -68,12 +107,17 @@ class Config:
     data: DataConfig = field(default_factory=DataConfig)
     process: Process = field(default_factory=VPSDE)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    objective: Objective = field(default_factory=Objective)
     training: Training = field(default_factory=Training)
+    record: Record = field(default_factory=Record)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, the form `parse` takes."""
-        process = {"name": type(self.process).__name__, **{f.name: getattr(self.process, f.name) for f in fields(self.process)}}  # pyright: ignore
-        return {"data": asdict(self.data), "process": process, "network": asdict(self.network), "training": asdict(self.training)}
+        named = {"process": self.process, "loss": self.objective.loss, "levels": self.objective.levels}
+        return {
+            **{name: asdict(getattr(self, name)) for name in ("data", "network", "training", "record")},
+            **{name: _plain(value) for name, value in named.items()},
+        }
 
     def dataset(self) -> Dataset:
         """The data it names."""
@@ -82,19 +126,11 @@ class Config:
         loaded = data_module.digits() if self.data.path == "digits" else data_module.load(self.data.path)
         return loaded if self.data.shift is None else replace(loaded, shift=self.data.shift)
 
-    def denoiser(self, shape: tuple[int, ...]) -> Denoiser:
-        """A fresh network for samples of `shape`, weights drawn from the training seed."""
-        from .networks import MLP, UNet
-
+    def denoiser(self, shape: tuple[int, ...], classes: int | None = None) -> Denoiser:
+        """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is conditional."""
         with seeded(self.training.seed):
-            widths = self.network.widths
-            network = (
-                MLP(shape[0], (widths or (128,))[0], self.network.layers + 2)
-                if len(shape) == 1
-                else UNet(shape[0], widths or level_widths(max(shape[1:])), self.network.layers)
-            )
-        process = self.process
-        return Denoiser(network, process, TABLES[self.network.predicts](), time=Clock(process))
+            network = self.network.build(shape, None if self.training.label_dropout is None else classes)
+        return Denoiser(network, self.process, self.network.table, time=Clock(self.process))
 
 
 def level_widths(size: int) -> tuple[int, ...]:
@@ -134,20 +170,35 @@ def read(path: Path) -> Config:
 
 def parse(table: Mapping[str, Any]) -> Config:
     """A Config from plain values. Raises ConfigError naming the dotted key."""
-    table = dict(table)
-    process = dict(_section(table, "process"))
-    name = process.pop("name", "VPSDE")
-    if name not in PROCESSES:
-        raise ConfigError(f"`process.name` must be one of {', '.join(PROCESSES)}, got {name!r}")
+    loss = {**_section(table, "loss")}
+    if "norm" in loss:
+        norm = loss["norm"]
+        loss["norm"] = _named(NORMS, "loss.norm", {"name": norm} if isinstance(norm, str) else _section(loss, "norm"), "Square")
     parts: dict[str, Any] = {
         "data": _build(DataConfig, "data", _section(table, "data")),
-        "process": _build(PROCESSES[name], "process", process),
+        "process": _named(PROCESSES, "process", _section(table, "process"), "VPSDE"),
+        "objective": Objective(_named(LOSSES, "loss", loss, "DSM"), _named(LEVELS, "levels", _section(table, "levels"), "Uniform")),
         "network": _build(NetworkConfig, "network", {k: tuple(v) if isinstance(v, list) else v for k, v in _section(table, "network").items()}),
         "training": _build(Training, "training", _section(table, "training")),
+        "record": _build(Record, "record", _section(table, "record")),
     }
     for key in table:
-        _known(key, parts, "")
+        _known(key, {*parts, "loss", "levels"} - {"objective"}, "")
     return Config(**parts)
+
+
+def _named(kinds: Mapping[str, Any], name: str, section: Mapping[str, Any], default: str) -> Any:
+    """What a section with a key `name` stands for."""
+    chosen = section.get("name", default)
+    if chosen not in kinds:
+        raise ConfigError(f"`{name}.name` must be one of {', '.join(kinds)}, got {chosen!r}")
+    return _build(kinds[chosen], name, {key: value for key, value in section.items() if key != "name"})
+
+
+def _plain(value: Any) -> dict[str, Any]:
+    """A dataclass as the section `_named` reads."""
+    kept = {f.name: getattr(value, f.name) for f in fields(value)}
+    return {"name": type(value).__name__, **{key: _plain(part) if is_dataclass(part) else part for key, part in kept.items()}}
 
 
 def _section(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:

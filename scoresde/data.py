@@ -6,6 +6,7 @@ Checked on load: empty, not finite, mixed sizes and wrong ranges raise, naming t
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -36,19 +37,26 @@ class Dataset:
         if self.labels is not None and (self.labels.dtype != torch.int64 or self.labels.shape != (len(self.x),) or bool((self.labels < 0).any())):
             raise ValueError(f"`labels` of {self.name} must be {len(self.x)} non-negative int64, got {tuple(self.labels.shape)} {self.labels.dtype}")
 
-    def batch(self, step: int, size: int, seed: int) -> tuple[Tensor, Tensor | None]:
-        """The batch of a training step, a function of (seed, step): epochs are permutations, shifts are drawn anew."""
+    @property
+    def classes(self) -> int | None:
+        """How many labels there are, or None."""
+        return None if self.labels is None else int(self.labels.max()) + 1
+
+    def order(self, step: int, size: int, seed: int) -> Tensor:
+        """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations."""
         n = len(self.x)
         positions = torch.arange(step * size, (step + 1) * size)
-        epochs = positions // n
-        index = torch.empty_like(positions)
-        for epoch in epochs.unique().tolist():
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(_mixed(seed, epoch)))
-            index[epochs == epoch] = order[positions[epochs == epoch] % n]
+        epochs = range(step * size // n, ((step + 1) * size - 1) // n + 1)
+        return torch.cat([_permutation(n, mixed(seed, epoch)) for epoch in epochs])[positions - epochs.start * n]
+
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Tensor | None]:
+        """The batch of a training step, or `rows` of it: (samples, labels); shifts are drawn anew each step."""
+        part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
+        index = self.order(step, size, seed)[part]
         x = self.x[index]
         if self.shift:
-            draw = torch.randint(-self.shift, self.shift + 1, (size,), generator=torch.Generator().manual_seed(_mixed(seed + 1, step)))
-            x = shifted(x, draw)
+            draw = torch.randint(-self.shift, self.shift + 1, (size,), generator=torch.Generator().manual_seed(mixed(seed + 1, step)))
+            x = shifted(x, draw[part])
         return x, None if self.labels is None else self.labels[index]
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
@@ -63,7 +71,13 @@ class Dataset:
         return replace(self, x=self.x[index], labels=None if self.labels is None else self.labels[index])
 
 
-def _mixed(seed: int, n: int) -> int:
+@lru_cache(maxsize=2)
+def _permutation(n: int, seed: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
+def mixed(seed: int, n: int) -> int:
+    """A seed of its own for the n-th use of `seed`."""
     return (seed * 0x9E3779B97F4A7C15 + n * 0xBF58476D1CE4E5B9) % 2**63
 
 

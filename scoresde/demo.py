@@ -71,18 +71,18 @@ def bars(console: Console) -> Progress:
     return Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts, *clock, console=console, disable=not console.is_terminal)
 
 
-def train_with_bar(config: Config, data: Any, folder: Path, command: str, device: str, console: Console) -> runs.Trained:
-    """`runs.train` behind a progress bar."""
+def train_with_bar(config: Config, data: Any, folder: Path, command: str, device: Any, console: Console, **options: Any) -> runs.Trained:
+    """`runs.train` behind a progress bar; `options` are its own."""
     with bars(console) as progress:
         task = progress.add_task("training", total=config.training.steps, note="")
         smooth = 0.0
 
         def show(now: Any) -> None:
             nonlocal smooth
-            smooth = now.loss if now.step == 1 else 0.98 * smooth + 0.02 * now.loss
-            progress.update(task, advance=1, note=f"loss {smooth:.4f}")
+            smooth = now.loss if smooth == 0.0 else 0.98 * smooth + 0.02 * now.loss
+            progress.update(task, completed=now.step, note=f"loss {smooth:.4f}")
 
-        trained = runs.train(config, data, folder, command, device, show)
+        trained = runs.train(config, data, folder, command, device, show, **options)
     about = trained.about["training"]
     console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {about['loss']:.4f} per pixel")
     return trained
@@ -95,7 +95,7 @@ def run(config: Config, folder: Path, command: str, n: int, device: str, console
     if train.x.dim() != 4:
         raise ValueError(f"`data` must be images for the demo, got points of shape {tuple(train.x.shape)}; use scoresde train")
     console.print(f"{train.name}: {len(train.x)} training and {len(held_out.x)} held-out samples of shape {tuple(train.x.shape[1:])}")
-    trained = train_with_bar(config, train, folder, command, device, console)
+    trained = train_with_bar(config, train, folder, command, device, console, held_out=held_out)
     judge = Judge.of(train, held_out, config.training.seed)
     if judge.accuracy is not None:
         console.print(f"judge: a classifier of {judge.accuracy:.1%} held-out accuracy")

@@ -98,9 +98,20 @@ class Table(ABC):
     def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
         """(k, o) with eps = k x + o F."""
 
+    @abstractmethod
+    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
+        """c with F fed c x."""
+
+
+class Unscaled(Table):
+    """Abstract: F is fed x itself."""
+
+    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
+        return 1.0
+
 
 @dataclass(frozen=True)
-class Eps(Table):
+class Eps(Unscaled):
     """F = eps. Ho et al. 2020, arXiv:2006.11239."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
@@ -111,7 +122,7 @@ class Eps(Table):
 
 
 @dataclass(frozen=True)
-class X0(Table):
+class X0(Unscaled):
     """F = x0."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
@@ -122,7 +133,7 @@ class X0(Table):
 
 
 @dataclass(frozen=True)
-class V(Table):
+class V(Unscaled):
     """F = (alpha eps - sigma x0)/hypot(alpha, sigma): no singular end. Salimans & Ho 2022, arXiv:2202.00512."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
@@ -135,7 +146,7 @@ class V(Table):
 
 
 @dataclass(frozen=True)
-class Score(Table):
+class Score(Unscaled):
     """F = grad log p(x) = -eps/sigma. Song & Ermon 2019, arXiv:1907.05600."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
@@ -143,6 +154,34 @@ class Score(Table):
 
     def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
         return 0.0, -sigma
+
+
+@dataclass(frozen=True)
+class Karras(Table):
+    """F of unit variance in and out, for data of standard deviation s_d: with r^2 = alpha^2 s_d^2 + sigma^2,
+
+        x0 = (alpha s_d^2/r^2) x + (sigma s_d/r) F(x/r),    eps = (sigma/r^2) x - (alpha s_d/r) F(x/r).
+
+    sigma_data is s_d. No singular end. Karras et al. 2022, arXiv:2206.00364, table 1."""
+
+    sigma_data: float = 0.5
+
+    def __post_init__(self) -> None:
+        check.number("sigma_data", self.sigma_data, above=0.0)
+
+    def _r(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return (alpha**2 * self.sigma_data**2 + sigma**2).sqrt()
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        r = self._r(alpha, sigma)
+        return alpha * self.sigma_data**2 / r**2, sigma * self.sigma_data / r
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        r = self._r(alpha, sigma)
+        return sigma / r**2, -alpha * self.sigma_data / r
+
+    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
+        return 1 / self._r(alpha, sigma)
 
 
 class BaseDenoiser(nn.Module, ABC):
@@ -164,7 +203,7 @@ class Denoiser(BaseDenoiser):
 
     network   network(x_in, c_noise, cond=None) -> tensor like x_in; c_noise (B,) in float32 or wider
     process   its training process; x is brought into the process' frame at equal lam before it is fed
-    table     Eps() (default), X0(), V() or Score()
+    table     Eps() (default), X0(), V(), Score() or Karras()
     time      lam -> c_noise; default process.time. Sinusoidal embeddings want 1000 * process.time(lam)
 
     Casts to the network's dtype and back. Raises TypeError or ValueError naming `network` when its output is not like x."""
@@ -178,7 +217,7 @@ class Denoiser(BaseDenoiser):
         if not isinstance(process, Process):
             raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
         if not isinstance(table, Table | None):
-            raise TypeError(f"`table` must be Eps(), X0(), V() or Score(), got {table!r}")
+            raise TypeError(f"`table` must be Eps(), X0(), V(), Score() or Karras(), got {table!r}")
         check.takes("network", network.forward if isinstance(network, nn.Module) else network, 2, "(x, c_noise, cond=None)")
         self.network = network if isinstance(network, nn.Module) else _Function(network)
         self.process, self.table = process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -196,7 +235,7 @@ class Denoiser(BaseDenoiser):
         t = self.process.time(lam)
         own_alpha, own_sigma = self.process.alpha(t), self.process.sigma(t)
         scale = torch.where(alpha > 0, own_alpha / alpha, own_sigma / sigma)
-        out = self._network(x * like(scale, x), self.time(lam), cond)
+        out = self._network(x * like(scale * self.table.to_input(own_alpha, own_sigma), x), self.time(lam), cond)
         (k0, o0), (k1, o1) = self.table.to_x0(own_alpha, own_sigma), self.table.to_eps(own_alpha, own_sigma)
         return Prediction(x, out, alpha, sigma, (k0 * scale, o0), (k1 * scale, o1))
 

@@ -1,20 +1,35 @@
-"""Train a model from a configuration, save it with everything needed to repeat it, load it back."""
+"""Train a model from a configuration, save it with everything needed to repeat it, take it up again, load it back.
+
+    model.safetensors, run.json    the finished model, by `checkpoint`
+    checkpoints/                   the last two and the best, by `snapshots`: from any of them a run is taken up to the same bits
+    log.jsonl, samples/            by `record`
+"""
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch.optim.swa_utils import AveragedModel
+import torch
 
-from .checkpoint import CheckpointError, load_run, restore, save_run
+from . import launch, snapshots
+from .checkpoint import CheckpointError, Run, load_run, restore, save_run, sweep, versions
 from .config import Config, parse
 from .data import Dataset
 from .denoiser import Denoiser
-from .training import Progress, average, fit
+from .record import Gallery, Journal, held_out_loss
+from .state import State, begin
+from .stopping import Stopped, listening
+from .training import Progress, fit
+
+FREE = ("record.", "training.steps")  # what may change when a run is taken up
+_TAIL = 100
 
 
 @dataclass(frozen=True)
@@ -32,47 +47,161 @@ class Trained:
         return self.about["data"]["centre"], self.about["data"]["half_range"]
 
 
-def train(config: Config, data: Dataset, folder: Path, command: str, device: Any = "cpu", report: Callable[[Progress], None] | None = None) -> Trained:
-    """Train on `data` and save to `folder`; interrupted by Ctrl-C, save what there is and let the interrupt through."""
-    shape = tuple(data.x.shape[1:])
-    denoiser = config.denoiser(shape)
-    ema = average(denoiser.network, config.training.ema).to(device)
-    losses: list[float] = []
-    about: dict[str, Any] = {}
-    start = time.perf_counter()
-    try:
-        for progress in fit(denoiser, data, config.training, ema, device):
-            losses.append(progress.loss)
+def train(
+    config: Config,
+    data: Dataset,
+    folder: Path,
+    command: str,
+    device: Any = "cpu",
+    report: Callable[[Progress], None] | None = None,
+    *,
+    held_out: Dataset | None = None,
+    resume: bool = False,
+) -> Trained:
+    """Train on `data` into `folder`: checkpoints on the way, the model at the end.
+
+    held_out  scores the checkpoints, by the loss of the averaged weights;  resume  take up the latest checkpoint, if there is one, and
+    arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed.
+    Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; CheckpointError where the run in `folder` is another one; and as `fit`."""
+    denoiser = config.denoiser(tuple(data.x.shape[1:]), data.classes)
+    state = begin(denoiser.network, config.training, device)
+    averaged = Denoiser(state.average.module, denoiser.process, denoiser.table, time=denoiser.time)
+    story = _Story(config, data, command)
+    if resume:
+        story.take_up(folder, state)
+    elif launch.rank() == 0:
+        _clear(folder)
+    writer = _Writer(folder, config, data, held_out, averaged, state.step) if launch.rank() == 0 else None
+    with listening() as request:
+        for progress in fit(denoiser, data, config.training, state, config.objective):
+            story.add(progress)
             if report is not None:
                 report(progress)
-    finally:
-        if losses:
-            about = _about(config, data, command, losses, time.perf_counter() - start)
-            save_run(folder, denoiser.network, ema.module, about)
-    return Trained(_averaged(denoiser, ema), config, shape, about)
+            code = int(launch.gather(torch.tensor([request.code])).max())
+            if writer is not None:
+                writer.after(progress, story, state, code != 0)
+            if code:
+                where = f"step {progress.step} of {config.training.steps}"
+                raise Stopped(f"stopped at {where}; saved in {folder / 'checkpoints'}, taken up by --resume", code)
+        about = story.about()
+        if writer is not None:
+            save_run(folder, denoiser.network, averaged.network, about)
+        launch.wait()
+    return Trained(averaged.eval(), config, tuple(data.x.shape[1:]), about)
 
 
-def _averaged(denoiser: Denoiser, ema: AveragedModel) -> Denoiser:
-    return Denoiser(ema.module, denoiser.process, denoiser.table, time=denoiser.time).eval()
+class _Story:
+    """What is told of a run: its description, its last losses, its seconds over all sessions."""
+
+    def __init__(self, config: Config, data: Dataset, command: str):
+        self.config, self.command = config, command
+        self.data = {"name": data.name, "count": len(data.x), "shape": list(data.x.shape[1:]), "centre": data.centre, "half_range": data.half_range}
+        self.data |= {"classes": data.classes, "fingerprint": fingerprint(data)}
+        self.done, self.before, self.start = 0, 0.0, time.perf_counter()
+        self.tail: list[float] = []
+
+    def add(self, progress: Progress) -> None:
+        self.done = progress.step
+        if not progress.skipped:
+            self.tail = [*self.tail[1 - _TAIL :], progress.loss]
+
+    def about(self) -> dict[str, Any]:
+        """JSON: the `about` of a run."""
+        seconds = round(self.before + time.perf_counter() - self.start, 1)
+        training = {"steps_done": self.done, "seconds": seconds, "loss": sum(self.tail) / len(self.tail) if self.tail else None}
+        return {"command": self.command, "config": self.config.as_dict(), "data": self.data, "training": training}
+
+    def take_up(self, folder: Path, state: State) -> None:
+        """Continue from the latest checkpoint of the same configuration and data."""
+        found = snapshots.latest(folder / "checkpoints")
+        if found is None:
+            return
+        for name, now, then in (("", self.config.as_dict(), found.about["config"]), ("data.", _identity(self.data), _identity(found.about["data"]))):
+            for key, (a, b) in _differences(now, then):
+                if not f"{name}{key}".startswith(FREE):
+                    raise CheckpointError(f"{found.path} was trained with {name}{key} = {b!r}, now {a!r}; give it back its value, or train into another --out")
+        try:
+            state.load(found.tensors)
+        except (RuntimeError, KeyError) as error:
+            raise CheckpointError(f"{found.path} holds another architecture: {' '.join(str(error).split())[:300]}") from error
+        self.done, self.tail, self.before = state.step, found.about["tail"], found.about["training"]["seconds"]
 
 
-def _about(config: Config, data: Dataset, command: str, losses: list[float], seconds: float) -> dict[str, Any]:
-    tail = losses[-min(len(losses), 100) :]
-    return {
-        "command": command,
-        "config": config.as_dict(),
-        "data": {"name": data.name, "count": len(data.x), "shape": list(data.x.shape[1:]), "centre": data.centre, "half_range": data.half_range},
-        "training": {"steps_done": len(losses), "seconds": round(seconds, 1), "loss": sum(tail) / len(tail)},
-    }
+def _identity(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: data[key] for key in ("count", "shape", "fingerprint")}
 
 
-def load(folder: Path, device: Any = "cpu") -> Trained:
-    """The model of a run folder, with its averaged weights. Raises CheckpointError or ConfigError."""
-    run = load_run(folder)
+def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """(dotted key, (value in a, value in b)) where two nested mappings differ; lists equal tuples, as JSON makes no difference."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in sorted({*a, *b}):
+            yield from _differences(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
+    elif (list(a) if isinstance(a, tuple) else a) != b:
+        yield name, (a, b)
+
+
+class _Writer:
+    """Everything the first process writes while a run goes on."""
+
+    def __init__(self, folder: Path, config: Config, data: Dataset, held_out: Dataset | None, averaged: Denoiser, start: int):
+        sweep(folder)
+        self.folder, self.config, self.held_out, self.averaged = folder / "checkpoints", config, held_out, averaged
+        self.journal = Journal(folder, config.record, config.process, start)
+        self.gallery = Gallery(folder, data, held_out, config.training.seed) if config.record.sample else None
+
+    def after(self, progress: Progress, story: _Story, state: State, stopping: bool) -> None:
+        """What is due after a step."""
+        step, every, training = progress.step, self.config.record, self.config.training
+        self.journal.note(progress)
+        if self.gallery is not None and step % every.sample == 0:
+            self.journal.write(step, self.gallery.draw(self.averaged, step))
+        if step % every.save == 0 or step == training.steps or stopping:
+            score = None if self.held_out is None else held_out_loss(self.averaged, self.held_out, self.config.objective, training)
+            about = {"step": step, "score": score, "seed": training.seed, "tail": story.tail, "versions": versions(), **story.about()}
+            snapshots.save(self.folder, state.tensors(), about)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier run left: first what names the rest."""
+    for name in ("run.json", "model.safetensors", "log.jsonl"):
+        (folder / name).unlink(missing_ok=True)
+    for name in ("checkpoints", "samples", "tensorboard"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def fingerprint(data: Dataset) -> str:
+    """Of up to 1000 samples, evenly spread: enough to tell one data set from another."""
+    index = torch.linspace(0, len(data.x) - 1, min(1000, len(data.x)), dtype=torch.float64).long()
+    return hashlib.sha256(data.x[index].contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def load(folder: Path, device: Any = "cpu", best: bool = False) -> Trained:
+    """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best checkpoint.
+
+    A damaged file is passed over with a warning that names it. Raises CheckpointError or ConfigError."""
+    run, path = _found(folder, best)
     try:
         config, shape = parse(run.about["config"]), tuple(run.about["data"]["shape"])
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{folder / 'run.json'} lacks {error}") from error
-    denoiser = config.denoiser(shape)
-    restore(denoiser.network, run.part("ema"), folder / "model.safetensors")
+        raise CheckpointError(f"{path} lacks {error}") from error
+    denoiser = config.denoiser(shape, run.about["data"].get("classes"))
+    restore(denoiser.network, run.part("ema"), path)
     return Trained(denoiser.to(device).eval(), config, shape, run.about)
+
+
+def _found(folder: Path, best: bool) -> tuple[Run, Path]:
+    kept = folder / "checkpoints"
+    if best:
+        found = snapshots.best(kept)
+        if found is None:
+            raise CheckpointError(f"{kept} holds no checkpoint with a score")
+        return Run(found.about, found.tensors), found.path
+    try:
+        return load_run(folder), folder / "model.safetensors"
+    except CheckpointError as error:
+        found = snapshots.latest(kept)
+        if found is None:
+            raise
+        if (folder / "run.json").exists():
+            warnings.warn(f"{error}; using {found.path}", stacklevel=3)
+        return Run(found.about, found.tensors), found.path

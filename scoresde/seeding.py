@@ -1,9 +1,10 @@
-"""Weights drawn from a seed, with the global random state left as it was."""
+"""Random state of torch's own, set from a seed and put back: for layers, which draw from it."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 
@@ -11,9 +12,12 @@ from solvers import check
 
 
 @contextmanager
-def seeded(seed: int) -> Generator[None, None, None]:
-    """Inside, torch's CPU generator starts from `seed`; outside, nothing changed. For layers, which draw from it."""
+def seeded(seed: int, device: Any = "cpu") -> Generator[None, None, None]:
+    """Inside, torch's generators of the CPU and of `device` start from `seed`; outside, nothing changed."""
     check.seed("seed", seed)
-    with torch.random.fork_rng(devices=[]):
+    gpu = torch.device(device).type == "cuda"
+    with torch.random.fork_rng(devices=[device] if gpu else []):
         torch.default_generator.manual_seed(seed)
+        if gpu:
+            torch.cuda.manual_seed(seed)
         yield

@@ -1,119 +1,222 @@
 """Training as a generator over steps: the caller's loop logs, draws, saves and stops.
 
-Everything random is a function of (seed, step, index in the batch): a run is repeated or resumed exactly, whatever the device.
+Everything random is a function of (seed, step, index in the batch): a run is repeated or resumed exactly, its batches may be worked
+through in parts or by several processes, and none of that changes what is learnt beyond rounding.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.nn.parallel import DistributedDataParallel
 
 from solvers import SeededNoise, check
 from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
-from .data import Dataset
-from .denoiser import Denoiser
-from .levels import Uniform, stratified
-from .losses import DSM
+from . import launch
+from .data import Dataset, mixed
+from .denoiser import BaseDenoiser, Denoiser
+from .levels import Levels, Uniform, stratified
+from .losses import DSM, Loss
+from .process import Process
+from .seeding import seeded
+from .networks.labels import NO_LABEL
+from .state import PRECISIONS, State, Training, begin
+
+PATIENCE = 10  # steps in a row that may be skipped
+_AHEAD = 1 << 15  # noise is drawn some steps ahead, up to this many numbers: the cost of a draw is mostly that of starting it
 
 
 class NonFiniteLossError(RuntimeError):
-    """The loss became NaN or infinite; the weights are those before the step."""
+    """The loss or its gradient became NaN or infinite; the weights are those before the step."""
+
+
+class TrainingMemoryError(RuntimeError):
+    """A step does not fit into memory; the weights are those before the step."""
 
 
 @dataclass(frozen=True)
-class Training:
-    """How to train. Raises TypeError or ValueError naming the field.
+class Objective:
+    """What is minimised: the mean over samples, noises and levels of weight(t) loss(t), over the number of elements of a sample."""
 
-    steps, batch  optimiser steps and samples a step;  lr  AdamW's peak rate, reached in `warmup` steps, then a cosine to lr/20
-    ema           decay of the weight average (ramped as (1+n)/(10+n) at the start);  grad_clip  limit of the gradient's norm
-    seed          of times, noise, order and augmentation"""
+    loss: Loss = field(default_factory=DSM)
+    levels: Levels = field(default_factory=Uniform)
 
-    steps: int = 1000
-    batch: int = 128
-    lr: float = 2e-3
-    warmup: int = 50
-    weight_decay: float = 0.0
-    ema: float = 0.995
-    grad_clip: float = 1.0
-    seed: int = 0
+    def draw(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
+        """Levels of a whole batch, one in each of B equal cells, and their weights, from uniforms (B,)."""
+        return self.levels(stratified(u), process)
 
-    def __post_init__(self) -> None:
-        check.integer("steps", self.steps)
-        check.integer("batch", self.batch)
-        check.number("lr", self.lr, above=0.0)
-        check.integer("warmup", self.warmup, least=0)
-        check.number("weight_decay", self.weight_decay, least=0.0)
-        check.number("ema", self.ema, least=0.0, below=1.0)
-        check.number("grad_clip", self.grad_clip, above=0.0)
-        check.seed("seed", self.seed)
+    def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, weight: Tensor, eps: Tensor, cond: Tensor | None = None) -> Tensor:
+        """One number per sample, (B,)."""
+        each = self.loss(denoiser, x0, t, eps, cond) / x0[0].numel()
+        return weight.to(each) * each
 
-    def rate(self, step: int) -> float:
-        """Learning rate at a step, over lr."""
-        ramp = min(1.0, (step + 1) / max(1, self.warmup))
-        return ramp * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
+
+SIMPLE = Objective()
 
 
 @dataclass(frozen=True)
 class Progress:
-    """One training step: its number (from 1), the mean loss per element, and the gradient's norm before clipping."""
+    """One training step: its number (from 1), the mean loss per element, the gradient's norm before clipping, the learning rate.
+
+    t, losses  the batch's noise levels and losses per element, (B,);  skipped  whether the weights were left alone"""
 
     step: int
     loss: float
     grad_norm: float
+    rate: float
+    t: Tensor
+    losses: Tensor
+    skipped: bool = False
 
 
-def average(network: nn.Module, decay: float, ramp: bool = True) -> AveragedModel:
-    """An exponential moving average of a network's weights: w <- d w + (1 - d) w_new, d = min(decay, (1+n)/(10+n)) if `ramp`."""
+def fit(denoiser: Denoiser, data: Dataset, training: Training, state: State | None = None, objective: Objective = SIMPLE) -> Iterator[Progress]:
+    """Train `denoiser` in place, one optimiser step per turn of the caller's loop.
 
-    def update(averaged: Any, current: Any, count: Any) -> None:
-        n = int(count)
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)) if ramp else decay)(averaged, current, count)
+    data       images or points, (N, ...) in the model's scale
+    state      of denoiser.network, by `begin`: taken up where it stands and kept current
+    objective  loss and noise levels; default denoising score matching at uniform t
 
-    return AveragedModel(network, multi_avg_fn=update)
-
-
-def fit(denoiser: Denoiser, data: Dataset, training: Training, ema: AveragedModel | None = None, device: Any = "cpu") -> Iterator[Progress]:
-    """Train `denoiser` in place by denoising score matching, one optimiser step per turn of the caller's loop.
-
-    data      images or points, (N, ...) in the model's scale;  ema  updated after every step (see `average`)
-    Raises ValueError where the batch exceeds the data, NonFiniteLossError naming step and noise levels."""
+    Joined processes (`launch`) share each batch. Raises ValueError where the batch exceeds the data or does not divide into parts,
+    NonFiniteLossError naming step, noise levels and samples, TrainingMemoryError naming the batch size."""
     if training.batch > len(data.x):
         raise ValueError(f"`batch` must be at most the {len(data.x)} samples of the data, got {training.batch}")
-    process = denoiser.process
-    denoiser.train().to(device)
-    source = SeededNoise(training.seed)
-    optimiser = torch.optim.AdamW(denoiser.parameters(), lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99))
-    for step in range(training.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = training.lr * training.rate(step)
-        x0 = data.batch(step, training.batch, training.seed)[0].to(device)
-        u = source.uniform(TRAIN_TIME, range(step, step + 1), (training.batch, 1)).flatten()
-        eps = source.normal(TRAIN_NOISE, range(step, step + 1), x0.shape, x0.dtype, device)[0]
-        t, weight = Uniform()(stratified(u), process)
-        losses = weight.to(x0) * DSM()(denoiser, x0, t, eps)
-        loss = losses.mean() / x0[0].numel()
-        value = loss.item()
-        if not math.isfinite(value):
-            bad = (~losses.isfinite()).nonzero().flatten().tolist()
-            raise NonFiniteLossError(
-                f"the loss is {value} at step {step + 1}, in {len(bad)} of {len(losses)} samples, at t = {_shown(t[bad])};"
-                f" lower `lr` (now {training.lr}) or check the data"
-            )
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(denoiser.parameters(), training.grad_clip)
-        optimiser.step()
-        if ema is not None:
-            ema.update_parameters(denoiser.network)
-        yield Progress(step + 1, value, norm.item())
+    if training.label_dropout is not None and data.labels is None:
+        raise ValueError(f"`label_dropout` must be left out for data without labels, such as {data.name}")
+    parts = launch.world() * training.accumulate
+    if training.batch % parts:
+        raise ValueError(f"`batch` must divide into {launch.world()} processes x {training.accumulate} parts, got {training.batch}")
+    state = begin(denoiser.network, training) if state is None else state
+    worker = _worker(denoiser, training)
+    draws = _Draws(training, data.x.shape[1:], next(denoiser.network.parameters()).device)
+    for step in range(state.step, training.steps):
+        try:
+            yield _step(worker, state, data, training, objective, draws)
+        except (RuntimeError, MemoryError) as error:
+            if not (isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)):
+                raise
+            state.optimiser.zero_grad(set_to_none=True)
+            tried = f"a batch of {training.batch} in {training.accumulate} parts on {launch.world()} processes"
+            remedy = "a smaller `batch`, a larger `accumulate` (the same result in more parts), precision = 'bfloat16', or a smaller network"
+            raise TrainingMemoryError(f"out of memory at step {step + 1} with {tried}; try {remedy}") from error
 
 
-def _shown(t: Tensor) -> Sequence[float]:
-    return [round(float(v), 4) for v in t[:5]]
+def _step(worker: Denoiser, state: State, data: Dataset, training: Training, objective: Objective, draws: _Draws) -> Progress:
+    """One optimiser step on this process' share of the batch."""
+    step, own = state.step, launch.share(training.batch)
+    network = state.network.train()
+    rate = training.lr * training.rate(step)
+    for group in state.optimiser.param_groups:
+        group["lr"] = rate
+    state.optimiser.zero_grad(set_to_none=True)
+    x0, labels = data.batch(step, training.batch, training.seed, own)
+    x0, eps, (u, hidden) = x0.to(draws.device), draws.noise(step), draws.uniform(step).T
+    t, weight = objective.draw(u, worker.process)
+    cond = None
+    if training.label_dropout is not None:
+        assert labels is not None
+        cond = torch.where(hidden[own.start : own.stop] < training.label_dropout, NO_LABEL, labels).to(draws.device)
+    size = len(own) // training.accumulate
+    found: list[Tensor] = []
+    for k in range(training.accumulate):
+        rows = slice(k * size, (k + 1) * size)
+        first = own.start + rows.start
+        these = slice(first, first + size)
+        # Layers that draw (dropout) draw from a seed of the step's own, so that they too are repeated exactly.
+        with seeded(mixed(training.seed, step * training.batch + first), draws.device), _alone(worker, k == training.accumulate - 1):
+            each = objective(worker, x0[rows], t[these], weight[these], eps[rows], None if cond is None else cond[rows])
+            state.scaler.scale(each.sum() / len(own)).backward()
+        found.append(each.detach())
+    losses = launch.gather(torch.cat(found))
+    state.scaler.unscale_(state.optimiser)
+    norm = torch.nn.utils.clip_grad_norm_(network.parameters(), training.grad_clip)
+    value, size_of_gradient = torch.stack([losses.mean(), norm]).tolist()
+    skipped = not (math.isfinite(value) and math.isfinite(size_of_gradient))
+    if skipped:
+        state.skipped += 1
+        # Half precision overflows now and then while its scale is found: that is no failure unless it goes on.
+        tolerated = training.skip_nonfinite or (training.precision == "float16" and math.isfinite(value))
+        if not tolerated or state.skipped >= PATIENCE:
+            state.optimiser.zero_grad(set_to_none=True)
+            where = _where(losses, t, data.order(step, training.batch, training.seed), size_of_gradient)
+            again = f", the {state.skipped}th step in a row" if state.skipped > 1 else ""
+            raise NonFiniteLossError(f"the loss is {value} at step {step + 1}{again}, {where}; lower `lr` (now {training.lr:g}) or check the data")
+    else:
+        state.skipped = 0
+        state.scaler.step(state.optimiser)
+        state.average.update_parameters(network)
+    state.scaler.update()
+    state.step += 1
+    return Progress(state.step, value, size_of_gradient, rate, t, losses.cpu(), skipped)
+
+
+def _where(losses: Tensor, t: Tensor, index: Tensor, gradient: float) -> str:
+    """Which samples, at which noise levels, made a step not finite."""
+    bad = (~losses.cpu().isfinite()).nonzero().flatten()
+    if not len(bad):
+        return f"finite in every sample but with a gradient of norm {gradient}"
+    levels = [round(v, 4) for v in check.values(t[bad[:5]])]
+    return f"in {len(bad)} of {len(losses)} samples, at t = {levels}, rows {index[bad[:5]].tolist()} of the data"
+
+
+def _worker(denoiser: Denoiser, training: Training) -> Denoiser:
+    """The denoiser as it is trained: compiled, in half precision, joined with other processes; its weights are the same tensors."""
+    network = denoiser.network
+    device = next(network.parameters()).device
+    if training.compile:
+        network = torch.compile(network)
+    if training.precision != "float32":
+        network = _Half(network, device.type, PRECISIONS[training.precision])  # pyright: ignore[reportArgumentType]
+    if launch.joined():
+        network = DistributedDataParallel(network)  # pyright: ignore[reportArgumentType]
+    return denoiser if network is denoiser.network else Denoiser(network, denoiser.process, denoiser.table, time=denoiser.time)
+
+
+class _Half(nn.Module):
+    """A network that computes in half precision and answers in single."""
+
+    def __init__(self, network: nn.Module, kind: str, dtype: torch.dtype):
+        super().__init__()
+        self.network, self.kind, self.dtype = network, kind, dtype
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        with torch.autocast(self.kind, self.dtype):
+            return self.network(*inputs).float()
+
+
+def _alone(worker: Denoiser, last: bool) -> contextlib.AbstractContextManager[Any]:
+    """Joined processes exchange gradients once a step, in its last part."""
+    joined = isinstance(worker.network, DistributedDataParallel) and not last
+    return worker.network.no_sync() if joined else contextlib.nullcontext()  # pyright: ignore
+
+
+class _Draws:
+    """Uniforms for the whole batch and normals for this process' share of it, drawn some steps ahead."""
+
+    def __init__(self, training: Training, shape: Sequence[int], device: torch.device):
+        own = launch.share(training.batch)
+        self.device, self.seed, self.shapes = device, training.seed, ((training.batch, 2), (len(own), *shape))
+        self.first, self.drawn = own.start, {TRAIN_TIME: (-1, torch.empty(0)), TRAIN_NOISE: (-1, torch.empty(0))}
+
+    def uniform(self, step: int) -> Tensor:
+        """(B, 2) in float64 on the CPU: for noise levels and for which labels are hidden."""
+        draw = SeededNoise(self.seed).uniform
+        return self._ahead(TRAIN_TIME, step, self.shapes[0], lambda steps: draw(TRAIN_TIME, steps, self.shapes[0]))
+
+    def noise(self, step: int) -> Tensor:
+        """Standard normals like the share."""
+        draw = SeededNoise(self.seed, self.first).normal
+        return self._ahead(TRAIN_NOISE, step, self.shapes[1], lambda steps: draw(TRAIN_NOISE, steps, self.shapes[1], torch.float32, self.device))
+
+    def _ahead(self, stream: int, step: int, shape: Sequence[int], draw: Callable[[range], Tensor]) -> Tensor:
+        count = max(1, _AHEAD // math.prod(shape))
+        start = step - step % count
+        if self.drawn[stream][0] != start:
+            self.drawn[stream] = start, draw(range(start, start + count))
+        return self.drawn[stream][1][step - start]

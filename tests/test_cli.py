@@ -154,7 +154,8 @@ def test_the_demo_writes_everything(labelled: bool, tmp_path: Path) -> None:
     demo.run(config, tmp_path / "out", "scoresde demo", 6, "cpu", Console(quiet=True))
     names = {p.name for p in (tmp_path / "out").iterdir()}
     stems = [stem for _, stem, _ in demo.methods(config)]
-    assert names == {"model.safetensors", "run.json", "metrics.json", "report.html", "trajectory.png", "flow.gif", *(f"samples_{s}.png" for s in stems)}
+    trained = {"model.safetensors", "run.json", "checkpoints", "log.jsonl"}
+    assert names == trained | {"metrics.json", "report.html", "trajectory.png", "flow.gif", *(f"samples_{s}.png" for s in stems)}
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     calls = {r["name"]: r["calls"] for r in metrics["rows"]}
     fixed = {name: method.calls for name, _, method in demo.methods(config) if method.calls is not None}

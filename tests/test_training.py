@@ -16,7 +16,8 @@ from scoresde.losses import DSM
 from scoresde.metrics import frechet_gaussian
 from scoresde.networks import MLP
 from scoresde.seeding import seeded
-from scoresde.training import NonFiniteLossError, Training, average, fit
+from scoresde.state import average
+from scoresde.training import NonFiniteLossError, Training, fit
 from solvers import SeededNoise
 
 F64 = torch.float64

@@ -1,6 +1,6 @@
 """The command line: scoresde demo | train | sample | likelihood | info.
 
-Exit codes: 0; 2 usage (one line, no traceback); 3 numerical failure; 130 interrupted.
+Exit codes: 0; 2 usage (one line, no traceback); 3 numerical failure; 130 interrupted by Ctrl-C; 143 by SIGTERM.
 """
 
 from __future__ import annotations
@@ -47,9 +47,12 @@ def _runtime(error: RuntimeError) -> tuple[int, str]:
     from solvers import SolveError
 
     from ..checkpoint import CheckpointError
-    from ..training import NonFiniteLossError
+    from ..stopping import Stopped
+    from ..training import NonFiniteLossError, TrainingMemoryError
 
-    if isinstance(error, CheckpointError):
+    if isinstance(error, Stopped):
+        return error.code, str(error)
+    if isinstance(error, (CheckpointError, TrainingMemoryError)):
         return 2, str(error)
     if isinstance(error, (SolveError, NonFiniteLossError)):
         return 3, str(error)

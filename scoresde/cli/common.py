@@ -21,7 +21,7 @@ class UsageError(ValueError):
 def new_folder(out: Path, overwrite: bool) -> Path:
     """A folder to write to: new, empty, or allowed to be overwritten."""
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not overwrite):
-        raise UsageError(f"`--out` must be a new folder, got {out}, which exists; use --overwrite or another name")
+        raise UsageError(f"`--out` must be a new folder, got {out}, which exists; use another name, --overwrite, or --resume for a run that was stopped")
     out.mkdir(parents=True, exist_ok=True)
     return out
 
@@ -45,11 +45,11 @@ def positive(name: str, value: int) -> None:
     check.integer(name, value)
 
 
-def console() -> Any:
+def console(quiet: bool = False) -> Any:
     """Where people read: as wide as the terminal, or 120 columns in a file."""
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    return Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else 120)
 
 
 def command() -> str:

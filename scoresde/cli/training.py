@@ -31,15 +31,27 @@ def demo(
     demo_module.run(config, new_folder(out, overwrite), command(), n, usable(device), console())
 
 
-def train(config: Annotated[Path, typer.Argument(help="a TOML file")], out: Out, device: Device = "cpu", overwrite: Overwrite = False) -> None:
-    """Train the model a TOML file describes.
+def train(
+    config: Annotated[Path, typer.Argument(help="a TOML file")],
+    out: Out,
+    resume: Annotated[bool, typer.Option("--resume", help="take up the run in --out where its last checkpoint left it")] = False,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+) -> None:
+    """Train the model a TOML file describes, alone or under `accelerate launch -m scoresde train ...`.
+
+    Ctrl-C once: finish the step, save, stop; twice: stop now. Go on with --resume: the result is the same to the bit.
 
     Example: scoresde train docs/digits.toml --out runs/digits"""
     from .. import config as config_module
     from .. import demo as demo_module
+    from .. import launch
 
     chosen = config_module.read(config)
-    data = chosen.dataset().split(chosen.data.held_out)[0]
-    folder = new_folder(out, overwrite)
-    demo_module.train_with_bar(chosen, data, folder, command(), usable(device), console())
-    console().print(f"saved {folder}; next: scoresde sample {folder}")
+    here = launch.join(usable(device))
+    if launch.rank() == 0:
+        new_folder(out, overwrite or resume)
+    data, held_out = chosen.dataset().split(chosen.data.held_out)
+    say = console(quiet=launch.rank() > 0)
+    demo_module.train_with_bar(chosen, data, out, command(), here, say, held_out=held_out, resume=resume)
+    say.print(f"saved {out}; next: scoresde sample {out}")

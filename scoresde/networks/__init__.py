@@ -1,4 +1,5 @@
-"""Networks F(x, c_noise, cond=None): a small MLP for points, diffusers' U-Net for images."""
+"""Networks F(x, c_noise, labels=None): a small MLP for points, diffusers' U-Net and DiT for images."""
 
+from .dit import DiT as DiT
 from .mlp import MLP as MLP
 from .unet import UNet as UNet

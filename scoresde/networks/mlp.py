@@ -11,24 +11,32 @@ from torch import Tensor, nn
 
 from solvers import check
 
+from .labels import indices
+
 
 class MLP(nn.Module):
-    """F(x, c_noise) for x (B, d): SiLU layers on x and sinusoidal features of the noise level.
+    """F(x, c_noise, labels=None) for x (B, d): SiLU layers on x, sinusoidal features of the noise level, and an embedding of the label.
 
     dim      d;  width, depth  of the hidden layers
-    scale    frequencies run geometrically from 1/scale to 1 radian per unit of c_noise: 1000 for c_noise in [0, 1000]"""
+    scale    frequencies run geometrically from 1/scale to 1 radian per unit of c_noise: 1000 for c_noise in [0, 1000]
+    classes  for class-conditional models, or None"""
 
-    def __init__(self, dim: int, width: int = 128, depth: int = 3, features: int = 32, scale: float = 1000.0):
+    def __init__(self, dim: int, width: int = 128, depth: int = 3, features: int = 32, scale: float = 1000.0, classes: int | None = None):
         super().__init__()
         for name, value in (("dim", dim), ("width", width), ("depth", depth), ("features", features)):
             check.integer(name, value)
         check.number("scale", scale, above=1.0)
         self.frequencies: Tensor
         self.register_buffer("frequencies", torch.exp(-math.log(scale) * torch.arange(features) / features))
+        self.classes = classes
+        self.embedding = None if classes is None else nn.Embedding(check.integer("classes", classes) + 1, 2 * features)
         sizes = [dim + 2 * features] + [width] * depth
         layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
         self.body = nn.Sequential(*layers, nn.Linear(width, dim))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
         angle = c_noise.to(self.frequencies.dtype).unsqueeze(-1) * self.frequencies
-        return self.body(torch.cat([x, angle.sin().to(x.dtype), angle.cos().to(x.dtype)], dim=-1))
+        features = torch.cat([angle.sin(), angle.cos()], dim=-1).to(x.dtype)
+        if self.embedding is not None and self.classes is not None:
+            features = features + self.embedding(indices(cond, len(x), self.classes, x.device))
+        return self.body(torch.cat([x, features], dim=-1))

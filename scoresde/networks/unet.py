@@ -10,16 +10,19 @@ from torch import Tensor, nn
 
 from solvers import check
 
+from .labels import indices
+
 
 class UNet(nn.Module):
-    """F(x, c_noise) for images (B, C, H, W): diffusers.UNet2DModel, attention at the coarsest level.
+    """F(x, c_noise, labels=None) for images (B, C, H, W): diffusers.UNet2DModel, attention at the coarsest level.
 
     Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239. Sizes that the levels do not divide are padded
     by replication and cropped back. c_noise should span about 0..1000 (sinusoidal embedding).
 
-    channels  C;  widths  channels of each level;  layers  residual blocks a level;  classes  for class-conditional models, or None"""
+    channels  C;  widths  channels of each level;  layers  residual blocks a level;  classes  for class-conditional models, or None
+    checkpointing  computes activations again in the backward pass instead of keeping them"""
 
-    def __init__(self, channels: int, widths: Sequence[int] = (32, 64), layers: int = 2, classes: int | None = None):
+    def __init__(self, channels: int, widths: Sequence[int] = (32, 64), layers: int = 2, classes: int | None = None, checkpointing: bool = False):
         super().__init__()
         from diffusers.models.unets.unet_2d import UNet2DModel
 
@@ -29,6 +32,7 @@ class UNet(nn.Module):
             check.integer("widths", width)
         groups = 8 if all(w % 8 == 0 for w in widths) else 1
         levels = len(widths)
+        self.classes = classes
         self.multiple = 2 ** (levels - 1)
         self.body = UNet2DModel(
             in_channels=channels,
@@ -39,11 +43,14 @@ class UNet(nn.Module):
             attention_head_dim=max(8, widths[-1] // 4),
             down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
             up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
-            num_class_embeds=classes,
+            num_class_embeds=None if classes is None else check.integer("classes", classes) + 1,
         )
+        if checkpointing:
+            self.body.enable_gradient_checkpointing()
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
         height, width = x.shape[-2:]
         pad = (0, -width % self.multiple, 0, -height % self.multiple)
         padded = torch.nn.functional.pad(x, pad, mode="replicate") if any(pad) else x
-        return self.body(padded, c_noise, class_labels=cond).sample[..., :height, :width]
+        labels = None if self.classes is None else indices(cond, len(x), self.classes, x.device)
+        return self.body(padded, c_noise, class_labels=labels).sample[..., :height, :width]

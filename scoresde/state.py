@@ -1,0 +1,122 @@
+"""How to train, and all that training changes: what a checkpoint holds."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from solvers import check
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train. Raises TypeError or ValueError naming the field.
+
+    steps, batch  optimiser steps and samples a step;  lr  AdamW's peak rate, reached in `warmup` steps, then a cosine to lr/20
+    ema           decay of the weight average (ramped as (1+n)/(10+n) at the start);  grad_clip  limit of the gradient's norm
+    seed          of weights, times, noise, order and augmentation
+    accumulate    parts a batch is worked through in, to save memory;  precision  inside the network: float32, bfloat16 or float16
+    label_dropout share of labels hidden from a class-conditional network, for classifier-free guidance; None: the network is not one
+    compile       torch.compile the network;  skip_nonfinite  skip a step without finite loss and gradient, and stop at ten in a row"""
+
+    steps: int = 1000
+    batch: int = 128
+    lr: float = 2e-3
+    warmup: int = 50
+    weight_decay: float = 0.0
+    ema: float = 0.995
+    grad_clip: float = 1.0
+    seed: int = 0
+    accumulate: int = 1
+    precision: str = "float32"
+    label_dropout: float | None = None
+    compile: bool = False
+    skip_nonfinite: bool = False
+
+    def __post_init__(self) -> None:
+        check.integer("steps", self.steps)
+        check.integer("batch", self.batch)
+        check.number("lr", self.lr, above=0.0)
+        check.integer("warmup", self.warmup, least=0)
+        check.number("weight_decay", self.weight_decay, least=0.0)
+        check.number("ema", self.ema, least=0.0, below=1.0)
+        check.number("grad_clip", self.grad_clip, above=0.0)
+        check.seed("seed", self.seed)
+        check.integer("accumulate", self.accumulate)
+        check.choice("precision", self.precision, PRECISIONS)
+        if self.label_dropout is not None:
+            check.number("label_dropout", self.label_dropout, least=0.0, below=1.0)
+        for name in ("compile", "skip_nonfinite"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
+
+    def rate(self, step: int) -> float:
+        """Learning rate at a step, over lr."""
+        ramp = min(1.0, (step + 1) / max(1, self.warmup))
+        return ramp * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
+
+
+@dataclass
+class State:
+    """What training changes: network, average, optimiser, the steps done, and how many of the last ones were skipped."""
+
+    network: nn.Module
+    average: AveragedModel
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    skipped: int = 0
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it, by name, on the CPU: what `load` takes."""
+        groups = {"network": self.network.state_dict(), "ema": self.average.module.state_dict()}
+        groups |= {f"optimiser.{i}": kept for i, kept in self.optimiser.state_dict()["state"].items()}
+        scale = self.scaler.state_dict()
+        counts = [self.step, self.skipped, int(self.average.n_averaged), scale.get("scale", 1.0), scale.get("_growth_tracker", 0)]
+        flat = {f"{name}.{key}": torch.as_tensor(value) for name, group in groups.items() for key, value in group.items()}
+        return {name: value.detach().cpu().contiguous().clone() for name, value in flat.items()} | {"counts": torch.tensor(counts, dtype=torch.float64)}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Become what `tensors` was taken from. Raises RuntimeError or KeyError where it is of another architecture."""
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
+
+        self.network.load_state_dict(part("network"))
+        self.average.module.load_state_dict(part("ema"))
+        kept: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("optimiser").items():
+            index, _, name = key.partition(".")
+            kept.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": kept})
+        step, skipped, averaged, scale, tracker = tensors["counts"].tolist()
+        self.step, self.skipped = int(step), int(skipped)
+        self.average.n_averaged.fill_(int(averaged))
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict({**self.scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})
+
+
+def average(network: nn.Module, decay: float, ramp: bool = True) -> AveragedModel:
+    """An exponential moving average of a network's weights: w <- d w + (1 - d) w_new, d = min(decay, (1+n)/(10+n)) if `ramp`."""
+
+    def update(averaged: Any, current: Any, count: Any) -> None:
+        n = int(count)
+        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)) if ramp else decay)(averaged, current, count)
+
+    return AveragedModel(network, multi_avg_fn=update)
+
+
+def begin(network: nn.Module, training: Training, device: Any = "cpu") -> State:
+    """The state before the first step, the network moved to `device`."""
+    network.to(device)
+    kind = torch.device(device).type
+    optimiser = torch.optim.AdamW(network.parameters(), lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99))
+    scaler = torch.amp.GradScaler(kind, enabled=training.precision == "float16")
+    return State(network, average(network, training.ema), optimiser, scaler)
