@@ -24,9 +24,9 @@ from .data import Dataset, mixed
 from .denoiser import BaseDenoiser, Denoiser
 from .levels import Levels, Uniform, stratified
 from .losses import DSM, Loss
+from .networks.labels import NO_LABEL
 from .process import Process
 from .seeding import seeded
-from .networks.labels import NO_LABEL
 from .state import PRECISIONS, State, Training, begin
 
 PATIENCE = 10  # steps in a row that may be skipped
