@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -49,7 +50,21 @@ def share(count: int) -> range:
     return range(count * i // n, count * (i + 1) // n)
 
 
+def shared(count: int, work: Callable[[range], Tensor]) -> Tensor:
+    """`count` rows made by all processes together, in order and on every one of them: work(rows) -> (len(rows), ...) on the CPU.
+
+    Each makes as many, some beyond `count`, which are dropped."""
+    size = -(-count // world())
+    return gather(work(range(rank() * size, (rank() + 1) * size)))[:count]
+
+
 def wait() -> None:
     """Until all are here."""
     if joined():
         dist.barrier()
+
+
+def leave() -> None:
+    """Part from the other processes, as the last thing done."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()

@@ -8,9 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from solvers import SeededNoise
-from solvers.noise import PROBE
-
 from .data import Dataset
 from .seeding import seeded
 
@@ -33,18 +30,6 @@ def nearest(x: Tensor, data: Tensor) -> Tensor:
     """RMS distance per element from each sample to its nearest neighbour in `data`: zero where a sample is memorised."""
     flat, known = x.reshape(len(x), -1).double(), data.reshape(len(data), -1).double()
     return torch.cdist(flat, known).amin(1) / flat.shape[1] ** 0.5
-
-
-def sliced_w2(a: Tensor, b: Tensor, directions: int = 256, seed: int = 0) -> float:
-    """Root mean square over random directions of the 1-D W2 between two sets of points of one size, (N, d) each.
-
-    Zero in mean only as N grows: compare with two sets of the same law. Rabin et al. 2012; Bonneel et al. 2015, J. Math. Imaging Vis. 51."""
-    if a.shape != b.shape or a.dim() != 2:
-        raise ValueError(f"`b` must be points (N, d) like a {tuple(a.shape)}, got {tuple(b.shape)}")
-    along = SeededNoise(seed).normal(PROBE, range(1), (directions, a.shape[1]), torch.float64)[0]
-    along = (along / along.norm(dim=1, keepdim=True)).T
-    first, second = (torch.sort(x.double() @ along, dim=0).values for x in (a, b))
-    return (first - second).square().mean().sqrt().item()
 
 
 class Classifier(nn.Module):

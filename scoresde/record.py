@@ -20,7 +20,7 @@ from torch import Tensor
 from solvers import SeededNoise, check
 from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
-from . import catalogue, metrics, report
+from . import catalogue, distances, metrics, report
 from .checkpoint import write_whole
 from .data import Dataset
 from .denoiser import Denoiser
@@ -143,7 +143,7 @@ class Gallery:
             return {} if self.judge is None else {"frechet": self.judge(x)["frechet"]}
         if self.held_out is None:
             return {}
-        real = self.held_out.x[: len(x)]
-        return {"sliced_w2": metrics.sliced_w2(x[: len(real)], real)}
+        real = self.held_out.x[:_DRAWN]
+        return {"sliced_w2": distances.sliced(x, real)}
 
 

@@ -1,10 +1,11 @@
 """Children that train and are killed: one process imports everything, then forks, so that a kill costs no start-up.
 
-python -m tests.nursery FOLDER TRAINING SAVING SIGNALS SEED     counts of kills, and 1 for signals; prints JSON
+python -m tests.nursery FOLDER TRAINING SAVING SIGNALS PAIRS SEED     counts of kills, and 1 for signals or pairs; prints JSON
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -20,7 +21,7 @@ import numpy as np
 import sklearn.model_selection  # noqa: F401
 import torch
 
-from scoresde import cli, exact, runs, snapshots
+from scoresde import catalogue, cli, exact, launch, runs, sample, snapshots
 from scoresde.config import Config, NetworkConfig
 from scoresde.data import Dataset
 from scoresde.record import Record
@@ -138,12 +139,38 @@ def send_signals(folder: Path, count: int, draw: random.Random) -> dict[str, obj
     return answers
 
 
+def join_two(folder: Path, count: int, draw: random.Random) -> dict[str, object]:
+    """Two joined processes train, accumulating two parts each, and draw samples of an exact denoiser: the codes; files tell the rest."""
+    import socket
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def work(rank: int) -> None:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        launch.join("cpu")
+        runs.train(dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, accumulate=2)), points(), folder / "pair", "tests")
+        x = launch.shared(7, exact_samples)
+        if launch.rank() == 0:
+            np.save(folder / "samples.npy", x.numpy())
+        launch.leave()
+
+    return {"codes": [ended(pid) for pid in [child(lambda rank=rank: work(rank)) for rank in range(2)]]}
+
+
+def exact_samples(rows: range) -> torch.Tensor:
+    """Samples of a mixture by the reverse SDE."""
+    mixture = exact.GaussianMixture(torch.tensor([[1.0, 0.0], [-1.0, 0.5]]), 0.1)
+    return sample(mixture, (len(rows), 2), catalogue.euler_maruyama(20), 3, first=rows.start)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    where, training, saving, signals, seed = Path(sys.argv[1]), *map(int, sys.argv[2:])
+    where, training, saving, signals, pairs, seed = Path(sys.argv[1]), *map(int, sys.argv[2:])
     draw, answers = random.Random(seed), {}
     train(where / "warm", resume=False)  # what is imported at first use is imported here, once
-    for name, count, work in (("train", training, kill_training), ("save", saving, kill_saving), ("signal", signals, send_signals)):
+    for name, count, work in (("train", training, kill_training), ("save", saving, kill_saving), ("signal", signals, send_signals), ("join", pairs, join_two)):
         if count:
             (where / name).mkdir()
             answers[name] = work(where / name, count, draw)

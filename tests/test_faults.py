@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -28,14 +29,14 @@ from scoresde.state import begin
 from scoresde.stopping import Stopped
 from scoresde.training import NonFiniteLossError, Training, TrainingMemoryError, fit
 
-from .nursery import CONFIG, TOML, points
+from .nursery import CONFIG, TOML, exact_samples, points
 
 SDE = VPSDE()
 ROOT = Path(__file__).parents[1]
 
 
 def nursery(folder: Path, *counts: int) -> Any:
-    """What tests/nursery.py answers for (kills while training, kills while saving, signals or not)."""
+    """What tests/nursery.py answers for (kills while training, kills while saving, signals or not, pairs or not)."""
     command = [sys.executable, "-m", "tests.nursery", str(folder), *map(str, counts), "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
@@ -46,14 +47,14 @@ def nursery(folder: Path, *counts: int) -> Any:
 def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A few kills and the signals, from one start."""
     folder = tmp_path_factory.mktemp("nursery")
-    return folder, nursery(folder, 3, 6, 1)
+    return folder, nursery(folder, 3, 6, 1, 1)
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """Many kills."""
     folder = tmp_path_factory.mktemp("nursery")
-    return folder, nursery(folder, 50, 60, 0)
+    return folder, nursery(folder, 50, 60, 0, 0)
 
 
 each = pytest.mark.parametrize("which", ["few", pytest.param("many", marks=pytest.mark.slow)])
@@ -94,6 +95,23 @@ def test_signals_end_the_command_line(few: tuple[Path, Any]) -> None:
         assert f"stopped at step {answer[name][1]} of 100000" in answer[name][2]
         assert snapshots.latest(folder / name / "checkpoints") is not None
     assert answer["intint"][:2] == [130, 0]
+
+
+def losses(folder: Path) -> torch.Tensor:
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return torch.tensor([[line["loss"], line["grad_norm"]] for line in lines if "loss" in line])
+
+
+def test_two_processes_do_what_one_does(few: tuple[Path, Any]) -> None:
+    """Two joined processes of two parts each, at the same batch: equal losses, gradients and weights up to rounding; equal samples to the bit."""
+    folder, answer = few[0], few[1]["join"]
+    assert answer["codes"] == [0, 0]
+    one, two = losses(folder / "train" / "whole"), losses(folder / "join" / "pair")
+    assert one.shape == (8, 2)
+    assert (one - two).abs().max() < 1e-5
+    a, b = (runs.load(f).denoiser.state_dict() for f in (folder / "train" / "whole", folder / "join" / "pair"))
+    assert max((a[k] - b[k]).abs().max().item() for k in a) < 1e-4  # 40 steps of AdamW, which divides rounding by small gradients
+    assert torch.equal(torch.from_numpy(np.load(folder / "join" / "samples.npy")), exact_samples(range(7)))
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
@@ -289,8 +307,6 @@ def test_a_full_disk_stops_the_command_line_with_one_line(tmp_path: Path, monkey
 
 def call_train(folder: Path, monkeypatch: pytest.MonkeyPatch, *change: str) -> int:
     """Exit code of `scoresde train` for 9 steps on points."""
-    import numpy as np
-
     np.savez(folder / "points.npz", x=points().x.numpy())
     text = TOML.format(data=folder / "points.npz", steps=9)
     (folder / "c.toml").write_text(text.replace(*change) if change else text)
@@ -499,3 +515,19 @@ def test_an_error_of_the_data_comes_through(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(Dataset, "batch", broken)
     assert call_train(tmp_path, monkeypatch, "save = 1000", "save = 4") == 2
     assert sorted(snapshots.steps(tmp_path / "run" / "checkpoints")) == [4]
+
+
+@pytest.mark.slow
+def test_accelerate_launches_it(tmp_path: Path) -> None:
+    """The documented line, two processes on the CPU: the same losses as one process, and samples shared between them."""
+    np.savez(tmp_path / "points.npz", x=points().x.numpy())
+    (tmp_path / "c.toml").write_text(TOML.format(data=tmp_path / "points.npz", steps=20).replace("save = 1000", "log = 5"))
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m", "scoresde"]
+    for start, name in ((launch, "two"), ([sys.executable, "-m", "scoresde"], "one")):
+        for rest in (["train", tmp_path / "c.toml", "--out", tmp_path / name], ["sample", tmp_path / name, "--n", "5", "--out", tmp_path / f"{name}.npz"]):
+            done = subprocess.run([*start, *map(str, rest)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+            assert done.returncode == 0, done.stderr
+    assert (losses(tmp_path / "one") - losses(tmp_path / "two")).abs().max() < 1e-5
+    a, b = (np.load(tmp_path / f"{name}.npz")["x"] for name in ("one", "two"))
+    assert a.shape == (5, 2)
+    assert np.abs(a - b).max() < 1e-4 * np.abs(a).max()

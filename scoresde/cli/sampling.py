@@ -19,13 +19,17 @@ def sample(
     seed: Annotated[int, typer.Option(help="sample i is a function of (seed, i)")] = 0,
     batch: Annotated[int, typer.Option(help="samples at once")] = 256,
     out: Annotated[Path | None, typer.Option(help="a .png grid or a .npz of arrays in the data's own scale; default RUN/samples.png")] = None,
+    label: Annotated[int | None, typer.Option(help="class of all samples, where the model is class-conditional")] = None,
+    best: Annotated[bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")] = False,
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw samples from a trained run.
+    """Draw samples from a trained run, alone or shared under `accelerate launch -m scoresde sample ...`: the same ones.
 
     Example: scoresde sample runs/demo --method ddim --steps 20 --n 64 --seed 0 --out digits.png"""
-    from .. import report, runs
+    import torch
+
+    from .. import launch, report, runs
     from ..sampling import sample as draw
 
     target = run / "samples.png" if out is None else out
@@ -34,9 +38,19 @@ def sample(
     if target.exists() and out is not None and not overwrite:
         raise UsageError(f"`--out` must not exist, got {target}; use --overwrite")
     positive("n", n)
-    trained = runs.load(run, usable(device))
+    trained = runs.load(run, launch.join(usable(device)), best)
+    if label is not None and trained.config.training.label_dropout is None:
+        raise UsageError(f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout")
     chosen = _method(method, steps, rtol, trained.config.process)
-    x = draw(trained.denoiser, (n, *trained.shape), chosen, seed, batch=batch).cpu()
+
+    def part(rows: range) -> torch.Tensor:
+        cond = None if label is None else torch.full((len(rows),), label)
+        return draw(trained.denoiser, (len(rows), *trained.shape), chosen, seed, cond=cond, first=rows.start, batch=batch).cpu()
+
+    x, writes = launch.shared(n, part), launch.rank() == 0
+    launch.leave()
+    if not writes:
+        return
     if target.suffix == ".png":
         if x.dim() != 4:
             raise UsageError(f"`--out` must be a .npz for points, got {target}")

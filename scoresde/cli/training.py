@@ -54,4 +54,5 @@ def train(
     data, held_out = chosen.dataset().split(chosen.data.held_out)
     say = console(quiet=launch.rank() > 0)
     demo_module.train_with_bar(chosen, data, out, command(), here, say, held_out=held_out, resume=resume)
+    launch.leave()
     say.print(f"saved {out}; next: scoresde sample {out}")

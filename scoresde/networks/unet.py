@@ -30,7 +30,8 @@ class UNet(nn.Module):
         check.integer("layers", layers)
         for width in widths:
             check.integer("widths", width)
-        groups = 8 if all(w % 8 == 0 for w in widths) else 1
+        # Four channels a group at least: a group of one would remove what noise level and label add to its channel.
+        groups = next((g for g in (8, 4, 2) if all(w % (4 * g) == 0 for w in widths)), 1)
         levels = len(widths)
         self.classes = classes
         self.multiple = 2 ** (levels - 1)
