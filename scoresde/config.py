@@ -7,7 +7,7 @@ import math
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from solvers import check
 
 from . import data as data_module
 from .charts import EDM
-from .data import Dataset
+from .dataset import Samples
 from .denoiser import X0, Denoiser, Eps, Karras, Score, Table, V
 from .levels import Importance, Levels, LogitNormal, LogNormal, Uniform
 from .losses import DSM, Absolute, FlowMatching, Huber, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, Norm, PlainV, PlainX0, Sliced, Square
@@ -43,16 +43,24 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class DataConfig:
-    """path: "digits", a .npz file or a folder of images;  held_out: the share kept for judging;  shift: augmentation, pixels."""
+    """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, a file or a folder of images (see `data.load`)
+    held_out  the share kept for judging;  size  pixels a side, of a folder's images
+    shift     augmentation by up to so many pixels;  flip  by mirroring; None: as the data set has it"""
 
     path: str = "digits"
     held_out: float = 0.2
     shift: int | None = None
+    flip: bool | None = None
+    size: int | None = None
 
     def __post_init__(self) -> None:
         check.number("held_out", self.held_out, above=0.0, below=1.0)
         if self.shift is not None:
             check.integer("shift", self.shift, least=0, most=64)
+        if self.size is not None:
+            check.integer("size", self.size, least=4, most=4096)
+        if not isinstance(self.flip, bool | None):
+            raise TypeError(f"`flip` must be true or false, got {self.flip!r}")
 
 
 @dataclass(frozen=True)
@@ -119,12 +127,13 @@ class Config:
             **{name: _plain(value) for name, value in named.items()},
         }
 
-    def dataset(self) -> Dataset:
-        """The data it names."""
-        from dataclasses import replace
-
-        loaded = data_module.digits() if self.data.path == "digits" else data_module.load(self.data.path)
-        return loaded if self.data.shift is None else replace(loaded, shift=self.data.shift)
+    def dataset(self) -> Samples:
+        """The data it names. Raises ConfigError where points are to be shifted or flipped."""
+        given = {name: getattr(self.data, name) for name in ("shift", "flip") if getattr(self.data, name) is not None}
+        loaded = data_module.SETS[self.data.path]() if self.data.path in data_module.SETS else data_module.load(self.data.path, self.data.size)
+        if len(loaded.shape) == 1 and any(given.values()):
+            raise ConfigError(f"`data.{next(iter(given))}` must be left out for points, got {given} for {loaded.name}")
+        return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
 
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None) -> Denoiser:
         """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is conditional."""

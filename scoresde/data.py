@@ -1,127 +1,52 @@
-"""Data in the model's scale: images (N, C, H, W) or points (N, d), float32.
+"""Data from files, checked: what is empty, not finite, mixed in size or out of range raises, naming the file and the row.
 
-Checked on load: empty, not finite, mixed sizes and wrong ranges raise, naming the file. Arrays are read without pickle.
+Nothing is unpickled. Images come to [-1, 1], channels first; points stay as they are; the columns of a table are standardised.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from functools import lru_cache
+import csv
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from solvers import check
+from .dataset import Dataset, Mapped, Samples, check_shape, scaled
+from .toys import checkerboard, digits, eight_gaussians, moons, photos, swiss_roll
 
+SETS: Mapping[str, Callable[[], Dataset]] = {
+    "digits": digits,
+    "photos": photos,
+    "moons": moons,
+    "swiss_roll": swiss_roll,
+    "checkerboard": checkerboard,
+    "eight_gaussians": eight_gaussians,
+}
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+_CHUNK = 1 << 22  # numbers looked at at once
 
 
-@dataclass(frozen=True)
-class Dataset:
-    """Samples in the model's scale, with what is needed to undo it: original = x * half_range + centre.
+def load(path: str | Path, size: int | None = None) -> Samples:
+    """Data from a file or a folder of images.
 
-    x        (N, ...) float32;  labels  (N,) int64 or None;  name  where it came from
-    shift    horizontal shifts, in pixels, drawn in [-shift, shift] as augmentation; vacated pixels take the image's minimum"""
+    .npz, .safetensors  the array `x` or `images` (or the only one), and `y` or `labels` if there: uint8 images (0..255), or floats
+                        in [0, 1] or [-1, 1]; shapes (N, H, W), (N, H, W, C) with C in 1, 3, 4, (N, C, H, W) or points (N, d)
+    .npy                such an array, mapped: it may be larger than memory; labels beside it in NAME.labels.npy, if there
+    .csv                a table of numbers, with or without a line of names; a column named label holds labels; columns are standardised
+    folder              images of one size, or of any with `size`: cropped to the middle square, resized; sub-folders are classes
 
-    x: Tensor
-    labels: Tensor | None = None
-    name: str = "data"
-    centre: float = 0.0
-    half_range: float = 1.0
-    shift: int = 0
-
-    def __post_init__(self) -> None:
-        check_data(self.name, self.x)
-        if self.labels is not None and (self.labels.dtype != torch.int64 or self.labels.shape != (len(self.x),) or bool((self.labels < 0).any())):
-            raise ValueError(f"`labels` of {self.name} must be {len(self.x)} non-negative int64, got {tuple(self.labels.shape)} {self.labels.dtype}")
-
-    @property
-    def classes(self) -> int | None:
-        """How many labels there are, or None."""
-        return None if self.labels is None else int(self.labels.max()) + 1
-
-    def order(self, step: int, size: int, seed: int) -> Tensor:
-        """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations."""
-        n = len(self.x)
-        positions = torch.arange(step * size, (step + 1) * size)
-        epochs = range(step * size // n, ((step + 1) * size - 1) // n + 1)
-        return torch.cat([_permutation(n, mixed(seed, epoch)) for epoch in epochs])[positions - epochs.start * n]
-
-    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Tensor | None]:
-        """The batch of a training step, or `rows` of it: (samples, labels); shifts are drawn anew each step."""
-        part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
-        index = self.order(step, size, seed)[part]
-        x = self.x[index]
-        if self.shift:
-            draw = torch.randint(-self.shift, self.shift + 1, (size,), generator=torch.Generator().manual_seed(mixed(seed + 1, step)))
-            x = shifted(x, draw[part])
-        return x, None if self.labels is None else self.labels[index]
-
-    def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Dataset, Dataset]:
-        """(training, held-out) parts, stratified by label where there are labels."""
-        from sklearn.model_selection import train_test_split
-
-        kept, out = train_test_split(range(len(self.x)), test_size=held_out, random_state=seed, stratify=None if self.labels is None else self.labels.numpy())
-        return self.take(torch.tensor(kept)), self.take(torch.tensor(out))
-
-    def take(self, index: Tensor) -> Dataset:
-        """The samples at `index`."""
-        return replace(self, x=self.x[index], labels=None if self.labels is None else self.labels[index])
-
-
-@lru_cache(maxsize=2)
-def _permutation(n: int, seed: int) -> Tensor:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
-
-
-def mixed(seed: int, n: int) -> int:
-    """A seed of its own for the n-th use of `seed`."""
-    return (seed * 0x9E3779B97F4A7C15 + n * 0xBF58476D1CE4E5B9) % 2**63
-
-
-def shifted(x: Tensor, by: Tensor) -> Tensor:
-    """Images (B, C, H, W) moved right by `by` (B,) pixels; what is vacated takes the image's minimum."""
-    width = x.shape[-1]
-    source = torch.arange(width) - by.unsqueeze(-1)
-    inside = ((source >= 0) & (source < width)).reshape(-1, 1, 1, width)
-    moved = x.gather(-1, source.clamp(0, width - 1).reshape(-1, 1, 1, width).expand(x.shape))
-    return torch.where(inside, moved, x.amin(dim=(1, 2, 3), keepdim=True))
-
-
-def check_data(name: str, x: Any) -> None:
-    """Refuse what cannot be trained on."""
-    x = check.floating("data", x)
-    if x.dim() not in (2, 4) or not x.numel():
-        raise ValueError(f"`data` must be points (N, d) or images (N, C, H, W), not empty; got shape {tuple(x.shape)} from {name}")
-    if not bool(x.isfinite().all()):
-        raise ValueError(f"`data` must be finite, got {int((~x.isfinite()).sum())} NaN or Inf values from {name}")
-
-
-def digits() -> Dataset:
-    """scikit-learn's 1797 handwritten digits, 8x8, in [-1, 1], with labels; shifts of one pixel as augmentation."""
-    from sklearn.datasets import load_digits
-
-    raw: Any = load_digits()
-    x = torch.from_numpy(raw.images).to(torch.float32).unsqueeze(1) / 8 - 1
-    return Dataset(x, torch.from_numpy(raw.target).to(torch.int64), "digits", 8.0, 8.0, shift=1)
-
-
-def load(path: str | Path) -> Dataset:
-    """Data from a .npz file or a folder of images.
-
-    .npz    the array `x` or `images` (or the only one), and `y` or `labels` if there: uint8 images (0..255), or floats in
-            [0, 1] or [-1, 1]; shapes (N, H, W), (N, H, W, C) with C in 1, 3, 4, (N, C, H, W) or points (N, d)
-    folder  images of one size; sub-folders, where there are any, are classes
-
-    Raises ValueError naming the file."""
+    Raises ValueError naming the file, and the row where there is one."""
     path = Path(path)
     if path.is_dir():
-        return _folder(path)
-    if path.suffix == ".npz" and path.is_file():
-        return _npz(path)
-    raise ValueError(f"`data` must be a .npz file or a folder of images, got {path}{'' if path.exists() else ', which does not exist'}")
+        return _folder(path, size)
+    readers: dict[str, Callable[[Path], Samples]] = {".npz": _npz, ".npy": _npy, ".safetensors": _safetensors, ".csv": _csv}
+    if path.suffix not in readers or not path.is_file():
+        missing = "" if path.exists() else ", which does not exist"
+        raise ValueError(f"`data` must be {', '.join(SETS)}, a file ({', '.join(readers)}) or a folder of images, got {path}{missing}")
+    return readers[path.suffix](path)
 
 
 def _npz(path: Path) -> Dataset:
@@ -134,18 +59,97 @@ def _npz(path: Path) -> Dataset:
             arrays = {key: stored[key] for key in stored.files}
     except (ValueError, OSError, zipfile.BadZipFile) as error:
         raise ValueError(f"`data` must be a readable .npz of plain numeric arrays, got {path}: {error}") from error
+    return _arrays({key: _tensor(value, path) for key, value in arrays.items()}, path)
+
+
+def _tensor(array: Any, path: Path) -> Tensor:
+    import numpy as np
+
+    if array.dtype.kind not in "uif":
+        raise ValueError(f"`data` must be numeric, got dtype {array.dtype} in {path}")
+    return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _safetensors(path: Path) -> Dataset:
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return _arrays(load_file(path), path)
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"`data` must be a readable .safetensors, got {path}: {error}") from error
+
+
+def _arrays(arrays: dict[str, Tensor], path: Path) -> Dataset:
     labels = next((arrays.pop(k) for k in ("y", "labels") if k in arrays), None)
     raw = next((arrays[k] for k in ("x", "images") if k in arrays), next(iter(arrays.values()), None))
     if raw is None or (len(arrays) > 1 and not {"x", "images"} & set(arrays)):
         raise ValueError(f"`data` must hold an array named x or images, got {sorted(arrays)} in {path}")
-    if raw.dtype.kind not in "uif":
-        raise ValueError(f"`data` must be numeric, got dtype {raw.dtype} in {path}")
-    if labels is not None and labels.dtype.kind not in "ui":
+    if labels is not None and labels.is_floating_point():
         raise ValueError(f"`labels` must be integers, got dtype {labels.dtype} in {path}")
-    return _scaled(torch.from_numpy(np.ascontiguousarray(raw)), None if labels is None else torch.from_numpy(labels.astype(np.int64)), str(path))
+    laid, centre, half = _laid(raw, str(path))
+    return Dataset(scaled(laid, centre, half), None if labels is None else labels.to(torch.int64), str(path), centre, half)
 
 
-def _folder(path: Path) -> Dataset:
+def _npy(path: Path) -> Mapped:
+    import numpy as np
+
+    def mapped(file: Path) -> Tensor:
+        try:
+            array = np.load(file, mmap_mode="c")  # writes stay in memory: torch wants none that it must not write
+        except (ValueError, OSError, EOFError) as error:
+            raise ValueError(f"`data` must be a readable .npy of plain numbers, got {file}: {error}") from error
+        if array.dtype.kind not in "uif" or not array.dtype.isnative:
+            raise ValueError(f"`data` must be numeric, in this machine's byte order, got dtype {array.dtype} in {file}")
+        return torch.from_numpy(array)
+
+    laid, centre, half = _laid(mapped(path), str(path))
+    beside = path.with_suffix(".labels.npy")
+    labels = mapped(beside).to(torch.int64) if beside.is_file() else None
+    return Mapped(laid, torch.arange(len(laid)), labels, str(path), centre, half)
+
+
+def _csv(path: Path) -> Dataset:
+    with path.open(newline="") as file:
+        try:
+            table = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
+        except (csv.Error, UnicodeDecodeError) as error:
+            raise ValueError(f"`data` must be a readable .csv, got {path}: {error}") from error
+    names: list[str] | None = None
+    if table and not any(_number(cell) is not None for cell in table[0][1]):
+        names = [cell.strip() for cell in table.pop(0)[1]]
+    width = len(names or (table[0][1] if table else []))
+    rows: list[list[float]] = []
+    for number, row in table:
+        values = [_number(cell) for cell in row]
+        if len(row) != width or None in values:
+            column = values.index(None) if len(row) == width else None
+            got = f"{len(row)} cells" if column is None else f"{row[column]!r} in column {column + 1 if names is None else names[column]}"
+            raise ValueError(f"`data` must hold {width} finite numbers a line, got {got} in line {number} of {path}")
+        rows.append([value for value in values if value is not None])
+    x, labels = torch.tensor(rows, dtype=torch.float64).reshape(len(rows), width), None
+    if names is not None and "label" in names:
+        at = names.index("label")
+        labels = x[:, at].to(torch.int64)
+        if bool((labels != x[:, at]).any()):
+            raise ValueError(f"`labels` must be integers, got {x[labels != x[:, at], at][0].item()} in {path}")
+        x = torch.cat([x[:, :at], x[:, at + 1 :]], 1)
+    check_shape(str(path), x)
+    spread = x.std(0, correction=0)
+    centre, half = tuple(x.mean(0).tolist()), tuple(torch.where(spread > 0, spread, 1.0).tolist())
+    return Dataset(((x - torch.tensor(centre)) / torch.tensor(half)).float(), labels, str(path), centre, half)
+
+
+def _number(cell: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _folder(path: Path, size: int | None) -> Dataset:
     import numpy as np
     from PIL import Image, UnidentifiedImageError
 
@@ -156,34 +160,47 @@ def _folder(path: Path) -> Dataset:
     for file in files:
         try:
             with Image.open(file) as image:
-                arrays.append(np.asarray(image.convert("L" if image.mode in ("1", "L", "I", "F") else "RGB")))
+                plain = image.convert("L" if image.mode in ("1", "L", "I", "F") else "RGB")
+                arrays.append(np.asarray(plain if size is None else _square(plain, size)))
         except (UnidentifiedImageError, OSError) as error:
             raise ValueError(f"`data` must hold readable images, got {file}: {error}") from error
         if arrays[-1].shape != arrays[0].shape:
-            raise ValueError(f"`data` must hold images of one size and mode, got {arrays[-1].shape} in {file} but {arrays[0].shape} in {files[0]}")
+            raise ValueError(f"`data` must hold images of one size and mode, got {arrays[-1].shape} in {file} but {arrays[0].shape} in {files[0]}; give a size")
     classes = sorted({f.parent for f in files})
     labels = torch.tensor([classes.index(f.parent) for f in files]) if len(classes) > 1 else None
-    return _scaled(torch.from_numpy(np.stack(arrays)), labels, str(path))
+    laid, centre, half = _laid(torch.from_numpy(np.stack(arrays)), str(path))
+    return Dataset(scaled(laid, centre, half), labels, str(path), centre, half)
 
 
-def _scaled(raw: Tensor, labels: Tensor | None, name: str) -> Dataset:
-    """Channels first, and values in [-1, 1] for images; points stay as they are."""
-    if raw.dim() == 2:
-        return Dataset(raw.to(torch.float32), labels, name)
+def _square(image: Any, size: int) -> Any:
+    """The middle square, resized to `size` pixels a side."""
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side)).resize((size, size), resample=3)  # 3: bicubic
+
+
+def _laid(raw: Tensor, name: str) -> tuple[Tensor, float, float]:
+    """Images channels first, or points; and the (centre, half range) that bring images to [-1, 1]. A view: nothing is copied.
+
+    Every number is looked at, in pieces: a mapped file is read once."""
     if raw.dim() == 3:
         raw = raw.unsqueeze(1)
-    if raw.dim() != 4 or not raw.numel():
-        raise ValueError(f"`data` must be images or points, got shape {tuple(raw.shape)} from {name}")
-    if raw.shape[-1] in (1, 3, 4) and raw.shape[1] not in (1, 3, 4):
+    check_shape(name, raw)
+    if raw.dim() == 4 and raw.shape[-1] in (1, 3, 4) and raw.shape[1] not in (1, 3, 4):
         raw = raw.permute(0, 3, 1, 2)
-    check_data(name, raw.to(torch.float32))
-    low, high = float(raw.min()), float(raw.max())
+    low, high, size = math.inf, -math.inf, max(1, _CHUNK // raw[0].numel())
+    for i in range(0, len(raw), size):
+        piece = raw[i : i + size]
+        if piece.is_floating_point() and not bool(piece.isfinite().all()):
+            row = i + int((~piece.isfinite()).reshape(len(piece), -1).any(1).nonzero()[0])
+            raise ValueError(f"`data` must be finite, got NaN or Inf from {name}, first in row {row}")
+        low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+    if raw.dim() == 2:
+        return raw, 0.0, 1.0
     if raw.dtype == torch.uint8:
-        centre, half = 127.5, 127.5
-    elif low >= 0 and high <= 1:
-        centre, half = 0.5, 0.5
-    elif low >= -1 and high <= 1:
-        centre, half = 0.0, 1.0
-    else:
-        raise ValueError(f"`data` must be uint8, or lie in [0, 1] or [-1, 1], got {raw.dtype} in [{low:g}, {high:g}] from {name}; rescale it")
-    return Dataset(((raw.to(torch.float32) - centre) / half).contiguous(), labels, name, centre, half)
+        return raw, 127.5, 127.5
+    if low >= 0 and high <= 1:
+        return raw, 0.5, 0.5
+    if low >= -1 and high <= 1:
+        return raw, 0.0, 1.0
+    raise ValueError(f"`data` must be uint8, or lie in [0, 1] or [-1, 1], got {raw.dtype} in [{low:g}, {high:g}] from {name}; rescale it")

@@ -18,6 +18,7 @@ from torch import Tensor
 from . import catalogue, report, runs
 from .checkpoint import versions, write_json
 from .config import Config
+from .dataset import Dataset
 from .denoiser import Denoiser
 from .method import Method
 from .metrics import Judge
@@ -92,8 +93,10 @@ def run(config: Config, folder: Path, command: str, n: int, device: str, console
     """The whole demo, into `folder`."""
     begin = time.perf_counter()
     train, held_out = config.dataset().split(config.data.held_out)
-    if train.x.dim() != 4:
-        raise ValueError(f"`data` must be images for the demo, got points of shape {tuple(train.x.shape)}; use scoresde train")
+    if len(train.shape) != 3:
+        raise ValueError(f"`data` must be images for the demo, got points of shape {train.shape}; use scoresde train")
+    if not (isinstance(train, Dataset) and isinstance(held_out, Dataset)):
+        raise ValueError(f"`data` must fit into memory for the demo, got the mapped file {train.name}; use scoresde train")
     console.print(f"{train.name}: {len(train.x)} training and {len(held_out.x)} held-out samples of shape {tuple(train.x.shape[1:])}")
     trained = train_with_bar(config, train, folder, command, device, console, held_out=held_out)
     judge = Judge.of(train, held_out, config.training.seed)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from .data import Dataset
+from .dataset import Dataset
 from .seeding import seeded
 
 

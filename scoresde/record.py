@@ -22,7 +22,7 @@ from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
 from . import catalogue, distances, metrics, report
 from .checkpoint import write_whole
-from .data import Dataset
+from .dataset import Samples
 from .denoiser import Denoiser
 from .process import Process
 from .sampling import evaluating, sample
@@ -31,7 +31,7 @@ from .training import Objective, Progress
 
 CELLS = 8
 _HELD_OUT = (1 << 28) - 1  # the step whose noise the held-out loss is taken with: the last there is
-_DRAWN = 256
+_DRAWN, _JUDGED = 256, 10_000  # samples drawn, real ones they are compared with
 
 
 @dataclass(frozen=True)
@@ -111,9 +111,10 @@ def by_level(t: Tensor, losses: Tensor, process: Process) -> dict[str, float]:
     return {name: _short(losses[cell == k].double().mean().item()) for k, name in middles.items() if bool((cell == k).any())}
 
 
-def held_out_loss(denoiser: Denoiser, data: Dataset, objective: Objective, training: Training) -> float:
+def held_out_loss(denoiser: Denoiser, data: Samples, objective: Objective, training: Training) -> float:
     """Mean objective over at most 512 samples, with noise that never changes: comparable from step to step."""
-    x, labels = data.x[:512], None if data.labels is None or training.label_dropout is None else data.labels[:512]
+    some = data.head(512)
+    x, labels = some.x, None if training.label_dropout is None else some.labels
     device, step, size = next(denoiser.parameters()).device, range(_HELD_OUT, _HELD_OUT + 1), training.batch
     u = SeededNoise(training.seed).uniform(TRAIN_TIME, step, (len(x), 1)).flatten()
     t, weight = objective.draw(u, denoiser.process)
@@ -130,10 +131,11 @@ def held_out_loss(denoiser: Denoiser, data: Dataset, objective: Objective, train
 class Gallery:
     """Pictures while training, and how far the samples are from held-out data."""
 
-    def __init__(self, folder: Path, train: Dataset, held_out: Dataset | None, seed: int):
-        self.folder, self.seed, self.held_out = folder / "samples", seed, held_out
-        self.shape = tuple(train.x.shape[1:])
-        self.judge = metrics.Judge.of(train, held_out, seed) if held_out is not None and len(self.shape) == 3 else None
+    def __init__(self, folder: Path, train: Samples, held_out: Samples | None, seed: int):
+        self.folder, self.seed, self.shape = folder / "samples", seed, train.shape
+        self.held_out = None if held_out is None else held_out.head(_JUDGED)
+        images = self.held_out is not None and len(self.shape) == 3
+        self.judge = metrics.Judge.of(train.head(_JUDGED), self.held_out, seed) if images and self.held_out is not None else None
 
     def draw(self, denoiser: Denoiser, step: int) -> dict[str, float]:
         """Samples by DDIM in 20 calls: a grid of images, and {frechet} for images, {sliced_w2} for points where there is held-out data."""

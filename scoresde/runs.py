@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from . import launch, snapshots
 from .checkpoint import CheckpointError, Run, load_run, restore, save_run, sweep, versions
 from .config import Config, parse
-from .data import Dataset
+from .dataset import Samples, original
 from .denoiser import Denoiser
 from .record import Gallery, Journal, held_out_loss
 from .state import State, begin
@@ -41,21 +42,25 @@ class Trained:
     shape: tuple[int, ...]
     about: dict[str, Any]
 
+    def original(self, x: Tensor) -> Tensor:
+        """Samples in the data's own scale."""
+        return original(x, self.about["data"]["centre"], self.about["data"]["half_range"])
+
     @property
-    def scaling(self) -> tuple[float, float]:
-        """(centre, half_range): original = x * half_range + centre."""
-        return self.about["data"]["centre"], self.about["data"]["half_range"]
+    def half_range(self) -> float:
+        """What a unit of the model's scale is in the data's own: the geometric mean where columns differ."""
+        return float(torch.as_tensor(self.about["data"]["half_range"], dtype=torch.float64).log().mean().exp())
 
 
 def train(
     config: Config,
-    data: Dataset,
+    data: Samples,
     folder: Path,
     command: str,
     device: Any = "cpu",
     report: Callable[[Progress], None] | None = None,
     *,
-    held_out: Dataset | None = None,
+    held_out: Samples | None = None,
     resume: bool = False,
 ) -> Trained:
     """Train on `data` into `folder`: checkpoints on the way, the model at the end.
@@ -63,7 +68,7 @@ def train(
     held_out  scores the checkpoints, by the loss of the averaged weights;  resume  take up the latest checkpoint, if there is one, and
     arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed.
     Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; CheckpointError where the run in `folder` is another one; and as `fit`."""
-    denoiser = config.denoiser(tuple(data.x.shape[1:]), data.classes)
+    denoiser = config.denoiser(data.shape, data.classes)
     state = begin(denoiser.network, config.training, device)
     averaged = Denoiser(state.average.module, denoiser.process, denoiser.table, time=denoiser.time)
     story = _Story(config, data, command)
@@ -87,15 +92,15 @@ def train(
         if writer is not None:
             save_run(folder, denoiser.network, averaged.network, about)
         launch.wait()
-    return Trained(averaged.eval(), config, tuple(data.x.shape[1:]), about)
+    return Trained(averaged.eval(), config, data.shape, about)
 
 
 class _Story:
     """What is told of a run: its description, its last losses, its seconds over all sessions."""
 
-    def __init__(self, config: Config, data: Dataset, command: str):
+    def __init__(self, config: Config, data: Samples, command: str):
         self.config, self.command = config, command
-        self.data = {"name": data.name, "count": len(data.x), "shape": list(data.x.shape[1:]), "centre": data.centre, "half_range": data.half_range}
+        self.data = {"name": data.name, "count": len(data), "shape": list(data.shape), "centre": data.centre, "half_range": data.half_range}
         self.data |= {"classes": data.classes, "fingerprint": fingerprint(data)}
         self.done, self.before, self.start = 0, 0.0, time.perf_counter()
         self.tail: list[float] = []
@@ -143,7 +148,7 @@ def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, tuple[An
 class _Writer:
     """Everything the first process writes while a run goes on."""
 
-    def __init__(self, folder: Path, config: Config, data: Dataset, held_out: Dataset | None, averaged: Denoiser, start: int):
+    def __init__(self, folder: Path, config: Config, data: Samples, held_out: Samples | None, averaged: Denoiser, start: int):
         sweep(folder)
         self.folder, self.config, self.held_out, self.averaged = folder / "checkpoints", config, held_out, averaged
         self.journal = Journal(folder, config.record, config.process, start)
@@ -169,10 +174,10 @@ def _clear(folder: Path) -> None:
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
-def fingerprint(data: Dataset) -> str:
+def fingerprint(data: Samples) -> str:
     """Of up to 1000 samples, evenly spread: enough to tell one data set from another."""
-    index = torch.linspace(0, len(data.x) - 1, min(1000, len(data.x)), dtype=torch.float64).long()
-    return hashlib.sha256(data.x[index].contiguous().numpy().tobytes()).hexdigest()[:16]
+    index = torch.linspace(0, len(data) - 1, min(1000, len(data)), dtype=torch.float64).long()
+    return hashlib.sha256(data.at(index).contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 def load(folder: Path, device: Any = "cpu", best: bool = False) -> Trained:

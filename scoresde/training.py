@@ -20,7 +20,7 @@ from solvers import SeededNoise, check
 from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
 from . import launch
-from .data import Dataset, mixed
+from .dataset import Samples, mixed
 from .denoiser import BaseDenoiser, Denoiser
 from .levels import Levels, Uniform, stratified
 from .losses import DSM, Loss
@@ -76,7 +76,7 @@ class Progress:
     skipped: bool = False
 
 
-def fit(denoiser: Denoiser, data: Dataset, training: Training, state: State | None = None, objective: Objective = SIMPLE) -> Iterator[Progress]:
+def fit(denoiser: Denoiser, data: Samples, training: Training, state: State | None = None, objective: Objective = SIMPLE) -> Iterator[Progress]:
     """Train `denoiser` in place, one optimiser step per turn of the caller's loop.
 
     data       images or points, (N, ...) in the model's scale
@@ -85,8 +85,8 @@ def fit(denoiser: Denoiser, data: Dataset, training: Training, state: State | No
 
     Joined processes (`launch`) share each batch. Raises ValueError where the batch exceeds the data or does not divide into parts,
     NonFiniteLossError naming step, noise levels and samples, TrainingMemoryError naming the batch size."""
-    if training.batch > len(data.x):
-        raise ValueError(f"`batch` must be at most the {len(data.x)} samples of the data, got {training.batch}")
+    if training.batch > len(data):
+        raise ValueError(f"`batch` must be at most the {len(data)} samples of the data, got {training.batch}")
     if training.label_dropout is not None and data.labels is None:
         raise ValueError(f"`label_dropout` must be left out for data without labels, such as {data.name}")
     parts = launch.world() * training.accumulate
@@ -94,7 +94,7 @@ def fit(denoiser: Denoiser, data: Dataset, training: Training, state: State | No
         raise ValueError(f"`batch` must divide into {launch.world()} processes x {training.accumulate} parts, got {training.batch}")
     state = begin(denoiser.network, training) if state is None else state
     worker = _worker(denoiser, training)
-    draws = _Draws(training, data.x.shape[1:], next(denoiser.network.parameters()).device)
+    draws = _Draws(training, data.shape, next(denoiser.network.parameters()).device)
     for step in range(state.step, training.steps):
         try:
             yield _step(worker, state, data, training, objective, draws)
@@ -107,7 +107,7 @@ def fit(denoiser: Denoiser, data: Dataset, training: Training, state: State | No
             raise TrainingMemoryError(f"out of memory at step {step + 1} with {tried}; try {remedy}") from error
 
 
-def _step(worker: Denoiser, state: State, data: Dataset, training: Training, objective: Objective, draws: _Draws) -> Progress:
+def _step(worker: Denoiser, state: State, data: Samples, training: Training, objective: Objective, draws: _Draws) -> Progress:
     """One optimiser step on this process' share of the batch."""
     step, own = state.step, launch.share(training.batch)
     network = state.network.train()

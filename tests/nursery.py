@@ -23,7 +23,7 @@ import torch
 
 from scoresde import catalogue, cli, exact, launch, runs, sample, snapshots
 from scoresde.config import Config, NetworkConfig
-from scoresde.data import Dataset
+from scoresde.dataset import Dataset
 from scoresde.record import Record
 from scoresde.training import Training
 

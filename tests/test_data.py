@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,10 @@ import pytest
 import torch
 from PIL import Image
 
-from scoresde import data, runs
+from scoresde import data, dataset, runs
 from scoresde.checkpoint import CheckpointError, load_run, write_whole
-from scoresde.config import Config, ConfigError, NetworkConfig, parse, read
-from scoresde.data import Dataset
+from scoresde.config import Config, ConfigError, DataConfig, NetworkConfig, parse, read
+from scoresde.dataset import Dataset, Mapped, original
 from scoresde.metrics import frechet, frechet_gaussian, nearest
 from scoresde.training import Training
 
@@ -32,7 +34,7 @@ def test_digits_are_the_embedded_set() -> None:
 
 def test_shifts_move_columns_and_fill_with_background() -> None:
     x = torch.arange(16.0).reshape(1, 1, 4, 4).expand(3, 1, 4, 4)
-    moved = data.shifted(x, torch.tensor([-1, 0, 2]))
+    moved = dataset.shifted(x, torch.tensor([-1, 0, 2]))
     assert torch.equal(moved[1], x[1])
     assert torch.equal(moved[0, 0, :, :3], x[0, 0, :, 1:])
     assert torch.equal(moved[2, 0, :, 2:], x[2, 0, :, :2])
@@ -62,7 +64,7 @@ def _write_npz(path: Path, **arrays: np.ndarray) -> Path:
     ],
 )
 def test_arrays_load_in_the_models_scale(tmp_path: Path, array: np.ndarray, shape: tuple[int, ...], low: float, high: float) -> None:
-    loaded = data.load(_write_npz(tmp_path / "a.npz", x=array))
+    loaded = data.load(_write_npz(tmp_path / "a.npz", x=array)).head(10)
     assert loaded.x.shape == shape
     assert loaded.x.min() == pytest.approx(low)
     assert loaded.x.max() == pytest.approx(high)
@@ -75,7 +77,7 @@ def test_folders_of_classes_load_with_labels(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for i in range(2):
             Image.fromarray(np.full((6, 5), value, np.uint8)).save(tmp_path / name / f"{i}.png")
-    loaded = data.load(tmp_path)
+    loaded = data.load(tmp_path).head(10)
     assert loaded.x.shape == (4, 1, 6, 5)
     assert loaded.labels is not None
     assert loaded.labels.tolist() == [0, 0, 1, 1]
@@ -115,6 +117,176 @@ def test_bad_files_are_refused_by_name(tmp_path: Path) -> None:
             data.load(tmp_path / name)
 
 
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.random.default_rng(0).integers(0, 255, (40, 6, 5, 3), dtype=np.uint8),
+        np.random.default_rng(0).random((40, 4, 4)),
+        np.random.default_rng(0).normal(size=(40, 3)).astype(np.float16),
+    ],
+)
+def test_a_mapped_file_reads_like_the_same_in_memory(tmp_path: Path, array: np.ndarray) -> None:
+    labels = np.arange(40) % 3
+    np.save(tmp_path / "a.npy", array)
+    np.save(tmp_path / "a.labels.npy", labels)
+    mapped = data.load(tmp_path / "a.npy")
+    memory = data.load(_write_npz(tmp_path / "a.npz", x=array, y=labels))
+    assert isinstance(mapped, Mapped)
+    assert mapped.stored.data_ptr() != mapped.stored.clone().data_ptr()
+    for a, b in zip(mapped.split(0.25), memory.split(0.25), strict=True):
+        assert (len(a), a.shape, a.classes) == (len(b), b.shape, b.classes)
+        for got, want in zip(a.batch(3, 7, 1), b.batch(3, 7, 1), strict=True):
+            assert got is not None
+            assert want is not None
+            assert torch.equal(got, want)
+        assert torch.equal(a.head(5).x, b.head(5).x)
+    assert runs.fingerprint(mapped) == runs.fingerprint(memory)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+def test_a_mapped_file_takes_no_memory(tmp_path: Path) -> None:
+    """A file of 256 MB is checked and trained on with less than a quarter of it in memory of the process' own."""
+    code = """
+import sys, torch
+from scoresde import VPSDE, Denoiser, data
+from scoresde.dataset import Dataset
+from scoresde.networks import MLP
+from scoresde.state import Training
+from scoresde.training import fit
+def train(points):
+    return [p.loss > 0 for p in fit(Denoiser(MLP(64, 8, 1), VPSDE()), points, Training(steps=3, batch=64))]
+def own():
+    return int(next(line for line in open("/proc/self/status") if line.startswith("RssAnon")).split()[1]) * 1024
+train(Dataset(torch.zeros(64, 64)))
+before = own()
+print(train(data.load(sys.argv[1])), own() - before)
+"""
+    np.lib.format.open_memmap(tmp_path / "big.npy", mode="w+", dtype=np.float32, shape=(1_000_000, 64)).flush()
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "big.npy")], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    steps, grown = done.stdout.rsplit("] ", 1)
+    assert steps == "[True, True, True"
+    assert int(grown) < 64e6
+
+
+def test_tables_are_standardised_and_come_back(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    table = np.c_[rng.normal(5, 2, 50), np.full(50, 7.0), rng.normal(-1e6, 3e5, 50)]
+    lines = ["a,label,fixed,b", *(f"{a},{k % 4},{f},{b}" for k, (a, f, b) in enumerate(table))]
+    (tmp_path / "t.csv").write_text("\n".join(lines) + "\n\n")
+    loaded = data.load(tmp_path / "t.csv")
+    assert loaded.labels is not None
+    assert loaded.labels.tolist() == [k % 4 for k in range(50)]
+    x = loaded.head(50).x
+    assert x.mean(0).abs().max() < 1e-6
+    assert x.std(0, correction=0).tolist() == pytest.approx([1, 0, 1])
+    back = original(x.double(), loaded.centre, loaded.half_range).numpy()
+    assert np.abs(back - table).max() < 1e-6 * np.abs(table).max()
+    (tmp_path / "bare.csv").write_text("1,2\n3,4\n5,7\n")
+    assert data.load(tmp_path / "bare.csv").shape == (2,)
+    config = Config(data=DataConfig(path=str(tmp_path / "t.csv")), network=NetworkConfig(widths=(8,)), training=Training(steps=2, batch=8))
+    trained = runs.train(config, loaded, tmp_path / "run", "scoresde train x.toml")
+    assert torch.equal(runs.load(tmp_path / "run").original(x), trained.original(x))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a,b\n1,2\n3,x\n", r"'x' in column b in line 3 of .*t.csv"),
+        ("1,2\n3\n", r"1 cells in line 2 of .*t.csv"),
+        ("1,2\n3,nan\n", r"'nan' in column 2 in line 2"),
+        ("a,b\n1,\n", r"'' in column b in line 2"),
+        ("", r"not empty.*t.csv"),
+        ("a,b\n", r"not empty.*t.csv"),
+        ("a,label\n1,0.5\n", r"`labels` must be integers, got 0.5"),
+        ("a,label\n1,-1\n", r"`labels`"),
+    ],
+)
+def test_bad_tables_name_line_and_column(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "t.csv").write_text(text)
+    with pytest.raises(ValueError, match=said):
+        data.load(tmp_path / "t.csv")
+
+
+def test_bad_array_files_name_file_and_row(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    x = np.zeros((9, 2), np.float32)
+    x[6, 1] = np.inf
+    np.save(tmp_path / "inf.npy", x)
+    np.savez(tmp_path / "inf.npz", x=x)
+    np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "swapped.npy", np.zeros((3, 2), ">f4"))
+    (tmp_path / "cut.npy").write_bytes((tmp_path / "inf.npy").read_bytes()[:100])
+    (tmp_path / "cut.safetensors").write_bytes(b"123")
+    save_file({"x": torch.from_numpy(x)}, tmp_path / "inf.safetensors")
+    cases = [("inf.npy", "row 6"), ("inf.npz", "row 6"), ("inf.safetensors", "row 6"), ("object.npy", "plain numbers"), ("swapped.npy", "byte order")]
+    for name, said in [*cases, ("cut.npy", "readable"), ("cut.safetensors", "readable")]:
+        with pytest.raises(ValueError, match=said) as caught:
+            data.load(tmp_path / name)
+        assert name in str(caught.value)
+    save_file({"images": torch.zeros(3, 4, 4, dtype=torch.uint8), "labels": torch.arange(3)}, tmp_path / "good.safetensors")
+    good = data.load(tmp_path / "good.safetensors")
+    assert (len(good), good.shape, good.classes) == (3, (1, 4, 4), 3)
+
+
+def test_images_of_any_size_are_cropped_and_resized(tmp_path: Path) -> None:
+    """The middle square of a wide image: its grey margins are cut off."""
+    wide = np.full((20, 60), 100, np.uint8)
+    wide[:, 20:40] = 250
+    Image.fromarray(wide).save(tmp_path / "a.png")
+    Image.fromarray(np.full((30, 30), 250, np.uint8)).save(tmp_path / "b.png")
+    loaded = data.load(tmp_path, size=10)
+    assert loaded.shape == (1, 10, 10)
+    assert torch.equal(loaded.head(2).x[0], loaded.head(2).x[1])
+
+
+def test_flips_mirror_about_half() -> None:
+    """Each sample is itself or its mirror image; of 4000 the share lies within 5 standard errors of a half."""
+    x = torch.arange(8.0).reshape(1, 1, 2, 4).expand(400, 1, 2, 4).contiguous()
+    images = Dataset(x, flip=True)
+    drawn = torch.cat([images.batch(step, 400, 0)[0] for step in range(10)])
+    mirrored = (drawn == x[0].flip(-1)).flatten(1).all(1)
+    assert ((drawn == x[0]).flatten(1).all(1) | mirrored).all()
+    assert abs(mirrored.double().mean() - 0.5) < 5 * 0.5 / 4000**0.5
+    part = images.batch(3, 400, 0, range(100, 160))[0]
+    assert torch.equal(part, images.batch(3, 400, 0)[0][100:160])
+
+
+@pytest.mark.parametrize("name", ["moons", "swiss_roll", "checkerboard", "eight_gaussians", "photos"])
+def test_toy_sets_are_themselves(name: str) -> None:
+    """The same every time, within [-2, 2], and on the shape their name promises."""
+    toy = data.SETS[name]()
+    assert torch.equal(toy.x, data.SETS[name]().x)
+    assert toy.x.abs().max() <= 2
+    x = toy.x.double()
+    if name == "moons":
+        assert torch.bincount(toy.labels if toy.labels is not None else torch.zeros(1)).tolist() == [5000, 5000]
+        radius = torch.hypot(x[::2, 0] + 0.5, x[::2, 1] + 0.25)
+        assert abs(radius.mean() - 1.00125) < 5 * 0.05 / 5000**0.5  # E sqrt((1 + a)^2 + b^2) = 1 + s^2/2 + O(s^4)
+    elif name == "swiss_roll":
+        radius, angle = torch.hypot(*x.T), torch.atan2(x[:, 1], x[:, 0])
+        turns = (10 * radius - angle) / (2 * torch.pi)
+        assert ((turns - turns.round()).abs() < 6 * 0.3 / (2 * torch.pi) * 1.3).all()  # six deviations of the noise, in turns
+    elif name == "checkerboard":
+        assert ((x + 2).floor().clamp(max=3).sum(1) % 2 == 0).all()
+        counts = torch.bincount(((x + 2).floor().clamp(max=3) @ torch.tensor([4.0, 1.0], dtype=torch.float64)).long())
+        assert ((counts[counts > 0] - 1250).abs() < 6 * 1250**0.5).all()
+    elif name == "eight_gaussians":
+        assert toy.classes == 8
+        assert torch.hypot(*x.T).mean() == pytest.approx(1.4 + 0.01 / 2.8, abs=5e-3)
+    else:
+        assert toy.shape == (3, 32, 32)
+        assert toy.flip
+
+
+def test_points_are_not_flipped() -> None:
+    with pytest.raises(ConfigError, match=r"`data.flip`"):
+        Config(data=DataConfig(path="moons", flip=True)).dataset()
+    assert Config(data=DataConfig(path="photos", flip=False)).dataset().flip is False
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.json"
     write_whole(path, b"old")
@@ -147,7 +319,8 @@ def test_a_run_comes_back_whole(run_folder: Path) -> None:
     again = runs.train(trained.config, Dataset(torch.randn(20, 2, generator=torch.Generator().manual_seed(0))), run_folder.with_name("again"), "again")
     x, alpha, sigma = torch.ones(3, 2), torch.tensor(0.6), torch.tensor(0.8)
     assert torch.equal(trained.denoiser(x, alpha, sigma).eps, again.denoiser(x, alpha, sigma).eps)
-    assert trained.scaling == (2.0, 3.0)
+    assert torch.equal(trained.original(torch.tensor([[1.0, -1.0]])), torch.tensor([[5.0, -1.0]]))
+    assert trained.half_range == pytest.approx(3.0)
     hashes = [json.loads((f / "run.json").read_text())["sha256"] for f in (run_folder, run_folder.with_name("again"))]
     assert hashes[0] == hashes[1]
     assert parse(trained.config.as_dict()) == trained.config

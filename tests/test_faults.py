@@ -21,7 +21,7 @@ from torch import nn
 from scoresde import VPSDE, Denoiser, cli, runs, snapshots
 from scoresde.checkpoint import CheckpointError, write_whole
 from scoresde.config import Config
-from scoresde.data import Dataset
+from scoresde.dataset import Dataset
 from scoresde.networks import MLP
 from scoresde.record import Record
 from scoresde.seeding import seeded

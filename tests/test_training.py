@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from scoresde import EDM, VPSDE, Denoiser, Eps, RectifiedFlow, exact
-from scoresde.data import Dataset
+from scoresde.dataset import Dataset
 from scoresde.denoiser import Karras
 from scoresde.levels import Importance, LogNormal, Uniform, stratified
 from scoresde.losses import DSM, FlowMatching, Huber, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, PlainV, PlainX0, Sliced

@@ -56,7 +56,7 @@ def sample(
             raise UsageError(f"`--out` must be a .npz for points, got {target}")
         report.save_image(report.tiled(x, columns=max(1, round(n**0.5))), target)
     else:
-        _save_arrays(x, trained.scaling, target)
+        _save_arrays(trained.original(x), target)
     console().print(f"{n} samples by {method}: {target}")
 
 
@@ -77,13 +77,13 @@ def likelihood(
     positive("n", n)
     trained = runs.load(run, usable(device))
     data = trained.config.dataset().split(trained.config.data.held_out)[1]
-    x = data.x[:n].to(device)
+    x = data.head(n).x.to(device)
     dim = x[0].numel()
     answer = log_likelihood(trained.denoiser, x, probes=probes or None, rtol=rtol, atol=rtol, seed=seed)
     mean, spread = answer.log_prob.mean().item(), (answer.log_prob.std() / len(x) ** 0.5).item()
     error = answer.standard_error
     trace = "no error estimate" if error is None else f"{probes} probes, standard error {error.mean().item():.2f} nats a sample"
-    bits = bits_per_dim(answer.log_prob.mean(), dim, trained.scaling[1]).item()
+    bits = bits_per_dim(answer.log_prob.mean(), dim, trained.half_range).item()
     say = console().print
     say(f"{len(x)} held-out samples of {data.name}: {mean:.2f} +- {spread:.2f} nats over samples")
     say(f"{'exact trace' if not probes else trace}; {answer.evals.double().mean().item():.0f} drift evaluations a sample")
@@ -139,7 +139,7 @@ def _method(name: str, steps: int | None, rtol: float | None, process: Any) -> A
     return options[name](check.integer("steps", 20 if steps is None else steps))
 
 
-def _save_arrays(x: Any, scaling: tuple[float, float], path: Path) -> None:
+def _save_arrays(x: Any, path: Path) -> None:
     import io
 
     import numpy as np
@@ -147,5 +147,5 @@ def _save_arrays(x: Any, scaling: tuple[float, float], path: Path) -> None:
     from ..checkpoint import write_whole
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=(x * scaling[1] + scaling[0]).numpy())
+    np.savez_compressed(buffer, x=x.numpy())
     write_whole(path, buffer.getvalue())

@@ -1,0 +1,198 @@
+"""Samples to train on, in the model's scale: images (N, C, H, W) or points (N, d), float32, in memory or in a mapped file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from solvers import check
+
+Scale = float | tuple[float, ...]  # one number, or one a column of a table
+
+
+class Samples(ABC):
+    """Abstract set of samples, with what is needed to undo its scale: original = x * half_range + centre."""
+
+    labels: Tensor | None
+    name: str
+    centre: Scale
+    half_range: Scale
+    shift: int
+    flip: bool
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+
+    @abstractmethod
+    def at(self, index: Tensor) -> Tensor:
+        """The samples at `index` (B,), in the model's scale, float32."""
+
+    @abstractmethod
+    def take(self, index: Tensor) -> Self:
+        """The set of the samples at `index`."""
+
+    @property
+    def classes(self) -> int | None:
+        """How many labels there are, or None."""
+        return None if self.labels is None else int(self.labels.max()) + 1
+
+    def head(self, n: int) -> Dataset:
+        """The first n, or all there are, in memory and without augmentation."""
+        index = torch.arange(min(n, len(self)))
+        labels = None if self.labels is None else self.labels[index]
+        return Dataset(self.at(index), labels, self.name, self.centre, self.half_range)
+
+    def order(self, step: int, size: int, seed: int) -> Tensor:
+        """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations."""
+        n = len(self)
+        positions = torch.arange(step * size, (step + 1) * size)
+        epochs = range(step * size // n, ((step + 1) * size - 1) // n + 1)
+        return torch.cat([_permutation(n, mixed(seed, epoch)) for epoch in epochs])[positions - epochs.start * n]
+
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Tensor | None]:
+        """The batch of a training step, or `rows` of it: (samples, labels); shifts and flips are drawn anew each step."""
+        part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
+        index = self.order(step, size, seed)[part]
+        x = self.at(index)
+        if self.shift:
+            x = shifted(x, torch.randint(-self.shift, self.shift + 1, (size,), generator=_generator(seed + 1, step))[part])
+        if self.flip:
+            mirrored = torch.randint(0, 2, (size,), generator=_generator(seed + 2, step)).bool()[part]
+            x = torch.where(mirrored.reshape(-1, 1, 1, 1), x.flip(-1), x)
+        return x, None if self.labels is None else self.labels[index]
+
+    def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
+        """(training, held-out) parts, stratified by label where there are labels."""
+        from sklearn.model_selection import train_test_split
+
+        kept, out = train_test_split(range(len(self)), test_size=held_out, random_state=seed, stratify=None if self.labels is None else self.labels.numpy())
+        return self.take(torch.tensor(kept)), self.take(torch.tensor(out))
+
+
+@dataclass(frozen=True)
+class Dataset(Samples):
+    """Samples in memory.
+
+    x        (N, ...) float32;  labels  (N,) int64 or None;  name  where it came from
+    shift    horizontal shifts, in pixels, drawn in [-shift, shift] as augmentation; vacated pixels take the image's minimum
+    flip     mirror half of the images"""
+
+    x: Tensor
+    labels: Tensor | None = None
+    name: str = "data"
+    centre: Scale = 0.0
+    half_range: Scale = 1.0
+    shift: int = 0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        check.floating("data", self.x)
+        check_shape(self.name, self.x)
+        if not bool(self.x.isfinite().all()):
+            bad = ~self.x.reshape(len(self.x), -1).isfinite()
+            row = int(bad.any(1).nonzero()[0])
+            raise ValueError(f"`data` must be finite, got {int(bad.sum())} NaN or Inf values from {self.name}, the first in row {row}")
+        check_labels(self.name, self.labels, len(self.x))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.x.shape[1:])
+
+    def at(self, index: Tensor) -> Tensor:
+        return self.x[index]
+
+    def take(self, index: Tensor) -> Dataset:
+        return replace(self, x=self.x[index], labels=None if self.labels is None else self.labels[index])
+
+
+@dataclass(frozen=True)
+class Mapped(Samples):
+    """Samples of a file mapped into memory, read as they are asked for: the set may be larger than memory.
+
+    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range;  rows  which of them there are, (N,);  else as `Dataset`"""
+
+    stored: Tensor
+    rows: Tensor
+    labels: Tensor | None = None
+    name: str = "data"
+    centre: Scale = 0.0
+    half_range: Scale = 1.0
+    shift: int = 0
+    flip: bool = False
+
+    def __post_init__(self) -> None:
+        check_shape(self.name, self.stored)
+        check_labels(self.name, self.labels, len(self.rows))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.stored.shape[1:])
+
+    def at(self, index: Tensor) -> Tensor:
+        return scaled(self.stored[self.rows[index]], self.centre, self.half_range)
+
+    def take(self, index: Tensor) -> Mapped:
+        return replace(self, rows=self.rows[index], labels=None if self.labels is None else self.labels[index])
+
+
+def scaled(raw: Tensor, centre: Scale, half_range: Scale) -> Tensor:
+    """(raw - centre)/half_range in float32, contiguous."""
+    return ((raw.to(torch.float32) - torch.tensor(centre)) / torch.tensor(half_range)).contiguous()
+
+
+def original(x: Tensor, centre: float | Sequence[float], half_range: float | Sequence[float]) -> Tensor:
+    """The inverse: samples in the data's own scale."""
+    return x * torch.as_tensor(half_range, dtype=x.dtype) + torch.as_tensor(centre, dtype=x.dtype)
+
+
+@lru_cache(maxsize=2)
+def _permutation(n: int, seed: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+
+
+def _generator(seed: int, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed(mixed(seed, step))
+
+
+def mixed(seed: int, n: int) -> int:
+    """A seed of its own for the n-th use of `seed`."""
+    return (seed * 0x9E3779B97F4A7C15 + n * 0xBF58476D1CE4E5B9) % 2**63
+
+
+def shifted(x: Tensor, by: Tensor) -> Tensor:
+    """Images (B, C, H, W) moved right by `by` (B,) pixels; what is vacated takes the image's minimum."""
+    width = x.shape[-1]
+    source = torch.arange(width) - by.unsqueeze(-1)
+    inside = ((source >= 0) & (source < width)).reshape(-1, 1, 1, width)
+    moved = x.gather(-1, source.clamp(0, width - 1).reshape(-1, 1, 1, width).expand(x.shape))
+    return torch.where(inside, moved, x.amin(dim=(1, 2, 3), keepdim=True))
+
+
+def check_shape(name: str, x: Tensor) -> None:
+    """Points or images, some."""
+    if x.dim() not in (2, 4) or not x.numel():
+        raise ValueError(f"`data` must be points (N, d) or images (N, C, H, W), not empty; got shape {tuple(x.shape)} from {name}")
+
+
+def check_labels(name: str, labels: Any, count: int) -> None:
+    """None, or one non-negative int64 a sample."""
+    if labels is not None and (labels.dtype != torch.int64 or labels.shape != (count,) or bool((labels < 0).any())):
+        raise ValueError(f"`labels` of {name} must be {count} non-negative int64, got {tuple(labels.shape)} {labels.dtype}")
