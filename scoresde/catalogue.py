@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from solvers import SRA1, DormandPrince54, EulerMaruyama, ExpAdams, ExpAdamsPC, ExpEuler, ExpMidpoint, ExpRK3, Heun, check
+from solvers.adapters import SciPy, TorchDiffEq, TorchSDE
 
 from . import grids
 from .charts import EDM, Angle, LogSNR, UnitNoise, Variance
@@ -165,3 +166,24 @@ def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
 def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:
     """The probability-flow ODE by adaptive Dormand-Prince, each sample its own steps. Song et al. 2021, arXiv:2011.13456."""
     return Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol if atol is None else atol))
+
+
+def torchdiffeq(method: str = "dopri5", rtol: float = 1e-5, atol: float | None = None, n: int = 2, process: Process = Angle()) -> Method:
+    """The probability flow by torchdiffeq's `method`, n output times and any number of calls, one step for the whole batch.
+
+    Adaptive methods want n = 2; fixed-grid ones step from output to output. Order that of `method`. Chen et al. 2018, arXiv:1806.07366."""
+    return Method(process, Split.FLOW, TorchDiffEq(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n)
+
+
+def scipy(method: str = "RK45", rtol: float = 1e-5, atol: float | None = None, n: int = 2, process: Process = Angle()) -> Method:
+    """The probability flow by SciPy's solve_ivp, in float64 on the CPU, n output times and any number of calls, one step for the whole batch.
+
+    Order that of `method`. Virtanen et al. 2020, Nature Methods 17."""
+    return Method(process, Split.FLOW, SciPy(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n)
+
+
+def torchsde(method: str = "srk", dt: float = 1e-2, n: int = 2, process: Process = VPSDE()) -> Method:
+    """The reverse SDE of `process` by torchsde's `method` in steps of dt in its time, n output times. Order that of `method`.
+
+    Its noise is drawn for the whole batch, so that a sample depends on its batch mates. Li et al. 2020, arXiv:2001.01328."""
+    return Method(process, Split.EPS, TorchSDE(method, dt), grids.UniformTime(process), n, 1.0)

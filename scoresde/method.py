@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from solvers import Solver, check
+from solvers.adapters.base import Adapter
 
 from .grids import Grid, Tolerance
 from .process import Process
@@ -20,7 +21,8 @@ Eta = float | Callable[[float, float], float]
 class Method:
     """One sampler. Frozen and hashable; its repr is a benchmark key.
 
-    process  the coordinates integrated along;  split  which part of the drift is called linear;  solver  textbook numerics
+    process  the coordinates integrated along;  split  which part of the drift is called linear
+    solver   textbook numerics, or an adapter to another library, for which the levels are output times and its steps its own
     grid     a grid of levels, or a `Tolerance` for adaptive steps
     n        number of noise levels of `sample` (n - 1 steps, then one denoise); None where adaptive
     eta      noise in the equation: 0 the probability-flow ODE, 1 the reverse SDE; a callable (lam0, lam1) gives one value a step
@@ -29,7 +31,7 @@ class Method:
 
     process: Process
     split: Split
-    solver: Solver
+    solver: Solver | Adapter
     grid: Grid | Tolerance
     n: int | None = None
     eta: Eta = 0.0
@@ -42,6 +44,8 @@ class Method:
             check.integer("n", self.n)
         if not callable(self.eta):
             check.number("eta", self.eta, least=0.0)
+        if isinstance(self.solver, Adapter) and (self.wrap or callable(self.eta) or self.n is None):
+            raise ValueError(f"`solver` must be a native one where steps are adaptive or wrapped or eta varies, got {self.solver!r}")
         if self.wrap and (callable(self.eta) or self.n is None):
             raise ValueError(f"`wrap` must be empty where eta varies or steps are adaptive, got {self.wrap!r}")
         for wrapper in self.wrap:
@@ -55,18 +59,23 @@ class Method:
         """Whether the equation has noise."""
         return callable(self.eta) or self.eta > 0
 
-    def around(self, source: Any) -> Solver:
+    def around(self, source: Any) -> Solver | Adapter:
         """The solver with what is wrapped around it, drawing from the noise source of a solve."""
-        if not self.wrap or callable(self.eta):
+        if not self.wrap or callable(self.eta) or isinstance(self.solver, Adapter):
             return self.solver
         return Wrapped(self.solver, self.wrap, self.process, self.eta, source)
 
     @property
     def calls(self) -> int | None:
-        """Network calls of `sample`; None where adaptive."""
-        return None if self.n is None else (self.around(None).calls(self.n - 1) if self.n > 1 else 0) + 1
+        """Network calls of `sample`; None where adaptive or another library's."""
+        spent = self._spent(self.n - 1) if self.n is not None else None
+        return None if spent is None else spent + 1
 
     @property
     def transport_calls(self) -> int | None:
-        """Network calls of a transport over n steps (n + 1 levels, no denoise); None where adaptive."""
-        return None if self.n is None else self.around(None).calls(self.n)
+        """Network calls of a transport over n steps (n + 1 levels, no denoise); None where adaptive or another library's."""
+        return None if self.n is None else self._spent(self.n)
+
+    def _spent(self, steps: int) -> int | None:
+        solver = self.around(None)
+        return None if isinstance(solver, Adapter) else solver.calls(steps) if steps else 0

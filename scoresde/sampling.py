@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from solvers import Adaptive, Equation, SeededNoise, Solution, Source, WhiteNoise, check, iterate, solve
+from solvers import Adaptive, Equation, SeededNoise, Solution, Solver, Source, WhiteNoise, check, iterate, solve
 from solvers.noise import PRIOR
 from solvers.solver import cut
 
@@ -93,9 +93,9 @@ class Plan:
         stochastic = method.stochastic
         if stochastic and not bool(method.process.alpha(self.times[0]) > 0):
             raise ValueError(f"`method` must have eta = 0 to start where alpha vanishes, where the noise of {method.process!r} is singular, got {method.eta!r}")
-        bound = isinstance(source, Source) and stochastic and len(lams) > 1
-        self.noise = source.on(cut(self.times, method.solver.cuts), like_y) if bound else source
-        self.solver = method.around(source)
+        self.noise, self.solver = source, method.around(source)
+        if isinstance(method.solver, Solver) and isinstance(source, Source) and stochastic and len(lams) > 1:
+            self.noise = source.on(cut(self.times, method.solver.cuts), like_y)
         self.segments = list(self._segments()) if len(lams) > 1 else []
 
     def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:

@@ -14,7 +14,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from solvers import SeededNoise, check
+from solvers import SeededNoise, Solver, check
 from solvers.driven import Answers, driven
 from solvers.solve import bind
 
@@ -54,8 +54,8 @@ class MethodScheduler:
     def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
         """Choose make(num_inference_steps), and find the timesteps it asks for by a run on nothing."""
         method = self.make(check.integer("num_inference_steps", num_inference_steps))
-        if not isinstance(method, Method) or method.n is None:
-            raise ValueError(f"`make` must give a method of a fixed number of levels, got {method!r}; adaptive ones know no timesteps beforehand")
+        if not isinstance(method, Method) or method.calls is None:
+            raise ValueError(f"`make` must give a method of a known number of calls, got {method!r}; neither an adaptive one nor another library's")
         self.method, self._run, self._at = method, None, 0
         first = levels(self.denoiser, method)[:1]
         self.init_noise_sigma = float(self.process.sigma(self.process.time(first)))
@@ -113,11 +113,11 @@ class MethodScheduler:
         assert self.method is not None
         plan = Plan(self.denoiser, self.method, None, levels(self.denoiser, self.method), x, SeededNoise(seed))
         along, t = self.method.process, plan.times[0]
-        x = x * like((along.alpha(t) ** 2 + along.sigma(t) ** 2).sqrt(), x)
+        x, solver = x * like((along.alpha(t) ** 2 + along.sigma(t) ** 2).sqrt(), x), cast(Solver, plan.solver)
         for eq, steps in plan.segments:
             times = cast(Tensor, steps)
-            path = bind(eq, plan.solver, times, x, None if eq.g is None else plan.noise)
-            x = yield from driven(eq, x, plan.solver, times, path, self.answers)
+            path = bind(eq, solver, times, x, None if eq.g is None else plan.noise)
+            x = yield from driven(eq, x, solver, times, path, self.answers)
         return (yield from self.answers.during(partial(plan.end, x, True)))
 
 

@@ -23,7 +23,7 @@ _LOOK_EVERY = 16  # steps between looks at the state for NaN
 _SMALL = 1 << 16  # states of up to so many numbers are kept between looks, to name the step
 
 
-def iterate(eq: Equation, y0: Tensor, solver: Solver, steps: Tensor | Adaptive, noise: Any = None) -> Iterator[tuple[Tensor, Tensor]]:
+def iterate(eq: Equation, y0: Tensor, solver: Solver | Adapter, steps: Tensor | Adaptive, noise: Any = None) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (t, y) after each step; the caller's loop is the callback, the progress bar and the early stop.
 
     Arguments as in `solve`. Under an `Adaptive`, t is (B,) and a yield follows each attempted step. Adapters run whole

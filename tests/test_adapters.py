@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 import torchsde
 from torch import Tensor
 
+from scoresde import EDM, VPSDE, catalogue, exact, grids, sample, sampling
 from solvers import Equation, Euler, EulerMaruyama, Milstein, Noise, SeededNoise, Sense, WhiteNoise, iterate, solve
 from solvers.adapters import SciPy, TorchDiffEq, TorchSDE
 
-from .problems import F64, logistic, logistic_exact
+from .problems import F64, M3, logistic, logistic_exact
 
 ODE = [*(TorchDiffEq(name, 1e-8, 1e-8) for name in ("dopri5", "dopri8", "bosh3")), *(SciPy(name, 1e-8, 1e-8) for name in ("RK45", "DOP853", "LSODA"))]
 ode = pytest.mark.parametrize("adapter", ODE, ids=repr)
@@ -186,3 +188,33 @@ def test_direction_is_checked_for_libraries_too():
     eq = Equation(lambda t, y: -y, lambda t, y: 1 + t, noise=Noise.ADDITIVE, toward=-1)
     with pytest.raises(ValueError, match="`steps` must be decreasing"):
         solve(eq, ONES, TorchSDE(), UNIT, 0)
+
+
+@pytest.mark.parametrize("make", [catalogue.torchdiffeq, catalogue.scipy], ids=lambda f: f.__name__)
+def test_libraries_are_methods_of_the_flow(make):
+    """Samples of another library's solve are those of our own adaptive flow; a library's calls are its own affair."""
+    method, ours = make(rtol=1e-8), catalogue.probability_flow(1e-8)
+    assert (method.calls, method.transport_calls) == (None, None)
+    x, y = (sample(M3, (16, 1), m, dtype=F64) for m in (method, ours))
+    assert (x - y).abs().max() < 1e-5
+    start = 3.0 * x
+    there = sampling.transport(M3, start, method, EDM(), 3.0, 0.1, save=True)
+    assert (there.y - sampling.transport(M3, start, ours, EDM(), 3.0, 0.1).y).abs().max() < 1e-5
+    assert there.calls > 10
+    with pytest.raises(TypeError, match="`solver`"):
+        list(sampling.trajectory(M3, (4, 1), method))
+    with pytest.raises(ValueError, match="`solver`"):
+        replace(method, n=None, grid=grids.Tolerance())
+
+
+def test_torchsde_is_a_method_of_the_reverse_sde():
+    """Its law is that of the data: mean and variance of 4000 samples within 5 standard errors and the bias of dt; chunks are not copies."""
+    data, sde = exact.Gaussian(torch.tensor([1.0, -0.5], dtype=F64), torch.tensor([0.25, 1.0], dtype=F64)), VPSDE(beta_max=8.0)
+    method = catalogue.torchsde("srk", 2e-2, process=sde)
+    x = sample(data, (4000, 2), method)
+    assert torch.equal(x, sample(data, (4000, 2), method))
+    end = sde.alpha(1e-3) ** 2 * torch.tensor([0.25, 1.0]) + sde.sigma(1e-3) ** 2
+    assert ((x.mean(0) - torch.tensor([1.0, -0.5])).abs() < 5 * (end / 4000).sqrt() + 0.02).all()
+    assert (x.var(0) / torch.tensor([0.25, 1.0]) - 1).abs().max() < 5 * math.sqrt(2 / 4000) + 0.03
+    halves = sample(data, (8, 2), method, batch=4)
+    assert (halves[:4] - halves[4:]).abs().min() > 1e-4

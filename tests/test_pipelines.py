@@ -220,8 +220,9 @@ def test_a_scheduler_says_what_is_out_of_turn() -> None:
     scheduler.set_timesteps(3)
     with pytest.raises(TypeError, match="`generator`"):
         scheduler.step(x, first, x, generator=[torch.Generator()])
-    with pytest.raises(ValueError, match="adaptive"):
-        MethodScheduler(lambda n: catalogue.probability_flow(), config).set_timesteps(3)
+    for unknown in (catalogue.probability_flow(), catalogue.scipy()):
+        with pytest.raises(ValueError, match="adaptive"):
+            MethodScheduler(lambda n, method=unknown: method, config).set_timesteps(3)
     with pytest.raises(ValueError, match="first level first"):
         MethodScheduler(catalogue.annealed_langevin, config).set_timesteps(3)
     with pytest.raises(TypeError, match="`make`"):

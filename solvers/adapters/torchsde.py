@@ -22,13 +22,15 @@ _SENSES = {
     "midpoint": Sense.STRATONOVICH,
     "reversible_heun": Sense.STRATONOVICH,
 }
+_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True)
 class TorchSDE(Adapter):
     """sdeint(method, dt) for SDEs, additive noise passed as diagonal. `dt` is its inner step.
 
-    noise: an int seed, or a SeededNoise whose seed is taken; torchsde draws its own Brownian path from it."""
+    noise: an int seed, or a SeededNoise whose seed and first index are mixed into one; torchsde draws its own Brownian path from it, one
+    for the whole batch, so that a sample depends on the batch it is in."""
 
     method: str = "euler"
     dt: float = 1e-2
@@ -45,8 +47,8 @@ class TorchSDE(Adapter):
         sense = _SENSES[self.method]
         if eq.kind is Noise.DIAGONAL and sense is not eq.sense:
             raise ValueError(f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {self!r}, which does not")
-        seed = noise.seed if isinstance(noise, SeededNoise) else noise
-        check.integer("noise", seed, least=0, most=2**63 - 1, hint="torchsde takes a seed: SeededNoise(seed) or an int")
+        seed = noise.seed ^ (noise.first * 0x9E3779B97F4A7C15 & _LARGEST) if isinstance(noise, SeededNoise) else noise
+        check.integer("noise", seed, least=0, most=_LARGEST, hint="torchsde takes a seed: SeededNoise(seed) or an int")
         flat = Flat(eq, y0, times)
         ts = flat.times.to(y0.device)
         path = torchsde.BrownianInterval(
