@@ -40,13 +40,14 @@ def brief(thing: Any) -> str:
 def row(name: str, make: Callable[..., Method]) -> str:
     """One line of the table."""
     arguments = inspect.signature(make).parameters
-    method = make(10) if "n" in arguments else make()
+    method = make(10) if next(iter(arguments)) == "n" else make()
     said = (inspect.getdoc(make) or "").replace("\n\n", " ").replace("\n", " ").replace("|", "\\|")
     eta = brief(method.eta) if callable(method.eta) else f"{method.eta:g}"
     wrap = ", ".join(brief(w) for w in method.wrap)
     grid = f"to {brief(method.grid)}" if isinstance(method.grid, Tolerance) else brief(method.grid)
     cells = (f"`{name}({', '.join(arguments)})`", said, brief(method.process), method.split.name, brief(method.solver), grid, eta, wrap)
-    return "| " + " | ".join(cells) + f" | {'adaptive' if method.calls is None else method.calls} |"
+    calls = method.calls or ("adaptive" if method.n is None else "the library's own")
+    return "| " + " | ".join(cells) + f" | {calls} |"
 
 
 def text() -> str:
