@@ -21,6 +21,8 @@ from .denoiser import Denoiser as Denoiser
 from .denoiser import Eps as Eps
 from .denoiser import Score as Score
 from .denoiser import V as V
+from .doctor import Finding as Finding
+from .doctor import doctor as doctor
 from .method import Method as Method
 from .own import OwnProcess as OwnProcess
 from .process import Process as Process

@@ -1,0 +1,335 @@
+"""What is wrong with a score model: findings with evidence and remedy, none for a healthy one.
+
+Everything rests on one number, the denoising loss relative to that of a Gaussian fitted to the batch,
+
+    r = exp mean_k log( E|eps_hat - eps|^2 / E|eps_gauss - eps|^2 ),    E|eps_gauss - eps|^2 = d v e^{2 lam} / (1 + v e^{2 lam}),
+
+over levels k with lam + log std in [-2, 1.5], where neither x0 nor eps is plain to see; v the batch's variance. The true score has
+r <= 1 and no reading of its output has less, so a network that fits well, and far better, when read as something else than declared (another
+parameterisation, sign, clock, or scale of the data) is that other thing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise, check
+from solvers.noise import PROBE
+
+from .denoiser import X0, BaseDenoiser, Denoiser, Eps, Pair, Score, Table, V
+from .process import Process
+from .reverse import Score as ScoreFunction
+from .sampling import evaluating
+from .times import like
+
+LEVELS = torch.linspace(-2.0, 1.5, 8, dtype=torch.float64)  # lam + log std
+BETTER, CLOCKED = 0.8, 0.93  # what another output or data range, another clock must make of the loss to be believed
+WORSE = 1.25  # a loss that the fitted Gaussian shames
+LEFT = 0.25  # signal over noise that a prior N(0, sigma^2) cannot stand for
+DEAD = 1e-3  # relative change of the output that counts as none
+FAINT = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)  # lam beyond the last level
+MISSING, RANGE = "missing 1/sigma", "wrong data range"
+_NUMBERS, _ROWS = 2048, 512  # numbers wanted a level; samples used at most
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One fault: what, the evidence in numbers, and what to do."""
+
+    what: str
+    evidence: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.evidence}; {self.remedy}"
+
+
+@dataclass(frozen=True)
+class Velocity(Table):
+    """F = eps - x0, the straight path's velocity."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / (alpha + sigma), -sigma / (alpha + sigma)
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / (alpha + sigma), alpha / (alpha + sigma)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """scale * c, or scale * (first + last - c) when reversed: other noise levels to feed a network, c running from first to last."""
+
+    scale: float = 1.0
+    reversed: bool = False
+
+    def __call__(self, c: Tensor, ends: tuple[float, float]) -> Tensor:
+        return self.scale * (sum(ends) - c if self.reversed else c)
+
+
+@dataclass(frozen=True)
+class Range:
+    """x -> (x - centre)/half: another scale of the data."""
+
+    centre: float = 0.0
+    half: float = 1.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to understand a network: what its output is, its sign, its clock, the scale of the data."""
+
+    table: Table
+    sign: int = 1
+    clock: Clock = Clock()
+    range: Range = Range()
+
+    def doubt(self, declared: Reading) -> float:
+        """What the loss must fall by before this reading is believed instead: a clock is felt less than a wrong output."""
+        other = BETTER if (self.table, self.sign) != (declared.table, declared.sign) else 1.0
+        return other * (CLOCKED if self.clock != declared.clock else 1.0) * (BETTER if self.range != declared.range else 1.0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clean samples, their noise at each level (K, B, ...), the levels, and the condition."""
+
+    x0: Tensor
+    eps: Tensor
+    lams: Tensor
+    cond: Any
+
+    @property
+    def gauss(self) -> Tensor:
+        """E|eps_gauss - eps|^2 per element, (K,)."""
+        snr = variance(self.x0) * torch.exp(2 * self.lams)
+        return snr / (1 + snr)
+
+    def at(self, process: Process) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """x, alpha, sigma and eps at each level, in the frame of `process`."""
+        for eps, t in zip(self.eps, process.time(self.lams), strict=True):
+            alpha, sigma = process.alpha(t), process.sigma(t)
+            yield self.x0 * like(alpha, self.x0) + eps * like(sigma, eps), alpha, sigma, eps
+
+    def scaled(self, to: Range) -> Batch:
+        """The same with the data mapped, and the levels moved along."""
+        return replace(self, x0=(self.x0 - to.centre) / to.half, lams=self.lams + math.log(to.half))
+
+
+def variance(x: Tensor) -> float:
+    """Mean over elements of the variance over samples."""
+    return x.double().var(0).mean().item()
+
+
+def doctor(
+    denoiser: BaseDenoiser | ScoreFunction, process: Process, batch: Tensor, cond: Any = None, *, raw: BaseDenoiser | None = None, seed: int = 0
+) -> tuple[Finding, ...]:
+    """Examine a denoiser, or a plain score(x, t), on a batch of its data; () when nothing is found.
+
+    process  the one it was trained on;  batch  clean samples (B, ...), B >= 8, in the model's scale, not noisy;  cond  one entry a sample
+    raw      the network before averaging, where `denoiser` holds the moving average of its weights;  seed  of the noise
+
+    Found: output that is not finite, not repeatable (dropout left on) or dependent on batch mates; eps, x0, v, velocity or score
+    taken for another, a wrong sign, a missing 1/sigma; c_noise off by 1000 or reversed; data in [0, 255] or [0, 1]; a prior that does
+    not cover the data; a condition or noise level that is ignored; a stale average; a loss above a Gaussian's. About fifty calls a
+    level, eval mode after the first. Raises TypeError or ValueError naming the argument."""
+    if not isinstance(process, Process):
+        raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
+    model = denoiser if isinstance(denoiser, BaseDenoiser) else Denoiser.from_score(denoiser, process)
+    x0 = check.state("batch", batch)
+    if len(x0) < 8 or not variance(x0) > 0:
+        raise ValueError(f"`batch` must hold at least 8 samples that differ, got shape {tuple(x0.shape)}")
+    if cond is not None and (not isinstance(cond, Tensor) or len(cond) != len(x0)):
+        raise ValueError(f"`cond` must be a tensor with one entry for each of the {len(x0)} samples, got {type(cond).__name__}")
+    own = model.process if isinstance(model, Denoiser) else process
+    drawn = _batch(x0, cond, own, seed)
+    with torch.no_grad():
+        broken = [*_not_finite(model, drawn, own)]
+        if broken:
+            return tuple(broken)
+        shaky = [*_unsteady(model, drawn, own)]
+        with evaluating(model):
+            best, misread = _misread(model, drawn, own)
+            found = [*shaky, *(misread or _faint(model, drawn, own)), *_deaf(model, drawn, own, best), *_stale(model, raw, drawn, own)]
+    return tuple(found if any(f.what == RANGE for f in found) else [*_scale(x0, process), *found])
+
+
+def _batch(x0: Tensor, cond: Any, process: Process, seed: int) -> Batch:
+    x0, cond = x0[:_ROWS], None if cond is None else cond[:_ROWS]
+    copies = max(1, _NUMBERS // x0.numel())
+    x0, cond = torch.cat([x0] * copies), None if cond is None else torch.cat([cond] * copies)
+    ends = sorted(check.values(process.lam(torch.tensor([process.t_noise, process.t_data], dtype=torch.float64))))
+    lams = (LEVELS - 0.5 * math.log(variance(x0))).clamp(*ends)
+    eps = SeededNoise(seed).normal(PROBE, range(len(lams)), x0.shape, x0.dtype, x0.device)
+    return Batch(x0, eps, lams, cond)
+
+
+def _scale(x0: Tensor, process: Process) -> Iterator[Finding]:
+    """A prior that does not cover the data."""
+    rms = x0.double().square().mean().sqrt().item()
+    left = process.lam(process.t_noise).exp().item() * rms
+    if left > LEFT:
+        evidence = f"values in [{x0.min().item():g}, {x0.max().item():g}], rms {rms:.3g}: at the noisy end signal/noise is still {left:.2g}"
+        yield Finding("data too large for the process", evidence, "scale the data to unit size, or take a process with more noise")
+
+
+def _not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
+    """NaN or Inf anywhere from end to end."""
+    for t in torch.linspace(process.t_data, process.t_noise, 9, dtype=torch.float64):
+        alpha, sigma = process.alpha(t), process.sigma(t)
+        out = model(batch.x0 * like(alpha, batch.x0) + batch.eps[0] * like(sigma, batch.x0), alpha, sigma, batch.cond).out
+        bad = ~out.isfinite().reshape(len(out), -1).all(1)
+        if bool(bad.any()):
+            evidence = f"{int(bad.sum())} of {len(out)} samples are NaN or Inf at t = {t.item():.4g}"
+            yield Finding("output not finite", evidence, "look for a division by sigma or alpha, an overflow in half precision, or diverged weights")
+            return
+
+
+def _unsteady(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
+    """Another answer for the same question, or for a sample in other company."""
+    x, alpha, sigma, _ = list(batch.at(process))[len(LEVELS) // 2]
+    first, again = (model(x, alpha, sigma, batch.cond).out for _ in range(2))
+    if (change := _relative(first, again)) > 1e-5:
+        remedy = "call .eval(): dropout is on" if model.training else "draw nothing inside the network in eval mode"
+        yield Finding("output not repeatable", f"two calls on one input differ by {change:.2g} of its size", remedy)
+        return
+    half = len(x) // 2
+    alone = model(x[:half], alpha, sigma, None if batch.cond is None else batch.cond[:half]).out
+    if (change := _relative(first[:half], alone)) > 1e-2:
+        remedy = "call .eval(): batch normalisation is on" if model.training else "normalise over features, not over the batch"
+        yield Finding("samples depend on their batch", f"without the other half of the batch the output changes by {change:.2g} of its size", remedy)
+
+
+def _relative(a: Tensor, b: Tensor) -> float:
+    size = a.double().square().mean().sqrt().item()
+    return (a.double() - b.double()).square().mean().sqrt().item() / size if size else 0.0
+
+
+# -- readings --------------------------------------------------------------------------------------------------------------
+
+TABLES: tuple[Table, ...] = (Eps(), X0(), V(), Score(), Velocity())
+CLOCKS = tuple(Clock(scale, back) for back in (False, True) for scale in (1.0, 1000.0, 1e-3))
+
+
+def _misread(model: BaseDenoiser, batch: Batch, process: Process) -> tuple[float, list[Finding]]:
+    """The loss as best understood, and in what that differs from what is declared."""
+    declared = _declared(model)
+    ratios: dict[Reading, float] = {}
+    for data, clock in product(_ranges(batch.x0), CLOCKS if isinstance(model, Denoiser) else CLOCKS[:1]):
+        choices = [Reading(table, sign, clock, data) for table in {declared.table: 0, **dict.fromkeys(TABLES, 0)} for sign in (1, -1)]
+        with contextlib.suppress(IndexError, ValueError, RuntimeError):  # a network may refuse another clock
+            ratios |= _ratios(model, batch.scaled(data), process, clock, choices)
+    best = min(ratios, key=lambda r: ratios[r] / r.doubt(declared))
+    best = best if ratios[best] < WORSE else declared
+    return ratios[best], list(_explain(declared, best, ratios, batch.x0))
+
+
+def _declared(model: BaseDenoiser) -> Reading:
+    return Reading(model.table if isinstance(model, Denoiser) else Eps())
+
+
+def _ranges(x0: Tensor) -> list[Range]:
+    low, high = x0.min().item(), x0.max().item()
+    if low >= 0:
+        return [Range(), Range(0.5, 0.5) if high <= 1 else Range(127.5, 127.5)]
+    return [Range(), Range(-1.0, 2.0)] if low >= -1 and high <= 1 else [Range()]
+
+
+def _ratios(model: BaseDenoiser, batch: Batch, process: Process, clock: Clock, readings: list[Reading]) -> dict[Reading, float]:
+    """r for each reading, from one call a level."""
+    logs = dict.fromkeys(readings, 0.0)
+    asked = _clocked(model, clock) if isinstance(model, Denoiser) else model
+    for gauss, (x, alpha, sigma, eps) in zip(check.values(batch.gauss), batch.at(process), strict=True):
+        p = asked(x, alpha, sigma, batch.cond)
+        out = p.out if isinstance(model, Denoiser) else p.eps
+        for reading in readings:
+            keep, scale = reading.table.to_eps(alpha, sigma)
+            error = (x * keep + out * (reading.sign * scale) - eps).double().square().mean().item()
+            logs[reading] += math.log(max(error, 1e-300) / gauss) / len(LEVELS) if math.isfinite(error) else math.inf
+    return {reading: math.exp(min(total, 700.0)) for reading, total in logs.items()}
+
+
+def _clocked(model: Denoiser, clock: Clock) -> Denoiser:
+    first, last = check.values(model.time(model.process.lam(torch.tensor([model.process.t_min, model.process.t_max], dtype=torch.float64))))
+    return Denoiser(model.network, model.process, model.table, time=lambda lam: clock(model.time(lam), (first, last)))
+
+
+def _explain(declared: Reading, best: Reading, ratios: dict[Reading, float], x0: Tensor) -> Iterator[Finding]:
+    """A finding for each choice in which the best reading differs from the declared one."""
+    loss = f"the loss is {ratios[declared]:.3g} times a Gaussian's as declared, {ratios[best]:.3g} times"
+    name, other = (type(reading.table).__name__ for reading in (declared, best))
+    sign = "-" if best.sign < 0 else ""
+    if (declared.table, best.table, best.sign) == (Score(), Eps(), -1):
+        yield Finding(MISSING, f"{loss} when the output is read as sigma * score", "divide the output by sigma")
+    elif declared.table == best.table and best.sign < 0:
+        yield Finding("wrong sign", f"{loss} with the opposite sign", "negate the output")
+    elif declared.table != best.table:
+        remedy = f"pass table={other}()" if best.table in TABLES[:4] else "give its eps: (x + alpha F)/(alpha + sigma)"
+        remedy = f"{remedy}{', and negate the output' if sign else ''}, or train it on {name}"
+        yield Finding(f"{sign}{other} read as {name}", f"{loss} when the output is read as {sign}{other}", remedy)
+    if best.clock.reversed:
+        yield Finding("time reversed", f"{loss} with c_noise run backwards", "pass time= so that c_noise runs as in training")
+    if best.clock.scale != 1:
+        factor = f"{best.clock.scale:g}"
+        yield Finding("wrong time scale", f"{loss} with c_noise times {factor}", f"pass time=lambda lam: {factor} * process.time(lam), as in training")
+    if best.range != declared.range:
+        evidence = f"values in [{x0.min().item():g}, {x0.max().item():g}]; {loss} with (x - {best.range.centre:g})/{best.range.half:g}"
+        yield Finding(RANGE, evidence, f"map the data by (x - {best.range.centre:g})/{best.range.half:g}, and samples back")
+    if best == declared and ratios[best] > WORSE:
+        evidence = f"its denoising loss is {ratios[best]:.3g} times that of a Gaussian with the batch's variance"
+        yield Finding("worse than a Gaussian", evidence, "train longer; check that batch and process are those of the training")
+
+
+def _faint(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
+    """A score without its 1/sigma where the loss hardly feels it: beta = E[eps_hat eps]/E[eps_hat^2], 1 for a denoiser, is 1/sigma.
+
+    Errors of a network make beta less than one, a constant factor does not run with sigma: only this fault does."""
+    if not isinstance(model, Denoiser) or model.table != Score():
+        return
+    near = replace(batch, lams=batch.lams[-1] + FAINT, eps=batch.eps[: len(FAINT)])
+    products: list[float] = []
+    for x, alpha, sigma, eps in near.at(process):
+        eps_hat = model(x, alpha, sigma, batch.cond).eps.double().reshape(len(x), -1)
+        cross, square = (eps_hat * eps.reshape(len(x), -1)).sum(1), eps_hat.square().sum(1)
+        beta = cross.sum() / square.sum()
+        error = (cross - beta * square).std() * len(x) ** 0.5 / square.sum()
+        if beta - 1 < 6 * error or abs(beta * sigma - 1) > 0.25 + 4 * error * sigma:
+            return
+        products.append((beta * sigma).item())
+    evidence = f"the best multiple of the output is {', '.join(f'{p:.2f}' for p in products)} times 1/sigma at three low noise levels"
+    yield Finding(MISSING, evidence, "divide the output by sigma")
+
+
+def _deaf(model: BaseDenoiser, batch: Batch, process: Process, ratio: float) -> Iterator[Finding]:
+    """A condition that changes nothing; a noise level that changes nothing although it should."""
+    x, alpha, sigma, _ = list(batch.at(process))[len(LEVELS) // 2]
+    out = model(x, alpha, sigma, batch.cond).out
+    if batch.cond is not None:
+        others = batch.cond.roll(1, 0)
+        pick = (others != batch.cond).reshape(len(x), -1).any(1)
+        if bool(pick.any()) and (change := _relative(out[pick], model(x[pick], alpha, sigma, others[pick]).out)) < DEAD:
+            evidence = f"other conditions change the output by {change:.2g} of its size"
+            yield Finding("condition ignored", evidence, "hand cond on inside the network; check that its embedding has a gradient and is not dropped always")
+    if isinstance(model, Denoiser) and ratio > 1.05:
+        change = _relative(out, _clocked(model, Clock(reversed=True))(x, alpha, sigma, batch.cond).out)
+        if change < DEAD:
+            evidence = f"c_noise from the other end changes the output by {change:.2g} of its size, and the loss is {ratio:.3g} times a Gaussian's"
+            yield Finding("noise level ignored", evidence, "sinusoidal embeddings want c_noise in 0..1000: pass time=lambda lam: 1000 * process.time(lam)")
+
+
+def _stale(model: BaseDenoiser, raw: BaseDenoiser | None, batch: Batch, process: Process) -> Iterator[Finding]:
+    """An average far behind the weights it averages."""
+    if raw is None:
+        return
+    with evaluating(raw):
+        mean, last = (_ratios(m, batch, process, Clock(), [_declared(m)])[_declared(m)] for m in (model, raw))
+    if last < BETTER * mean:
+        evidence = f"its loss is {mean:.3g} times a Gaussian's, that of the weights it averages {last:.3g} times"
+        yield Finding("stale average", evidence, "update the average after every step, lower its decay, or train on")
