@@ -1,18 +1,12 @@
 """What is wrong with a score model: findings with evidence and remedy, none for a healthy one.
 
-Everything rests on one number, the denoising loss relative to that of a Gaussian fitted to the batch,
-
-    r = exp mean_k log( E|eps_hat - eps|^2 / E|eps_gauss - eps|^2 ),    E|eps_gauss - eps|^2 = d v e^{2 lam} / (1 + v e^{2 lam}),
-
-over levels k with lam + log std in [-2, 1.5], where neither x0 nor eps is plain to see; v the batch's variance. The true score has
-r <= 1 and no reading of its output has less, so a network that fits well, and far better, when read as something else than declared (another
-parameterisation, sign, clock, or scale of the data) is that other thing.
+The true score fits a batch at least as well as any other reading of a network's output does (`readings`), so a network that fits well,
+and far better, when it is read as something else than declared (another parameterisation, sign, clock, or scale of the data) is that.
 """
 
 from __future__ import annotations
 
 import contextlib
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
@@ -21,23 +15,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from solvers import SeededNoise, check
-from solvers.noise import PROBE
+from solvers import check
 
-from .denoiser import X0, BaseDenoiser, Denoiser, Eps, Pair, Score, Table, V
+from .denoiser import BaseDenoiser, Denoiser, Eps, Score
 from .process import Process
+from .readings import BETTER, CLOCKS, LEVELS, TABLES, Batch, Clock, Reading, as_declared, data_ranges, draw, loss_ratios, variance, with_clock
 from .reverse import Score as ScoreFunction
 from .sampling import evaluating
 from .times import like
 
-LEVELS = torch.linspace(-2.0, 1.5, 8, dtype=torch.float64)  # lam + log std
-BETTER, CLOCKED = 0.8, 0.93  # what another output or data range, another clock must make of the loss to be believed
 WORSE = 1.25  # a loss that the fitted Gaussian shames
 LEFT = 0.25  # signal over noise that a prior N(0, sigma^2) cannot stand for
 DEAD = 1e-3  # relative change of the output that counts as none
 FAINT = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)  # lam beyond the last level
 MISSING, RANGE = "missing 1/sigma", "wrong data range"
-_NUMBERS, _ROWS = 2048, 512  # numbers wanted a level; samples used at most
 
 
 @dataclass(frozen=True)
@@ -50,82 +41,6 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{self.what}: {self.evidence}; {self.remedy}"
-
-
-@dataclass(frozen=True)
-class Velocity(Table):
-    """F = eps - x0, the straight path's velocity."""
-
-    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return 1 / (alpha + sigma), -sigma / (alpha + sigma)
-
-    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return 1 / (alpha + sigma), alpha / (alpha + sigma)
-
-
-@dataclass(frozen=True)
-class Clock:
-    """scale * c, or scale * (first + last - c) when reversed: other noise levels to feed a network, c running from first to last."""
-
-    scale: float = 1.0
-    reversed: bool = False
-
-    def __call__(self, c: Tensor, ends: tuple[float, float]) -> Tensor:
-        return self.scale * (sum(ends) - c if self.reversed else c)
-
-
-@dataclass(frozen=True)
-class Range:
-    """x -> (x - centre)/half: another scale of the data."""
-
-    centre: float = 0.0
-    half: float = 1.0
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One way to understand a network: what its output is, its sign, its clock, the scale of the data."""
-
-    table: Table
-    sign: int = 1
-    clock: Clock = Clock()
-    range: Range = Range()
-
-    def doubt(self, declared: Reading) -> float:
-        """What the loss must fall by before this reading is believed instead: a clock is felt less than a wrong output."""
-        other = BETTER if (self.table, self.sign) != (declared.table, declared.sign) else 1.0
-        return other * (CLOCKED if self.clock != declared.clock else 1.0) * (BETTER if self.range != declared.range else 1.0)
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Clean samples, their noise at each level (K, B, ...), the levels, and the condition."""
-
-    x0: Tensor
-    eps: Tensor
-    lams: Tensor
-    cond: Any
-
-    @property
-    def gauss(self) -> Tensor:
-        """E|eps_gauss - eps|^2 per element, (K,)."""
-        snr = variance(self.x0) * torch.exp(2 * self.lams)
-        return snr / (1 + snr)
-
-    def at(self, process: Process) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """x, alpha, sigma and eps at each level, in the frame of `process`."""
-        for eps, t in zip(self.eps, process.time(self.lams), strict=True):
-            alpha, sigma = process.alpha(t), process.sigma(t)
-            yield self.x0 * like(alpha, self.x0) + eps * like(sigma, eps), alpha, sigma, eps
-
-    def scaled(self, to: Range) -> Batch:
-        """The same with the data mapped, and the levels moved along."""
-        return replace(self, x0=(self.x0 - to.centre) / to.half, lams=self.lams + math.log(to.half))
-
-
-def variance(x: Tensor) -> float:
-    """Mean over elements of the variance over samples."""
-    return x.double().var(0).mean().item()
 
 
 def doctor(
@@ -149,7 +64,7 @@ def doctor(
     if cond is not None and (not isinstance(cond, Tensor) or len(cond) != len(x0)):
         raise ValueError(f"`cond` must be a tensor with one entry for each of the {len(x0)} samples, got {type(cond).__name__}")
     own = model.process if isinstance(model, Denoiser) else process
-    drawn = _batch(x0, cond, own, seed)
+    drawn = draw(x0, cond, own, seed)
     with torch.no_grad():
         broken = [*_not_finite(model, drawn, own)]
         if broken:
@@ -159,16 +74,6 @@ def doctor(
             best, misread = _misread(model, drawn, own)
             found = [*shaky, *(misread or _faint(model, drawn, own)), *_deaf(model, drawn, own, best), *_stale(model, raw, drawn, own)]
     return tuple(found if any(f.what == RANGE for f in found) else [*_scale(x0, process), *found])
-
-
-def _batch(x0: Tensor, cond: Any, process: Process, seed: int) -> Batch:
-    x0, cond = x0[:_ROWS], None if cond is None else cond[:_ROWS]
-    copies = max(1, _NUMBERS // x0.numel())
-    x0, cond = torch.cat([x0] * copies), None if cond is None else torch.cat([cond] * copies)
-    ends = sorted(check.values(process.lam(torch.tensor([process.t_noise, process.t_data], dtype=torch.float64))))
-    lams = (LEVELS - 0.5 * math.log(variance(x0))).clamp(*ends)
-    eps = SeededNoise(seed).normal(PROBE, range(len(lams)), x0.shape, x0.dtype, x0.device)
-    return Batch(x0, eps, lams, cond)
 
 
 def _scale(x0: Tensor, process: Process) -> Iterator[Finding]:
@@ -212,53 +117,17 @@ def _relative(a: Tensor, b: Tensor) -> float:
     return (a.double() - b.double()).square().mean().sqrt().item() / size if size else 0.0
 
 
-# -- readings --------------------------------------------------------------------------------------------------------------
-
-TABLES: tuple[Table, ...] = (Eps(), X0(), V(), Score(), Velocity())
-CLOCKS = tuple(Clock(scale, back) for back in (False, True) for scale in (1.0, 1000.0, 1e-3))
-
-
 def _misread(model: BaseDenoiser, batch: Batch, process: Process) -> tuple[float, list[Finding]]:
     """The loss as best understood, and in what that differs from what is declared."""
-    declared = _declared(model)
+    declared = as_declared(model)
     ratios: dict[Reading, float] = {}
-    for data, clock in product(_ranges(batch.x0), CLOCKS if isinstance(model, Denoiser) else CLOCKS[:1]):
+    for data, clock in product(data_ranges(batch.x0), CLOCKS if isinstance(model, Denoiser) else CLOCKS[:1]):
         choices = [Reading(table, sign, clock, data) for table in {declared.table: 0, **dict.fromkeys(TABLES, 0)} for sign in (1, -1)]
         with contextlib.suppress(IndexError, ValueError, RuntimeError):  # a network may refuse another clock
-            ratios |= _ratios(model, batch.scaled(data), process, clock, choices)
+            ratios |= loss_ratios(model, batch.scaled(data), process, clock, choices)
     best = min(ratios, key=lambda r: ratios[r] / r.doubt(declared))
     best = best if ratios[best] < WORSE else declared
     return ratios[best], list(_explain(declared, best, ratios, batch.x0))
-
-
-def _declared(model: BaseDenoiser) -> Reading:
-    return Reading(model.table if isinstance(model, Denoiser) else Eps())
-
-
-def _ranges(x0: Tensor) -> list[Range]:
-    low, high = x0.min().item(), x0.max().item()
-    if low >= 0:
-        return [Range(), Range(0.5, 0.5) if high <= 1 else Range(127.5, 127.5)]
-    return [Range(), Range(-1.0, 2.0)] if low >= -1 and high <= 1 else [Range()]
-
-
-def _ratios(model: BaseDenoiser, batch: Batch, process: Process, clock: Clock, readings: list[Reading]) -> dict[Reading, float]:
-    """r for each reading, from one call a level."""
-    logs = dict.fromkeys(readings, 0.0)
-    asked = _clocked(model, clock) if isinstance(model, Denoiser) else model
-    for gauss, (x, alpha, sigma, eps) in zip(check.values(batch.gauss), batch.at(process), strict=True):
-        p = asked(x, alpha, sigma, batch.cond)
-        out = p.out if isinstance(model, Denoiser) else p.eps
-        for reading in readings:
-            keep, scale = reading.table.to_eps(alpha, sigma)
-            error = (x * keep + out * (reading.sign * scale) - eps).double().square().mean().item()
-            logs[reading] += math.log(max(error, 1e-300) / gauss) / len(LEVELS) if math.isfinite(error) else math.inf
-    return {reading: math.exp(min(total, 700.0)) for reading, total in logs.items()}
-
-
-def _clocked(model: Denoiser, clock: Clock) -> Denoiser:
-    first, last = check.values(model.time(model.process.lam(torch.tensor([model.process.t_min, model.process.t_max], dtype=torch.float64))))
-    return Denoiser(model.network, model.process, model.table, time=lambda lam: clock(model.time(lam), (first, last)))
 
 
 def _explain(declared: Reading, best: Reading, ratios: dict[Reading, float], x0: Tensor) -> Iterator[Finding]:
@@ -318,7 +187,7 @@ def _deaf(model: BaseDenoiser, batch: Batch, process: Process, ratio: float) -> 
             evidence = f"other conditions change the output by {change:.2g} of its size"
             yield Finding("condition ignored", evidence, "hand cond on inside the network; check that its embedding has a gradient and is not dropped always")
     if isinstance(model, Denoiser) and ratio > 1.05:
-        change = _relative(out, _clocked(model, Clock(reversed=True))(x, alpha, sigma, batch.cond).out)
+        change = _relative(out, with_clock(model, Clock(reversed=True))(x, alpha, sigma, batch.cond).out)
         if change < DEAD:
             evidence = f"c_noise from the other end changes the output by {change:.2g} of its size, and the loss is {ratio:.3g} times a Gaussian's"
             yield Finding("noise level ignored", evidence, "sinusoidal embeddings want c_noise in 0..1000: pass time=lambda lam: 1000 * process.time(lam)")
@@ -329,7 +198,7 @@ def _stale(model: BaseDenoiser, raw: BaseDenoiser | None, batch: Batch, process:
     if raw is None:
         return
     with evaluating(raw):
-        mean, last = (_ratios(m, batch, process, Clock(), [_declared(m)])[_declared(m)] for m in (model, raw))
+        mean, last = (loss_ratios(m, batch, process, Clock(), [as_declared(m)])[as_declared(m)] for m in (model, raw))
     if last < BETTER * mean:
         evidence = f"its loss is {mean:.3g} times a Gaussian's, that of the weights it averages {last:.3g} times"
         yield Finding("stale average", evidence, "update the average after every step, lower its decay, or train on")

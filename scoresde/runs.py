@@ -180,8 +180,10 @@ def fingerprint(data: Samples) -> str:
     return hashlib.sha256(data.at(index).contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
-def load(folder: Path, device: Any = "cpu", best: bool = False) -> Trained:
+def load(folder: Path, device: Any = "cpu", best: bool = False, part: str = "ema") -> Trained:
     """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best checkpoint.
+
+    part "network" gives the weights that were averaged.
 
     A damaged file is passed over with a warning that names it. Raises CheckpointError or ConfigError."""
     run, path = _found(folder, best)
@@ -190,7 +192,7 @@ def load(folder: Path, device: Any = "cpu", best: bool = False) -> Trained:
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} lacks {error}") from error
     denoiser = config.denoiser(shape, run.about["data"].get("classes"))
-    restore(denoiser.network, run.part("ema"), path)
+    restore(denoiser.network, run.part(part), path)
     return Trained(denoiser.to(device).eval(), config, shape, run.about)
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
+import numpy as np
 import pytest
 import torch
 
 import scoresde
 from benchmarks.doctor import Changed, Dropout, Model, Oracle, faults, oracles, sources, trained
-from scoresde import EDM, VPSDE, X0, Denoiser, Finding, RectifiedFlow, Score, V, doctor, exact
-from scoresde.doctor import Velocity
-
-
+from scoresde import EDM, VPSDE, X0, Denoiser, Finding, RectifiedFlow, Score, V, cli, doctor, exact
+from scoresde.readings import Velocity
 
 THREE = sources()[0]
 DATA = THREE.truth.sample(64, seed=3).float()
@@ -142,3 +143,28 @@ def test_findings_are_values():
 def test_bad_arguments_are_named(call, error, name):
     with pytest.raises(error, match=f"`{name}`"):
         call()
+
+
+def test_the_command_examines_a_run(tmp_path, capsys):
+    """A run with good weights passes with 0; the same weights under another table exit with 3 and say so; the stale average is seen."""
+    data = tmp_path / "points.npz"
+    np.savez(data, x=THREE.truth.sample(2000, seed=7).numpy())
+    config = tmp_path / "c.toml"
+    config.write_text(f'[data]\npath = "{data}"\n[training]\nsteps = 500\nbatch = 256\nlr = 4e-3\n')
+    run = tmp_path / "run"
+    assert called("train", str(config), "--out", str(run)) == 0
+    assert called("doctor", str(run)) == 0
+    assert "nothing found" in capsys.readouterr().out
+    about = json.loads((run / "run.json").read_text())
+    about["config"]["network"]["predicts"] = "score"
+    (run / "run.json").write_text(json.dumps(about))
+    assert called("doctor", str(run)) == 3
+    assert "Eps read as Score" in capsys.readouterr().out
+
+
+def called(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["scoresde", *arguments])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+    return int(done.value.code or 0)
