@@ -29,20 +29,56 @@ Kernel = Callable[[Tensor, Tensor], Tensor]
 _BLOCK = 1024
 
 
+@dataclass(frozen=True)
+class KernelDistance:
+    """Mean k(x, x') + mean k(y, y') - 2 mean k(x, y), over all pairs or, `unbiased`, over pairs of different samples."""
+
+    kernel: Kernel
+    unbiased: bool = False
+
+    def __call__(self, x: Tensor, y: Tensor) -> float:
+        """The distance."""
+        return float(self.without(x, y, 0))
+
+    def without(self, x: Tensor, y: Tensor, blocks: int) -> Tensor:
+        """The distance without each of `blocks` blocks of both sets, (blocks,), for the price of one; 0 blocks: the distance, 0-d."""
+        x, y = _pair(x, y)
+        if self.unbiased and min(len(x), len(y)) < 2:
+            raise ValueError(f"`x` and `y` must hold at least 2 samples each, got {len(x)} and {len(y)}")
+        xx, yy, xy = (self._mean(a, b, blocks, self.unbiased and a is b) for a, b in ((x, x), (y, y), (x, y)))
+        return xx + yy - 2 * xy
+
+    def _mean(self, a: Tensor, b: Tensor, blocks: int, off_diagonal: bool) -> Tensor:
+        """Mean of the kernel over the pairs that are left: sums over pairs of blocks, then inclusion and exclusion."""
+        parts = max(1, blocks)
+        cuts_a, cuts_b = ([k * len(each) // parts for k in range(parts + 1)] for each in (a, b))
+        sums, counts = torch.zeros(parts, parts, dtype=torch.float64), torch.zeros(parts, parts, dtype=torch.float64)
+        for i, j in ((i, j) for i in range(parts) for j in range(parts)):
+            inner, outer = a[cuts_a[i] : cuts_a[i + 1]], b[cuts_b[j] : cuts_b[j + 1]]
+            counts[i, j] = len(inner) * len(outer) - (len(inner) if off_diagonal and i == j else 0)
+            for first in range(0, len(inner), _BLOCK):
+                values = self.kernel(inner[first : first + _BLOCK], outer)
+                sums[i, j] += values.sum() - (values.diagonal(first).sum() if off_diagonal and i == j else 0)
+        if not blocks:
+            return sums[0, 0] / counts[0, 0]
+        total, count = (each.sum() - each.sum(0) - each.sum(1) + each.diagonal() for each in (sums, counts))
+        return total / count
+
+
 def energy(x: Tensor, y: Tensor, unbiased: bool = False) -> float:
     """Energy distance (squared, as usually stated); 0 iff the laws agree. `unbiased` leaves out each sample's pair with itself."""
-    return _of_kernel(lambda a, b: -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist"), x, y, unbiased)
+    return KernelDistance(_minus_distance, unbiased)(x, y)
 
 
 def mmd(x: Tensor, y: Tensor, scale: float = 1.0, unbiased: bool = False) -> float:
     """Squared maximum mean discrepancy with the kernel exp(-|x - y|^2 / (2 scale^2))."""
     s = check.number("scale", scale, above=0.0)
-    return _of_kernel(lambda a, b: torch.exp(-torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").square() / (2 * s * s)), x, y, unbiased)
+    return KernelDistance(lambda a, b: torch.exp(-_minus_distance(a, b).square() / (2 * s * s)), unbiased)(x, y)
 
 
 def kid(x: Tensor, y: Tensor) -> float:
     """Kernel inception distance on whatever features it is given: unbiased, so it may be negative."""
-    return _of_kernel(lambda a, b: (a @ b.T / a.shape[1] + 1) ** 3, x, y, True)
+    return KernelDistance(lambda a, b: (a @ b.T / a.shape[1] + 1) ** 3, True)(x, y)
 
 
 def sliced(x: Tensor, y: Tensor, directions: Tensor | None = None) -> float:
@@ -123,7 +159,10 @@ def estimate(metric: Metric, x: Tensor, y: Tensor, blocks: int = 20, floor: floa
 
     check.integer("blocks", blocks, least=2, most=min(len(x), len(y)))
     value = metric(x, y)
-    left = torch.tensor([metric(_without(x, b, blocks), _without(y, b, blocks)) for b in range(blocks)], dtype=torch.float64)
+    if isinstance(metric, KernelDistance):
+        left = metric.without(x, y, blocks)
+    else:
+        left = torch.tensor([metric(_without(x, b, blocks), _without(y, b, blocks)) for b in range(blocks)], dtype=torch.float64)
     error = ((blocks - 1) * (left - left.mean()).square().mean()).sqrt().item() * float(t.ppf(0.975, blocks - 1))
     return Estimate(value, value - error, value + error, floor)
 
@@ -140,9 +179,6 @@ def frechet_floor(d: int, n: int) -> float:
     return 2 * d / n + d * (d + 1) / (2 * n)
 
 
-METRICS: dict[str, Metric] = {"energy": energy, "sliced": sliced, "mmd": mmd, "frechet": frechet, "kid": kid}
-
-
 def _without(x: Tensor, block: int, blocks: int) -> Tensor:
     first, last = block * len(x) // blocks, (block + 1) * len(x) // blocks
     return torch.cat([x[:first], x[last:]])
@@ -155,19 +191,8 @@ def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     return a, b
 
 
-def _of_kernel(kernel: Kernel, x: Tensor, y: Tensor, unbiased: bool) -> float:
-    x, y = _pair(x, y)
-    if unbiased and min(len(x), len(y)) < 2:
-        raise ValueError(f"`x` and `y` must hold at least 2 samples each, got {len(x)} and {len(y)}")
-    within = [_mean_kernel(kernel, a, a, unbiased) for a in (x, y)]
-    return within[0] + within[1] - 2 * _mean_kernel(kernel, x, y, False)
+def _minus_distance(a: Tensor, b: Tensor) -> Tensor:
+    return -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-def _mean_kernel(kernel: Kernel, a: Tensor, b: Tensor, off_diagonal: bool) -> float:
-    total, count = 0.0, len(a) * len(b)
-    for i in range(0, len(a), _BLOCK):
-        values = kernel(a[i : i + _BLOCK], b)
-        total += float(values.sum())
-        if off_diagonal:
-            total -= float(values.diagonal(i).sum())
-    return total / (count - len(a) if off_diagonal else count)
+METRICS: dict[str, Metric] = {"energy": KernelDistance(_minus_distance), "sliced": sliced, "mmd": mmd, "frechet": frechet, "kid": kid}

@@ -77,12 +77,12 @@ def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequ
     write_whole(path, buffer.getvalue())
 
 
-def save_page(path: Path, **content: Any) -> None:
-    """report.html: self-contained, pictures embedded. `content` fills templates/report.html.j2."""
+def save_page(path: Path, template: str = "report.html.j2", **content: Any) -> None:
+    """report.html: self-contained, pictures embedded. `content` fills a file of templates/."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = (resources.files("scoresde") / "templates" / "report.html.j2").read_text()
+    source = (resources.files("scoresde") / "templates" / template).read_text()
     write_whole(path, environment.from_string(source).render(**content).encode())
 
 

@@ -147,6 +147,14 @@ def test_features_of_any_module() -> None:
     assert abs(measured - frechet(module(x).detach(), module(y).detach())) < 1e-10
 
 
+@pytest.mark.parametrize("unbiased", [False, True])
+def test_leaving_blocks_out_by_sums_is_leaving_them_out(unbiased: bool) -> None:
+    """The short way to the jackknife's values against cutting the sets, 1e-12."""
+    metric, x, y = distances.KernelDistance(lambda a, b: (a @ b.T + 1) ** 2, unbiased), A.sample(53, 0), B.sample(71, 1)
+    cut = [metric(*(torch.cat([s[: b * len(s) // 5], s[(b + 1) * len(s) // 5 :]]) for s in (x, y))) for b in range(5)]
+    assert (metric.without(x, y, 5) - torch.tensor(cut, dtype=F64)).abs().max() < 1e-12
+
+
 @pytest.mark.parametrize("name", ["energy", "frechet"])
 def test_an_interval_covers_the_truth(name: str) -> None:
     """Sixty pairs of 400 samples: at nominal 95 %, at least 48 intervals hold the mean value (chance of fewer below 1e-4 at 92 %)."""

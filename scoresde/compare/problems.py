@@ -36,7 +36,7 @@ class Problem:
 
     name      key in results
     denoiser  D; float64 for the problems of this file
-    shape     of one sample;  n  number of starts
+    shape     of one sample;  n  number of starts;  judged  number of samples that stochastic methods are judged by
     draw      (n, seed) -> exact samples of the data (n, *shape), for judging stochastic methods; None where there are none
     flow      the probability flow's map from high to low in closed form; None: solved to `tolerance`
     high, low ends of s
@@ -51,24 +51,25 @@ class Problem:
     high: float = 80.0
     low: float = 0.002
     tolerance: float = 1e-11
-    dtype: torch.dtype = F64
+    judged: int = 4000
 
-    def start(self, seed: int = 0) -> Tensor:
-        """high z, z standard normal (n, *shape) of a torch generator seeded `seed`."""
-        z = WhiteNoise(torch.Generator().manual_seed(check.seed("seed", seed))).normal((self.n, *self.shape), F64, "cpu")
-        return (self.high * z).to(self.dtype)
+    def start(self, seed: int = 0, n: int | None = None) -> Tensor:
+        """high z, z standard normal (n, *shape) float64 of a torch generator seeded `seed`."""
+        z = WhiteNoise(torch.Generator().manual_seed(check.seed("seed", seed)))
+        return self.high * z.normal((self.n if n is None else n, *self.shape), F64, "cpu")
 
     def reference(self, seed: int = 0) -> tuple[Tensor, float]:
         """Where the probability flow takes `start(seed)`, and the RMS error of that answer: its change when 30 times looser."""
         x = self.start(seed)
         if self.flow is not None:
             return self.flow(x), 0.0
-        fine, coarse = (transport(self.denoiser, x, _converged(tol), EDM(), self.high, self.low).y for tol in (self.tolerance, 30 * self.tolerance))
+        fine, coarse = (self.carry(x, tolerance) for tolerance in (self.tolerance, 30 * self.tolerance))
         return fine, rms(fine - coarse)
 
-
-def _converged(tolerance: float) -> Method:
-    return Method(Angle(), Split.FLOW, DormandPrince853(), Tolerance(tolerance, tolerance, 100_000))
+    def carry(self, x: Tensor, tolerance: float) -> Tensor:
+        """Where the flow takes x from high to low, solved to a tolerance."""
+        method = Method(Angle(), Split.FLOW, DormandPrince853(), Tolerance(tolerance, tolerance, 100_000))
+        return transport(self.denoiser, x, method, EDM(), self.high, self.low).y
 
 
 def rms(x: Tensor) -> float:
@@ -170,12 +171,12 @@ def mixture3072() -> Problem:
         z = WhiteNoise(torch.Generator().manual_seed(seed)).normal((n, 3072), F64, "cpu")
         return 0.02 * (z - z @ basis @ basis.T) + inner.sample(n, seed) @ basis.T
 
-    return Problem("mixture3072", LowRank(basis, inner, 0.02), (3072,), 64, draw)
+    return Problem("mixture3072", LowRank(basis, inner, 0.02), (3072,), 64, draw, judged=256)
 
 
 def _of_points(name: str, points: Tensor, std: float, n: int) -> Problem:
     data = Empirical(points, std)
-    return Problem(name, data, (points.shape[1],), n, data.sample)
+    return Problem(name, data, (points.shape[1],), n, data.sample, judged=1000)
 
 
 @functools.cache

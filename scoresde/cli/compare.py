@@ -1,0 +1,132 @@
+"""The command that compares methods: compare."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import Device, UsageError, command, console, positive, usable
+
+METHODS = (
+    "ddim,edm_heun,dpm_solver_pp_2m,unipc,deis,probability_flow,"
+    "diffusers:unipc_3@quadratic,k-diffusion:lms@quadratic,azula:vAB_3@quadratic,torchdiffeq:dopri5"
+)
+
+
+def compare(
+    run: Annotated[Path | None, typer.Argument(help="a folder written by train or demo; without it, shared problems")] = None,
+    problem: Annotated[str, typer.Option(help="gaussian3, mixture1d, gmm2d, digits, patches, mixture3072; several by commas")] = "gmm2d,digits",
+    methods: Annotated[str, typer.Option(help="NAME or LIBRARY:NAME, then @karras, @lambda, @time or @quadratic; 'all' lists names")] = METHODS,
+    budgets: Annotated[str, typer.Option(help="model calls; adaptive methods run at tolerances 1e-2 to 1e-5 instead")] = "5,10,20,50",
+    seeds: Annotated[int, typer.Option(help="starts per figure; from two on, curves have intervals over them")] = 1,
+    jobs: Annotated[int, typer.Option(help="processes, of one thread each")] = 1,
+    out: Annotated[Path, typer.Option(help="folder for rows, pictures and report; one that holds rows is taken up where it stopped")] = Path("runs/compare"),
+    score_error: Annotated[float, typer.Option(help="split the error of shared problems with a score that errs by this much; 0: no split")] = 0.0,
+    device: Device = "cpu",
+) -> None:
+    """Work against precision: how wrong, for how many model calls and seconds, against other libraries.
+
+    Example: scoresde compare --problem gmm2d --methods ddim,unipc,diffusers:unipc_3 --budgets 5,10,20"""
+    from ..compare import figures, page, runner
+    from ..compare.entries import names
+
+    if methods == "all":
+        console().print(", ".join(sorted(names())))
+        return
+    for name, value in (("seeds", seeds), ("jobs", jobs)):
+        positive(name, value)
+    if device != "cpu" and jobs > 1:
+        raise UsageError(f"`--jobs` must be 1 on {device}, got {jobs}")
+    chosen, calls = _words("methods", methods), [_whole(word) for word in _words("budgets", budgets)]
+    sources = [str(run)] if run is not None else _words("problem", problem)
+    _check_sources(run, sources)
+    todo = list(runner.tasks(sources, chosen, calls, seeds, usable(device)))
+    if not todo:
+        raise UsageError(f"`--methods` must name something installed, got {methods}")
+    skipped = runner.missing(chosen)
+    if out.exists() and (out.is_file() or (any(out.iterdir()) and not (out / "rows.jsonl").exists())):
+        raise UsageError(f"`--out` must be a new folder or one that compare wrote, got {out}")
+    out.mkdir(parents=True, exist_ok=True)
+    store = runner.Store(out)
+    for name in skipped:
+        console().print(f"skipped {name}: its library is not installed")
+    _measure(todo, store, jobs, out)
+    keys = {task.key for task in todo}
+    rows = [r for r in store.rows if (r["problem"], r["method"], r["cost"], r["seed"], r["device"]) in keys]
+    every = figures.panels(rows)
+    for panel in every:
+        console().print(figures.table(panel))
+    figures.picture(every, out / "compare.png")
+    parts = _split(run, sources, chosen, calls, score_error, out)
+    page.write(out / "report.html", every, rows, skipped, command(), parts)
+    console().print(f"{out / 'report.html'}, {out / 'compare.png'}, {out / 'rows.jsonl'}")
+
+
+def _measure(todo: list[Any], store: Any, jobs: int, out: Path) -> None:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from ..compare import runner
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console(), disable=not sys.stdout.isatty(), transient=True) as bar:
+        left = sum(task.key not in store.done for task in todo)
+        shown = bar.add_task("comparing", total=left)
+
+        def step(row: dict[str, Any]) -> None:
+            bar.update(shown, advance=1, description=f"{row['problem']} {row['method']}")
+
+        try:
+            runner.run(todo, store, jobs, step)
+        except KeyboardInterrupt:
+            console().print(f"stopped; {len(store.rows)} rows are kept in {out}, and the same command goes on from there")
+            raise
+
+
+def _split(run: Path | None, sources: list[str], methods: list[str], calls: list[int], size: float, out: Path) -> Path | None:
+    """Where the error comes from: one bar per deterministic method on a budget, on a run or with a perturbed score."""
+    from ..compare import figures, runner, trained
+    from ..compare.entries import entry
+
+    if run is None and size == 0.0:
+        return None
+    case = runner.problem(sources[0])
+    if run is None:
+        model, truth = trained.perturbed(case, size), case.denoiser
+    else:
+        model, truth = case, trained.ideal(run, case.low)
+    budget, absent = sorted(calls)[len(calls) // 2], runner.missing(methods)
+    fixed = [e.name for e in map(entry, methods) if not (e.stochastic or e.adaptive or e.name in absent or e.bind(budget) is None)]
+    if not fixed:
+        return None
+    parts = {name: trained.split(model, truth, name, budget) for name in fixed}
+    figures.bars(parts, f"{sources[0]} at {budget} calls", out / "split.png")
+    return out / "split.png"
+
+
+def _check_sources(run: Path | None, sources: list[str]) -> None:
+    from solvers import check
+
+    from ..compare import problems
+    from ..compare.runner import problem
+
+    if run is not None:
+        problem(str(run))  # says what is wrong with the folder, before anything is measured
+        return
+    for name in sources:
+        check.choice("problem", name, problems.all_problems())
+
+
+def _words(name: str, text: str) -> list[str]:
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    if not words:
+        raise UsageError(f"`--{name}` must name at least one, got {text!r}")
+    return list(dict.fromkeys(words))
+
+
+def _whole(word: str) -> int:
+    if not word.isdigit() or not 1 <= int(word) <= 100_000:
+        raise UsageError(f"`--budgets` must be whole numbers of model calls, got {word!r}")
+    return int(word)

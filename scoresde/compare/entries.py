@@ -1,0 +1,110 @@
+"""Whatever can be asked to solve a problem on a budget: lines of the catalogue and peers, by the names people type.
+
+`NAME`, `NAME@GRID` or `LIBRARY:NAME@GRID`, GRID one of karras, lambda, time, quadratic; without it the method's own. This is the
+one place where a name selects a method.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise, check
+
+from .. import catalogue, grids
+from ..charts import EDM
+from ..grids import Grid
+from ..method import Method
+from ..sampling import transport
+from . import peers
+from .problems import Problem
+
+Solve = Callable[[Problem, Tensor, int], Tensor]
+OURS = "scoresde"
+GRIDS: dict[str, Grid] = {"karras": grids.karras, "lambda": grids.uniform_lambda, "time": grids.uniform_time, "quadratic": grids.quadratic}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One competitor.
+
+    name      as typed;  family  whose code it is, which is its colour
+    adaptive  its cost is a tolerance, not a budget of calls
+    bind      cost -> (problem, start, seed) -> state at problem.low, or None where the budget buys no step
+    """
+
+    name: str
+    family: str
+    stochastic: bool
+    adaptive: bool
+    bind: Callable[[float], Solve | None] = field(repr=False)
+
+
+@functools.cache
+def names() -> dict[str, str]:
+    """Every name there is, and the library it needs."""
+    ours = dict.fromkeys((*_lines(), "probability_flow"), OURS)
+    return ours | {p.name: p.library for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC, *peers.adaptive(1e-3))}
+
+
+def entry(name: str) -> Entry:
+    """The competitor of that name. Raises ValueError listing names and the nearest."""
+    plain, _, chosen = name.partition("@")
+    check.choice("methods", plain, names())
+    grid = GRIDS[check.choice("methods", chosen, GRIDS)] if chosen else None
+    if plain == "probability_flow":
+        return Entry(name, OURS, False, True, lambda tolerance: _ours(catalogue.probability_flow(tolerance)))
+    if ":" not in plain:
+        make = _lines()[plain]
+        sample = make(4) if grid is None else make(4, grid=grid)
+        return Entry(name, OURS, sample.stochastic or bool(sample.wrap), False, lambda budget: _on_budget(make, grid, int(budget)))
+    adaptive = {p.name for p in peers.adaptive(1e-3)}
+    if plain in adaptive:
+        return Entry(name, names()[plain], False, True, lambda tolerance: _peer(next(p for p in peers.adaptive(tolerance) if p.name == plain), 1, None))
+    found = next(p for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC) if p.name == plain)
+    return Entry(name, found.library, found.stochastic, False, lambda budget: _peer(found, int(budget) // found.calls, grid))
+
+
+def _lines() -> dict[str, Callable[..., Method]]:
+    """Catalogue functions that take a number of levels or calls first."""
+    found: dict[str, Callable[..., Method]] = {}
+    for name, make in vars(catalogue).items():
+        if inspect.isfunction(make) and make.__module__ == catalogue.__name__ and next(iter(inspect.signature(make).parameters)) in ("n", "calls"):
+            found[name] = make
+    return found
+
+
+def _on_budget(make: Callable[..., Method], grid: Grid | None, budget: int) -> Solve | None:
+    """The most steps whose transport costs at most `budget` calls."""
+    more: dict[str, Any] = {} if grid is None else {"grid": grid}
+    for n in range(budget, 0, -1):
+        method = make(n, **more)
+        if method.transport_calls is not None and method.transport_calls <= budget:
+            return _ours(method)
+    return None
+
+
+def _ours(method: Method) -> Solve:
+    drawn = method.stochastic or bool(method.wrap)
+
+    def solve(problem: Problem, x: Tensor, seed: int) -> Tensor:
+        return transport(problem.denoiser, x, method, EDM(), problem.high, problem.low, SeededNoise(seed) if drawn else None).y
+
+    return solve
+
+
+def _peer(peer: peers.Peer, steps: int, grid: Grid | None) -> Solve | None:
+    def solve(problem: Problem, x: Tensor, seed: int) -> Tensor:
+        one = torch.tensor(1.0, dtype=torch.float64)
+        ends = EDM().lam(torch.tensor([problem.high, problem.low], dtype=torch.float64)).tolist()
+        levels = torch.exp(-(peer.grids[0] if grid is None else grid)(steps + 1, *ends))
+        levels[0], levels[-1] = problem.high, problem.low
+        return peer.solve(lambda y, s: problem.denoiser(y, one, s).x0, x, levels, seed)
+
+    return solve if steps > 0 else None

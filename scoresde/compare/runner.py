@@ -1,0 +1,252 @@
+"""One row for each (problem, method, cost, seed): what was spent and how wrong it was, kept as it comes.
+
+A deterministic method is judged by the RMS distance of its states from the converged flow of the same starts; a stochastic one
+by the distance of its samples from exact ones (sliced W2 and energy, with intervals and the floor of two exact sets). Model
+calls are counted at the model: rows evaluated over samples, the same for everyone. Rows are appended to rows.jsonl; a run that
+was stopped goes on where it was.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import SolveError
+
+from .. import checkpoint, distances
+from . import peers, problems
+from .entries import OURS, Entry, entry
+from .problems import Problem, rms
+
+TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One row to be measured: cost is a budget of calls, or a tolerance for an adaptive method; source names a problem or a run folder."""
+
+    source: str
+    method: str
+    cost: float
+    seed: int
+    device: str = "cpu"
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What a row is found by."""
+        return (self.source, self.method, self.cost, self.seed, self.device)
+
+
+def tasks(sources: Iterable[str], methods: Iterable[str], budgets: Iterable[int], seeds: int, device: str = "cpu") -> Iterator[Task]:
+    """All rows of a comparison, those of absent libraries left out; adaptive methods at fixed tolerances whatever the budgets."""
+    budgets = tuple(budgets)
+    chosen = [e for e in map(entry, methods) if e.family == OURS or not peers.absent(e.family)]
+    for source in sources:
+        for each in chosen:
+            for cost in TOLERANCES if each.adaptive else budgets:
+                for seed in range(seeds):
+                    yield Task(source, each.name, float(cost), seed, device)
+
+
+@functools.lru_cache(maxsize=8)
+def problem(source: str, device: str = "cpu") -> Problem:
+    """A shared problem by its name, else the trained run in that folder."""
+    makers = problems.all_problems()
+    if source in makers:
+        made = makers[source]()
+        made.denoiser.to(device)
+        return made
+    from .trained import of_run
+
+    return of_run(Path(source), device)
+
+
+@functools.lru_cache(maxsize=32)
+def reference(source: str, seed: int, device: str = "cpu") -> tuple[Tensor, float]:
+    """The converged answer and its error, kept in the user's cache under a hash of everything it depends on."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load, save
+
+    case = problem(source, device)
+    if case.flow is not None:
+        return case.reference(seed)
+    digest = hashlib.sha256(repr((case.high, case.low, case.tolerance, case.shape, case.n, seed, torch.__version__)).encode())
+    for name, tensor in sorted(case.denoiser.state_dict().items()):
+        digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scoresde" / f"reference-{digest.hexdigest()[:32]}.safetensors"
+    try:
+        kept = load(path.read_bytes())
+        return kept["y"], kept["error"].item()
+    except (OSError, KeyError, SafetensorError):  # absent, or torn: made again
+        pass
+    y, error = case.reference(seed)
+    checkpoint.write_whole(path, save({"y": y.contiguous(), "error": torch.tensor(error, dtype=torch.float64)}))
+    return y, error
+
+
+@functools.lru_cache(maxsize=32)
+def floor(source: str) -> dict[str, float]:
+    """Mean sliced W2 and energy distance of two exact sets of the size that is judged."""
+    case = problem(source)
+    assert case.draw is not None
+    return {name: distances.floor(distances.METRICS[name], case.draw, case.judged, case.judged, pairs=4, seed=100)[0] for name in ("sliced", "energy")}
+
+
+def measure(task: Task) -> Row:
+    """Run one task and describe what happened; a method that fails says so in its row."""
+    case, competitor = problem(task.source, task.device), entry(task.method)
+    row: Row = {
+        "problem": task.source, "method": task.method, "family": competitor.family, "stochastic": competitor.stochastic,
+        "cost": task.cost, "adaptive": competitor.adaptive, "seed": task.seed, "device": task.device, "dtype": "float64",
+    }  # fmt: skip
+    solve = competitor.bind(task.cost)
+    if solve is None:
+        return row | {"failed": "the budget buys no step"}
+    x = case.start(task.seed, case.judged if competitor.stochastic else case.n).to(task.device)
+    try:
+        solve(case, x[:2], task.seed)  # imports and first calls are not what is timed
+        y, spent = _watched(case, lambda: solve(case, x, task.seed), len(x), task.device)
+    except (SolveError, ValueError, RuntimeError, ArithmeticError) as error:
+        return row | {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+    if not bool(y.isfinite().all()):
+        return row | spent | {"failed": "not finite"}
+    return row | spent | (_law(case, task, y.cpu()) if competitor.stochastic else _path(task, y.cpu())) | environment(competitor.family)
+
+
+def _path(task: Task, y: Tensor) -> Row:
+    answer, error = reference(task.source, task.seed, task.device)
+    apart = (y - answer).flatten(1)
+    median = apart.square().mean(1).sqrt().median().item()
+    return {"metric": "rms", "error": rms(apart), "median": median, "floor": error, "n": len(y)}
+
+
+def _law(case: Problem, task: Task, y: Tensor) -> Row:
+    assert case.draw is not None
+    exact = case.draw(case.judged, task.seed + 1000)
+    out: Row = {"metric": "sliced W2", "n": len(y)}
+    for kind, prefix in (("sliced", ""), ("energy", "energy_")):
+        got = distances.estimate(distances.METRICS[kind], y, exact, blocks=10, floor=floor(task.source)[kind])
+        out |= {f"{prefix}error": got.value, f"{prefix}low": got.low, f"{prefix}high": got.high, f"{prefix}floor": got.floor}
+    return out
+
+
+def _watched(case: Problem, run: Callable[[], Tensor], count: int, device: str) -> tuple[Tensor, Row]:
+    """The answer, and model calls a sample, batched calls, seconds and peak memory in MiB above what was held before."""
+    seen: list[int] = []
+    handle = case.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    before = _memory(device, reset=True)
+    start = time.perf_counter()
+    try:
+        y = run()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+    finally:
+        handle.remove()
+    seconds, after = time.perf_counter() - start, _memory(device)
+    peak = None if before is None or after is None else round(max(0.0, after - before), 2)
+    return y, {"calls": sum(seen) / count, "batched_calls": len(seen), "seconds": seconds, "peak_mib": peak}
+
+
+def _memory(device: str, reset: bool = False) -> float | None:
+    """MiB held now (reset: and the peak starts here), or at most since then; None where the system does not say."""
+    if device.startswith("cuda"):
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated() / 2**20
+    status = Path("/proc/self/status")
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is resident now
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return None
+
+
+@functools.cache
+def environment(family: str) -> Row:
+    """What a figure depends on: versions, processor, threads, commit, day."""
+    import importlib.metadata
+
+    root, commit = Path(__file__).parents[2], None
+    if (root / ".git").exists():  # the project's own checkout, not whatever folder it is run from
+        done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root, check=False)
+        commit = done.stdout.strip() or None
+    versions = checkpoint.versions() | ({} if family == OURS else {family: importlib.metadata.version(family)})
+    return {
+        "versions": versions, "machine": platform.machine(), "system": sys.platform, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
+        "commit": commit, "date": time.strftime("%Y-%m-%d"),
+    }  # fmt: skip
+
+
+class Store:
+    """rows.jsonl of a folder: read once, then appended to, each row on the disk before the next is begun."""
+
+    def __init__(self, folder: Path):
+        self.path = folder / "rows.jsonl"
+        self.rows: list[Row] = []
+        if self.path.exists():
+            lines = self.path.read_bytes().split(b"\n")
+            whole = [line for line in lines[:-1] if line]  # what follows the last newline was torn by a kill
+            self.rows = [json.loads(line) for line in whole]
+            checkpoint.write_whole(self.path, b"".join(line + b"\n" for line in whole))
+
+    @property
+    def done(self) -> set[tuple[Any, ...]]:
+        """Keys of the rows there are."""
+        return {(r["problem"], r["method"], r["cost"], r["seed"], r["device"]) for r in self.rows}
+
+    def add(self, row: Row) -> None:
+        """Append one row."""
+        with self.path.open("ab") as file:
+            file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.rows.append(row)
+
+
+def run(todo: Iterable[Task], store: Store, jobs: int = 1, report: Callable[[Row], None] | None = None) -> None:
+    """Measure what the store lacks, on `jobs` processes of one thread each; interrupted, what is done is kept."""
+    have = store.done
+    left = [task for task in todo if task.key not in have]
+    for row in _rows(left, jobs):
+        store.add(row)
+        if report is not None:
+            report(row)
+
+
+def _rows(left: list[Task], jobs: int) -> Iterator[Row]:
+    if jobs == 1:
+        yield from map(measure, left)
+        return
+    from concurrent.futures import ProcessPoolExecutor, as_completed
+    from multiprocessing import get_context
+
+    for source, seed, device in sorted({(t.source, t.seed, t.device) for t in left if not entry(t.method).stochastic}):
+        reference(source, seed, device)  # once, into the cache, not once a process
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (1,))
+    try:
+        for done in as_completed([pool.submit(measure, task) for task in left]):
+            yield done.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def missing(methods: Iterable[str]) -> list[str]:
+    """Those of `methods` whose library is not installed."""
+    chosen: list[Entry] = [entry(m) for m in methods]
+    return [e.name for e in chosen if e.family != OURS and peers.absent(e.family)]
