@@ -1,4 +1,4 @@
-"""The command line: scoresde demo | train | sample | likelihood | doctor | info.
+"""The command line: scoresde demo | train | sample | likelihood | doctor | info | compare.
 
 Exit codes: 0; 2 usage (one line, no traceback); 3 numerical failure; 130 interrupted by Ctrl-C; 143 by SIGTERM.
 """
@@ -9,7 +9,7 @@ import sys
 
 import typer
 
-from . import examining, sampling, training
+from . import compare, examining, sampling, training
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 for name, function in {
@@ -19,6 +19,7 @@ for name, function in {
     "likelihood": sampling.likelihood,
     "doctor": examining.doctor,
     "info": sampling.info,
+    "compare": compare.compare,
 }.items():
     app.command(name)(function)
 

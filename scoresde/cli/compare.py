@@ -101,8 +101,7 @@ def _split(run: Path | None, sources: list[str], methods: list[str], calls: list
     fixed = [e.name for e in map(entry, methods) if not (e.stochastic or e.adaptive or e.name in absent or e.bind(budget) is None)]
     if not fixed:
         return None
-    parts = {name: trained.split(model, truth, name, budget) for name in fixed}
-    figures.bars(parts, f"{sources[0]} at {budget} calls", out / "split.png")
+    figures.bars(trained.split(model, truth, fixed, budget), f"{sources[0]} at {budget} calls", out / "split.png")
     return out / "split.png"
 
 

@@ -84,7 +84,7 @@ def reference(source: str, seed: int, device: str = "cpu") -> tuple[Tensor, floa
     case = problem(source, device)
     if case.flow is not None:
         return case.reference(seed)
-    digest = hashlib.sha256(repr((case.high, case.low, case.tolerance, case.shape, case.n, seed, torch.__version__)).encode())
+    digest = hashlib.sha256(repr((case.high, case.low, case.tolerance, case.steps, case.shape, case.n, seed, torch.__version__)).encode())
     for name, tensor in sorted(case.denoiser.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scoresde" / f"reference-{digest.hexdigest()[:32]}.safetensors"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from .problems import Problem, rms
 
 
 def of_run(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
-    """The model of a run, over the noise levels it was trained on; exact samples are its data. The reference is good to float32."""
+    """The model of a run, over the noise levels it was trained on; exact samples are its data. The reference takes 200 calls."""
     trained = load(folder, device)
     process, data = trained.config.process, trained.config.dataset().x.double()
     high, low = (math.exp(-float(process.lam(t))) for t in (process.t_noise, process.t_data))
@@ -32,7 +33,7 @@ def of_run(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
         return data[order[:count]]
 
     judged = min(500, len(data) // 2)
-    return Problem(str(folder), trained.denoiser, trained.shape, n, draw, high=high, low=low, tolerance=1e-6, judged=judged)
+    return Problem(str(folder), trained.denoiser, trained.shape, n, draw, high=high, low=low, steps=100, judged=judged)
 
 
 class Perturbed(BaseDenoiser):
@@ -53,8 +54,9 @@ class Perturbed(BaseDenoiser):
 
 
 def perturbed(problem: Problem, size: float) -> Problem:
-    """The same problem for a model whose denoiser errs by `size`."""
-    return replace(problem, denoiser=Perturbed(problem.denoiser, check.number("score_error", size, above=0.0)), flow=None)
+    """The same problem for a model whose denoiser errs by `size`, 256 starts at most, solved to 1e-8."""
+    denoiser = Perturbed(problem.denoiser, check.number("score_error", size, above=0.0))
+    return replace(problem, denoiser=denoiser, flow=None, n=min(problem.n, 256), tolerance=1e-8)
 
 
 def ideal(folder: Path, std: float) -> BaseDenoiser:
@@ -64,25 +66,24 @@ def ideal(folder: Path, std: float) -> BaseDenoiser:
     return Empirical(data.x.double(), std)
 
 
-def split(problem: Problem, exact: BaseDenoiser, method: str, cost: float, seed: int = 0) -> dict[str, float]:
-    """Parts of a deterministic method's error at one cost, each an RMS distance per dimension between states from shared draws.
+def split(problem: Problem, exact: BaseDenoiser, methods: Sequence[str], cost: float, seed: int = 0) -> dict[str, dict[str, float]]:
+    """Parts of the error of deterministic methods at one cost, each an RMS distance per dimension between states from shared draws.
 
     discretisation  the method against the converged flow of the same model
     score           the converged flow of the model against that of the exact denoiser
     prior           the exact flow from high z against that from x0 + high z: what a finite first level leaves out
-    monte_carlo     the change of the mean and of the covariance's root that n samples leave: std / sqrt(n), over dimensions
+    monte_carlo     what n samples leave of the mean: std / sqrt(n)
     """
-    x, twin = problem.start(seed), replace(problem, denoiser=exact)
-    solve = entry(method).bind(cost)
-    assert solve is not None
-    assert problem.draw is not None
-    learned, _ = problem.reference(seed)
-    truth, _ = twin.reference(seed)
-    data = problem.draw(len(x), seed + 2000)
-    shifted = twin.carry(x + data.reshape(x.shape), problem.tolerance)
-    return {
-        "discretisation": rms(solve(problem, x, seed) - learned),
-        "score": rms(learned - truth),
-        "prior": rms(shifted - truth),
-        "monte_carlo": truth.flatten(1).std(0).square().mean().sqrt().item() / len(x) ** 0.5,
-    }
+    x, twin = problem.start(seed), replace(problem, denoiser=exact, steps=None, tolerance=max(problem.tolerance, 1e-7))
+    if problem.draw is None:
+        raise ValueError(f"`problem` must have exact samples for the prior's part, got {problem.name} without")
+    learned, truth = problem.reference(seed)[0], twin.reference(seed)[0]
+    met = twin.carry(x + problem.draw(len(x), seed + 2000).reshape(x.shape))
+    shared = {"score": rms(learned - truth), "prior": rms(met - truth), "monte_carlo": truth.flatten(1).std(0).square().mean().sqrt().item() / len(x) ** 0.5}
+    out: dict[str, dict[str, float]] = {}
+    for name in methods:
+        solve = entry(name).bind(cost)
+        if solve is None:
+            raise ValueError(f"`cost` must buy {name} a step, got {cost:g}")
+        out[name] = {"discretisation": rms(solve(problem, x, seed) - learned), **shared}
+    return out
