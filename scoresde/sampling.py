@@ -90,6 +90,9 @@ class Plan:
         self.denoiser, self.method, self.cond, self.lams = denoiser, method, cond, lams
         warn_beyond(denoiser.process, lams)
         self.times = method.process.time(lams)
+        if not bool(self.times.isfinite().all()):
+            flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
+            raise ValueError(f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got {method.process!r}; {flow}")
         stochastic = method.stochastic
         if stochastic and not bool(method.process.alpha(self.times[0]) > 0):
             raise ValueError(f"`method` must have eta = 0 to start where alpha vanishes, where the noise of {method.process!r} is singular, got {method.eta!r}")

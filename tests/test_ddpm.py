@@ -11,7 +11,7 @@ from diffusers import DDIMScheduler, DDPMScheduler
 
 from scoresde import VPSDE, Denoiser, Eps, LogSNR, Method, RectifiedFlow, Split, V, catalogue, ddpm, exact, sample, sampling
 from scoresde.elbo import elbo, gaussian_bound
-from scoresde.grids import UniformTime
+from scoresde.grids import Trailing, UniformTime
 from scoresde.reverse import reverse
 from solvers import Euler, ExpEuler, Heun, SeededNoise, solve
 
@@ -192,3 +192,6 @@ def test_sampling_begins_without_signal() -> None:
     assert (straight.y - x).abs().max() < 1e-12
     with pytest.raises(ValueError, match="lam_first"):
         sample(v, (2, 3), catalogue.ddim(5))
+    for make in (catalogue.ddim, catalogue.edm_heun, catalogue.dpm_solver_2):
+        with pytest.raises(ValueError, match=r"`method` .* RectifiedFlow"):
+            sample(v, (2, 3), make(5, grid=Trailing(chain)))
