@@ -11,7 +11,7 @@ import typer
 from .common import Device, UsageError, command, console, positive, usable
 
 METHODS = (
-    "ddim,edm_heun,dpm_solver_pp_2m,unipc,deis,probability_flow,"
+    "best,ddim,edm_heun,dpm_solver_pp_2m,unipc,probability_flow,"
     "diffusers:unipc_3@quadratic,k-diffusion:lms@quadratic,azula:vAB_3@quadratic,torchdiffeq:dopri5"
 )
 
@@ -101,7 +101,7 @@ def _split(run: Path | None, sources: list[str], methods: list[str], calls: list
     fixed = [e.name for e in map(entry, methods) if not (e.stochastic or e.adaptive or e.name in absent or e.bind(budget) is None)]
     if not fixed:
         return None
-    figures.bars(trained.split(model, truth, fixed, budget), f"{sources[0]} at {budget} calls", out / "split.png")
+    figures.bars(trained.split(model, truth, fixed, budget), f"{Path(sources[0]).name} at {budget} calls", out / "split.png")
     return out / "split.png"
 
 

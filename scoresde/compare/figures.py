@@ -96,7 +96,7 @@ def table(panel: Panel) -> Any:
 
     budgets = sorted({p.cost for c in panel.curves for p in c.points if p.cost >= 1})
     best = {b: min(p.error for c in panel.curves for p in c.points if p.cost == b) for b in budgets}
-    shown = Table(title=f"{panel.problem}: {panel.metric}, floor {panel.floor:.1e}", title_justify="left")
+    shown = Table(title=f"{Path(panel.problem).name}: {panel.metric}, floor {panel.floor:.1e}", title_justify="left")
     shown.add_column("method")
     for b in budgets:
         shown.add_column(f"{b:.0f} calls", justify="right")
@@ -133,7 +133,7 @@ def _draw(axis: Any, panel: Panel, work: str) -> None:
 
     points = [(getattr(p, work), p.error) for c in panel.curves for p in c.points]
     front = pareto(points)
-    axis.set(xscale="log", yscale="log", title=f"{panel.problem}", ylabel=f"error ({panel.metric})")
+    axis.set(xscale="log", yscale="log", title=Path(panel.problem).name, ylabel=f"error ({panel.metric})")
     axis.set_xlabel("model calls per sample" if work == "calls" else "seconds, whole batch")
     axis.plot(*zip(*front, strict=True), color="#888888", alpha=0.28, linewidth=7, solid_capstyle="round", zorder=1)
     if panel.floor > 0 and panel.floor > 0.05 * min(e for _, e in points):

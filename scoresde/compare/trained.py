@@ -25,12 +25,12 @@ from .problems import Problem, rms
 def of_run(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
     """The model of a run, over the noise levels it was trained on; exact samples are its data. The reference takes 200 calls."""
     trained = load(folder, device)
-    process, data = trained.config.process, trained.config.dataset().x.double()
+    process, data = trained.config.process, trained.config.dataset()
     high, low = (math.exp(-float(process.lam(t))) for t in (process.t_noise, process.t_data))
 
     def draw(count: int, seed: int) -> Tensor:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
-        return data[order[:count]]
+        return data.at(order[:count]).double()
 
     judged = min(500, len(data) // 2)
     return Problem(str(folder), trained.denoiser, trained.shape, n, draw, high=high, low=low, steps=100, judged=judged)
@@ -60,10 +60,10 @@ def perturbed(problem: Problem, size: float) -> Problem:
 
 
 def ideal(folder: Path, std: float) -> BaseDenoiser:
-    """The denoiser that a run's training set defines, each point a Gaussian of `std`: what the score part of its error is taken against."""
+    """The denoiser that a run's training set defines, each of its first 5000 points a Gaussian of `std`: what the score part of its error is taken against."""
     trained = load(folder)
     data = trained.config.dataset().split(trained.config.data.held_out)[0]
-    return Empirical(data.x.double(), std)
+    return Empirical(data.head(5000).x.double(), std)
 
 
 def split(problem: Problem, exact: BaseDenoiser, methods: Sequence[str], cost: float, seed: int = 0) -> dict[str, dict[str, float]]:
