@@ -81,6 +81,17 @@ def test_a_stochastic_adapter_has_the_right_law(p: peers.Peer) -> None:
     assert z.mean(0).abs().max() < 5 / 32
 
 
+@pytest.mark.parametrize("name", ["torchode:dopri5", "torchsde:euler", "scipy:RK45", "k-diffusion:dpmpp_2m", "diffusers:heun", "azula:vAB_2"])
+def test_peers_take_images(name: str) -> None:
+    """The same flow, its three numbers as (1, 1, 3): the same states."""
+    p = next((p for p in peers.adaptive(1e-3) if p.name == name), None) or peer(name)
+    if peers.absent(p.library):
+        pytest.skip(f"{p.library} is not installed")
+    flat, x = p.solve(model(GAUSS), GAUSS.start(), levels(6)), GAUSS.start().reshape(-1, 1, 1, 3)
+    shaped = p.solve(lambda y, s: GAUSS.denoiser(y.reshape(-1, 3), ONE, s).x0.reshape(y.shape), x, levels(6))
+    assert torch.equal(shaped.reshape(flat.shape), flat)
+
+
 def test_the_peers_leave_the_global_generator_alone() -> None:
     p = peer("k-diffusion:euler_ancestral")
     before = torch.get_rng_state()

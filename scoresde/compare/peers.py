@@ -180,15 +180,16 @@ def torchsde(method: str) -> Run:
             noise_type, sde_type = "diagonal", "ito"
 
             def f(self, t: Tensor, y: Tensor) -> Tensor:
-                return 2 * (model(y, torch.exp(-t)) - y)
+                return 2 * (model(y.reshape(x.shape), torch.exp(-t)).reshape(y.shape) - y)
 
             def g(self, t: Tensor, y: Tensor) -> Tensor:
                 return (2**0.5 * torch.exp(-t)).expand_as(y)
 
         ts = -levels[[0, -1]].log()
-        path = library.BrownianInterval(ts[0], ts[1], size=x.shape, dtype=x.dtype, entropy=seed, levy_area_approximation="space-time")
+        flat = x.reshape(len(x), -1)
+        path = library.BrownianInterval(ts[0], ts[1], size=flat.shape, device=x.device, dtype=x.dtype, entropy=seed, levy_area_approximation="space-time")
         step = (ts[1] - ts[0]).item() / (len(levels) - 1) * (1 + 1e-9)  # never a step more by rounding
-        return library.sdeint(Reverse(), x, ts, bm=path, dt=step, method=method)[-1]
+        return library.sdeint(Reverse(), flat, ts, bm=path, dt=step, method=method)[-1].reshape(x.shape)
 
     return run
 
@@ -208,10 +209,10 @@ def torchode(method: str, tolerance: float) -> Run:
 
     def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
         library: Any = importlib.import_module("torchode")
-        term = library.ODETerm(lambda t, y: model(y, torch.exp(-t)) - y)
+        term = library.ODETerm(lambda t, y: model(y.reshape(x.shape), torch.exp(-t)).reshape(y.shape) - y)
         stepper, controller = getattr(library, method)(term=term), library.IntegralController(atol=tolerance, rtol=tolerance, term=term)
         ends = -levels[[0, -1]].log().expand(len(x), 2)
-        return library.AutoDiffAdjoint(stepper, controller).solve(library.InitialValueProblem(y0=x, t_eval=ends)).ys[:, -1]
+        return library.AutoDiffAdjoint(stepper, controller).solve(library.InitialValueProblem(y0=x.reshape(len(x), -1), t_eval=ends)).ys[:, -1].reshape(x.shape)
 
     return run
 
