@@ -73,7 +73,7 @@ def energy(x: Tensor, y: Tensor, unbiased: bool = False) -> float:
 def mmd(x: Tensor, y: Tensor, scale: float = 1.0, unbiased: bool = False) -> float:
     """Squared maximum mean discrepancy with the kernel exp(-|x - y|^2 / (2 scale^2))."""
     s = check.number("scale", scale, above=0.0)
-    return KernelDistance(lambda a, b: torch.exp(-_minus_distance(a, b).square() / (2 * s * s)), unbiased)(x, y)
+    return KernelDistance(lambda a, b: _gaussian(a, b, s), unbiased)(x, y)
 
 
 def kid(x: Tensor, y: Tensor) -> float:
@@ -195,4 +195,10 @@ def _minus_distance(a: Tensor, b: Tensor) -> Tensor:
     return -torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist")
 
 
-METRICS: dict[str, Metric] = {"energy": KernelDistance(_minus_distance), "sliced": sliced, "mmd": mmd, "frechet": frechet, "kid": kid}
+def _gaussian(a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
+    return torch.exp(-_minus_distance(a, b).square() / (2 * scale * scale))
+
+
+METRICS: dict[str, Metric] = {
+    "energy": KernelDistance(_minus_distance), "sliced": sliced, "mmd": KernelDistance(_gaussian), "frechet": frechet, "kid": kid,
+}  # fmt: skip

@@ -66,7 +66,9 @@ def test_a_stochastic_row_has_an_interval_and_a_floor() -> None:
     assert row["metric"] == "sliced W2"
     assert row["low"] < row["error"] < row["high"]
     assert row["floor"] > 0
-    assert row["energy_low"] < row["energy_error"] < row["energy_high"]
+    for name in ("energy", "mmd", "frechet"):
+        assert row[f"{name}_low"] < row[f"{name}_error"] < row[f"{name}_high"]
+        assert row[f"{name}_floor"] > 0
 
 
 def test_adaptive_methods_count_rows_per_sample() -> None:

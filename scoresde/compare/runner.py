@@ -1,7 +1,7 @@
 """One row for each (problem, method, cost, seed): what was spent and how wrong it was, kept as it comes.
 
 A deterministic method is judged by the RMS distance of its states from the converged flow of the same starts; a stochastic one
-by the distance of its samples from exact ones (sliced W2 and energy, with intervals and the floor of two exact sets). Model
+by the distance of its samples from exact ones (sliced W2, energy, MMD, Frechet, with intervals and the floor of two exact sets). Model
 calls are counted at the model: rows evaluated over samples, the same for everyone. Rows are appended to rows.jsonl; a run that
 was stopped goes on where it was.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import math
 import os
 import platform
 import subprocess
@@ -100,10 +101,16 @@ def reference(source: str, seed: int, device: str = "cpu") -> tuple[Tensor, floa
 
 @functools.lru_cache(maxsize=32)
 def floor(source: str) -> dict[str, float]:
-    """Mean sliced W2 and energy distance of two exact sets of the size that is judged."""
+    """Mean distances of two exact sets of the size that is judged."""
     case = problem(source)
     assert case.draw is not None
-    return {name: distances.floor(distances.METRICS[name], case.draw, case.judged, case.judged, pairs=4, seed=100)[0] for name in ("sliced", "energy")}
+    return {name: distances.floor(distances.METRICS[name], case.draw, case.judged, case.judged, pairs=4, seed=100)[0] for name in _laws(case)}
+
+
+def _laws(case: Problem) -> dict[str, str]:
+    """Distances a law is judged by, and what their columns begin with; Frechet between Gaussians fitted to the samples where that is affordable."""
+    wide = math.prod(case.shape) > 256
+    return {"sliced": "", "energy": "energy_", "mmd": "mmd_"} | ({} if wide else {"frechet": "frechet_"})
 
 
 def measure(task: Task) -> Row:
@@ -138,7 +145,7 @@ def _law(case: Problem, task: Task, y: Tensor) -> Row:
     assert case.draw is not None
     exact = case.draw(case.judged, task.seed + 1000)
     out: Row = {"metric": "sliced W2", "n": len(y)}
-    for kind, prefix in (("sliced", ""), ("energy", "energy_")):
+    for kind, prefix in _laws(case).items():
         got = distances.estimate(distances.METRICS[kind], y, exact, blocks=10, floor=floor(task.source)[kind])
         out |= {f"{prefix}error": got.value, f"{prefix}low": got.low, f"{prefix}high": got.high, f"{prefix}floor": got.floor}
     return out
