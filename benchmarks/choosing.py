@@ -1,0 +1,135 @@
+"""Write docs/choosing.md from the stored comparison: `python -m benchmarks.choosing`."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.common import RESULTS
+
+PAGE = Path(__file__).parents[1] / "docs" / "choosing.md"
+BUDGETS, TOP = (5.0, 10.0, 20.0, 50.0), 5
+Row = dict[str, Any]
+
+
+def geometric(values: Iterable[float]) -> float:
+    """Geometric mean."""
+    logs = [math.log(v) for v in values]
+    return math.exp(sum(logs) / len(logs))
+
+
+def ranking(rows: list[Row], budget: float, problems: list[str]) -> list[tuple[float, str, list[float]]]:
+    """(geometric mean over problems of the error over the best error of any method, name, errors), best first, for one budget."""
+    errors: dict[str, dict[str, float]] = {}
+    for r in rows:
+        if r["cost"] == budget and not r["adaptive"] and r["metric"] == "rms":
+            errors.setdefault(r["method"], {})[r["problem"]] = r["error"]
+    whole = {name: [each[p] for p in problems] for name, each in errors.items() if len(each) == len(problems)}
+    best = [min(column) for column in zip(*whole.values(), strict=True)]
+    return sorted((geometric(e / b for e, b in zip(each, best, strict=True)), name, each) for name, each in whole.items())
+
+
+def figure(value: float) -> str:
+    """Two digits."""
+    return f"{value:.1e}"
+
+
+def fixed(rows: list[Row], problems: list[str]) -> str:
+    """A table a budget: the best on average, then the best of ours and of each other library."""
+    out: list[str] = []
+    for budget in BUDGETS:
+        ranked = ranking(rows, budget, problems)
+        family = {r["method"]: r["family"] for r in rows}
+        first = {family[name]: i for i, (_, name, _) in reversed(list(enumerate(ranked)))}
+        shown = sorted({*range(TOP), *first.values(), *(i for i, (_, name, _) in enumerate(ranked) if name == "best")})
+        out.append(f"\n### {budget:.0f} model calls\n\n| place | method | library | over the best | {' | '.join(problems)} |\n")
+        out.append(f"|---|---|---|---|{'---|' * len(problems)}\n")
+        for i in shown:
+            ratio, name, errors = ranked[i]
+            out.append(f"| {i + 1} of {len(ranked)} | `{name}` | {family[name]} | {ratio:.2f} | {' | '.join(map(figure, errors))} |\n")
+    return "".join(out)
+
+
+def adaptive(rows: list[Row], problems: list[str]) -> str:
+    """Errors and calls of adaptive methods at each tolerance."""
+    out = [f"\n| method | tolerance | {' | '.join(problems)} |\n|---|---|{'---|' * len(problems)}\n"]
+    chosen = [r for r in rows if r["adaptive"]]
+    for name in dict.fromkeys(r["method"] for r in chosen):
+        for cost in sorted({r["cost"] for r in chosen}, reverse=True):
+            at = {r["problem"]: r for r in chosen if r["method"] == name and r["cost"] == cost}
+            cells = [f"{figure(at[p]['error'])} in {at[p]['calls']:.0f}" if p in at else "" for p in problems]
+            out.append(f"| `{name}` | {cost:g} | {' | '.join(cells)} |\n")
+    return "".join(out)
+
+
+def stochastic(rows: list[Row]) -> str:
+    """Distances of laws, with the floor beside."""
+    chosen = [r for r in rows if r["stochastic"]]
+    out: list[str] = []
+    for problem in dict.fromkeys(r["problem"] for r in chosen):
+        here = [r for r in chosen if r["problem"] == problem]
+        out.append(f"\n`{problem}`, {here[0]['n']} samples; two exact sets differ by {here[0]['floor']:.3f}.\n\n")
+        out.append(f"| method | {' | '.join(f'{b:.0f} calls' for b in BUDGETS)} |\n|---|{'---|' * len(BUDGETS)}\n")
+        for name in dict.fromkeys(r["method"] for r in here):
+            at = {r["cost"]: r for r in here if r["method"] == name}
+            cells = [f"{at[b]['error']:.3f} ({max(0.0, at[b]['low']):.3f} to {at[b]['high']:.3f})" if b in at else "" for b in BUDGETS]
+            out.append(f"| `{name}` | {' | '.join(cells)} |\n")
+    return "".join(out)
+
+
+def places(rows: list[Row], problems: list[str]) -> str:
+    """Where `best` comes at each budget."""
+    said: list[str] = []
+    for budget in BUDGETS:
+        ranked = [name for _, name, _ in ranking(rows, budget, problems)]
+        said.append(f"{ranked.index('best') + 1} of {len(ranked)} at {budget:.0f} calls")
+    return ", ".join(said)
+
+
+def flips(rows: list[Row]) -> str:
+    """The root mean square beside the median, where they are furthest apart among our adaptive rows."""
+    row = max((r for r in rows if r["method"] == "probability_flow"), key=lambda r: r["error"] / r["median"])
+    return f"the largest gap is on `{row['problem']}` at tolerance {row['cost']:g}, {figure(row['error'])} against a median of {figure(row['median'])}."
+
+
+def text() -> str:
+    """The whole page."""
+    stored = json.loads((RESULTS / "work_precision.json").read_text(encoding="utf-8"))
+    rows = [r for r in stored["rows"] if "failed" not in r]
+    problems = list(dict.fromkeys(r["problem"] for r in rows if r["metric"] == "rms"))
+    versions = ", ".join(f"{k} {v}" for k, v in sorted(stored["versions"].items()))
+    return f"""# Choosing a method
+
+Generated from `benchmarks/results/work_precision.json` by `python -m benchmarks.choosing`; a test compares. Measured on {stored["date"]}
+by `python -m benchmarks.work_precision`: {stored["machine"]}, {stored["cores"]} cores, {stored["dtype"]}; {versions}.
+
+The task: the probability flow of a denoiser known exactly, along x = x0 + s eps from s = 80 to s = 0.002. The error is the root-mean-square
+distance from the converged flow of the same starts; model calls are counted at the model, for everyone. Problems: `gmm2d`, eight narrow
+Gaussians on a circle; `digits`, the ideal denoiser of 1797 digits; `patches`, that of 1024 photo patches. `@lambda`, `@quadratic` and
+`@karras` name the levels: equal steps in lam, in the square root of VP time, in s^(1/7). Other libraries run their own code on those levels.
+
+**In short.** Nothing known of the model: `catalogue.best(n)`, which comes {places(rows, problems)}. An accuracy to be met:
+`catalogue.probability_flow(rtol)`. On a model of your own: `scoresde compare RUN`.
+
+## On a budget of calls
+
+Each error over the least error of any method on that problem, in the geometric mean over the problems: 1 would be the best everywhere.
+The first {TOP}, then the first of each library and `best`.
+{fixed(rows, problems)}
+## To a tolerance
+
+Error, and model calls per sample: rows evaluated over samples, so that a library which evaluates the whole batch until its slowest sample is done
+pays for that. On `digits` and `patches` a few samples that end at another datum rule the error: {flips(rows)}
+{adaptive(rows, problems)}
+## With noise
+
+Sliced W2 from exact samples, with 95 % intervals: what cannot be told from the floor is as good as exact here.
+{stochastic(rows)}"""
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text(), encoding="utf-8")
+    print(f"wrote {PAGE.relative_to(PAGE.parents[1])}")
