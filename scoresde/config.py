@@ -199,7 +199,7 @@ def parse(table: Mapping[str, Any]) -> Config:
 def _named(kinds: Mapping[str, Any], name: str, section: Mapping[str, Any], default: str) -> Any:
     """What a section with a key `name` stands for."""
     chosen = section.get("name", default)
-    if chosen not in kinds:
+    if not isinstance(chosen, str) or chosen not in kinds:
         raise ConfigError(f"`{name}.name` must be one of {', '.join(kinds)}, got {chosen!r}")
     return _build(kinds[chosen], name, {key: value for key, value in section.items() if key != "name"})
 

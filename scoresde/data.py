@@ -50,14 +50,12 @@ def load(path: str | Path, size: int | None = None) -> Samples:
 
 
 def _npz(path: Path) -> Dataset:
-    import zipfile
-
     import numpy as np
 
     try:
         with np.load(path) as stored:
             arrays = {key: stored[key] for key in stored.files}
-    except (ValueError, OSError, zipfile.BadZipFile) as error:
+    except Exception as error:  # whatever NumPy finds wrong with a file
         raise ValueError(f"`data` must be a readable .npz of plain numeric arrays, got {path}: {error}") from error
     return _arrays({key: _tensor(value, path) for key, value in arrays.items()}, path)
 
@@ -65,8 +63,8 @@ def _npz(path: Path) -> Dataset:
 def _tensor(array: Any, path: Path) -> Tensor:
     import numpy as np
 
-    if array.dtype.kind not in "uif":
-        raise ValueError(f"`data` must be numeric, got dtype {array.dtype} in {path}")
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
+        raise ValueError(f"`data` must be numeric, got {getattr(array, 'dtype', 'no array')} in {path}")
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
@@ -97,10 +95,10 @@ def _npy(path: Path) -> Mapped:
     def mapped(file: Path) -> Tensor:
         try:
             array = np.load(file, mmap_mode="c")  # writes stay in memory: torch wants none that it must not write
-        except (ValueError, OSError, EOFError) as error:
+        except Exception as error:  # whatever NumPy finds wrong with a file
             raise ValueError(f"`data` must be a readable .npy of plain numbers, got {file}: {error}") from error
-        if array.dtype.kind not in "uif" or not array.dtype.isnative:
-            raise ValueError(f"`data` must be numeric, in this machine's byte order, got dtype {array.dtype} in {file}")
+        if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif" or not array.dtype.isnative:
+            raise ValueError(f"`data` must be numeric, in this machine's byte order, got {getattr(array, 'dtype', 'no array')} in {file}")
         return torch.from_numpy(array)
 
     laid, centre, half = _laid(mapped(path), str(path))
@@ -158,6 +156,8 @@ def _folder(path: Path, size: int | None) -> Dataset:
         raise ValueError(f"`data` must hold images ({', '.join(sorted(_IMAGES))}), got none in {path}")
     arrays: list[Any] = []
     for file in files:
+        if not file.resolve().is_relative_to(path.resolve()):
+            raise ValueError(f"`data` must lie in the folder named, got {file}, a link to {file.resolve()} outside it; name that folder")
         try:
             with Image.open(file) as image:
                 plain = image.convert("L" if image.mode in ("1", "L", "I", "F") else "RGB")

@@ -1,4 +1,4 @@
-"""The command line: scoresde demo | train | sample | likelihood | doctor | info | compare.
+"""The command line: scoresde demo | train | sample | likelihood | doctor | import | info | compare.
 
 Exit codes: 0; 2 usage (one line, no traceback); 3 numerical failure; 130 interrupted by Ctrl-C; 143 by SIGTERM.
 """
@@ -18,6 +18,7 @@ for name, function in {
     "sample": sampling.sample,
     "likelihood": sampling.likelihood,
     "doctor": examining.doctor,
+    "import": examining.import_,
     "info": sampling.info,
     "compare": compare.compare,
 }.items():

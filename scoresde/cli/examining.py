@@ -1,4 +1,4 @@
-"""Commands that look at models: doctor."""
+"""Commands that take models as they come: doctor, import."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .common import Device, console, positive, usable
+from .common import Device, Out, Overwrite, UsageError, command, console, new_folder, positive, usable
 
 
 def doctor(
@@ -34,3 +34,23 @@ def doctor(
     if findings:
         raise typer.Exit(3)
     console().print(f"nothing found wrong with {run}, on {len(data)} held-out samples of {data.name}")
+
+
+def import_(
+    source: Annotated[Path, typer.Argument(help="a .safetensors or torch file, or the folder of a diffusers pipeline")],
+    out: Out,
+    config: Annotated[Path | None, typer.Option(help="a TOML file with the [network] and [process] of the weights")] = None,
+    shape: Annotated[str, typer.Option(help="of one sample, with --config: 1,28,28, or 2 for points")] = "",
+    overwrite: Overwrite = False,
+) -> None:
+    """Take weights trained elsewhere, without running any code of theirs; what would have to run is refused.
+
+    Example: scoresde import weights.pth --config network.toml --shape 1,28,28 --out runs/theirs"""
+    from .. import config as configs
+    from .. import importing
+
+    if (config is None) != (not shape) or not all(n.isdecimal() and int(n) for n in shape.split(",") if shape):
+        raise UsageError(f"`--shape` must be positive numbers such as 1,28,28, given together with --config, got {shape!r}")
+    sizes = tuple(int(n) for n in shape.split(",")) if shape else ()
+    chosen = None if config is None else configs.read(config)
+    console().print(importing.convert(source, new_folder(out, overwrite), chosen, sizes, command()))
