@@ -64,7 +64,7 @@ def _tensor(array: Any, path: Path) -> Tensor:
     import numpy as np
 
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
-        raise ValueError(f"`data` must be numeric, got {getattr(array, 'dtype', 'no array')} in {path}")
+        raise ValueError(f"`data` must be numeric, got dtype {getattr(array, 'dtype', None)} in {path}")
     return torch.from_numpy(np.ascontiguousarray(array))
 
 
@@ -98,7 +98,7 @@ def _npy(path: Path) -> Mapped:
         except Exception as error:  # whatever NumPy finds wrong with a file
             raise ValueError(f"`data` must be a readable .npy of plain numbers, got {file}: {error}") from error
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif" or not array.dtype.isnative:
-            raise ValueError(f"`data` must be numeric, in this machine's byte order, got {getattr(array, 'dtype', 'no array')} in {file}")
+            raise ValueError(f"`data` must be numeric, in this machine's byte order, got dtype {getattr(array, 'dtype', None)} in {file}")
         return torch.from_numpy(array)
 
     laid, centre, half = _laid(mapped(path), str(path))

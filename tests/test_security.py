@@ -13,6 +13,7 @@ import sys
 import warnings
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -148,6 +149,7 @@ def header(entries: dict, body: bytes = b"") -> bytes:
     return struct.pack("<Q", len(text)) + text + body
 
 
+@cache
 def abuses() -> dict[str, bytes]:
     """Safetensors that lie: a header longer than the file or than memory, tensors over each other or beyond the end, far too many of them."""
     f32 = {"dtype": "F32", "shape": [1]}
