@@ -70,6 +70,7 @@ class NetworkConfig:
     predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
     widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP or DiT
     layers         residual blocks a level of the U-Net, blocks of the DiT less 3, hidden layers of the MLP less 2
+    fourier        features of x that the MLP is given, 0: x alone
     checkpointing  of activations, to save memory: unet and dit"""
 
     kind: str = "auto"
@@ -77,6 +78,7 @@ class NetworkConfig:
     sigma_data: float = 0.5
     widths: tuple[int, ...] = ()
     layers: int = 1
+    fourier: int = 64
     checkpointing: bool = False
 
     def __post_init__(self) -> None:
@@ -88,6 +90,7 @@ class NetworkConfig:
         for width in self.widths:
             check.integer("widths", width, most=4096)
         check.integer("layers", self.layers, most=64)
+        check.integer("fourier", self.fourier, least=0, most=4096)
 
     @property
     def table(self) -> Table:
@@ -102,7 +105,7 @@ class NetworkConfig:
         if (kind == "mlp") != (len(shape) == 1):
             raise ConfigError(f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'}, got {kind}")
         if kind == "mlp":
-            return MLP(shape[0], (self.widths or (128,))[0], self.layers + 2, classes=classes)
+            return MLP(shape[0], (self.widths or (128,))[0], self.layers + 2, fourier=self.fourier, classes=classes)
         if kind == "dit":
             return DiT(shape[0], max(shape[1:]), width=(self.widths or (64,))[0], depth=self.layers + 3, classes=classes, checkpointing=self.checkpointing)
         return UNet(shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes, self.checkpointing)

@@ -56,10 +56,9 @@ class Samples(ABC):
 
     def order(self, step: int, size: int, seed: int) -> Tensor:
         """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations."""
-        n = len(self)
-        positions = torch.arange(step * size, (step + 1) * size)
-        epochs = range(step * size // n, ((step + 1) * size - 1) // n + 1)
-        return torch.cat([_permutation(n, mixed(seed, epoch)) for epoch in epochs])[positions - epochs.start * n]
+        n, first, last = len(self), step * size, (step + 1) * size
+        parts = [_permutation(n, mixed(seed, k))[max(first - k * n, 0) : last - k * n] for k in range(first // n, (last - 1) // n + 1)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Tensor | None]:
         """The batch of a training step, or `rows` of it: (samples, labels); shifts and flips are drawn anew each step."""

@@ -6,7 +6,6 @@ cells of lam (half the log-SNR), each named by its middle: where a network is we
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import time
@@ -58,11 +57,7 @@ class Journal:
         self.seen: list[Progress] = []
         self.since = time.perf_counter()
         write_whole(self.path, "".join(line + "\n" for line in _lines(self.path) if json.loads(line)["step"] <= start).encode())
-        self.board: Any = None
-        if importlib.util.find_spec("tensorboard"):
-            from torch.utils.tensorboard import SummaryWriter
-
-            self.board = SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
+        self.board = _board(folder, start)
 
     def note(self, progress: Progress) -> None:
         """One step; a line where it is due."""
@@ -87,6 +82,15 @@ class Journal:
             for name, value in {**rows, **levels}.items():
                 if isinstance(value, (int, float)):
                     self.board.add_scalar(name, value, step)
+
+
+def _board(folder: Path, start: int) -> Any:
+    """TensorBoard's writer, or None where it is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder / "tensorboard"), purge_step=start + 1)
 
 
 def _lines(path: Path) -> list[str]:

@@ -30,4 +30,4 @@ def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
 
 def per_sample(c: Tensor, x: Tensor) -> Tensor:
     """The same as one value per sample, (B,), in x's dtype: what a network is given."""
-    return torch.ones(x.shape[0], dtype=x.dtype, device=x.device) * like(c, x).reshape(-1)
+    return torch.ones(x.shape[0], dtype=x.dtype, device=x.device) * like(c, x).reshape(-1).to(x.dtype)  # 0-d made 1-d would promote

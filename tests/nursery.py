@@ -100,8 +100,11 @@ def kill_saving(folder: Path, count: int, draw: random.Random) -> dict[str, obje
 
     found, swept = [], []
     for _ in range(count):
+        last = max(snapshots.steps(folder))
         pid = child(forever)
-        time.sleep(draw.uniform(0.01, 0.1))
+        while max(snapshots.steps(folder)) < last + 2:  # it is at work
+            time.sleep(0.002)
+        time.sleep(draw.uniform(0.0, 0.05))
         os.kill(pid, signal.SIGKILL)
         ended(pid)
         with warnings.catch_warnings():

@@ -21,7 +21,7 @@ from scoresde.losses import DSM, FlowMatching, Huber, KarrasWeighted, Loss, Maxi
 from scoresde.metrics import frechet_gaussian
 from scoresde.networks import MLP, DiT, UNet
 from scoresde.seeding import seeded
-from scoresde.state import average, begin
+from scoresde.state import average, begin, power_average
 from scoresde.training import NonFiniteLossError, Objective, Training, fit
 from solvers import SeededNoise
 
@@ -43,6 +43,26 @@ def test_average_is_the_closed_sum() -> None:
         history.append(row.reshape(2, 3))
     expected = decay**99 * history[0] + (1 - decay) * sum(decay ** (99 - k) * w for k, w in enumerate(history) if k > 0)
     assert (ema.module.weight - expected).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("width", [0.03, 0.1, 0.25])
+def test_power_average_is_the_closed_sum_and_has_its_width(width: float) -> None:
+    """T-TR-04 for the power function: weights (k^p - (k-1)^p)/n^p, whose standard deviation over n is the width asked for, to 1/n."""
+    n = 1000
+    with seeded(0):
+        net = nn.Linear(1, n, bias=False).double()
+    averaged = power_average(net, width)
+    for k in range(n):  # step k sets the k-th weight to one: the average then holds each step's share
+        with torch.no_grad():
+            net.weight.copy_((torch.arange(n) == k).double().unsqueeze(1))
+        averaged.update_parameters(net)
+    share = averaged.module.weight.detach().flatten()
+    at = torch.arange(1, n + 1, dtype=F64) / n
+    mean = (share * at).sum()
+    assert share.sum() == pytest.approx(1, abs=1e-12)
+    assert ((share * (at - mean) ** 2).sum().sqrt() - width).abs() < 2 / n
+    power = math.log(float(share.cumsum(0)[n // 2 - 1])) / math.log(0.5)
+    assert (share - (at**power - (at - 1 / n) ** power)).abs().max() < 1e-12
 
 
 class GaussianScore(nn.Module):
@@ -121,6 +141,11 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights() -> None:
         ("batch", 0, ValueError),
         ("steps", 2.5, TypeError),
         ("ema", 1.0, ValueError),
+        ("ema_width", 0.3, ValueError),
+        ("label_dropout", 1.0, ValueError),
+        ("accumulate", 0, ValueError),
+        ("precision", "half", ValueError),
+        ("skip_nonfinite", 1, TypeError),
         ("grad_clip", 0.0, ValueError),
         ("seed", -1, ValueError),
     ],
@@ -225,7 +250,7 @@ def test_compiled_training_is_the_same() -> None:
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: MLP(5, 16, 1, classes=3),
+        lambda: MLP(5, 16, 1, fourier=8, classes=3),
         lambda: UNet(2, (8, 8), 1, classes=3),
         lambda: DiT(2, 7, width=16, depth=1, heads=2, classes=3),
         lambda: DiT(2, 7, width=16, depth=1, heads=2, classes=3, checkpointing=True),

@@ -9,28 +9,39 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from solvers import check
+from solvers import SeededNoise, check
+from solvers.noise import PRIOR
 
 from .labels import indices
 
 
 class MLP(nn.Module):
-    """F(x, c_noise, labels=None) for x (B, d): SiLU layers on x, sinusoidal features of the noise level, and an embedding of the label.
+    """F(x, c_noise, labels=None) for x (B, d): SiLU layers on x, its Fourier features, sinusoidal features of the noise level, and an embedding of the label.
+
+    Fourier features sin(W x), cos(W x), W fixed normals, let small layers resolve steep scores: Tancik et al. 2020, arXiv:2006.10739.
 
     dim      d;  width, depth  of the hidden layers
     scale    frequencies run geometrically from 1/scale to 1 radian per unit of c_noise: 1000 for c_noise in [0, 1000]
+    fourier  how many rows W has;  detail  the length they resolve: W has standard deviation 1/(detail sqrt(d))
     classes  for class-conditional models, or None"""
 
-    def __init__(self, dim: int, width: int = 128, depth: int = 3, features: int = 32, scale: float = 1000.0, classes: int | None = None):
+    def __init__(
+        self, dim: int, width: int = 128, depth: int = 3, features: int = 32, scale: float = 1000.0,
+        fourier: int = 0, detail: float = 0.4, classes: int | None = None,
+    ):  # fmt: skip
         super().__init__()
         for name, value in (("dim", dim), ("width", width), ("depth", depth), ("features", features)):
             check.integer(name, value)
         check.number("scale", scale, above=1.0)
         self.frequencies: Tensor
         self.register_buffer("frequencies", torch.exp(-math.log(scale) * torch.arange(features) / features))
+        check.integer("fourier", fourier, least=0)
+        check.number("detail", detail, above=0.0)
+        self.waves: Tensor
+        self.register_buffer("waves", SeededNoise(0).normal(PRIOR, range(1), (max(1, fourier), dim), torch.float32)[0][:fourier] / (detail * dim**0.5))
         self.classes = classes
         self.embedding = None if classes is None else nn.Embedding(check.integer("classes", classes) + 1, 2 * features)
-        sizes = [dim + 2 * features] + [width] * depth
+        sizes = [dim + 2 * fourier + 2 * features] + [width] * depth
         layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
         self.body = nn.Sequential(*layers, nn.Linear(width, dim))
 
@@ -39,4 +50,7 @@ class MLP(nn.Module):
         features = torch.cat([angle.sin(), angle.cos()], dim=-1).to(x.dtype)
         if self.embedding is not None and self.classes is not None:
             features = features + self.embedding(indices(cond, len(x), self.classes, x.device))
+        if len(self.waves):
+            phase = x @ self.waves.T
+            features = torch.cat([phase.sin(), phase.cos(), features], dim=-1)
         return self.body(torch.cat([x, features], dim=-1))
