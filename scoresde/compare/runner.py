@@ -14,6 +14,7 @@ import json
 import math
 import os
 import platform
+import signal
 import subprocess
 import sys
 import time
@@ -245,12 +246,24 @@ def _rows(left: list[Task], jobs: int) -> Iterator[Row]:
 
     for source, seed, device in sorted({(t.source, t.seed, t.device) for t in left if not entry(t.method).stochastic}):
         reference(source, seed, device)  # once, into the cache, not once a process
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), torch.set_num_threads, (1,))
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _alone)
+    futures, given = [pool.submit(measure, task) for task in left], set[int]()
     try:
-        for done in as_completed([pool.submit(measure, task) for task in left]):
+        for done in as_completed(futures):
+            given.add(id(done))
             yield done.result()
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)  # what is running is finished, and kept
+        yield from (f.result() for f in futures if f.done() and not f.cancelled() and id(f) not in given)
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def _alone() -> None:
+    """A worker: one thread; Ctrl-C is its parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    torch.set_num_threads(1)
 
 
 def missing(methods: Iterable[str]) -> list[str]:
