@@ -149,7 +149,7 @@ def _number(cell: str) -> float | None:
 
 def _folder(path: Path, size: int | None) -> Dataset:
     import numpy as np
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     files = sorted(f for f in path.rglob("*") if f.suffix.lower() in _IMAGES)
     if not files:
@@ -162,7 +162,7 @@ def _folder(path: Path, size: int | None) -> Dataset:
             with Image.open(file) as image:
                 plain = image.convert("L" if image.mode in ("1", "L", "I", "F") else "RGB")
                 arrays.append(np.asarray(plain if size is None else _square(plain, size)))
-        except (UnidentifiedImageError, OSError) as error:
+        except Exception as error:  # whatever pillow finds wrong with a file
             raise ValueError(f"`data` must hold readable images, got {file}: {error}") from error
         if arrays[-1].shape != arrays[0].shape:
             raise ValueError(f"`data` must hold images of one size and mode, got {arrays[-1].shape} in {file} but {arrays[0].shape} in {files[0]}; give a size")
