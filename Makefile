@@ -17,7 +17,7 @@ demo: .venv/.installed
 	.venv/bin/scoresde demo --out runs/demo --overwrite $(ARGS)
 
 test: .venv/.installed
-	$(PY) -m pytest -m "not slow" $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n auto --maxprocesses 8 $(ARGS)
 
 # Status 5 says that no test is marked slow, which is no failure.
 slow: .venv/.installed
