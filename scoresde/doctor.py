@@ -53,8 +53,8 @@ def doctor(
 
     Found: output that is not finite, not repeatable (dropout left on) or dependent on batch mates; eps, x0, v, velocity or score
     taken for another, a wrong sign, a missing 1/sigma; c_noise off by 1000 or reversed; data in [0, 255] or [0, 1]; a prior that does
-    not cover the data; a condition or noise level that is ignored; a stale average; a loss above a Gaussian's. About fifty calls a
-    level, eval mode after the first. Raises TypeError or ValueError naming the argument."""
+    not cover the data; a condition or noise level that is ignored; a stale average; a loss above a Gaussian's. At most 12
+    calls at each of 8 levels and some twenty more, in eval mode after the first few. Raises TypeError or ValueError naming the argument."""
     if not isinstance(process, Process):
         raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
     model = denoiser if isinstance(denoiser, BaseDenoiser) else Denoiser.from_score(denoiser, process)
