@@ -50,7 +50,8 @@ def fixed(rows: list[Row], problems: list[str]) -> str:
         out.append(f"|---|---|---|---|---|{'---|' * len(problems)}\n")
         for i in shown:
             ratio, name, errors = ranked[i]
-            out.append(f"| {i + 1} of {len(ranked)} | {middle.index(name) + 1} | `{name}` | {family[name]} | {ratio:.2f} | {' | '.join(map(figure, errors))} |\n")
+            cells = " | ".join(map(figure, errors))
+            out.append(f"| {i + 1} of {len(ranked)} | {middle.index(name) + 1} | `{name}` | {family[name]} | {ratio:.2f} | {cells} |\n")
     return "".join(out)
 
 
