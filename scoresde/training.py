@@ -30,7 +30,7 @@ from .seeding import seeded
 from .state import PRECISIONS, State, Training, begin
 
 PATIENCE = 10  # steps in a row that may be skipped
-_AHEAD = 1 << 15  # noise is drawn some steps ahead, up to this many numbers: the cost of a draw is mostly that of starting it
+_AHEAD = 1 << 17  # noise is drawn some steps ahead, up to this many numbers: the cost of a draw is mostly that of starting it
 
 
 class NonFiniteLossError(RuntimeError):
@@ -110,7 +110,9 @@ def fit(denoiser: Denoiser, data: Samples, training: Training, state: State | No
 def _step(worker: Denoiser, state: State, data: Samples, training: Training, objective: Objective, draws: _Draws) -> Progress:
     """One optimiser step on this process' share of the batch."""
     step, own = state.step, launch.share(training.batch)
-    network = state.network.train()
+    network = state.network
+    if not network.training:
+        network.train()
     rate = training.lr * training.rate(step)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
