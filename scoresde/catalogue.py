@@ -5,6 +5,8 @@ n is the number of noise levels: n - 1 steps and one final denoise, so that a me
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
 
 from solvers import SRA1, DormandPrince54, EulerMaruyama, ExpAdams, ExpAdamsPC, ExpEuler, ExpMidpoint, ExpRK3, Heun, check
@@ -199,3 +201,9 @@ def torchsde(method: str = "srk", dt: float = 1e-2, n: int = 2, process: Process
 
     Its noise is drawn for the whole batch, so that a sample depends on its batch mates. Li et al. 2020, arXiv:2001.01328."""
     return Method(process, Split.EPS, TorchSDE(method, dt), grids.UniformTime(process), n, 1.0)
+
+
+def lines() -> dict[str, Callable[..., Method]]:
+    """The lines above that take a number of levels first, by name: for whoever is given a name."""
+    ours = {name: make for name, make in globals().items() if inspect.isfunction(make) and make.__module__ == __name__}
+    return {name: make for name, make in ours.items() if next(iter(inspect.signature(make).parameters), None) == "n"}

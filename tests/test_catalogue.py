@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from itertools import pairwise
 
@@ -18,11 +17,7 @@ from . import papers
 F64 = torch.float64
 MIX = exact.GaussianMixture(torch.tensor([[-1.0, 0.3], [0.8, -0.6], [0.2, 1.1]], dtype=F64), torch.tensor([0.05, 0.2, 0.01], dtype=F64))
 STEPS = 12
-FIXED = {
-    name: make
-    for name, make in vars(catalogue).items()
-    if inspect.isfunction(make) and make.__module__ == catalogue.__name__ and next(iter(inspect.signature(make).parameters)) == "n"
-}
+FIXED = catalogue.lines()
 PAPERS = {
     "ddim": (catalogue.ddim, papers.ddim),
     "ddim eta 0.6": (lambda n: catalogue.ddim(n, eta=0.6), lambda *a: papers.ddim(*a, eta=0.6)),

@@ -12,7 +12,7 @@ from .common import Device, Overwrite, UsageError, console, positive, usable
 
 def sample(
     run: Annotated[Path, typer.Argument(help="a folder written by train or demo")],
-    method: Annotated[str, typer.Option(help="ddim, ddpm, euler_maruyama, sra1, edm_heun or probability_flow")] = "ddim",
+    method: Annotated[str, typer.Option(help="a line of docs/catalogue.md, such as best, ddim, unipc, euler_maruyama or probability_flow")] = "ddim",
     steps: Annotated[int | None, typer.Option(help="noise levels, n of the catalogue; default 20")] = None,
     rtol: Annotated[float | None, typer.Option(help="tolerance of probability_flow; default 1e-4")] = None,
     n: Annotated[int, typer.Option(help="number of samples")] = 64,
@@ -122,21 +122,14 @@ def _method(name: str, steps: int | None, rtol: float | None, process: Any) -> A
 
     from .. import catalogue
 
-    options = {
-        "ddim": catalogue.ddim,
-        "ddpm": catalogue.ddpm,
-        "euler_maruyama": lambda n: catalogue.euler_maruyama(n, process),
-        "sra1": catalogue.sra1,
-        "edm_heun": catalogue.edm_heun,
-        "probability_flow": catalogue.probability_flow,
-    }
-    check.choice("method", name, options)
+    check.choice("method", name, [*catalogue.lines(), "probability_flow"])
     adaptive = name == "probability_flow"
     if (steps if adaptive else rtol) is not None:
         raise UsageError(f"`--{'steps' if adaptive else 'rtol'}` must not be given for {name}, which is {'adaptive' if adaptive else 'on a fixed grid'}")
     if adaptive:
         return catalogue.probability_flow(1e-4 if rtol is None else rtol)
-    return options[name](check.integer("steps", 20 if steps is None else steps))
+    n = check.integer("steps", 20 if steps is None else steps)
+    return catalogue.euler_maruyama(n, process) if name == "euler_maruyama" else catalogue.lines()[name](n)
 
 
 def _save_arrays(x: Any, path: Path) -> None:

@@ -7,7 +7,6 @@ one place where a name selects a method.
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -49,7 +48,7 @@ class Entry:
 @functools.cache
 def names() -> dict[str, str]:
     """Every name there is, and the library it needs."""
-    ours = dict.fromkeys((*_lines(), "probability_flow"), OURS)
+    ours = dict.fromkeys((*catalogue.lines(), "probability_flow"), OURS)
     return ours | {p.name: p.library for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC, *peers.adaptive(1e-3))}
 
 
@@ -61,7 +60,7 @@ def entry(name: str) -> Entry:
     if plain == "probability_flow":
         return Entry(name, OURS, False, True, lambda tolerance: _ours(catalogue.probability_flow(tolerance)))
     if ":" not in plain:
-        make = _lines()[plain]
+        make = catalogue.lines()[plain]
         sample = make(4) if grid is None else make(4, grid=grid)
         return Entry(name, OURS, sample.stochastic or bool(sample.wrap), False, lambda budget: _on_budget(make, grid, int(budget)))
     adaptive = {p.name for p in peers.adaptive(1e-3)}
@@ -69,15 +68,6 @@ def entry(name: str) -> Entry:
         return Entry(name, names()[plain], False, True, lambda tolerance: _peer(next(p for p in peers.adaptive(tolerance) if p.name == plain), 1, None))
     found = next(p for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC) if p.name == plain)
     return Entry(name, found.library, found.stochastic, False, lambda budget: _peer(found, int(budget) // found.calls, grid))
-
-
-def _lines() -> dict[str, Callable[..., Method]]:
-    """Catalogue functions that take a number of levels or calls first."""
-    found: dict[str, Callable[..., Method]] = {}
-    for name, make in vars(catalogue).items():
-        if inspect.isfunction(make) and make.__module__ == catalogue.__name__ and next(iter(inspect.signature(make).parameters)) in ("n", "calls"):
-            found[name] = make
-    return found
 
 
 def _on_budget(make: Callable[..., Method], grid: Grid | None, budget: int) -> Solve | None:
