@@ -160,7 +160,15 @@ def test_one_model_runs_along_any_process(process) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(FIXED))
-@pytest.mark.parametrize(("dtype", "shape"), [(torch.float32, (2,)), (F64, (1, 8, 8))], ids=["f32-2", "f64-1x8x8"])
+@pytest.mark.parametrize(
+    ("dtype", "shape"),
+    [
+        pytest.param(torch.float32, (2,), id="f32-2"),
+        pytest.param(F64, (1, 8, 8), id="f64-1x8x8"),
+        pytest.param(F64, (2,), id="f64-2", marks=pytest.mark.slow),
+        pytest.param(torch.float32, (1, 8, 8), id="f32-1x8x8", marks=pytest.mark.slow),
+    ],
+)
 def test_every_entry_is_finite_and_spends_what_it_declares(name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
     """N = 1..20 levels."""
     size = torch.Size(shape).numel()

@@ -99,7 +99,8 @@ def test_any_rank_dtype_and_stride(shape: list[int], dtype: torch.dtype, step: i
     held_out=st.floats(0.01, 0.99),
 )
 def test_a_configuration_round_trips(steps: int, lr: float, ema: float, widths: list[int], predicts: str, held_out: float) -> None:
-    config = Config(DataConfig(held_out=held_out), VPSDE(), network=NetworkConfig(predicts=predicts, widths=tuple(widths)), training=Training(steps=steps, lr=lr, ema=ema))
+    network, training = NetworkConfig(predicts=predicts, widths=tuple(widths)), Training(steps=steps, lr=lr, ema=ema)
+    config = Config(DataConfig(held_out=held_out), VPSDE(), network=network, training=training)
     assert parse(config.as_dict()) == config
 
 
