@@ -168,13 +168,13 @@ def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
 def best(n: int) -> Method:
     """Our choice where nothing is known of the model: Adams methods on the flow's velocity along Angle(1). n calls.
 
-    Below 8 calls the predictor of order 4 on levels uniform in VP time^(1/2.5); from 8 on predictor-corrector uniform in straight
-    time^(1/1.5), order 2 below 15 and 4 (3 by its ramp) from there, its polynomials in VP time below 32 and in the grid's clock from
-    there: the best found for 5, 10, 20 and 50 calls on eight mixtures. Two others judge: `python -m benchmarks.best`."""
-    along, grid = Angle(1.0), grids.UniformTime(RectifiedFlow(), 1.5)
-    if n < 8:
-        return Method(along, Split.FLOW, ExpAdams(4), grids.UniformTime(power=2.5), n)
-    return Method(along, Split.FLOW, ExpAdamsPC(2 if n < 15 else 4, clock=InGrid(along, grids.uniform_time if n < 32 else grid)), grid, n)
+    Below 15 calls a predictor alone, on levels uniform in VP time^(1/2.5), of order 4 below 8 calls and 3, in the grid's clock, from there;
+    from 15 on predictor-corrector of order 4 (3 by its ramp), uniform in straight time^(1/1.5), in VP time below 32 and in the grid's
+    clock from there. Each the best for 5, 10, 20 or 50 calls on eight mixtures; two others judge: `python -m benchmarks.best`."""
+    along, early, late = Angle(1.0), grids.UniformTime(power=2.5), grids.UniformTime(RectifiedFlow(), 1.5)
+    if n < 15:
+        return Method(along, Split.FLOW, ExpAdams(4) if n < 8 else ExpAdams(3, clock=InGrid(along, early)), early, n)
+    return Method(along, Split.FLOW, ExpAdamsPC(4, clock=InGrid(along, grids.uniform_time if n < 32 else late)), late, n)
 
 
 def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:

@@ -279,7 +279,14 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     """A real interrupt of a run on two processes: exit code 130, one line, whole rows."""
     command = [sys.executable, "-m", "scoresde", "compare", "--problem", "gaussian3", "--methods", "ddim,unipc,edm_heun,lms", "--seeds", "40"]
     kept = tmp_path / "out" / "rows.jsonl"
-    run = subprocess.Popen([*command, "--jobs", "2", "--out", str(tmp_path / "out")], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        [*command, "--jobs", "2", "--out", str(tmp_path / "out")],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it, and so would its child
+    )
     for _ in range(1200):
         if kept.exists() and kept.read_bytes().count(b"\n") >= 3:
             break
