@@ -21,7 +21,7 @@ test: .venv/.installed
 
 # Status 5 says that no test is marked slow, which is no failure.
 slow: .venv/.installed
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m slow -n auto --maxprocesses 8 $(ARGS) || [ $$? -eq 5 ]
+	$(PY) -m pytest -m slow $(ARGS) || [ $$? -eq 5 ]
 
 lint: .venv/.installed
 	$(PY) -m ruff check .
