@@ -280,7 +280,7 @@ def test_a_grid_path_couples_methods() -> None:
 
 @pytest.mark.slow
 def test_best_is_ahead_of_published_lines_over_budgets() -> None:
-    """On gmm2d at 5, 10, 20 and 50 calls, the geometric mean of its error over that of the best of nine lines: below 0.75 (0.61 when chosen)."""
+    """On gmm2d at 5, 10, 20 and 50 calls, the geometric mean of its error over that of the best of nine lines: below 0.75."""
     problem = gmm2d()
     x, answer = problem.start(), problem.reference()[0]
 
