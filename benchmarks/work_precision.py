@@ -32,7 +32,8 @@ STOCHASTIC = ("ddpm@lambda", "euler_maruyama@lambda", "sra1", "er_sde", "sa_solv
 GRIDS = ("lambda", "quadratic", "karras")
 KEPT = (
     "problem", "method", "family", "stochastic", "adaptive", "cost", "seed", "calls", "metric", "error", "median", "low", "high", "floor",
-    "energy_error", "energy_floor", "seconds", "n", "failed",
+    "energy_error", "energy_low", "energy_high", "energy_floor", "mmd_error", "mmd_low", "mmd_high", "mmd_floor",
+    "frechet_error", "frechet_low", "frechet_high", "frechet_floor", "seconds", "n", "failed",
 )  # fmt: skip
 
 
