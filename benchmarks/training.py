@@ -1,11 +1,11 @@
 """What training costs, what it survives and what it reaches.
 
-    python -m benchmarks.training [speed] [mixture] [faults] [digits] [--minutes 6]
+    python -m benchmarks.training [speed] [mixture] [faults] [digits] [--minutes 6] [--only "DSM, v" ...]
 
 speed    steps a second of `fit` against a bare loop with the same network, optimiser, batch and loss, taken in turns
 mixture  eight Gaussians learnt by the MLP in two minutes of one thread: sliced W2 of 20 000 samples over that of two exact sets
 faults   50 kills at random moments, 300 flipped bits
-digits   Frechet distance and likelihood reached per loss, in --minutes of one thread each
+digits   Frechet distance and likelihood reached per loss, in --minutes of one thread each; --only some, the stored rows of the others stay
 
 Budgets are processor time of one thread, so that a busy machine changes the wait and not the figure: a pilot of some steps gives the cost of
 one, from which the number of steps follows. Writes benchmarks/results/training_*.json; all but the digits take about five minutes.
@@ -40,7 +40,7 @@ from scoresde.state import Training, begin
 from scoresde.toys import ring
 from scoresde.training import Objective, fit
 
-from .common import save, show
+from .common import RESULTS, save, show
 
 MIXTURE = 20_000  # samples compared
 DRAWN, LIKELY = 1000, 32  # digits drawn and judged, held-out digits whose likelihood is taken
@@ -51,6 +51,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("parts", nargs="*", default=["speed", "mixture", "faults"], choices=["speed", "mixture", "faults", "digits"])
     parser.add_argument("--minutes", type=float, default=6.0)
+    parser.add_argument("--only", nargs="+", default=None, metavar="OBJECTIVE", choices=list(objectives(0.5)))
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -61,7 +62,7 @@ def main() -> None:
     if "faults" in arguments.parts:
         faults()
     if "digits" in arguments.parts:
-        digits(arguments.minutes)
+        digits(arguments.minutes, arguments.only)
 
 
 def speed(rounds: int) -> None:
@@ -196,18 +197,20 @@ def objectives(deviation: float) -> dict[str, Config]:
     return {name: replace(config, training=Training(ema_width=0.1)) for name, config in rows.items()}
 
 
-def digits(minutes: float, workers: int = 2) -> None:
+def digits(minutes: float, only: list[str] | None = None, workers: int = 2) -> None:
     """Frechet distance in 20 calls, and bits per dimension of held-out digits, for each objective; two at a time."""
     train, held_out = digit_parts()
-    judge, configs = Judge.of(train, held_out), objectives(round(train.x.std().item(), 2))
+    name, judge, configs = f"training_digits_{minutes:g}min", Judge.of(train, held_out), objectives(round(train.x.std().item(), 2))
     floors = {"halves": judge.floor(), f"{DRAWN} real": judge.floor(DRAWN)}
-    rows: list[dict[str, Any]] = []
+    chosen = {key: configs[key] for key in configs if only is None or key in only}
+    stored = RESULTS / f"{name}.json"
+    rows: dict[str, dict[str, Any]] = {r["objective"]: r for r in json.loads(stored.read_text())["rows"]} if only and stored.exists() else {}
     with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,), mp_context=multiprocessing.get_context("spawn")) as pool:
-        for name, (x, facts) in zip(configs, pool.map(one_objective, configs.values(), [minutes] * len(configs)), strict=True):
-            rows.append({"objective": name, "frechet": judge(x)["frechet"], **facts})
-            print(rows[-1], flush=True)
-            save(f"training_digits_{minutes:g}min", rows, torch.float32, floors=floors, minutes=minutes, n=DRAWN, likely=LIKELY)
-    show(f"Digits: {minutes:g} processor minutes each; floors {floors}", rows)
+        for key, (x, facts) in zip(chosen, pool.map(one_objective, chosen.values(), [minutes] * len(chosen)), strict=True):
+            rows[key] = {"objective": key, "frechet": judge(x)["frechet"], **facts}
+            print(rows[key], flush=True)
+            save(name, [rows[k] for k in configs if k in rows], torch.float32, floors=floors, minutes=minutes, n=DRAWN, likely=LIKELY)
+    show(f"Digits: {minutes:g} processor minutes each; floors {floors}", [rows[k] for k in configs if k in rows])
 
 
 def digit_parts() -> tuple[Dataset, Dataset]:
