@@ -48,6 +48,11 @@ class Samples(ABC):
         """How many labels there are, or None."""
         return None if self.labels is None else int(self.labels.max()) + 1
 
+    @property
+    def unit(self) -> float:
+        """What a unit of the model's scale is in the data's own: the geometric mean where columns differ."""
+        return float(torch.as_tensor(self.half_range, dtype=torch.float64).log().mean().exp())
+
     def head(self, n: int) -> Dataset:
         """The first n, or all there are, in memory and without augmentation."""
         index = torch.arange(min(n, len(self)))

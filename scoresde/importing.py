@@ -131,18 +131,15 @@ def weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def convert(source: Path, out: Path, config: Config | None = None, shape: tuple[int, ...] = (), command: str = "") -> str:
     """Import `source` into the folder `out`, and say what came of it.
 
-    A pipeline folder becomes one that pipelines.load reads. A file becomes out/weights.safetensors, every tensor by name; with a `config`
+    A pipeline folder becomes one that every command but train takes. A file becomes out/weights.safetensors, every tensor by name; with a `config`
     whose network the weights fit, and the `shape` of a sample, a run that every command takes. Raises CheckpointError."""
     from safetensors.torch import save
 
     if source.is_dir():
         denoiser = pipelines.load(source)
-        network: Any = denoiser.network
-        size: Any = network.body.config.sample_size
-        if not size:
-            raise CheckpointError(f"{source} does not say its sample_size; write it into unet/config.json")
-        pipelines.save(denoiser, out, size if isinstance(size, int) else tuple(size))
-        return f"a pipeline of {sum(p.numel() for p in denoiser.parameters()):,} weights, on {denoiser.process!r}: scoresde.pipelines.load({str(out)!r})"
+        (_, height, width), _ = pipelines.takes(denoiser)
+        pipelines.save(denoiser, out, height if height == width else (height, width))
+        return f"a pipeline of {sum(p.numel() for p in denoiser.parameters()):,} weights, on {denoiser.process!r}: scoresde sample {out}"
     tensors = read(source)
     if config is None:
         write_whole(out / "weights.safetensors", save({k: v.contiguous().clone() for k, v in tensors.items()}))

@@ -79,6 +79,28 @@ def read_scheduler(config: Mapping[str, Any]) -> tuple[DiscreteVP, Table]:
     return (ddpm.zero_terminal_snr(chain) if config.get("rescale_betas_zero_snr") else chain), _TABLES[kind]
 
 
+def weights(folder: Path) -> Path:
+    """The file of a pipeline folder's weights."""
+    return (folder / "unet" if (folder / "unet").is_dir() else folder) / _WEIGHTS
+
+
+def described(folder: Path) -> bool:
+    """Whether a folder says that it is a pipeline and not a run."""
+    return weights(folder).with_name("config.json").is_file() and not (folder / "run.json").exists()
+
+
+def takes(denoiser: Denoiser) -> tuple[tuple[int, ...], int | None]:
+    """The shape of one sample and the number of labels, None for none, that a loaded network's configuration says.
+
+    Raises CheckpointError where it does not say its sample_size."""
+    network: Any = denoiser.network
+    config = network.body.config
+    if not config.sample_size:
+        raise CheckpointError("the pipeline does not say its sample_size; write it into unet/config.json")
+    size = config.sample_size
+    return (config.in_channels, *((size, size) if isinstance(size, int) else size)), config.num_class_embeds
+
+
 def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     """The denoiser of a pipeline folder: unet/ and scheduler/ as a DDPMPipeline or DDIMPipeline saves them, or their files side by side.
 
@@ -88,14 +110,14 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; nothing is downloaded: give the folder of a saved pipeline")
-    home = folder / "unet" if (folder / "unet").is_dir() else folder
-    settings = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
-    shape, weights = _read_json(home / "config.json"), home / _WEIGHTS
+    stored = weights(folder)
+    home, settings = stored.parent, folder / "scheduler" if (folder / "scheduler").is_dir() else folder
+    shape = _read_json(home / "config.json")
     if shape.get("_class_name") != "UNet2DModel":
         raise CheckpointError(f"{home / 'config.json'} must describe a UNet2DModel, got {shape.get('_class_name')!r}")
     process, table = read_scheduler(_read_json(settings / "scheduler_config.json"))
-    if not weights.is_file():
-        raise CheckpointError(f"{weights} is missing; weights are read from safetensors alone, so save the pipeline with safe_serialization=True")
+    if not stored.is_file():
+        raise CheckpointError(f"{stored} is missing; weights are read from safetensors alone, so save the pipeline with safe_serialization=True")
     try:
         with seeded(0):
             made: Any = UNet2DModel.from_pretrained(home, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True)
@@ -104,10 +126,10 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     body, told = made
     wrong = {k: v for k, v in told.items() if v}
     if wrong:
-        raise CheckpointError(f"{weights} holds another architecture: {str(wrong)[:300]}")
+        raise CheckpointError(f"{stored} holds another architecture: {str(wrong)[:300]}")
     if body.config.in_channels != body.config.out_channels:
         raise CheckpointError(f"{home} predicts {body.config.out_channels} channels of {body.config.in_channels}: learned variances are not read")
-    restore(body, body.state_dict(), weights)
+    restore(body, body.state_dict(), stored)
     return Denoiser(FromDiffusers(body), process, table, time=Timesteps(process)).to(device).eval()
 
 

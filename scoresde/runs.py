@@ -46,11 +46,6 @@ class Trained:
         """Samples in the data's own scale."""
         return original(x, self.about["data"]["centre"], self.about["data"]["half_range"])
 
-    @property
-    def half_range(self) -> float:
-        """What a unit of the model's scale is in the data's own: the geometric mean where columns differ."""
-        return float(torch.as_tensor(self.about["data"]["half_range"], dtype=torch.float64).log().mean().exp())
-
 
 def train(
     config: Config,

@@ -17,7 +17,7 @@ METHODS = (
 
 
 def compare(
-    run: Annotated[Path | None, typer.Argument(help="a folder written by train or demo; without it, shared problems")] = None,
+    run: Annotated[Path | None, typer.Argument(help="a run, or the folder of a diffusers pipeline; without it, shared problems")] = None,
     problem: Annotated[str, typer.Option(help="gaussian3, mixture1d, gmm2d, digits, patches, mixture3072; several by commas")] = "gmm2d,digits",
     methods: Annotated[str, typer.Option(help="NAME or LIBRARY:NAME, then @karras, @lambda, @time or @quadratic; 'all' lists names")] = METHODS,
     budgets: Annotated[str, typer.Option(help="model calls; adaptive methods run at tolerances 1e-2 to 1e-5 instead")] = "5,10,20,50",
@@ -42,7 +42,7 @@ def compare(
         raise UsageError(f"`--jobs` must be 1 on {device}, got {jobs}")
     chosen, calls = _words("methods", methods), [_whole(word) for word in _words("budgets", budgets)]
     sources = [str(run)] if run is not None else _words("problem", problem)
-    _check_sources(run, sources)
+    _check_sources(run, sources, chosen)
     todo = list(runner.tasks(sources, chosen, calls, seeds, usable(device)))
     if not todo:
         raise UsageError(f"`--methods` must name something installed, got {methods}")
@@ -93,6 +93,8 @@ def _split(run: Path | None, sources: list[str], methods: list[str], calls: list
     if run is None and size == 0.0:
         return None
     case = runner.problem(sources[0])
+    if case.draw is None:
+        return None
     if run is None:
         model, truth = trained.perturbed(case, size), case.denoiser
     else:
@@ -105,14 +107,17 @@ def _split(run: Path | None, sources: list[str], methods: list[str], calls: list
     return out / "split.png"
 
 
-def _check_sources(run: Path | None, sources: list[str]) -> None:
+def _check_sources(run: Path | None, sources: list[str], methods: list[str]) -> None:
     from solvers import check
 
     from ..compare import problems
+    from ..compare.entries import entry
     from ..compare.runner import problem
 
     if run is not None:
-        problem(str(run))  # says what is wrong with the folder, before anything is measured
+        blind = problem(str(run)).draw is None  # says what is wrong with the folder, before anything is measured
+        if drawn := [name for name in methods if blind and entry(name).stochastic]:
+            raise UsageError(f"`--methods` must be deterministic for a pipeline, whose data are not known, got {', '.join(drawn)}")
         return
     for name in sources:
         check.choice("problem", name, problems.all_problems())

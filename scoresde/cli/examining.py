@@ -7,33 +7,34 @@ from typing import Annotated
 
 import typer
 
-from .common import Device, Out, Overwrite, UsageError, command, console, new_folder, positive, usable
+from .common import Data, Device, Folder, Out, Overwrite, UsageError, command, console, new_folder, positive, usable
 
 
 def doctor(
-    run: Annotated[Path, typer.Argument(help="a folder written by train or demo")],
+    run: Folder,
     n: Annotated[int, typer.Option(help="held-out samples to examine it on")] = 128,
     seed: Annotated[int, typer.Option(help="of the noise")] = 0,
+    data: Data = None,
     device: Device = "cpu",
 ) -> None:
-    """Look for what is wrong with a trained run: exit code 0 where nothing is found, 3 otherwise.
+    """Look for what is wrong with a trained run or a saved pipeline: exit code 0 where nothing is found, 3 otherwise.
 
     Example: scoresde doctor runs/demo"""
-    from .. import runs
+    from .. import folders, runs
     from ..doctor import doctor as examine
 
     positive("n", n)
     place = usable(device)
-    averaged, raw = (runs.load(run, place, part=part) for part in ("ema", "network"))
-    config = averaged.config
-    data = config.dataset().split(config.data.held_out)[1].head(n)
-    labels = None if config.training.label_dropout is None or data.labels is None else data.labels.to(place)
-    findings = examine(averaged.denoiser, config.process, data.x.to(place), labels, raw=raw.denoiser, seed=seed)
+    model = folders.load(run, place)
+    raw = None if model.run is None else runs.load(run, place, part="network").denoiser
+    some = model.held_out(data).head(n)
+    labels = None if model.classes is None or some.labels is None else some.labels.to(place)
+    findings = examine(model.denoiser, model.denoiser.process, some.x.to(place), labels, raw=raw, seed=seed)
     for finding in findings:
         console().print(f"{finding.what}\n  evidence: {finding.evidence}\n  remedy: {finding.remedy}")
     if findings:
         raise typer.Exit(3)
-    console().print(f"nothing found wrong with {run}, on {len(data)} held-out samples of {data.name}")
+    console().print(f"nothing found wrong with {run}, on {len(some)} {'held-out' if data is None else 'given'} samples of {some.name}")
 
 
 def import_(

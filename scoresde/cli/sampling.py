@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, Overwrite, UsageError, console, positive, usable
+from .common import Data, Device, Folder, Overwrite, UsageError, console, positive, usable
 
 
 def sample(
-    run: Annotated[Path, typer.Argument(help="a folder written by train or demo")],
+    run: Folder,
     method: Annotated[str, typer.Option(help="a line of docs/catalogue.md, such as best, ddim, unipc, euler_maruyama or probability_flow")] = "ddim",
     steps: Annotated[int | None, typer.Option(help="noise levels, n of the catalogue; default 20")] = None,
     rtol: Annotated[float | None, typer.Option(help="tolerance of probability_flow; default 1e-4")] = None,
@@ -24,12 +24,12 @@ def sample(
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw samples from a trained run, alone or shared under `accelerate launch -m scoresde sample ...`: the same ones.
+    """Draw samples from a trained run or a saved pipeline, alone or shared under `accelerate launch -m scoresde sample ...`: the same ones.
 
     Example: scoresde sample runs/demo --method ddim --steps 20 --n 64 --seed 0 --out digits.png"""
     import torch
 
-    from .. import launch, report, runs
+    from .. import folders, launch, report
     from ..sampling import sample as draw
 
     target = run / "samples.png" if out is None else out
@@ -38,14 +38,16 @@ def sample(
     if target.exists() and out is not None and not overwrite:
         raise UsageError(f"`--out` must not exist, got {target}; use --overwrite")
     positive("n", n)
-    trained = runs.load(run, launch.join(usable(device)), best)
-    if label is not None and trained.config.training.label_dropout is None:
-        raise UsageError(f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout")
-    chosen = _method(method, steps, rtol, trained.config.process)
+    place = launch.join(usable(device))
+    model = folders.load(run, place, best)
+    if label is not None and not 0 <= label < (model.classes or 0):
+        known = "the model is not class-conditional; train it with training.label_dropout" if model.classes is None else f"it has {model.classes} classes"
+        raise UsageError(f"`--label` must be {'left out' if model.classes is None else 'one of the model'}, got {label}: {known}")
+    chosen = _method(method, steps, rtol, model.denoiser.process)
 
     def part(rows: range) -> torch.Tensor:
-        cond = None if label is None else torch.full((len(rows),), label)
-        return draw(trained.denoiser, (len(rows), *trained.shape), chosen, seed, cond=cond, first=rows.start, batch=batch).cpu()
+        cond = None if label is None else torch.full((len(rows),), label, device=place)
+        return draw(model.denoiser, (len(rows), *model.shape), chosen, seed, cond=cond, first=rows.start, batch=batch).cpu()
 
     x, writes = launch.shared(n, part), launch.rank() == 0
     launch.leave()
@@ -56,62 +58,51 @@ def sample(
             raise UsageError(f"`--out` must be a .npz for points, got {target}")
         report.save_image(report.tiled(x, columns=max(1, round(n**0.5))), target)
     else:
-        _save_arrays(trained.original(x), target)
+        _save_arrays(model.original(x), target)
     console().print(f"{n} samples by {method}: {target}")
 
 
 def likelihood(
-    run: Annotated[Path, typer.Argument(help="a folder written by train or demo")],
+    run: Folder,
     n: Annotated[int, typer.Option(help="held-out samples")] = 64,
     probes: Annotated[int, typer.Option(help="Hutchinson probes; 0: the exact trace, for small data")] = 4,
     rtol: Annotated[float, typer.Option(help="tolerance of the flow")] = 1e-4,
     seed: Annotated[int, typer.Option(help="of the probes")] = 0,
+    data: Data = None,
     device: Device = "cpu",
 ) -> None:
     """Log-likelihood of held-out data by the probability flow, with its standard errors.
 
     Example: scoresde likelihood runs/demo --n 64 --probes 4"""
-    from .. import runs
+    from .. import folders
     from ..likelihood import bits_per_dim, log_likelihood
 
     positive("n", n)
-    trained = runs.load(run, usable(device))
-    data = trained.config.dataset().split(trained.config.data.held_out)[1]
-    x = data.head(n).x.to(device)
+    model = folders.load(run, usable(device))
+    held_out = model.held_out(data)
+    x = held_out.head(n).x.to(device)
     dim = x[0].numel()
-    answer = log_likelihood(trained.denoiser, x, probes=probes or None, rtol=rtol, atol=rtol, seed=seed)
+    answer = log_likelihood(model.denoiser, x, probes=probes or None, rtol=rtol, atol=rtol, seed=seed)
     mean, spread = answer.log_prob.mean().item(), (answer.log_prob.std() / len(x) ** 0.5).item()
     error = answer.standard_error
     trace = "no error estimate" if error is None else f"{probes} probes, standard error {error.mean().item():.2f} nats a sample"
-    bits = bits_per_dim(answer.log_prob.mean(), dim, trained.half_range).item()
+    bits = bits_per_dim(answer.log_prob.mean(), dim, held_out.unit).item()
     say = console().print
-    say(f"{len(x)} held-out samples of {data.name}: {mean:.2f} +- {spread:.2f} nats over samples")
+    say(f"{len(x)} {'held-out' if data is None else 'given'} samples of {held_out.name}: {mean:.2f} +- {spread:.2f} nats over samples")
     say(f"{'exact trace' if not probes else trace}; {answer.evals.double().mean().item():.0f} drift evaluations a sample")
     say(f"{bits:.3f} bits/dim, if the data were integers dequantised by uniform noise of one unit")
 
 
-def info(run: Annotated[Path, typer.Argument(help="a run folder")]) -> None:
-    """Say what a run is, verify its files, and how to repeat it.
+def info(run: Folder) -> None:
+    """Say what a run or a saved pipeline is; verify a run's files, and say how to repeat it.
 
     Example: scoresde info runs/demo"""
     from rich.table import Table
 
-    from .. import runs
+    from .. import folders
 
-    trained = runs.load(run)
-    about = trained.about
     table = Table(show_header=False)
-    rows = {
-        "data": f"{about['data']['name']}: {about['data']['count']} samples of shape {tuple(about['data']['shape'])}",
-        "process": repr(trained.config.process),
-        "network": f"{trained.config.network}, {sum(p.numel() for p in trained.denoiser.parameters()):,} parameters",
-        "training": f"{trained.config.training}",
-        "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss {about['training']['loss']:.4f}",
-        "versions": ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
-        "weights": f"SHA-256 {about['sha256'][:16]}..., verified",
-        "repeat": about["command"],
-    }
-    for key, value in rows.items():
+    for key, value in folders.load(run).told().items():
         table.add_row(key, value)
     console().print(table)
 

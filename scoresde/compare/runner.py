@@ -29,6 +29,7 @@ from torch import Tensor
 from solvers import SolveError
 
 from .. import checkpoint, distances
+from ..denoiser import Denoiser
 from . import peers, problems
 from .entries import OURS, Entry, entry
 from .problems import Problem, rms
@@ -66,15 +67,15 @@ def tasks(sources: Iterable[str], methods: Iterable[str], budgets: Iterable[int]
 
 @functools.lru_cache(maxsize=8)
 def problem(source: str, device: str = "cpu") -> Problem:
-    """A shared problem by its name, else the trained run in that folder."""
+    """A shared problem by its name, else the trained run or the pipeline in that folder."""
     makers = problems.all_problems()
     if source in makers:
         made = makers[source]()
         made.denoiser.to(device)
         return made
-    from .trained import of_run
+    from .trained import of_folder
 
-    return of_run(Path(source), device)
+    return of_folder(Path(source), device)
 
 
 @functools.lru_cache(maxsize=32)
@@ -87,6 +88,8 @@ def reference(source: str, seed: int, device: str = "cpu") -> tuple[Tensor, floa
     if case.flow is not None:
         return case.reference(seed)
     digest = hashlib.sha256(repr((case.high, case.low, case.tolerance, case.steps, case.shape, case.n, seed, torch.__version__)).encode())
+    if isinstance(case.denoiser, Denoiser):  # one network may be saved with several schedulers
+        digest.update(repr((vars(case.denoiser.process), case.denoiser.table)).encode())
     for name, tensor in sorted(case.denoiser.state_dict().items()):
         digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
     path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scoresde" / f"reference-{digest.hexdigest()[:32]}.safetensors"

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from solvers import check
 
+from .. import folders
+from ..checkpoint import CheckpointError
 from ..denoiser import BaseDenoiser, Prediction, V
 from ..exact import Empirical
 from ..process import Process
@@ -22,18 +24,26 @@ from .entries import entry
 from .problems import Problem, rms
 
 
-def of_run(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
-    """The model of a run, over the noise levels it was trained on; exact samples are its data. The reference takes 200 calls."""
-    trained = load(folder, device)
-    process, data = trained.config.process, trained.config.dataset()
+def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
+    """The model of a run or a pipeline, over the noise levels it was trained on; exact samples are the run's data. The reference takes 200 calls.
+
+    Raises CheckpointError for a pipeline that cannot be asked without a label or at a finite noise level."""
+    model = folders.load(folder, device)
+    process = model.denoiser.process
     high, low = (math.exp(-float(process.lam(t))) for t in (process.t_noise, process.t_data))
+    if model.run is None:
+        if model.classes is not None or not math.isfinite(high):
+            reason = "takes a class label with every sample" if model.classes is not None else "begins without signal, at infinite noise"
+            raise CheckpointError(f"{folder} cannot be compared on: it {reason}")
+        return Problem(str(folder), model.denoiser, model.shape, n, high=high, low=low, steps=100)
+    data = model.run.config.dataset()
 
     def draw(count: int, seed: int) -> Tensor:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))
         return data.at(order[:count]).double()
 
     judged = min(500, len(data) // 2)
-    return Problem(str(folder), trained.denoiser, trained.shape, n, draw, high=high, low=low, steps=100, judged=judged)
+    return Problem(str(folder), model.denoiser, model.shape, n, draw, high=high, low=low, steps=100, judged=judged)
 
 
 class Perturbed(BaseDenoiser):

@@ -1,0 +1,83 @@
+"""What a folder is as a model to use: a run of ours, or a saved pipeline of diffusers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from . import pipelines, runs
+from .checkpoint import CheckpointError
+from .config import Config, DataConfig
+from .dataset import Samples
+from .denoiser import Denoiser
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model, whoever trained it.
+
+    denoiser  with the averaged weights;  shape  of one sample;  classes  how many labels it takes, None: none
+    run       how it was trained and on what; None for a pipeline, which does not say"""
+
+    folder: Path
+    denoiser: Denoiser
+    shape: tuple[int, ...]
+    classes: int | None
+    run: runs.Trained | None
+
+    def original(self, x: Tensor) -> Tensor:
+        """Samples in the data's own scale; those of a pipeline as they are, its images in [-1, 1]."""
+        return x if self.run is None else self.run.original(x)
+
+    def held_out(self, path: str | None = None) -> Samples:
+        """Samples to examine it on: what a run held out, for a pipeline all that `path` names (see `data.load`).
+
+        Raises CheckpointError where it is not known on what, ConfigError and ValueError as `Config.dataset`."""
+        if (self.run is None) != (path is not None):
+            said = "be left out for a run, which names its own" if path is not None else "name data for a pipeline, which does not say what it was trained on"
+            raise CheckpointError(f"`--data` must {said}, got {path} for {self.folder}")
+        if self.run is not None:
+            return self.run.config.dataset().split(self.run.config.data.held_out)[1]
+        assert path is not None
+        found = Config(data=DataConfig(path, size=max(self.shape[1:]))).dataset()
+        if found.shape != self.shape:
+            raise CheckpointError(f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape} from {path}")
+        return found
+
+    def told(self) -> dict[str, str]:
+        """What there is to say of it, by heading."""
+        size = f"{sum(p.numel() for p in self.denoiser.parameters()):,} parameters"
+        if self.run is None:
+            digest = hashlib.sha256(pipelines.weights(self.folder).read_bytes()).hexdigest()
+            labels = "" if self.classes is None else f", of {self.classes} classes"
+            return {
+                "data": f"not said: samples of shape {self.shape}{labels}",
+                "process": repr(self.denoiser.process),
+                "network": f"UNet2DModel of a diffusers pipeline, predicts {self.denoiser.table}, {size}",
+                "weights": f"SHA-256 {digest[:16]}..., with nothing to verify it by",
+            }
+        about, config = self.run.about, self.run.config
+        return {
+            "data": f"{about['data']['name']}: {about['data']['count']} samples of shape {tuple(about['data']['shape'])}",
+            "process": repr(config.process),
+            "network": f"{config.network}, {size}",
+            "training": f"{config.training}",
+            "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss {about['training']['loss']:.4f}",
+            "versions": ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
+            "weights": f"SHA-256 {about['sha256'][:16]}..., verified",
+            "repeat": about["command"],
+        }
+
+
+def load(folder: Path, device: Any = "cpu", best: bool = False) -> Model:
+    """The model of a folder; `best`: a run's best checkpoint. Raises CheckpointError or ConfigError."""
+    if not best and pipelines.described(folder):
+        denoiser = pipelines.load(folder, device)
+        return Model(folder, denoiser, *pipelines.takes(denoiser), None)
+    run = runs.load(folder, device, best)
+    classes = None if run.config.training.label_dropout is None else run.about["data"].get("classes")
+    return Model(folder, run.denoiser, run.shape, classes, run)
