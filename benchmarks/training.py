@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from scoresde import catalogue, distances, sample, snapshots
 from scoresde.config import Clock, Config, DataConfig, NetworkConfig
@@ -94,8 +95,9 @@ def points(batch: int) -> Config:
 
 def bare(denoiser: Any, data: Dataset, training: Training) -> Any:
     """The loop people write: shuffled batches, plain normals, uniform t, the same denoiser, optimiser, clipping and average."""
-    state, process, x, shape = begin(denoiser.network, training), denoiser.process, data.x, data.x.shape[1:]
-    optimiser, position, order = state.optimiser, 0, torch.randperm(len(x))
+    process, x, shape, network = denoiser.process, data.x, data.x.shape[1:], denoiser.network
+    average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(training.ema))
+    optimiser, position, order = begin(network, training).optimiser, 0, torch.randperm(len(x))
     denoiser.train()
     while True:
         if position + training.batch > len(x):
@@ -109,9 +111,9 @@ def bare(denoiser: Any, data: Dataset, training: Training) -> Any:
         loss = (denoiser(noisy, alpha, sigma).eps - eps).square().mean()
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(denoiser.network.parameters(), training.grad_clip)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), training.grad_clip)
         optimiser.step()
-        state.average.update_parameters(denoiser.network)
+        average.update_parameters(network)
         yield loss.item()
 
 

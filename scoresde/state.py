@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from solvers import check
 
@@ -67,12 +69,30 @@ class Training:
         return ramp * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
 
 
+class Average:
+    """A moving average of a network's weights, in `module`: w <- d w + (1 - d) w_n with d = decay(n), n updates before this one; the first copies.
+
+    Buffers are copied. It knows the network's tensors, so that an update is two operations on lists and no walk over modules."""
+
+    def __init__(self, network: nn.Module, decay: Callable[[int], float]):
+        self.module, self.decay, self.count = copy.deepcopy(network), decay, 0
+        self._kept, self._now = ([p.detach() for p in each.parameters()] for each in (self.module, network))
+        self._buffers = list(zip(self.module.buffers(), network.buffers(), strict=True))
+
+    def update(self) -> None:
+        """Take in the weights as they are now."""
+        get_ema_multi_avg_fn(self.decay(self.count) if self.count else 0.0)(self._kept, self._now, self.count)
+        for kept, now in self._buffers:
+            kept.copy_(now)
+        self.count += 1
+
+
 @dataclass
 class State:
     """What training changes: network, average, optimiser, the steps done, and how many of the last ones were skipped."""
 
     network: nn.Module
-    average: AveragedModel
+    average: Average
     optimiser: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     step: int = 0
@@ -83,7 +103,7 @@ class State:
         groups = {"network": self.network.state_dict(), "ema": self.average.module.state_dict()}
         groups |= {f"optimiser.{i}": kept for i, kept in self.optimiser.state_dict()["state"].items()}
         scale = self.scaler.state_dict()
-        counts = [self.step, self.skipped, int(self.average.n_averaged), scale.get("scale", 1.0), scale.get("_growth_tracker", 0)]
+        counts = [self.step, self.skipped, self.average.count, scale.get("scale", 1.0), scale.get("_growth_tracker", 0)]
         flat = {f"{name}.{key}": torch.as_tensor(value) for name, group in groups.items() for key, value in group.items()}
         return {name: value.detach().cpu().contiguous().clone() for name, value in flat.items()} | {"counts": torch.tensor(counts, dtype=torch.float64)}
 
@@ -102,33 +122,24 @@ class State:
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": kept})
         step, skipped, averaged, scale, tracker = tensors["counts"].tolist()
         self.step, self.skipped = int(step), int(skipped)
-        self.average.n_averaged.fill_(int(averaged))
+        self.average.count = int(averaged)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict({**self.scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})
 
 
-def average(network: nn.Module, decay: float, ramp: bool = True) -> AveragedModel:
+def average(network: nn.Module, decay: float, ramp: bool = True) -> Average:
     """An exponential moving average of a network's weights: w <- d w + (1 - d) w_new, d = min(decay, (1+n)/(10+n)) if `ramp`."""
-
-    def update(averaged: Any, current: Any, count: Any) -> None:
-        n = int(count)
-        get_ema_multi_avg_fn(min(decay, (1 + n) / (10 + n)) if ramp else decay)(averaged, current, count)
-
-    return AveragedModel(network, multi_avg_fn=update)
+    return Average(network, lambda n: min(decay, (1 + n) / (10 + n)) if ramp else decay)
 
 
-def power_average(network: nn.Module, width: float) -> AveragedModel:
+def power_average(network: nn.Module, width: float) -> Average:
     """An average whose memory grows with the run: w <- d w + (1 - d) w_n with d = (1 - 1/n)^(g+1), that is
 
         w = sum_k (k^(g+1) - (k-1)^(g+1))/n^(g+1) w_k,    width = (g+1)^(1/2)/((g+2)(g+3)^(1/2)),
 
     width the standard deviation of the weight's profile over n, below 0.28. Karras et al. 2024, arXiv:2312.02696, section 3.1."""
     power = _power(width) + 1
-
-    def update(averaged: Any, current: Any, count: Any) -> None:
-        get_ema_multi_avg_fn((1 - 1 / (int(count) + 1)) ** power)(averaged, current, count)
-
-    return AveragedModel(network, multi_avg_fn=update)
+    return Average(network, lambda n: (1 - 1 / (n + 1)) ** power)
 
 
 def _power(width: float) -> float:
@@ -144,7 +155,7 @@ def begin(network: nn.Module, training: Training, device: Any = "cpu") -> State:
     """The state before the first step, the network moved to `device`."""
     network.to(device)
     kind = torch.device(device).type
-    optimiser = torch.optim.AdamW(network.parameters(), lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99))
+    optimiser = torch.optim.AdamW(network.parameters(), lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=True)
     scaler = torch.amp.GradScaler(kind, enabled=training.precision == "float16")
     averaged = average(network, training.ema) if training.ema_width is None else power_average(network, training.ema_width)
     return State(network, averaged, optimiser, scaler)

@@ -39,7 +39,7 @@ def test_average_is_the_closed_sum() -> None:
     for row in draws:
         with torch.no_grad():
             net.weight.copy_(row.reshape(2, 3))
-        ema.update_parameters(net)
+        ema.update()
         history.append(row.reshape(2, 3))
     expected = decay**99 * history[0] + (1 - decay) * sum(decay ** (99 - k) * w for k, w in enumerate(history) if k > 0)
     assert (ema.module.weight - expected).abs().max() < 1e-12
@@ -55,7 +55,7 @@ def test_power_average_is_the_closed_sum_and_has_its_width(width: float) -> None
     for k in range(n):  # step k sets the k-th weight to one: the average then holds each step's share
         with torch.no_grad():
             net.weight.copy_((torch.arange(n) == k).double().unsqueeze(1))
-        averaged.update_parameters(net)
+        averaged.update()
     share = averaged.module.weight.detach().flatten()
     at = torch.arange(1, n + 1, dtype=F64) / n
     mean = (share * at).sum()
