@@ -147,6 +147,7 @@ def er_sde(n: int, grid: Grid = grids.karras) -> Method:
 
 def deis(n: int, order: int = 3, grid: Grid = grids.quadratic) -> Method:
     """tAB-DEIS: eps a polynomial of degree `order` in VP time. Order 2 by its ramp, n calls. Zhang & Chen 2022, arXiv:2204.13902."""
+    check.integer("order", order, least=0, most=3)
     return Method(EDM(), Split.EPS, ExpAdams(order + 1, clock=InGrid(EDM(), grids.uniform_time)), grid, n)
 
 

@@ -169,11 +169,13 @@ def read(path: Path) -> Config:
         raise ConfigError(f"{path}: no such file")
     if path.stat().st_size > _MOST_BYTES:
         raise ConfigError(f"{path}: larger than {_MOST_BYTES} bytes, not a configuration")
-    text = path.read_text()
+    text = path.read_text() + "\n"  # without it the parser does not say which line the last one is
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: {error or 'nested too deeply'}") from error
+        at = re.search(r"line (\d+)", str(error))
+        said = f": {text.split(chr(10))[int(at[1]) - 1].strip():.80}" if at else ""
+        raise ConfigError(f"{path}: {error or 'nested too deeply'}{said}") from error
     try:
         return parse(table)
     except ConfigError as error:

@@ -67,6 +67,7 @@ class Prediction:
     @property
     def score(self) -> Tensor:
         """grad log p(x)."""
+        _check_finite("score", 1 / self.sigma)
         return self.mix(0.0, 0.0, -1 / self.sigma)
 
     @property
@@ -225,9 +226,11 @@ class Denoiser(BaseDenoiser):
 
     @classmethod
     def from_score(cls, score: ScoreFunction, process: Process) -> Denoiser:
-        """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against x."""
+        """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against x.
+
+        A module's weights are the denoiser's own: its dtype, device and mode follow."""
         check.takes("score", score, 2, "(x, t) -> tensor like x")
-        return cls(lambda x, t: score(x, t.to(x.dtype).reshape(-1, *[1] * (x.dim() - 1))), process, Score())
+        return cls(_OfScore(score), process, Score())
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
         alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
@@ -251,6 +254,17 @@ class Denoiser(BaseDenoiser):
         if out.shape != x.shape:
             raise ValueError(f"`network` must return the shape of its input {tuple(x.shape)}, got {tuple(out.shape)}; nothing is broadcast")
         return out.to(x.dtype)
+
+
+class _OfScore(nn.Module):
+    """A score in a network's place."""
+
+    def __init__(self, score: ScoreFunction):
+        super().__init__()
+        self.score = score
+
+    def forward(self, x: Tensor, t: Tensor) -> Tensor:
+        return self.score(x, t.to(x.dtype).reshape(-1, *[1] * (x.dim() - 1)))
 
 
 class _Function(nn.Module):

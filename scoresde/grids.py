@@ -153,12 +153,13 @@ class Listed(Fixed):
 def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> Listed:
     """The levels given, and no others: lam, or times of `process`; in either order. The method's n is their number.
 
-    Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order or not numbers."""
+    Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond the range of `process`."""
+    check.detached("values", values)
     given = values.tolist() if isinstance(values, Tensor) else values
     t = torch.tensor([check.number("values", v) for v in given], dtype=torch.float64)
     if len(t) > 1:
         check.times("values", t)
-    lam = t if process is None else process.lam(t)
+    lam = t if process is None else process.lam(process.inside(t, "values"))
     return Listed(tuple(check.values(lam.sort().values)))
 
 

@@ -73,6 +73,7 @@ def log_likelihood(
     else:
         vectors = torch.eye(dim, dtype=x.dtype, device=x.device).expand(len(x), dim, dim)
     flow = reverse(process, denoiser, 0.0, Split.FLOW, cond)
+    _check_differentiable(denoiser, process, x[:1], None if cond is None else cond[:1])
     columns = 1 if probes is None else probes
     start = torch.cat([x.reshape(len(x), -1), torch.zeros(len(x), columns, dtype=x.dtype, device=x.device)], 1)
     with evaluating(denoiser):
@@ -85,6 +86,16 @@ def log_likelihood(
     sigma = like(process.sigma(process.t_noise), end)
     assert isinstance(solution.evals, Tensor)
     return Likelihood(each.mean(1), error, (end / sigma).reshape(x.shape), solution.evals)
+
+
+def _check_differentiable(denoiser: BaseDenoiser, process: Process, x: Tensor, cond: Any) -> None:
+    """The trace of a denoiser whose answer carries no gradient would be that of its linear part, and say nothing."""
+    with evaluating(denoiser), torch.enable_grad():
+        x, t = x.detach().requires_grad_(), process.t_data
+        out = denoiser(x, process.alpha(t), process.sigma(t), cond).out
+        gradient: Any = torch.autograd.grad(out.sum(), x, allow_unused=True)[0] if out.requires_grad else None
+        if gradient is None:
+            raise ValueError("`denoiser` must be differentiable in x, got one whose network's answer has no gradient; look for no_grad or detach in it")
 
 
 def _augmented(flow: Equation, vectors: Tensor, shape: torch.Size, exact: bool) -> Equation:

@@ -100,9 +100,11 @@ class Process(ABC):
     def perturb(self, x0: Tensor, t: Any, eps: Tensor) -> Tensor:
         """alpha(t) x0 + sigma(t) eps, x0 and eps (B, ...), t in [t_min, t_max]: a draw from the marginal given x0."""
         check.state("x0", x0)
-        t = self._inside(t)
-        if eps.shape != x0.shape:
-            raise ValueError(f"`eps` must have the shape of x0 {tuple(x0.shape)}, got {tuple(eps.shape)}")
+        t = self.inside(t)
+        check.floating("eps", eps)
+        wanted, got = (f"{tuple(v.shape)} {v.dtype} on {v.device}" for v in (x0, eps))
+        if wanted != got:
+            raise ValueError(f"`eps` must be like x0, {wanted}, got {got}")
         return x0 * like(self.alpha(t), x0) + eps * like(self.sigma(t), x0)
 
     def prior(self, shape: Sequence[int], t: Any = None, seed: int = 0, *, first: int = 0, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
@@ -110,11 +112,11 @@ class Process(ABC):
         check.shape("shape", shape)
         dtype = torch.get_default_dtype() if dtype is None else dtype
         z = SeededNoise(seed, first).normal(PRIOR, range(1), shape, dtype, "cpu" if device is None else device)[0]
-        return z * like(self.sigma(self._inside(self.t_noise if t is None else t)), z)
+        return z * like(self.sigma(self.inside(self.t_noise if t is None else t)), z)
 
     def prior_log_prob(self, x: Tensor, t: Any = None) -> Tensor:
         """log N(x; 0, sigma(t)^2 I) in nats, (B,)."""
-        log_sigma = like(self.log_sigma(self._inside(self.t_noise if t is None else t)), x)
+        log_sigma = like(self.log_sigma(self.inside(self.t_noise if t is None else t)), x)
         each = -0.5 * (x * torch.exp(-log_sigma)) ** 2 - log_sigma - 0.5 * math.log(2 * math.pi)
         return each.reshape(len(x), -1).sum(1)
 
@@ -134,16 +136,17 @@ class Process(ABC):
         """dx = [f x - g^2 score / 2] dt, either way."""
         return self.reverse(score, 0.0)
 
+    def inside(self, t: Any, name: str = "t") -> Tensor:
+        """t as a tensor. Raises ValueError naming it where it leaves [t_min, t_max]."""
+        t = as_time(t, name)
+        if not bool(((t >= self.t_min) & (t <= self.t_max)).all()):
+            worst = t.detach().reshape(-1)[((t < self.t_min) | (t > self.t_max) | t.isnan()).reshape(-1)][0].item()
+            raise ValueError(f"`{name}` must lie in [{self.t_min:g}, {self.t_max:g}], the range of {self!r}, got {worst!r}")
+        return t
+
     @property
     def _sign(self) -> int:
         return 1 if self.t_noise > self.t_data else -1
-
-    def _inside(self, t: Any) -> Tensor:
-        t = as_time(t)
-        if not bool(((t >= self.t_min) & (t <= self.t_max)).all()):
-            worst = t.detach().reshape(-1)[((t < self.t_min) | (t > self.t_max) | t.isnan()).reshape(-1)][0].item()
-            raise ValueError(f"`t` must lie in [{self.t_min:g}, {self.t_max:g}], the range of {self!r}, got {worst!r}")
-        return t
 
 
 class TowardNoise(Process):

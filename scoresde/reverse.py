@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from solvers import Equation, Noise, check
 from solvers.counted import checked
@@ -42,13 +42,15 @@ class Split(enum.Enum):
 
 
 def score_equation(process: Process, score: Score | BaseDenoiser | None, weight: float, eta: float, toward: int) -> Equation:
-    """dx = [f x - weight g^2 score] dt + eta g dW in the process' own t."""
+    """dx = [f x - weight g^2 score] dt + eta g dW in the process' own t; with a score, on the range of the process alone."""
     from .denoiser import BaseDenoiser
 
     if isinstance(score, BaseDenoiser):
         score = score.score(process)
     if score is not None:
         check.takes("score", score, 2, "(x, t) -> tensor like x, or a Denoiser")
+    weights = next(score.parameters(), None) if isinstance(score, nn.Module) else None
+    within = None if score is None else (process.t_min, process.t_max)
 
     def turned(t: Tensor, x: Tensor) -> Tensor:
         assert score is not None
@@ -57,6 +59,8 @@ def score_equation(process: Process, score: Score | BaseDenoiser | None, weight:
     def drift(t: Tensor, x: Tensor) -> Tensor:
         if score is None or weight == 0.0:
             return process.drift(x, t)
+        if weights is not None and weights.dtype != x.dtype:
+            raise TypeError(f"`x` must have the dtype of the score's weights, {weights.dtype}, got {x.dtype}; cast one of them, or wrap it in a Denoiser")
         given = t if t.dim() == 0 else t.to(x.dtype)
         s = checked("score", turned, given, x, exact=True)
         return process.drift(x, t) - s * like(weight * process.g2(t), x)
@@ -65,8 +69,8 @@ def score_equation(process: Process, score: Score | BaseDenoiser | None, weight:
         return like(eta * process.diffusion(t), x)
 
     if eta == 0.0:
-        return Equation(drift)
-    return Equation(drift, diffusion, noise=Noise.ADDITIVE, toward=toward)
+        return Equation(drift, within=within)
+    return Equation(drift, diffusion, noise=Noise.ADDITIVE, toward=toward, within=within)
 
 
 def reverse(process: Process, denoiser: BaseDenoiser, eta: float = 0.0, split: Split = Split.FLOW, cond: Any = None) -> Equation:

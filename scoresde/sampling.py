@@ -6,6 +6,7 @@ there. Sample i depends on (seed, first + i) alone. A sampler writes no loop: it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -187,6 +188,14 @@ def _check(denoiser: Any, method: Any) -> None:
         raise TypeError(f"`method` must be a Method, got {method!r}; for example catalogue.ddim(20)")
 
 
+def _level(process: Process, name: str, t: Any) -> float:
+    """lam at a time where there is noise."""
+    lam = float(process.lam(check.number(name, t)))
+    if not lam < math.inf:
+        raise ValueError(f"`{name}` must be a time of {process!r} at which there is noise, got {t!r}")
+    return lam
+
+
 def _radius(process: Process, t: Any) -> Tensor:
     """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio."""
     return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
@@ -202,7 +211,7 @@ def transport(
     Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps. Raises as `sample`."""
     _check(denoiser, method)
     x = check.state("x", x)
-    ends = [float(process.lam(check.number(name, t))) for name, t in (("t0", t0), ("t1", t1))]
+    ends = [_level(process, name, t) for name, t in (("t0", t0), ("t1", t1))]
     adaptive = method.n is None or isinstance(method.grid, Tolerance)
     if save and adaptive:
         raise ValueError(f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}")

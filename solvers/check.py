@@ -23,8 +23,7 @@ def number(
     hint: str = "",
 ) -> float:
     """`value` as a float strictly above `above`, at least `least`, strictly below `below`, at most `most`; or raise."""
-    if isinstance(value, Tensor) and value.requires_grad:
-        raise ValueError(f"`{name}` must not require a gradient, got a tensor with requires_grad; detach it{_tail(hint)}")
+    detached(name, value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"`{name}` must be a number, got {type(value).__name__} {value!r}{_tail(hint)}")
     if not (math.isfinite(value) and above < value < below and least <= value <= most):
@@ -32,6 +31,12 @@ def number(
         wanted = " and ".join(f"{sign}{bound:g}" for sign, bound in bounds if math.isfinite(bound))
         raise ValueError(f"`{name}` must be finite{' and ' + wanted if wanted else ''}, got {value!r}{_tail(hint)}")
     return float(value)
+
+
+def detached(name: str, value: Any) -> None:
+    """No tensor that asks for a gradient: a time, a tolerance or a step has none."""
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise ValueError(f"`{name}` must not require a gradient, got a tensor with requires_grad; detach it")
 
 
 def integer(name: str, value: Any, *, least: int = 1, most: int = 10**7, hint: str = "") -> int:
@@ -95,8 +100,7 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
 def times(name: str, value: Any) -> Tensor:
     """A grid of at least two strictly monotone finite times, as a float64 tensor on the CPU."""
     value = floating(name, value)
-    if value.requires_grad:
-        raise ValueError(f"`{name}` must not require a gradient, got a tensor with requires_grad; detach it")
+    detached(name, value)
     if value.dim() != 1 or len(value) < 2:
         raise ValueError(f"`{name}` must be a 1-D tensor of at least 2 times, got shape {tuple(value.shape)}")
     value = value.detach().to("cpu", torch.float64)

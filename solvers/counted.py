@@ -47,6 +47,8 @@ def checked(name: str, field: Field, t: Tensor, y: Tensor, exact: bool) -> Tenso
             f"`{name}` must return the state's shape {tuple(y.shape)}, got {tuple(out.shape)}; nothing is broadcast"
             " (where it holds per-sample data, give the Equation a `take`)"
         )
+    if not exact and (out.dim() > y.dim() or any(m not in (1, n) for m, n in zip(reversed(out.shape), reversed(y.shape), strict=False))):
+        raise ValueError(f"`{name}` must broadcast against the state's shape {tuple(y.shape)}, got {tuple(out.shape)}: noise is diagonal, not a matrix")
     if out.dim() and out.dtype != y.dtype:
         raise TypeError(f"`{name}` must return the state's dtype {y.dtype}, got {out.dtype}; cast it, or the state")
     if out.dim() and out.device != y.device:

@@ -47,6 +47,7 @@ class Equation:
     sense    Ito (default) or Stratonovich.
     take     equation for a subset of the rows: take(index) -> Equation. Needed only where f or g closes over per-sample
              data, because adaptive solves drop finished samples.
+    within   the times (least, most) between which f and g are meant; None: all.
 
     Raises TypeError or ValueError naming the field.
     """
@@ -58,6 +59,7 @@ class Equation:
     toward: int | None = None
     sense: Sense = Sense.ITO
     take: Callable[[Tensor], Equation] | None = None
+    within: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("f", "g"):

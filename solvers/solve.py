@@ -133,8 +133,13 @@ def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
 
 
 def check_times(eq: Equation, steps: Any) -> Tensor:
-    """A fixed grid, in a direction the equation allows."""
+    """A fixed grid, in a direction and a range the equation allows."""
     times = check.times("steps", steps)
+    if eq.within is not None:
+        low, high = eq.within
+        outside = times[(times < low - 1e-6 * abs(low)) | (times > high + 1e-6 * abs(high))]  # an end that came through float32 is that end
+        if len(outside):
+            raise ValueError(f"`steps` must lie in [{low:g}, {high:g}], where this equation is meant, got {outside[0].item():g}")
     if eq.g is not None and eq.toward is not None and eq.toward * (times[-1] - times[0]).item() < 0:
         way = "increasing" if eq.toward > 0 else "decreasing"
         raise ValueError(f"`steps` must be {way}, the way this stochastic equation is meant, got {times[0].item():g} to {times[-1].item():g}; flip the grid")

@@ -68,33 +68,18 @@ def test_samples_do_not_depend_on_the_batch(trained: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["sample", "RUN", "--method", "rk9"], "rk9"),
-        (["sample", "RUN", "--method", "ddimm"], "did you mean 'ddim'"),
-        (["sample", "RUN", "--steps", "0"], "`steps`"),
-        (["sample", "RUN", "--steps", "2.5"], "--steps"),
         (["sample", "RUN", "--n", "-3"], "`n`"),
-        (["sample", "RUN", "--seed", "-1"], "`seed`"),
-        (["sample", "RUN", "--rtol", "1e-3"], "`--rtol`"),
-        (["sample", "RUN", "--method", "probability_flow", "--steps", "5"], "`--steps`"),
         (["sample", "RUN", "--out", "x.gif"], "`--out`"),
-        (["sample", "RUN", "--stepps", "5"], "--stepps"),
-        (["sample", "RUN", "--device", "cuda"], "`--device`"),
-        (["sample", "RUN", "--device", "tpu"], "`--device`"),
         (["sample", "nowhere"], "run.json is missing"),
         (["info", "nowhere"], "run.json is missing"),
         (["train", "absent.toml", "--out", "OUT"], "no such file"),
-        (["demo", "--out", "RUN"], "`--out`"),
         (["demo", "--steps", "0", "--out", "OUT"], "`steps`"),
         (["demo", "--data", "absent.npz", "--out", "OUT"], "`data`"),
-        (["dem"], "dem"),
-        (["info", "bad\0name"], "null"),
     ],
 )
 def test_usage_errors_are_one_line_and_exit_2(
     trained: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    if "cuda" in arguments and torch.cuda.is_available():
-        pytest.skip("cuda is present, so asking for it is no error")
     named = {"RUN": str(trained), "OUT": str(tmp_path / "out")}
     assert call(monkeypatch, *(named.get(a, a) for a in arguments)) == 2
     lines = capsys.readouterr().err.strip().splitlines()

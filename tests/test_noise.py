@@ -186,26 +186,6 @@ def test_seeded_noise_knows_its_grid_only():
         path(t[0], torch.tensor(0.001, dtype=F64))
 
 
-@pytest.mark.parametrize(("arguments", "kind", "message"), [
-    ((-1,), ValueError, "`seed`"),
-    ((2**63,), ValueError, "`seed`"),
-    ((1.0,), TypeError, "`seed`"),
-    ((True,), TypeError, "`seed`"),
-    (("0",), TypeError, "`seed`"),
-    ((0, -1), ValueError, "`first`"),
-])  # fmt: skip
-def test_bad_seeds(arguments, kind, message):
-    """Row 51: a seed is an integer in [0, 2^63)."""
-    with pytest.raises(kind, match=message):
-        SeededNoise(*arguments)
-
-
-def test_white_noise_wants_a_generator():
-    """A seed or a module is no generator."""
-    with pytest.raises(TypeError, match="`generator` must be a torch"):
-        WhiteNoise(0)
-
-
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_white_noise_wants_the_states_device():
     """A CPU generator for a state on the GPU raises, naming noise and both devices."""

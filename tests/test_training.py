@@ -133,33 +133,6 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights() -> None:
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "error"),
-    [
-        ("lr", 0.0, ValueError),
-        ("lr", math.nan, ValueError),
-        ("batch", 0, ValueError),
-        ("steps", 2.5, TypeError),
-        ("ema", 1.0, ValueError),
-        ("ema_width", 0.3, ValueError),
-        ("label_dropout", 1.0, ValueError),
-        ("accumulate", 0, ValueError),
-        ("precision", "half", ValueError),
-        ("skip_nonfinite", 1, TypeError),
-        ("grad_clip", 0.0, ValueError),
-        ("seed", -1, ValueError),
-    ],
-)
-def test_bad_training_arguments_are_named(name: str, value: float, error: type[Exception]) -> None:
-    with pytest.raises(error, match=f"`{name}`"):
-        Training(**{name: value})
-
-
-def test_a_batch_larger_than_the_data_is_refused() -> None:
-    with pytest.raises(ValueError, match="`batch`"):
-        next(fit(_model(), _points(), Training(batch=201)))
-
-
 @pytest.mark.parametrize("accumulate", [2, 4])
 def test_parts_of_a_batch_make_the_batch(accumulate: int) -> None:
     """T-TR-06: 64 at once or in parts, the same noise: losses, gradients and weights agree to 1e-6 in float64."""

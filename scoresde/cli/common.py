@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from pathlib import Path
@@ -20,8 +21,18 @@ class UsageError(ValueError):
     """A flag or argument that cannot be used."""
 
 
+def reachable(out: Path) -> Path:
+    """A path that can be written, as far as can be told before anything is computed."""
+    ground = next(p for p in (out, *out.absolute().parents) if p.exists())
+    below_a_file = ground != out and not ground.is_dir()
+    if below_a_file or not os.access(ground, os.W_OK):
+        raise UsageError(f"`--out` must be a path that can be written, got {out}: {ground} is {'a file' if below_a_file else 'not writable'}")
+    return out
+
+
 def new_folder(out: Path, overwrite: bool) -> Path:
     """A folder to write to: new, empty, or allowed to be overwritten."""
+    reachable(out)
     if out.is_file() or (out.is_dir() and any(out.iterdir()) and not overwrite):
         raise UsageError(f"`--out` must be a new folder, got {out}, which exists; use another name, --overwrite, or --resume for a run that was stopped")
     out.mkdir(parents=True, exist_ok=True)

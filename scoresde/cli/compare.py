@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, UsageError, command, console, positive, usable
+from .common import Device, UsageError, command, console, positive, reachable, usable
 
 METHODS = (
     "best,ddim,edm_heun,dpm_solver_pp_2m,unipc,probability_flow,"
@@ -47,7 +47,7 @@ def compare(
     if not todo:
         raise UsageError(f"`--methods` must name something installed, got {methods}")
     skipped = runner.missing(chosen)
-    if out.exists() and (out.is_file() or (any(out.iterdir()) and not (out / "rows.jsonl").exists())):
+    if reachable(out).exists() and (out.is_file() or (any(out.iterdir()) and not (out / "rows.jsonl").exists())):
         raise UsageError(f"`--out` must be a new folder or one that compare wrote, got {out}")
     out.mkdir(parents=True, exist_ok=True)
     store = runner.Store(out)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Data, Device, Folder, Overwrite, UsageError, console, positive, usable
+from .common import Data, Device, Folder, Overwrite, UsageError, console, positive, reachable, usable
 
 
 def sample(
@@ -35,7 +35,7 @@ def sample(
     target = run / "samples.png" if out is None else out
     if target.suffix not in (".png", ".npz"):
         raise UsageError(f"`--out` must end in .png or .npz, got {target}")
-    if target.exists() and out is not None and not overwrite:
+    if reachable(target).exists() and out is not None and not overwrite:
         raise UsageError(f"`--out` must not exist, got {target}; use --overwrite")
     positive("n", n)
     place = launch.join(usable(device))
