@@ -85,7 +85,7 @@ def train_with_bar(config: Config, data: Any, folder: Path, command: str, device
 
         trained = runs.train(config, data, folder, command, device, show, **options)
     about = trained.about["training"]
-    console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {about['loss']:.4f} per pixel")
+    console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {about['loss']:.4f} per element")
     return trained
 
 
@@ -153,7 +153,7 @@ def draw_trajectories(denoiser: Denoiser, shape: tuple[int, ...], config: Config
 def write_report(folder: Path, trained: runs.Trained, judge: Judge, rows: list[dict[str, Any]], facts: dict[str, Any], command: str) -> None:
     """report.html, self-contained."""
     training, floors = trained.about["training"], facts["floors"]
-    done = f"{training['steps_done']} steps of {trained.config.training.batch} in {training['seconds']:.0f} s, loss {training['loss']:.4f} per pixel"
+    done = f"{training['steps_done']} steps of {trained.config.training.batch} in {training['seconds']:.0f} s, loss {training['loss']:.4f} per element"
     best = min((r for r in rows if not r["real"]), key=lambda r: r["frechet"])
     reading = (
         f"Fréchet distance to all real data, in the features of {'the classifier' if judge.classifier else '32 principal components'}; its floors are "
