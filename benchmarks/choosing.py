@@ -79,6 +79,13 @@ def stochastic(rows: list[Row]) -> str:
             at = {r["cost"]: r for r in here if r["method"] == name}
             cells = [f"{at[b]['error']:.3f} ({max(0.0, at[b]['low']):.3f} to {at[b]['high']:.3f})" if b in at else "" for b in BUDGETS]
             out.append(f"| `{name}` | {' | '.join(cells)} |\n")
+        kinds = [kind for kind in ("energy", "mmd", "frechet") if f"{kind}_error" in here[0]]
+        out.append(f"\nThe other distances, each over its own floor: {', '.join(kinds)}.\n\n")
+        out.append(f"| method | {' | '.join(f'{b:.0f} calls' for b in BUDGETS)} |\n|---|{'---|' * len(BUDGETS)}\n")
+        for name in dict.fromkeys(r["method"] for r in here):
+            at = {r["cost"]: r for r in here if r["method"] == name}
+            cells = [", ".join(f"{at[b][f'{k}_error'] / at[b][f'{k}_floor']:.2g}" for k in kinds) if b in at else "" for b in BUDGETS]
+            out.append(f"| `{name}` | {' | '.join(cells)} |\n")
     return "".join(out)
 
 
