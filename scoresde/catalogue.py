@@ -22,6 +22,7 @@ from .process import Process
 from .reverse import Split
 from .schedules import VPSDE, RectifiedFlow
 from .steps import Churn, LargeVariance, Restart
+from .variance import LearnedVariance
 
 
 def ddim(n: int, eta: float = 0.0, grid: Grid = grids.uniform_time) -> Method:
@@ -35,6 +36,13 @@ def ddpm(n: int, grid: Grid = grids.uniform_time, large: bool = False) -> Method
 
     Ho et al. 2020, arXiv:2006.11239."""
     return Method(LogSNR(), Split.X0, ExpEuler(), grid, n, 1.0, (LargeVariance(),) if large else ())
+
+
+def improved_ddpm(n: int, grid: Grid = grids.uniform_time) -> Method:
+    """DDPM ancestral with the variance the network learned (`LearnedRange`), between "small" and "large". Weak order 1, n calls.
+
+    Nichol & Dhariwal 2021, arXiv:2102.09672."""
+    return replace(ddpm(n, grid), wrap=(LearnedVariance(),))
 
 
 def euler_ancestral(n: int, eta: float = 1.0, grid: Grid = grids.karras) -> Method:

@@ -18,9 +18,9 @@ from solvers import check
 from . import data as data_module
 from .charts import EDM
 from .dataset import Samples
-from .denoiser import X0, Denoiser, Eps, Karras, Score, Table, V
+from .denoiser import X0, Denoiser, Eps, Karras, LearnedRange, Score, Table, V
 from .levels import Importance, Levels, LogitNormal, LogNormal, Uniform
-from .losses import DSM, Absolute, FlowMatching, Huber, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, Norm, PlainV, PlainX0, Sliced, Square
+from .losses import DSM, Absolute, FlowMatching, Huber, Hybrid, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, Norm, PlainV, PlainX0, Sliced, Square
 from .process import Process
 from .record import Record
 from .schedules import VESDE, VPSDE, CosineVP, RectifiedFlow, SubVPSDE
@@ -29,7 +29,7 @@ from .state import Training
 from .training import Objective
 
 PROCESSES: dict[str, type[Process]] = {p.__name__: p for p in (VPSDE, SubVPSDE, VESDE, CosineVP, EDM, RectifiedFlow)}
-LOSSES: dict[str, type[Loss]] = {k.__name__: k for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced)}
+LOSSES: dict[str, type[Loss]] = {k.__name__: k for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced, Hybrid)}
 NORMS: dict[str, type[Norm]] = {k.__name__: k for k in (Square, Absolute, Huber)}
 LEVELS: dict[str, type[Levels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
 TABLES: dict[str, type[Table]] = {"eps": Eps, "x0": X0, "v": V, "score": Score, "karras": Karras}
@@ -69,6 +69,7 @@ class NetworkConfig:
 
     predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
     widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP or DiT
+    variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
     layers         residual blocks a level of the U-Net, blocks of the DiT less 3, hidden layers of the MLP less 2
     fourier        features of x that the MLP is given, 0: x alone
     checkpointing  of activations, to save memory: unet and dit"""
@@ -76,6 +77,7 @@ class NetworkConfig:
     kind: str = "auto"
     predicts: str = "eps"
     sigma_data: float = 0.5
+    variance: bool = False
     widths: tuple[int, ...] = ()
     layers: int = 1
     fourier: int = 64
@@ -85,6 +87,8 @@ class NetworkConfig:
         check.choice("kind", self.kind, KINDS)
         check.choice("predicts", self.predicts, TABLES)
         check.number("sigma_data", self.sigma_data, above=0.0)
+        if not isinstance(self.variance, bool):
+            raise TypeError(f"`variance` must be true or false, got {self.variance!r}")
         if not isinstance(self.checkpointing, bool) or (self.checkpointing and self.kind == "mlp"):
             raise TypeError(f"`checkpointing` must be true or false, and false for an MLP, got {self.checkpointing!r}")
         for width in self.widths:
@@ -95,20 +99,23 @@ class NetworkConfig:
     @property
     def table(self) -> Table:
         """What the network predicts."""
-        return Karras(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
+        mean = Karras(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
+        return LearnedRange(mean) if self.variance else mean
 
     def build(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
         """A network for samples of `shape`. Raises ValueError naming `kind` where it is not for such samples."""
         from .networks import MLP, DiT, UNet
 
+        outputs = self.table.outputs
         kind = ("mlp" if len(shape) == 1 else "unet") if self.kind == "auto" else self.kind
         if (kind == "mlp") != (len(shape) == 1):
             raise ConfigError(f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'}, got {kind}")
         if kind == "mlp":
-            return MLP(shape[0], (self.widths or (128,))[0], self.layers + 2, fourier=self.fourier, classes=classes)
+            return MLP(shape[0], (self.widths or (128,))[0], self.layers + 2, fourier=self.fourier, classes=classes, outputs=outputs)
         if kind == "dit":
-            return DiT(shape[0], max(shape[1:]), width=(self.widths or (64,))[0], depth=self.layers + 3, classes=classes, checkpointing=self.checkpointing)
-        return UNet(shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes, self.checkpointing)
+            width, depth = (self.widths or (64,))[0], self.layers + 3
+            return DiT(shape[0], max(shape[1:]), width=width, depth=depth, classes=classes, checkpointing=self.checkpointing, outputs=outputs)
+        return UNet(shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes, self.checkpointing, outputs)
 
 
 @dataclass(frozen=True)

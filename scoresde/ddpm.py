@@ -155,6 +155,8 @@ def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
 def of(process: Process, steps: int) -> DiscreteVP:
     """The chain whose levels are those of a variance-preserving process at t_max i/T: the bridge from the SDE."""
     check.integer("steps", steps, least=2)
+    if not isinstance(process, Process) or not bool((process.alpha(process.t_max) ** 2 + process.sigma(process.t_max) ** 2 - 1).abs() < 1e-9):
+        raise ValueError(f"`process` must be variance-preserving to have a chain, got {process!r}; for example VPSDE()")
     t = process.t_max * torch.arange(1, steps + 1, dtype=torch.float64) / steps
     return DiscreteVP(tuple((2 * process.log_alpha(t)).tolist()), f"of_{type(process).__name__}")
 
@@ -168,3 +170,12 @@ def posterior(process: DiscreteVP, i: int) -> tuple[float, float, float]:
     before, now = process.log_abar[i - 2], process.log_abar[i - 1]
     beta, rest, rest_before = -math.expm1(now - before), -math.expm1(now), -math.expm1(before)
     return math.exp(before / 2) * beta / rest, math.sqrt(1 - beta) * rest_before / rest, beta * rest_before / rest
+
+
+def log_variances(process: DiscreteVP, i: int) -> tuple[float, float]:
+    """(log beta~, log beta) of step i in 1..T, the "small" variance and the "large" one, between which a learned one lies.
+
+    beta~_1 = 0 is replaced by beta~_2. Nichol & Dhariwal 2021, arXiv:2102.09672, section 3.1."""
+    _, _, small = posterior(process, max(i, 2))
+    before = process.log_abar[i - 2] if i > 1 else 0.0
+    return math.log(small), math.log(-math.expm1(process.log_abar[i - 1] - before))

@@ -13,7 +13,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +32,8 @@ class Prediction:
     """What a denoiser says of x, lazily: .x0 .eps .score .v .velocity, all shaped like x.
 
     x0, eps, v and velocity do not change when (x, alpha, sigma) are scaled together; score = -eps/sigma is that of the frame
-    of the call; v = (alpha eps - sigma x0)/hypot(alpha, sigma); velocity = eps - x0. Raises ValueError where one is singular."""
+    of the call; v = (alpha eps - sigma x0)/hypot(alpha, sigma); velocity = eps - x0. Raises ValueError where one is singular.
+    spread (`LearnedRange`) says how wide reverse steps are, element by element; None: the network does not."""
 
     x: Tensor
     out: Tensor
@@ -40,6 +41,7 @@ class Prediction:
     sigma: Tensor
     to_x0: Pair
     to_eps: Pair
+    spread: Tensor | None = None
 
     def mix(self, c: Tensor | float, p: Tensor | float, q: Tensor | float) -> Tensor:
         """c x + p x0 + q eps, as one combination of x and the network's output; a plain 0.0 leaves its term out."""
@@ -89,7 +91,9 @@ def _check_finite(name: str, *coefficients: Tensor | float) -> None:
 
 
 class Table(ABC):
-    """Abstract: what a network predicts, as coefficients of x and its output in the process' own frame."""
+    """Abstract: what a network predicts, as coefficients of x and its output in the process' own frame; `outputs` numbers for each of x."""
+
+    outputs: ClassVar[int] = 1
 
     @abstractmethod
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
@@ -185,6 +189,27 @@ class Karras(Table):
         return 1 / self._r(alpha, sigma)
 
 
+@dataclass(frozen=True)
+class LearnedRange(Table):
+    """F = (F of `mean`, s): twice the channels, the second half s from -1 to 1 between the least and largest variance of a reverse step,
+
+        log variance = v log beta + (1 - v) log beta~,    v = (s + 1)/2,    beta~ = beta (1 - abar_{i-1})/(1 - abar_i),
+
+    where s is not clipped. Trained by `losses.Hybrid`, used by `variance.LearnedVariance`. Nichol & Dhariwal 2021, arXiv:2102.09672."""
+
+    mean: Table = Eps()
+    outputs: ClassVar[int] = 2
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return self.mean.to_x0(alpha, sigma)
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return self.mean.to_eps(alpha, sigma)
+
+    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
+        return self.mean.to_input(alpha, sigma)
+
+
 class BaseDenoiser(nn.Module, ABC):
     """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction; `process` is the one it was trained on, or None."""
 
@@ -204,7 +229,7 @@ class Denoiser(BaseDenoiser):
 
     network   network(x_in, c_noise, cond=None) -> tensor like x_in; c_noise (B,) in float32 or wider
     process   its training process; x is brought into the process' frame at equal lam before it is fed
-    table     Eps() (default), X0(), V(), Score() or Karras()
+    table     Eps() (default), X0(), V(), Score(), Karras(), or LearnedRange(one of them): the output then has twice the channels of x_in
     time      lam -> c_noise; default process.time. Sinusoidal embeddings want 1000 * process.time(lam)
 
     Casts to the network's dtype and back. Raises TypeError or ValueError naming `network` when its output is not like x."""
@@ -218,7 +243,7 @@ class Denoiser(BaseDenoiser):
         if not isinstance(process, Process):
             raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
         if not isinstance(table, Table | None):
-            raise TypeError(f"`table` must be Eps(), X0(), V(), Score() or Karras(), got {table!r}")
+            raise TypeError(f"`table` must be Eps(), X0(), V(), Score(), Karras() or LearnedRange(...), got {table!r}")
         check.takes("network", network.forward if isinstance(network, nn.Module) else network, 2, "(x, c_noise, cond=None)")
         self.network = network if isinstance(network, nn.Module) else _Function(network)
         self.process, self.table = process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
@@ -240,7 +265,8 @@ class Denoiser(BaseDenoiser):
         scale = torch.where(alpha > 0, own_alpha / alpha, own_sigma / sigma)
         out = self._network(x * like(scale * self.table.to_input(own_alpha, own_sigma), x), self.time(lam), cond)
         (k0, o0), (k1, o1) = self.table.to_x0(own_alpha, own_sigma), self.table.to_eps(own_alpha, own_sigma)
-        return Prediction(x, out, alpha, sigma, (k0 * scale, o0), (k1 * scale, o1))
+        out, spread = out.chunk(2, 1) if self.table.outputs == 2 else (out, None)
+        return Prediction(x, out, alpha, sigma, (k0 * scale, o0), (k1 * scale, o1), spread)
 
     def _network(self, x: Tensor, c_noise: Tensor, cond: Any) -> Tensor:
         parameter = next(self.network.parameters(), None)
@@ -251,8 +277,10 @@ class Denoiser(BaseDenoiser):
         out: Any = self.network(*inputs)
         if not isinstance(out, Tensor):
             raise TypeError(f"`network` must return a tensor, got {type(out).__name__}; wrap it")
-        if out.shape != x.shape:
-            raise ValueError(f"`network` must return the shape of its input {tuple(x.shape)}, got {tuple(out.shape)}; nothing is broadcast")
+        wanted = (len(x), self.table.outputs * x.shape[1], *x.shape[2:]) if x.dim() > 1 else x.shape
+        if out.shape != wanted:
+            more = "the shape of its input" if self.table.outputs == 1 else "twice the channels of its input:"
+            raise ValueError(f"`network` must return {more} {tuple(wanted)}, got {tuple(out.shape)}; nothing is broadcast")
         return out.to(x.dtype)
 
 

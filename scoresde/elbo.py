@@ -6,12 +6,14 @@
     L_0     = -log N(x_0; D(x_1), beta_1),
 
 with c_0 and var_i those of the posterior ("small" variance) and D the denoiser: the hierarchical-VAE reading of DDPM. Ho et al.
-2020, arXiv:2006.11239, eq. 5; Kingma et al. 2021, arXiv:2107.00630.
+2020, arXiv:2006.11239, eq. 5; Kingma et al. 2021, arXiv:2107.00630. A network that says its variances (`LearnedRange`), e^r times those,
+has e^-r times the first terms, and per element r/2 more, in the KL (r + e^-r - 1)/2. Nichol & Dhariwal 2021, arXiv:2102.09672.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +23,8 @@ from torch import Tensor
 from solvers import SeededNoise, check
 from solvers.noise import PROBE
 
-from .ddpm import DiscreteVP, posterior
-from .denoiser import BaseDenoiser
+from .ddpm import DiscreteVP, log_variances, posterior
+from .denoiser import BaseDenoiser, Prediction
 from .sampling import evaluating
 from .times import like
 
@@ -48,25 +50,43 @@ def elbo(denoiser: BaseDenoiser, chain: DiscreteVP, x0: Tensor, *, seed: int = 0
     x0 = check.state("x0", x0)
     if not isinstance(chain, DiscreteVP):
         raise TypeError(f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)")
-    source, dim = SeededNoise(seed), x0[0].numel()
-    errors: list[Tensor] = []
+    source, terms = SeededNoise(seed), list[Tensor]()
     with evaluating(denoiser), torch.no_grad():
         for i in range(1, chain.steps + 1):
             alpha, sigma = chain.alpha(i / chain.steps), chain.sigma(i / chain.steps)
             eps = source.normal(PROBE, range(i, i + 1), x0.shape, x0.dtype, x0.device)[0]
-            x0_hat = denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond).x0
-            errors.append((x0 - x0_hat).reshape(len(x0), -1).square().sum(1))
-    terms = [e * w + c for e, (w, c) in zip(errors, (term(chain, i, dim) for i in range(1, chain.steps + 1)), strict=True)]
+            terms.append(term(chain, [i], x0, denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond)))
     return Bound(prior_term(chain, x0), torch.stack(terms[1:]), terms[0])
 
 
-def term(chain: DiscreteVP, i: int, dim: int) -> tuple[float, float]:
-    """(w, c) of L_{i-1} = w |x_0 - D(x_i)|^2 + c in `dim` dimensions, i in 1..T."""
-    if i == 1:
-        beta = -math.expm1(chain.log_abar[0])
-        return 0.5 / beta, 0.5 * dim * math.log(2 * math.pi * beta)
-    c_0, _, variance = posterior(chain, i)
-    return c_0**2 / (2 * variance), 0.0
+def term(chain: DiscreteVP, levels: Sequence[int], x0: Tensor, prediction: Prediction) -> Tensor:
+    """L_{i-1} of each sample, (B,), from what is predicted at level i in 1..T: one level a sample, or one for all."""
+    weight, constant = (_each(c, x0) for c in _fixed(chain, levels))
+    error = weight * (prediction.x0 - x0).square()
+    if prediction.spread is not None:
+        small, large = torch.tensor([log_variances(chain, i) for i in levels], dtype=torch.float64).T
+        gap, first = _each(large - small, x0), _each(torch.tensor([float(i == 1) for i in levels], dtype=torch.float64), x0)
+        r = ((prediction.spread + 1) / 2 - first) * gap  # the fixed variance is beta at i = 1, beta~ elsewhere
+        error = error * torch.exp(-r) + r / 2 + (1 - first) * torch.expm1(-r) / 2
+    return (error + constant).reshape(len(x0), -1).sum(1)
+
+
+def _each(c: Tensor, x: Tensor) -> Tensor:
+    """One number a sample, or one for all."""
+    return like(c[0] if len(c) == 1 else c, x)
+
+
+def _fixed(chain: DiscreteVP, levels: Sequence[int]) -> Tensor:
+    """(2, K): w and c of L_{i-1} = sum over elements of w (x_0 - D)^2 + c at the fixed variances."""
+    rows: list[tuple[float, float]] = []
+    for i in levels:
+        if i == 1:
+            beta = -math.expm1(chain.log_abar[0])
+            rows.append((0.5 / beta, 0.5 * math.log(2 * math.pi * beta)))
+        else:
+            c_0, _, variance = posterior(chain, i)
+            rows.append((c_0**2 / (2 * variance), 0.0))
+    return torch.tensor(rows, dtype=torch.float64).T
 
 
 def prior_term(chain: DiscreteVP, x0: Tensor) -> Tensor:
@@ -76,16 +96,19 @@ def prior_term(chain: DiscreteVP, x0: Tensor) -> Tensor:
     return 0.5 * (math.exp(log_abar) * x0.reshape(len(x0), -1).square() + rest - 1 - math.log(rest)).sum(1)
 
 
-def gaussian_bound(chain: DiscreteVP, mean: Tensor, variance: Tensor) -> tuple[float, float, float]:
-    """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser: no sampling.
+def gaussian_bound(chain: DiscreteVP, mean: Tensor, variance: Tensor, learned: bool = False) -> tuple[float, float, float]:
+    """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser, `learned`: and variances. No sampling.
 
-    E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances."""
+    E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances. The best variance of step i is that of x_{i-1}
+    given x_i, beta~ + c_0^2 of them, where L_{i-1} = sum log(variance/beta~)/2 and L_0 = sum (log(2 pi variance) + 1)/2."""
     t = torch.arange(1, chain.steps + 1, dtype=torch.float64).unsqueeze(1) / chain.steps
     alpha, sigma = chain.alpha(t), chain.sigma(t)
-    left = (variance * sigma**2 / (alpha**2 * variance + sigma**2)).sum(1)
-    weights, constants = torch.tensor([term(chain, i, len(mean)) for i in range(1, chain.steps + 1)], dtype=torch.float64).T
+    left = variance * sigma**2 / (alpha**2 * variance + sigma**2)
+    weights, constants = _fixed(chain, range(1, chain.steps + 1)).unsqueeze(2)
     log_abar = chain.log_abar[-1]
     rest = -math.expm1(log_abar)
     prior = 0.5 * (math.exp(log_abar) * (variance + mean**2) + rest - 1 - math.log(rest)).sum()
     terms = weights * left + constants
-    return prior.item(), terms[1:].sum().item(), terms[0].item()
+    if learned:
+        terms = torch.cat([torch.log(2 * math.pi * left[:1]) + 1, torch.log1p(2 * weights[1:] * left[1:])]) / 2
+    return prior.item(), terms[1:].sum().item(), terms[0].sum().item()

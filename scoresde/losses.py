@@ -11,7 +11,7 @@ and all have the score as their minimiser. Weights and noise levels (`levels`) d
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,11 +20,12 @@ from torch import Tensor
 from solvers import check
 from solvers.noise import PROBE, philox
 
-from . import elbo
+from . import ddpm, elbo
 from .ddpm import DiscreteVP
 from .denoiser import BaseDenoiser, Prediction
 from .process import Process
 from .times import as_time, like
+from .variance import needed
 
 
 @dataclass(frozen=True)
@@ -239,12 +240,43 @@ class ChainBound(Loss):
         chain = _process(denoiser)
         if not isinstance(chain, DiscreteVP):
             raise TypeError(f"`denoiser` must be of a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)")
-        level = (1 + ((as_time(t) - chain.t_min) / (chain.t_max - chain.t_min) * chain.steps).floor()).clamp(1, chain.steps)
-        x, alpha, sigma = _noised(chain, x0, level / chain.steps, eps)
-        error = (denoiser(x, alpha, sigma, cond).x0 - x0).reshape(len(x0), -1).square().sum(1)
-        terms = [elbo.term(chain, int(i), x0[0].numel()) for i in check.values(level.reshape(-1))]
-        weight, constant = torch.tensor(terms, dtype=error.dtype, device=error.device).T
-        return elbo.prior_term(chain, x0) + chain.steps * (weight * error + constant)
+        level = _level(chain, t, chain.steps)
+        return _bound(chain, level, x0, denoiser(*_noised(chain, x0, level / chain.steps, eps), cond))
+
+
+@dataclass(frozen=True)
+class Hybrid(Loss):
+    """||eps_hat - eps||^2 + weight (the chain's bound with D held fixed): L_hybrid, which trains the variances of `LearnedRange`.
+
+    Only the variances feel the bound, whose mean over uniform t is in nats (`ChainBound`). The chain is a ddpm process itself, or the
+    `steps` levels t_max i/steps of another variance-preserving one; t chooses the level as there. Nichol & Dhariwal 2021,
+    arXiv:2102.09672, eq. 16. Raises ValueError naming `denoiser` or `process`."""
+
+    weight: float = 0.001
+    steps: int = 1000
+
+    def __post_init__(self) -> None:
+        check.number("weight", self.weight, above=0.0)
+        check.integer("steps", self.steps, least=2)
+
+    def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Any = None) -> Tensor:
+        process = _process(denoiser)
+        chain = process if isinstance(process, DiscreteVP) else ddpm.of(process, self.steps)
+        level = _level(process, t, chain.steps)
+        prediction = denoiser(*_noised(process, x0, process.t_max * level / chain.steps, eps), cond)
+        needed(prediction)
+        simple = (prediction.eps - eps).reshape(len(x0), -1).square().sum(1)
+        return simple + self.weight * _bound(chain, level, x0, replace(prediction, out=prediction.out.detach()))
+
+
+def _level(process: Process, t: Any, steps: int) -> Tensor:
+    """1 + floor(steps (t - t_min)/(t_max - t_min)), in 1..steps."""
+    return (1 + ((as_time(t) - process.t_min) / (process.t_max - process.t_min) * steps).floor()).clamp(1, steps)
+
+
+def _bound(chain: DiscreteVP, level: Tensor, x0: Tensor, prediction: Prediction) -> Tensor:
+    """L_T + T L_{i-1}, i the level."""
+    return elbo.prior_term(chain, x0) + chain.steps * elbo.term(chain, [int(i) for i in check.values(level.reshape(-1))], x0, prediction)
 
 
 def signs(eps: Tensor, count: int) -> Tensor:

@@ -59,11 +59,11 @@ class Method:
         """Whether the equation has noise."""
         return callable(self.eta) or self.eta > 0
 
-    def around(self, source: Any) -> Solver | Adapter:
-        """The solver with what is wrapped around it, drawing from the noise source of a solve."""
+    def around(self, source: Any, ask: Any) -> Solver | Adapter:
+        """The solver with what is wrapped around it, drawing from the noise source of a solve and asking its model (`steps.Ground`)."""
         if not self.wrap or callable(self.eta) or isinstance(self.solver, Adapter):
             return self.solver
-        return Wrapped(self.solver, self.wrap, self.process, self.eta, source)
+        return Wrapped(self.solver, self.wrap, self.process, self.eta, source, ask)
 
     @property
     def calls(self) -> int | None:
@@ -77,5 +77,5 @@ class Method:
         return None if self.n is None else self._spent(self.n)
 
     def _spent(self, steps: int) -> int | None:
-        solver = self.around(None)
+        solver = self.around(None, None)
         return None if isinstance(solver, Adapter) else solver.calls(steps) if steps else 0

@@ -22,7 +22,7 @@ from . import ddpm
 from .checkpoint import CheckpointError, restore, write_json, write_whole
 from .config import Clock
 from .ddpm import DiscreteVP
-from .denoiser import X0, Denoiser, Eps, Table, V
+from .denoiser import X0, Denoiser, Eps, LearnedRange, Table, V
 from .networks import UNet
 from .seeding import seeded
 
@@ -76,7 +76,10 @@ def read_scheduler(config: Mapping[str, Any]) -> tuple[DiscreteVP, Table]:
             raise CheckpointError(f"`beta_schedule` must be linear, scaled_linear, squaredcos_cap_v2 or sigmoid, got {schedule!r}")
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"the betas of {name} cannot be used: {error}") from error
-    return (ddpm.zero_terminal_snr(chain) if config.get("rescale_betas_zero_snr") else chain), _TABLES[kind]
+    table, variance = _TABLES[kind], config.get("variance_type")
+    if variance == "learned":
+        raise CheckpointError("`variance_type` must be learned_range or a fixed one, got 'learned': a variance itself, without bounds")
+    return (ddpm.zero_terminal_snr(chain) if config.get("rescale_betas_zero_snr") else chain), LearnedRange(table) if variance == "learned_range" else table
 
 
 def weights(folder: Path) -> Path:
@@ -127,8 +130,9 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     wrong = {k: v for k, v in told.items() if v}
     if wrong:
         raise CheckpointError(f"{stored} holds another architecture: {str(wrong)[:300]}")
-    if body.config.in_channels != body.config.out_channels:
-        raise CheckpointError(f"{home} predicts {body.config.out_channels} channels of {body.config.in_channels}: learned variances are not read")
+    if body.config.out_channels != table.outputs * body.config.in_channels:
+        said = "variance_type learned_range needs twice as many" if table.outputs == 2 else "variances are read with the variance_type learned_range alone"
+        raise CheckpointError(f"{home} predicts {body.config.out_channels} channels of {body.config.in_channels}: {said}")
     restore(body, body.state_dict(), stored)
     return Denoiser(FromDiffusers(body), process, table, time=Timesteps(process)).to(device).eval()
 
@@ -136,8 +140,8 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
 def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) -> None:
     """Write a folder that `load` and diffusers' DDPMPipeline.from_pretrained read: model_index.json, unet/, scheduler/.
 
-    denoiser  of a U-Net, predicting Eps, X0 or V; trained on a chain with `Timesteps`, or on a variance-preserving process with the clock of
-              `scoresde train`: its levels are then those at which the network sees the whole numbers 0, 1, ... (0, below its range, at half of 1)
+    denoiser  of a U-Net, predicting Eps, X0 or V, or a LearnedRange of one; trained on a chain with `Timesteps`, or on a variance-preserving process
+              with the clock of `scoresde train`: its levels are then those at which the network sees 0, 1, ... (0, below its range, at half of 1)
     size      height and width of its images, or both as one number
 
     `trained_betas` of the scheduler hold the chain; clipping is off and the spacing "trailing". Raises TypeError or ValueError naming the argument."""
@@ -149,11 +153,14 @@ def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) ->
     sides = [check.integer("size", side) for side in (size if isinstance(size, tuple) else (size,))]
     if isinstance(network, UNet) and any(side % network.multiple for side in sides):
         raise ValueError(f"`size` must be a multiple of {network.multiple} in a pipeline, which pads nothing, got {size!r}")
-    kind = next((name for name, table in _TABLES.items() if table == denoiser.table), None)
+    table = denoiser.table
+    mean, variance = (table.mean, "learned_range") if isinstance(table, LearnedRange) else (table, "fixed_small")
+    kind = next((name for name, table in _TABLES.items() if table == mean), None)
     if kind is None:
         raise ValueError(f"`denoiser` must predict Eps, X0 or V to be saved as a pipeline, got {denoiser.table!r}")
     betas = check.values(_chain(denoiser).betas)
-    scheduler: Any = cast(Any, DDPMScheduler)(len(betas), trained_betas=betas, prediction_type=kind, clip_sample=False, timestep_spacing="trailing")
+    options = {"trained_betas": betas, "prediction_type": kind, "clip_sample": False, "timestep_spacing": "trailing"}
+    scheduler: Any = cast(Any, DDPMScheduler)(len(betas), variance_type=variance, **options)
     folder, body = Path(folder), cast(Any, network.body)
     from safetensors.torch import save as to_bytes
 

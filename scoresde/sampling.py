@@ -19,12 +19,13 @@ from solvers import Adaptive, Equation, SeededNoise, Solution, Solver, Source, W
 from solvers.noise import PRIOR
 from solvers.solver import cut
 
-from .denoiser import BaseDenoiser
+from .denoiser import BaseDenoiser, Prediction
 from .grids import Fixed, Tolerance, warn_beyond
 from .method import Method
 from .process import Process
 from .reverse import reverse
 from .times import like
+from .variance import Asked
 
 
 def sample(
@@ -88,7 +89,7 @@ class Plan:
     """One batch on its way: levels, times, equation segments and noise, checked and ready."""
 
     def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, like_y: Tensor, source: Any):
-        self.denoiser, self.method, self.cond, self.lams = denoiser, method, cond, lams
+        self.denoiser, self.method, self.cond, self.lams = Asked(denoiser) if method.wrap else denoiser, method, cond, lams
         warn_beyond(denoiser.process, lams)
         self.times = method.process.time(lams)
         if not bool(self.times.isfinite().all()):
@@ -97,10 +98,15 @@ class Plan:
         stochastic = method.stochastic
         if stochastic and not bool(method.process.alpha(self.times[0]) > 0):
             raise ValueError(f"`method` must have eta = 0 to start where alpha vanishes, where the noise of {method.process!r} is singular, got {method.eta!r}")
-        self.noise, self.solver = source, method.around(source)
+        self.noise, self.solver = source, method.around(source, self._ask)
         if isinstance(method.solver, Solver) and isinstance(source, Source) and stochastic and len(lams) > 1:
             self.noise = source.on(cut(self.times, method.solver.cuts), like_y)
         self.segments = list(self._segments()) if len(lams) > 1 else []
+
+    def _ask(self, t: Tensor, y: Tensor) -> Prediction:
+        """What the model says of a state on the way; see `steps.Ground`."""
+        process = self.method.process
+        return cast(Asked, self.denoiser).ask(y, process.alpha(t), process.sigma(t), self.cond)
 
     def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
         """One equation for all steps, or one a step where eta varies."""

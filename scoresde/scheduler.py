@@ -66,7 +66,7 @@ class MethodScheduler:
             while True:
                 asked.append(float(question[1]))
                 try:
-                    question = run.send(torch.zeros_like(question[0]))
+                    question = run.send(torch.zeros(1, self.denoiser.table.outputs))
                 except StopIteration:
                     break
         if abs(asked[0] - float(Timesteps(self.process)(first))) > 1e-3:

@@ -20,20 +20,25 @@ from solvers import Equation, Noise, SeededNoise, Sense, Solver, WhiteNoise, che
 from solvers.noise import CHURN, Path
 from solvers.solver import State, axpy
 
+from .denoiser import Prediction
 from .grids import Karras
 from .process import Process
 
+Ask = Callable[[Tensor, Tensor], Prediction]
 Draw = Callable[[int, Tensor], Tensor]  # (index, y) -> standard normals shaped like y, the index-th of a stream
 _SLOT = 24  # bits of the index below the wrapper's place in `Method.wrap`
 
 
 class Ground(NamedTuple):
-    """What a wrapper may use beside the equation: process and eta, the noise source of the solve, its own place among the wrappers."""
+    """What a wrapper may use beside the equation: process and eta, the noise source of the solve, its own place among the wrappers.
+
+    ask  (t, y) -> Prediction of the model, which is not called again when the solver asks the same next"""
 
     process: Process
     eta: float
     source: Any
     place: int
+    ask: Ask
 
     def drawing(self, stream: int) -> Draw:
         """Normals of a stream. Raises ValueError naming `noise` where the source has none to give."""
@@ -46,11 +51,11 @@ class Ground(NamedTuple):
 
 
 class Around(NamedTuple):
-    """What one wrapper does around one step: where the step starts from and how the state gets there, its path, and what follows."""
+    """What one wrapper does around one step: where the step starts from and how the state gets there, its path there, and what follows."""
 
     start: Tensor | None = None
     before: Callable[[Tensor], Tensor] | None = None
-    path: Callable[[Path], Path] | None = None
+    path: Callable[[Path, Tensor], Path] | None = None
     after: Callable[[Equation, Tensor], Tensor] | None = None
 
 
@@ -77,6 +82,7 @@ class Wrapped(Solver):
     process: Process
     eta: float
     source: Any
+    ask: Ask
 
     reference: ClassVar[str] = "see the wrappers"
 
@@ -101,7 +107,7 @@ class Wrapped(Solver):
         return self.inner.cuts
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        grounds = [Ground(self.process, self.eta, self.source, place) for place in range(len(self.wrap))]
+        grounds = [Ground(self.process, self.eta, self.source, place, self.ask) for place in range(len(self.wrap))]
         moves = list(zip(*(w.around(self.inner, ground, eq, times, y) for w, ground in zip(self.wrap, grounds, strict=True)), strict=True))
         starts = [next((m.start for m in step if m.start is not None), t) for step, t in zip(moves, times, strict=False)]
         return [(Leg.of(self.inner, eq, torch.stack(ends), y), step) for *ends, step in zip(starts, times[1:], moves, strict=True)]
@@ -115,7 +121,8 @@ class Wrapped(Solver):
         leg, moves = w
         for move in moves:
             y = y if move.before is None else move.before(y)
-            noise = noise if move.path is None or noise is None else move.path(noise)
+        for move in moves:
+            noise = noise if move.path is None or noise is None else move.path(noise, y)
         y = leg(eq, y, noise)
         for move in moves:
             y = y if move.after is None else move.after(eq, y)
@@ -258,11 +265,11 @@ class LargeVariance(Wrapper):
 
     def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
         share = torch.sigmoid(-2 * ground.process.lam(times)).sqrt()
-        return [Around(path=lambda path, wider=wider: Wider(path, wider)) for wider in share[:-1] / share[1:]]
+        return [Around(path=lambda path, _, wider=wider: Wider(path, wider)) for wider in share[:-1] / share[1:]]
 
 
 class Wider(NamedTuple):
-    """A path scaled by a factor."""
+    """A path scaled by a factor, or element by element."""
 
     path: Path
     factor: Tensor

@@ -48,7 +48,7 @@ def test_labels_are_handed_on(tmp_path, capsys):
     assert called("sample", str(tmp_path / "p"), "--steps", "3", "--n", "2", "--label", "2", "--out", str(tmp_path / "x.npz")) == 0
     ours = sample(pipelines.load(tmp_path / "p"), (2, 1, 8, 8), catalogue.ddim(3), cond=torch.full((2,), 2))
     assert np.array_equal(np.load(tmp_path / "x.npz")["x"], ours.numpy())
-    for flags, said in ((["--label", "3"], "3 classes"), ([], "class_labels"), (["--label", "-1"], "`--label`")):
+    for flags, said in ((["--label", "3"], "[0, 3)"), ([], "class_labels"), (["--label", "-1"], "`--label`")):
         capsys.readouterr()
         assert called("sample", str(tmp_path / "p"), "--steps", "3", "--n", "2", *flags) == 2
         error = capsys.readouterr().err

@@ -164,7 +164,7 @@ def test_a_conditional_run_through_the_command_line(tmp_path: Path, monkeypatch:
     assert not np.array_equal(drawn[1], drawn[2])
     capsys.readouterr()
     assert call("sample", tmp_path / "run", "--label", 2, "--out", tmp_path / "x.npz") == 2
-    assert "`labels` must lie in [0, 2)" in capsys.readouterr().err
+    assert "`--label` must lie in [0, 2)" in capsys.readouterr().err
     (tmp_path / "c.toml").write_text((tmp_path / "c.toml").read_text().replace("label_dropout = 0.1\n", ""))
     assert call("train", tmp_path / "c.toml", "--out", tmp_path / "run") == 2
     assert "--resume" in capsys.readouterr().err

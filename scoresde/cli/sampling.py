@@ -41,8 +41,9 @@ def sample(
     place = launch.join(usable(device))
     model = folders.load(run, place, best)
     if label is not None and not 0 <= label < (model.classes or 0):
-        known = "the model is not class-conditional; train it with training.label_dropout" if model.classes is None else f"it has {model.classes} classes"
-        raise UsageError(f"`--label` must be {'left out' if model.classes is None else 'one of the model'}, got {label}: {known}")
+        if model.classes is None:
+            raise UsageError(f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout")
+        raise UsageError(f"`--label` must lie in [0, {model.classes}), got {label}")
     chosen = _method(method, steps, rtol, model.denoiser.process)
 
     def part(rows: range) -> torch.Tensor:

@@ -19,11 +19,12 @@ class DiT(nn.Module):
     patch, are padded by replication and cropped back. c_noise should span about 0..1000 (sinusoidal embedding).
 
     channels  C;  size  max(H, W);  patch  pixels a side;  width, depth, heads  of the blocks;  classes  or None
-    checkpointing  computes activations again in the backward pass instead of keeping them"""
+    checkpointing  computes activations again in the backward pass instead of keeping them
+    outputs  for each of x: 2 with a variance (`LearnedRange`)"""
 
     def __init__(
         self, channels: int, size: int, patch: int = 2, width: int = 64, depth: int = 4, heads: int = 4,
-        classes: int | None = None, checkpointing: bool = False,
+        classes: int | None = None, checkpointing: bool = False, outputs: int = 1,
     ):  # fmt: skip
         super().__init__()
         from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
@@ -38,6 +39,7 @@ class DiT(nn.Module):
             num_attention_heads=heads,
             attention_head_dim=width // heads,
             in_channels=channels,
+            out_channels=check.integer("outputs", outputs) * channels,
             num_layers=depth,
             sample_size=self.side,
             patch_size=patch,

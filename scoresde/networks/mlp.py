@@ -23,11 +23,11 @@ class MLP(nn.Module):
     dim      d;  width, depth  of the hidden layers
     scale    frequencies run geometrically from 1/scale to 1 radian per unit of c_noise: 1000 for c_noise in [0, 1000]
     fourier  how many rows W has;  detail  the length they resolve: W has standard deviation 1/(detail sqrt(d))
-    classes  for class-conditional models, or None"""
+    classes  for class-conditional models, or None;  outputs  for each of x: 2 with a variance (`LearnedRange`)"""
 
     def __init__(
         self, dim: int, width: int = 128, depth: int = 3, features: int = 32, scale: float = 1000.0,
-        fourier: int = 0, detail: float = 0.4, classes: int | None = None,
+        fourier: int = 0, detail: float = 0.4, classes: int | None = None, outputs: int = 1,
     ):  # fmt: skip
         super().__init__()
         for name, value in (("dim", dim), ("width", width), ("depth", depth), ("features", features)):
@@ -43,7 +43,7 @@ class MLP(nn.Module):
         self.embedding = None if classes is None else nn.Embedding(check.integer("classes", classes) + 1, 2 * features)
         sizes = [dim + 2 * fourier + 2 * features] + [width] * depth
         layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
-        self.body = nn.Sequential(*layers, nn.Linear(width, dim))
+        self.body = nn.Sequential(*layers, nn.Linear(width, check.integer("outputs", outputs) * dim))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
         angle = c_noise.to(self.frequencies.dtype).unsqueeze(-1) * self.frequencies

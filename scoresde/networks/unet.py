@@ -20,9 +20,13 @@ class UNet(nn.Module):
     by replication and cropped back. c_noise should span about 0..1000 (sinusoidal embedding).
 
     channels  C;  widths  channels of each level;  layers  residual blocks a level;  classes  for class-conditional models, or None
-    checkpointing  computes activations again in the backward pass instead of keeping them"""
+    checkpointing  computes activations again in the backward pass instead of keeping them
+    outputs  for each of x: 2 with a variance (`LearnedRange`)"""
 
-    def __init__(self, channels: int, widths: Sequence[int] = (32, 64), layers: int = 2, classes: int | None = None, checkpointing: bool = False):
+    def __init__(
+        self, channels: int, widths: Sequence[int] = (32, 64), layers: int = 2,
+        classes: int | None = None, checkpointing: bool = False, outputs: int = 1,
+    ):  # fmt: skip
         super().__init__()
         from diffusers.models.unets.unet_2d import UNet2DModel
 
@@ -37,7 +41,7 @@ class UNet(nn.Module):
         self.multiple = 2 ** (levels - 1)
         self.body = UNet2DModel(
             in_channels=channels,
-            out_channels=channels,
+            out_channels=check.integer("outputs", outputs) * channels,
             block_out_channels=tuple(widths),
             layers_per_block=layers,
             norm_num_groups=groups,
