@@ -2,10 +2,10 @@
 
     python -m benchmarks.doctor [--steps 400] [--seeds 1]
 
-Healthy models: closed-form denoisers of three data sets along up to three processes, written as networks of four parameterisations, and MLPs
-trained here. Each fault is planted in each of them that can have it. Counted: false alarms (healthy models with any finding),
-detections (the finding of that name is among those made) and sole detections (it is the only one). Writes
-benchmarks/results/doctor.json.
+Healthy models: closed-form denoisers of three data sets along up to three processes, written as networks of four parameterisations, and MLPs and
+image U-Nets trained here. The doctor's thresholds were set on the first two kinds at seed 0: U-Nets and other seeds are new to it.
+Each fault is planted in each model that can have it. Counted: false alarms (healthy models with any finding), detections (the finding
+of that name is among those made) and sole detections (it is the only one). Writes benchmarks/results/doctor.json.
 """
 
 from __future__ import annotations
@@ -14,18 +14,21 @@ import argparse
 import copy
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from scoresde import EDM, VPSDE, X0, Denoiser, Eps, Process, RectifiedFlow, Score, V, exact
-from scoresde.data import Dataset
+from scoresde.data import SETS
+from scoresde.dataset import Dataset, Samples
 from scoresde.denoiser import BaseDenoiser, Table
 from scoresde.doctor import doctor
-from scoresde.networks import MLP
+from scoresde.networks import MLP, UNet
 from scoresde.seeding import seeded
+from scoresde.times import like
 from scoresde.training import Training, fit
 
 from .common import save, show
@@ -105,7 +108,7 @@ class Dropout(nn.Module):
 
 @dataclass(frozen=True)
 class Model:
-    """A healthy network and what belongs to it: data (B, d) in float32, labels or None, the weights before averaging or None."""
+    """A healthy network and what belongs to it: data (B, ...) in float32, labels or None, the weights before averaging or None."""
 
     kind: str
     network: nn.Module
@@ -142,11 +145,27 @@ def trained(steps: int, seed: int, processes: list[Process], tables: list[Table]
         for table in tables:
             with seeded(seed):
                 network = MLP(2, 96, 3)
-            model = Model(f"MLP, {steps} steps", network, process, table, source.draw(128, seed).float(), untrained=copy.deepcopy(network))
-            for _ in fit(model.denoiser(), Dataset(source.draw(20_000, seed + 99).float()), Training(steps=steps, batch=256, lr=4e-3, seed=seed)):
-                pass
-            network.eval()
-            yield model
+            train = Dataset(source.draw(20_000, seed + 99).float())
+            yield taught(Model(f"MLP, {steps} steps", network, process, table, source.draw(128, seed).float()), train, 256, steps, seed)
+
+
+def pictures(steps: int, seed: int, tables: list[Table]) -> Iterator[Model]:
+    """Small U-Nets after `steps` steps of 64 digits, examined on held-out ones."""
+    train, held_out = SETS["digits"]().split()
+    for table in tables:
+        with seeded(seed):
+            network = UNet(train.shape[0], (16, 32))
+        data = held_out.at(torch.randperm(len(held_out), generator=torch.Generator().manual_seed(seed))[:128])
+        yield taught(Model(f"U-Net, {steps} steps", network, VPSDE(), table, data), train, 64, steps, seed)
+
+
+def taught(model: Model, data: Samples, batch: int, steps: int, seed: int) -> Model:
+    """The model after training, and its weights before."""
+    model = replace(model, untrained=copy.deepcopy(model.network))
+    for _ in fit(model.denoiser(), data, Training(steps=steps, batch=batch, lr=4e-3, seed=seed)):
+        pass
+    model.network.eval()
+    return model
 
 
 Planted = tuple[str, str, Callable[[], Any]]
@@ -164,7 +183,7 @@ def faults(m: Model, seed: int) -> Iterator[Planted]:
         if other != table:
             yield f"{type(table).__name__} as {type(other).__name__}", f"{type(table).__name__} read as {type(other).__name__}", ask(m.denoiser(table=other))
     if table == Score():
-        faint = Changed(m.network, after=lambda f, c: f * process.sigma(c.double() / 1000).to(f).reshape(-1, 1))
+        faint = Changed(m.network, after=lambda f, c: f * like(process.sigma(c.double() / 1000), f))
         yield "missing 1/sigma", "missing 1/sigma", ask(m.denoiser(faint))
     yield "c_noise / 1000", "wrong time scale", ask(m.denoiser(scale=1.0))
     yield "c_noise * 1000", "wrong time scale", ask(m.denoiser(Changed(m.network, before=lambda c: c / 1000)))
@@ -172,7 +191,7 @@ def faults(m: Model, seed: int) -> Iterator[Planted]:
     if float(m.data.abs().max()) <= 1:
         yield "data in [0, 255]", "wrong data range", ask(m.denoiser(), 127.5 * m.data + 127.5)
         yield "data in [0, 1]", "wrong data range", ask(m.denoiser(), 0.5 * m.data + 0.5)
-    yield "not finite", "output not finite", ask(m.denoiser(Changed(m.network, after=lambda f, c: f / (c > 100 * process.t_max).to(f).reshape(-1, 1))))
+    yield "not finite", "output not finite", ask(m.denoiser(Changed(m.network, after=lambda f, c: f / like((c > 100 * process.t_max).to(f), f))))
     yield "dropout in train mode", "output not repeatable", ask(m.denoiser(Changed(m.network, after=Dropout())).train())
     if m.cond is not None:
         yield "condition dead", "condition ignored", ask(m.denoiser(Changed(m.network, deaf=True)))
@@ -190,7 +209,7 @@ def main() -> None:
     found: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     missed: list[str] = []
     for seed in range(arguments.seeds):
-        for model in (*oracles(seed), *trained(arguments.steps, seed, [VPSDE()], TABLES)):
+        for model in chain(oracles(seed), trained(arguments.steps, seed, [VPSDE()], TABLES), pictures(arguments.steps, seed, TABLES)):
             findings = doctor(model.denoiser(), model.process, model.data, model.cond, raw=model.denoiser(), seed=seed)
             healthy[model.kind].append(bool(findings))
             if findings:
