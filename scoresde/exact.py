@@ -87,6 +87,10 @@ class Gaussian(BaseDenoiser):
         y, variance = self._solve(x, as_time(alpha, "alpha"), as_time(sigma, "sigma"))
         return (-0.5 * (y**2 / variance + variance.log() + math.log(2 * math.pi))).sum(-1)
 
+    def law(self) -> tuple[Tensor, Tensor]:
+        """Mean (d,) and covariance (d, d) of the data, on the CPU."""
+        return self.mean.cpu(), (self.basis * self.values @ self.basis.T).cpu()
+
     def sample(self, n: int, seed: int = 0) -> Tensor:
         """n draws of the data, (n, d) float64."""
         z = SeededNoise(seed).normal(PRIOR, range(1), (n, len(self.mean)), torch.float64, self.mean.device)[0]

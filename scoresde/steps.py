@@ -16,8 +16,8 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from solvers import Equation, Noise, SeededNoise, Sense, Solver, WhiteNoise, check
-from solvers.noise import CHURN, Path
+from solvers import Equation, Noise, Sense, Solver, check
+from solvers.noise import CHURN, Normals, Path
 from solvers.solver import State, axpy
 
 from .denoiser import Prediction
@@ -43,10 +43,8 @@ class Ground(NamedTuple):
     def drawing(self, stream: int) -> Draw:
         """Normals of a stream. Raises ValueError naming `noise` where the source has none to give."""
         source, first = self.source, self.place << _SLOT
-        if isinstance(source, SeededNoise):
-            return lambda index, y: source.normal(stream, range(first + index, first + index + 1), y.shape, y.dtype, y.device)[0]
-        if isinstance(source, WhiteNoise):
-            return lambda index, y: source.normal(y.shape, y.dtype, y.device)
+        if isinstance(source, Normals):
+            return lambda index, y: source.draw(stream, first + index, y)
         raise ValueError(f"`noise` must be SeededNoise or WhiteNoise for a method with step wrappers, got {source!r}")
 
 

@@ -35,8 +35,16 @@ class Source(ABC):
         """The path on the grid `times`, shaped like y and on its device. Called once per solve."""
 
 
+class Normals(Source):
+    """Abstract: a source that also gives plain normals, for what is done around steps."""
+
+    @abstractmethod
+    def draw(self, stream: int, index: int, y: Tensor) -> Tensor:
+        """Standard normals like y, the index-th of a stream."""
+
+
 @dataclass(frozen=True)
-class WhiteNoise(Source):
+class WhiteNoise(Normals):
     """Fresh normals from a torch generator: the fast default where reproducibility per sample is not asked.
 
     The generator must live on the state's device. Asking one interval twice gives two different increments."""
@@ -50,6 +58,9 @@ class WhiteNoise(Source):
     def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device | str) -> Tensor:
         """Standard normals."""
         return torch.empty(tuple(shape), dtype=dtype, device=device).normal_(generator=self.generator)
+
+    def draw(self, stream: int, index: int, y: Tensor) -> Tensor:
+        return self.normal(y.shape, y.dtype, y.device)
 
     def on(self, times: Tensor, y: Tensor) -> Path:
         if torch.device(self.generator.device).type != y.device.type:
@@ -99,7 +110,7 @@ def box_muller(words: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class SeededNoise(Source):
+class SeededNoise(Normals):
     """Sample i is a function of (seed, i): the same whatever the batch, the chunk, the device or the process count.
 
     Counter-based (Philox4x32-10): key = seed; counter = sample (64 bits) | stream (4) + step (28) | element block (32).
@@ -114,6 +125,9 @@ class SeededNoise(Source):
 
     def on(self, times: Tensor, y: Tensor) -> Path:
         return _SeededPath(self, times, y)
+
+    def draw(self, stream: int, index: int, y: Tensor) -> Tensor:
+        return self.normal(stream, range(index, index + 1), y.shape, y.dtype, y.device)[0]
 
     def words(self, stream: int, steps: range, batch: int, blocks: int, device: torch.device | str = "cpu") -> Tensor:
         """Raw 32-bit words, shape (steps, batch, blocks, 4), in int64: identical on every device."""

@@ -14,7 +14,7 @@ from scoresde import EDM, VESDE, VPSDE, LogSNR, Process, Split, SubVPSDE, UnitNo
 from scoresde.reverse import reverse
 from solvers import RK4, SRA1, Equation, Euler, EulerMaruyama, ExpAdams, ExpEuler, Heun, Noise, Solver
 
-from .laws import affine, exact_law
+from .laws import Weights, affine, exact_law
 from .problems import F64, G3, G3_BASIS, G3_MEAN, G3_TURNED, G3_VARIANCES, marginal
 
 VP = VPSDE()
@@ -180,5 +180,5 @@ def test_affine_helper_sees_every_draw():
     for solver in (EulerMaruyama(), SRA1(), ExpEuler()):
         times = torch.tensor([0.0, 0.3, 1.0], dtype=F64)
         maps = affine(eq, solver, times, 2)
-        torch.testing.assert_close(maps.p, torch.eye(2, dtype=F64).expand(2, 2, 2), rtol=0, atol=1e-15)
+        torch.testing.assert_close(Weights.of(maps).p, torch.eye(2, dtype=F64).expand(2, 2, 2), rtol=0, atol=1e-15)
         assert maps.law(torch.zeros(2, dtype=F64), torch.zeros(2, 2, dtype=F64))[1].diagonal().tolist() == pytest.approx([1.0, 1.0], abs=1e-15)

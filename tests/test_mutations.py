@@ -16,7 +16,7 @@ from solvers import SRA1, Equation, EulerMaruyama, ExpEuler, Heun, Milstein, Noi
 from solvers.runge_kutta import RungeKutta, Tableau
 from solvers.solver import OneStep, Solver, State
 
-from .laws import affine, exact_law, slope, window
+from .laws import Weights, affine, exact_law, slope, window
 from .problems import F64, G3, LOGISTIC, SWING, logistic
 from .test_golden import method, start, uniform
 from .test_sde import one_step_moments, strong_and_weak
@@ -133,7 +133,7 @@ def test_impulses_find_a_wrong_levy_area():
     """SRA1 reading H with variance |h| in place of |h|/12, or with its sign lost, is another affine map."""
     eq = VP.reverse(G3, 1.0)
     times = torch.linspace(1, 0.01, 17, dtype=F64)
-    right = affine(eq, SRA1(), times, 3)
+    right = Weights.of(affine(eq, SRA1(), times, 3))
 
     class Twisted(Exception):
         pass
@@ -154,7 +154,7 @@ def test_impulses_find_a_wrong_levy_area():
 
             return SRA1().step(eq, t0, t1, y, (), Path(), None)[0]
 
-        wrong = affine(eq, Patched(SRA1(), body), times, 3)
+        wrong = Weights.of(affine(eq, Patched(SRA1(), body), times, 3))
         assert torch.equal(wrong.p, right.p)
         assert (wrong.q - twist * right.q).abs().max() < 1e-12
         assert (wrong.q - right.q).abs().max() > 1e-3

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from solvers import SeededNoise, check
+from solvers.noise import Source
 
 from .. import catalogue, grids
 from ..charts import EDM
@@ -24,7 +25,7 @@ from ..sampling import transport
 from . import peers
 from .problems import Problem
 
-Solve = Callable[[Problem, Tensor, int], Tensor]
+Solve = Callable[[Problem, Tensor, Any], Tensor]  # the last a seed, or, for ours, a source of noise
 OURS = "scoresde"
 GRIDS: dict[str, Grid] = {"karras": grids.karras, "lambda": grids.uniform_lambda, "time": grids.uniform_time, "quadratic": grids.quadratic}
 
@@ -83,8 +84,9 @@ def _on_budget(make: Callable[..., Method], grid: Grid | None, budget: int) -> S
 def _ours(method: Method) -> Solve:
     drawn = method.stochastic or bool(method.wrap)
 
-    def solve(problem: Problem, x: Tensor, seed: int) -> Tensor:
-        return transport(problem.denoiser, x, method, EDM(), problem.high, problem.low, SeededNoise(seed) if drawn else None).y
+    def solve(problem: Problem, x: Tensor, seed: int | Source) -> Tensor:
+        source = seed if isinstance(seed, Source) else SeededNoise(seed)
+        return transport(problem.denoiser, x, method, EDM(), problem.high, problem.low, source if drawn else None).y
 
     return solve
 

@@ -1,7 +1,8 @@
 """One row for each (problem, method, cost, seed): what was spent and how wrong it was, kept as it comes.
 
 A deterministic method is judged by the RMS distance of its states from the converged flow of the same starts; a stochastic one
-by the distance of its samples from exact ones (sliced W2, energy, MMD, Frechet, with intervals and the floor of two exact sets). Model
+by the distance of its samples from exact ones (sliced W2, energy, MMD, Frechet, with intervals and the floor of two exact sets). Where
+the data are Gaussian and the method is affine, its law is Gaussian too, and its W2 from the data's stands beside, exact (`laws`). Model
 calls are counted at the model: rows evaluated over samples, the same for everyone. Rows are appended to rows.jsonl; a run that
 was stopped goes on where it was.
 """
@@ -30,8 +31,9 @@ from solvers import SolveError
 
 from .. import checkpoint, distances
 from ..denoiser import Denoiser
-from . import peers, problems
-from .entries import OURS, Entry, entry
+from ..exact import Gaussian
+from . import laws, peers, problems
+from .entries import OURS, Entry, Solve, entry
 from .problems import Problem, rms
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
@@ -135,7 +137,8 @@ def measure(task: Task) -> Row:
         return row | {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
     if not bool(y.isfinite().all()):
         return row | spent | {"failed": "not finite"}
-    return row | spent | (_law(case, task, y.cpu()) if competitor.stochastic else _path(task, y.cpu())) | environment(competitor.family)
+    found = _law(case, task, y.cpu()) if competitor.stochastic else _path(task, y.cpu())
+    return row | spent | found | _exact(case, competitor, solve, task.device) | environment(competitor.family)
 
 
 def _path(task: Task, y: Tensor) -> Row:
@@ -153,6 +156,21 @@ def _law(case: Problem, task: Task, y: Tensor) -> Row:
         got = distances.estimate(distances.METRICS[kind], y, exact, blocks=10, floor=floor(task.source)[kind])
         out |= {f"{prefix}error": got.value, f"{prefix}low": got.low, f"{prefix}high": got.high, f"{prefix}floor": got.floor}
     return out
+
+
+def _exact(case: Problem, competitor: Entry, solve: Solve, device: str) -> Row:
+    """W2 of the method's own law from the data's at the last level; not where steps are adaptive, noise is a peer's, or a move is not affine."""
+    if not isinstance(case.denoiser, Gaussian):
+        return {}
+    if competitor.adaptive or (competitor.stochastic and competitor.family != OURS):
+        return {"law": "sampled"}
+    mean, cov = case.denoiser.law()
+    eye = torch.eye(len(mean), dtype=torch.float64)
+    try:
+        maps = laws.affine(lambda x, noise: solve(case, x, noise if competitor.stochastic else 0), len(mean), case.high, device)
+    except (laws.NotAffine, SolveError):
+        return {"law": "sampled"}
+    return {"law": "exact", "w2": laws.w2(maps.law(0 * mean, case.high**2 * eye), (mean, cov + case.low**2 * eye))}
 
 
 def _watched(case: Problem, run: Callable[[], Tensor], count: int, device: str) -> tuple[Tensor, Row]:
