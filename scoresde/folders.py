@@ -73,11 +73,11 @@ class Model:
         }
 
 
-def load(folder: Path, device: Any = "cpu", best: bool = False) -> Model:
-    """The model of a folder; `best`: a run's best checkpoint. Raises CheckpointError or ConfigError."""
-    if not best and pipelines.described(folder):
+def load(folder: Path, device: Any = "cpu", best: bool = False, width: float | None = None) -> Model:
+    """The model of a folder; `best` and `width` as in `runs.load`, for runs alone. Raises CheckpointError or ConfigError."""
+    if not best and width is None and pipelines.described(folder):
         denoiser = pipelines.load(folder, device)
         return Model(folder, denoiser, *pipelines.takes(denoiser), None)
-    run = runs.load(folder, device, best)
+    run = runs.load(folder, device, best, width)
     classes = None if run.config.training.label_dropout is None else run.about["data"].get("classes")
     return Model(folder, run.denoiser, run.shape, classes, run)

@@ -1,6 +1,7 @@
 """Train a model from a configuration, save it with everything needed to repeat it, take it up again, load it back.
 
     model.safetensors, run.json    the finished model, by `checkpoint`
+    averages/                      stored for widths chosen afterwards, by `averaging`
     checkpoints/                   the last two and the best, by `snapshots`: from any of them a run is taken up to the same bits
     log.jsonl, samples/            by `record`
 """
@@ -19,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import launch, snapshots
+from . import averaging, launch, snapshots
 from .checkpoint import CheckpointError, Run, load_run, restore, save_run, sweep, versions
 from .config import Config, parse
 from .dataset import Samples, original
@@ -145,7 +146,8 @@ class _Writer:
 
     def __init__(self, folder: Path, config: Config, data: Samples, held_out: Samples | None, averaged: Denoiser, start: int):
         sweep(folder)
-        self.folder, self.config, self.held_out, self.averaged = folder / "checkpoints", config, held_out, averaged
+        self.folder, self.config, self.held_out, self.averaged = folder, config, held_out, averaged
+        averaging.forget(folder, start)
         self.journal = Journal(folder, config.record, config.process, start)
         self.gallery = Gallery(folder, data, held_out, config.training.seed) if config.record.sample else None
 
@@ -155,17 +157,19 @@ class _Writer:
         self.journal.note(progress)
         if self.gallery is not None and step % every.sample == 0:
             self.journal.write(step, self.gallery.draw(self.averaged, step))
+        if training.posthoc and (step % training.posthoc == 0 or step == training.steps):
+            averaging.store(self.folder, step, state.tracks)
         if step % every.save == 0 or step == training.steps or stopping:
             score = None if self.held_out is None else held_out_loss(self.averaged, self.held_out, self.config.objective, training)
             about = {"step": step, "score": score, "seed": training.seed, "tail": story.tail, "versions": versions(), **story.about()}
-            snapshots.save(self.folder, state.tensors(), about)
+            snapshots.save(self.folder / "checkpoints", state.tensors(), about)
 
 
 def _clear(folder: Path) -> None:
     """Remove what an earlier run left: first what names the rest."""
     for name in ("run.json", "model.safetensors", "log.jsonl"):
         (folder / name).unlink(missing_ok=True)
-    for name in ("checkpoints", "samples", "tensorboard"):
+    for name in ("checkpoints", averaging.FOLDER, "samples", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
 
 
@@ -175,10 +179,11 @@ def fingerprint(data: Samples) -> str:
     return hashlib.sha256(data.at(index).contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
-def load(folder: Path, device: Any = "cpu", best: bool = False, part: str = "ema") -> Trained:
+def load(folder: Path, device: Any = "cpu", best: bool = False, width: float | None = None, *, part: str = "ema") -> Trained:
     """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best checkpoint.
 
-    part "network" gives the weights that were averaged.
+    width  of an average made afterwards instead (`averaging.posthoc`), up to the last step stored
+    part   "network" gives the weights that were averaged
 
     A damaged file is passed over with a warning that names it. Raises CheckpointError or ConfigError."""
     run, path = _found(folder, best)
@@ -187,7 +192,7 @@ def load(folder: Path, device: Any = "cpu", best: bool = False, part: str = "ema
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} lacks {error}") from error
     denoiser = config.denoiser(shape, run.about["data"].get("classes"))
-    restore(denoiser.network, run.part(part), path)
+    restore(denoiser.network, run.part(part) | ({} if width is None else averaging.posthoc(folder, width)), path)
     return Trained(denoiser.to(device).eval(), config, shape, run.about)
 
 

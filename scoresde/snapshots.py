@@ -90,18 +90,24 @@ def _file(step: int) -> str:
 def save(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Path:
     """Write the checkpoint of about["step"], then drop all but the last two and the best (least about["score"], where not None).
 
-    Raises CheckpointError, and writes nothing, where a weight is not finite."""
-    bad = [name for name, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
-    if bad:
-        raise CheckpointError(f"step {about['step']} was not saved: NaN or Inf in {bad[0]} and {len(bad) - 1} more; the checkpoints before it are kept")
-    path = folder / _file(about["step"])
-    write_whole(path, seal(tensors, about))
+    Raises as `write`."""
+    path = write(folder, tensors, about)
     known = steps(folder)
     scores = {step: _score(known[step]) for step in known}
     best = min((step for step in known if scores[step] is not None), key=lambda step: (scores[step], step), default=None)
     for step in sorted(known)[:-2]:
         if step != best:
             known[step].unlink(missing_ok=True)
+    return path
+
+
+def write(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Path:
+    """Write the checkpoint of about["step"]. Raises CheckpointError, and writes nothing, where a weight is not finite."""
+    bad = [name for name, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
+    if bad:
+        raise CheckpointError(f"step {about['step']} was not saved: NaN or Inf in {bad[0]} and {len(bad) - 1} more; the checkpoints before it are kept")
+    path = folder / _file(about["step"])
+    write_whole(path, seal(tensors, about))
     return path
 
 

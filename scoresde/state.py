@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from solvers import check
 
+WIDTHS = (0.05, 0.10)  # of the averages that are stored for others to be made of
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -24,6 +25,7 @@ class Training:
     steps, batch  optimiser steps and samples a step;  lr  AdamW's peak rate, reached in `warmup` steps, then a cosine to lr/20
     ema           decay of the weight average (ramped as (1+n)/(10+n) at the start);  ema_width  instead of it, the width of a power-function
                   average as a share of the steps done, say 0.05 to 0.15: the same at any length;  grad_clip  limit of the gradient's norm
+    posthoc       steps between averages stored for any width to be made of them afterwards (`averaging`), 0: none
     seed          of weights, times, noise, order and augmentation
     accumulate    parts a batch is worked through in, to save memory;  precision  inside the network: float32, bfloat16 or float16
     label_dropout share of labels hidden from a class-conditional network, for classifier-free guidance; None: the network is not one
@@ -36,6 +38,7 @@ class Training:
     weight_decay: float = 0.0
     ema: float = 0.995
     ema_width: float | None = None
+    posthoc: int = 0
     grad_clip: float = 1.0
     seed: int = 0
     accumulate: int = 1
@@ -53,6 +56,7 @@ class Training:
         check.number("ema", self.ema, least=0.0, below=1.0)
         if self.ema_width is not None:
             check.number("ema_width", self.ema_width, above=0.0, below=0.28)
+        check.integer("posthoc", self.posthoc, least=0)
         check.number("grad_clip", self.grad_clip, above=0.0)
         check.seed("seed", self.seed)
         check.integer("accumulate", self.accumulate)
@@ -89,7 +93,7 @@ class Average:
 
 @dataclass
 class State:
-    """What training changes: network, average, optimiser, the steps done, and how many of the last ones were skipped."""
+    """What training changes: network, average, optimiser, the steps done, how many of the last ones were skipped, the averages to be stored."""
 
     network: nn.Module
     average: Average
@@ -97,10 +101,12 @@ class State:
     scaler: torch.amp.GradScaler
     step: int = 0
     skipped: int = 0
+    tracks: tuple[Average, ...] = ()
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, by name, on the CPU: what `load` takes."""
         groups = {"network": self.network.state_dict(), "ema": self.average.module.state_dict()}
+        groups |= {f"track{k}": track.module.state_dict() for k, track in enumerate(self.tracks)}
         groups |= {f"optimiser.{i}": kept for i, kept in self.optimiser.state_dict()["state"].items()}
         scale = self.scaler.state_dict()
         counts = [self.step, self.skipped, self.average.count, scale.get("scale", 1.0), scale.get("_growth_tracker", 0)]
@@ -115,6 +121,8 @@ class State:
 
         self.network.load_state_dict(part("network"))
         self.average.module.load_state_dict(part("ema"))
+        for k, track in enumerate(self.tracks):
+            track.module.load_state_dict(part(f"track{k}"))
         kept: dict[int, dict[str, Tensor]] = {}
         for key, value in part("optimiser").items():
             index, _, name = key.partition(".")
@@ -122,7 +130,8 @@ class State:
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": kept})
         step, skipped, averaged, scale, tracker = tensors["counts"].tolist()
         self.step, self.skipped = int(step), int(skipped)
-        self.average.count = int(averaged)
+        for each in (self.average, *self.tracks):
+            each.count = int(averaged)
         if self.scaler.is_enabled():
             self.scaler.load_state_dict({**self.scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})
 
@@ -138,11 +147,11 @@ def power_average(network: nn.Module, width: float) -> Average:
         w = sum_k (k^(g+1) - (k-1)^(g+1))/n^(g+1) w_k,    width = (g+1)^(1/2)/((g+2)(g+3)^(1/2)),
 
     width the standard deviation of the weight's profile over n, below 0.28. Karras et al. 2024, arXiv:2312.02696, section 3.1."""
-    power = _power(width) + 1
-    return Average(network, lambda n: (1 - 1 / (n + 1)) ** power)
+    exponent = power(width) + 1
+    return Average(network, lambda n: (1 - 1 / (n + 1)) ** exponent)
 
 
-def _power(width: float) -> float:
+def power(width: float) -> float:
     """g of `power_average`, by bisection: the width falls as g rises."""
     low, high = 0.0, 1e6
     for _ in range(100):
@@ -158,4 +167,5 @@ def begin(network: nn.Module, training: Training, device: Any = "cpu") -> State:
     optimiser = torch.optim.AdamW(network.parameters(), lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=True)
     scaler = torch.amp.GradScaler(kind, enabled=training.precision == "float16")
     averaged = average(network, training.ema) if training.ema_width is None else power_average(network, training.ema_width)
-    return State(network, averaged, optimiser, scaler)
+    tracks = tuple(power_average(network, width) for width in WIDTHS) if training.posthoc else ()
+    return State(network, averaged, optimiser, scaler, tracks=tracks)

@@ -152,7 +152,8 @@ def _step(worker: Denoiser, state: State, data: Samples, training: Training, obj
     else:
         state.skipped = 0
         state.scaler.step(state.optimiser)
-        state.average.update()
+        for average in (state.average, *state.tracks):
+            average.update()
     state.scaler.update()
     state.step += 1
     return Progress(state.step, value, size_of_gradient, rate, t, losses.cpu(), skipped)

@@ -27,7 +27,7 @@ from scoresde.dataset import Dataset
 from scoresde.record import Record
 from scoresde.training import Training
 
-CONFIG = Config(network=NetworkConfig(widths=(16,)), training=Training(steps=40, batch=16), record=Record(save=3, log=5))
+CONFIG = Config(network=NetworkConfig(widths=(16,)), training=Training(steps=40, batch=16, posthoc=5), record=Record(save=3, log=5))
 TOML = "[data]\npath = '{data}'\n[network]\nwidths = [16]\n[training]\nsteps = {steps}\nbatch = 16\n[record]\nsave = 1000\n"
 
 
@@ -62,8 +62,9 @@ def train(folder: Path, resume: bool = True) -> None:
 
 
 def sha(folder: Path) -> str:
-    """Of the weights."""
-    return hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    """Of the weights and the stored averages."""
+    files = (folder / "model.safetensors", *sorted((folder / "averages").iterdir()))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def kill_training(folder: Path, count: int, draw: random.Random) -> dict[str, object]:

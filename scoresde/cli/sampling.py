@@ -21,6 +21,7 @@ def sample(
     out: Annotated[Path | None, typer.Option(help="a .png grid or a .npz of arrays in the data's own scale; default RUN/samples.png")] = None,
     label: Annotated[int | None, typer.Option(help="class of all samples, where the model is class-conditional")] = None,
     best: Annotated[bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")] = False,
+    ema_width: Annotated[float | None, typer.Option(help="average the weights afterwards, with this width; needs training.posthoc")] = None,
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
@@ -39,7 +40,9 @@ def sample(
         raise UsageError(f"`--out` must not exist, got {target}; use --overwrite")
     positive("n", n)
     place = launch.join(usable(device))
-    model = folders.load(run, place, best)
+    if best and ema_width is not None:
+        raise UsageError(f"`--ema-width` must be left out with --best, whose checkpoint has its own average, got {ema_width:g}")
+    model = folders.load(run, place, best, ema_width)
     if label is not None and not 0 <= label < (model.classes or 0):
         if model.classes is None:
             raise UsageError(f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout")
