@@ -2,7 +2,7 @@
 
 1. overhead   time of a step over that of a bare network call, ours and other libraries', for an MLP on 65 536 x 2 and U-Nets on 64 x 3 x 32 x 32
               and 256 x 3 x 64 x 64 (random weights, bfloat16 network, float32 state), with samples per second and peak memory
-2. graph      the MLP's loop captured as one CUDA graph against the same loop written by hand, eagerly
+2. graph      the MLP's loop, eager, its steps compiled (`compile=True`), and either captured as one CUDA graph, against the loop written by hand, eagerly
 3. agreement  the same seeds on CPU and GPU, exact denoisers, float32 and float64
 4. syncs      host synchronisations of a fixed-grid solve that grow with its steps
 
@@ -28,7 +28,7 @@ from scoresde import EDM, VPSDE, Denoiser, Method, catalogue, exact, sample
 from scoresde.compare import peers
 from scoresde.reverse import reverse
 from scoresde.sampling import transport
-from solvers import Equation, Solver, WhiteNoise
+from solvers import Compiled, Equation, Solver, WhiteNoise
 from solvers.solver import Path
 
 HIGH, LOW = 80.0, 0.02  # inside the range of the networks' training process
@@ -158,7 +158,7 @@ def steps(eq: Equation, x: Tensor, solver: Solver, times: Tensor, path: Path | N
 
 
 def graph(device: str, tiny: bool, rounds: int) -> list[dict]:
-    """The MLP's DDIM loop: by hand, ours eager, ours as one CUDA graph that is replayed on new starts."""
+    """The MLP's DDIM loop: by hand, ours eager and compiled, either as one CUDA graph that is replayed; `transport` is ours with its checks."""
     denoiser, shape, n = next(iter(cases(device, tiny).values()))
     method = catalogue.ddim(n)
     x = torch.randn(shape, device=device, generator=torch.Generator(device).manual_seed(0)) * HIGH
@@ -175,13 +175,18 @@ def graph(device: str, tiny: bool, rounds: int) -> list[dict]:
         return y
 
     with torch.no_grad():
-        eager = lambda: steps(eq, x, method.solver, times)  # noqa: E731
-        captured = replayed(eager, device)
-        if not torch.allclose(by_hand(), eager(), rtol=1e-3, atol=1e-3):
+        fused = replace(method, solver=Compiled(method.solver, "eager" if tiny else "inductor"))  # pyright: ignore
+        runs: dict[str, Callable[[], Tensor]] = {}
+        for name, made in (("", method), (" compiled", fused)):
+            run = lambda made=made: steps(eq, x, made.solver, times)  # noqa: E731
+            whole = lambda made=made: transport(denoiser, x, made, EDM(), HIGH, LOW).y  # noqa: E731
+            runs |= {f"ours{name}, steps": run, f"ours{name}, one graph": replayed(run, device), f"ours{name}, transport": whole}
+        if not torch.allclose(by_hand(), runs["ours, steps"](), rtol=1e-3, atol=1e-3):
             raise AssertionError("the loop by hand is not the same method")
-        if not torch.allclose(captured(), eager(), rtol=1e-4, atol=1e-4):
-            raise AssertionError("the graph's answer is not the eager one's")
-        best = seconds({"by hand, eager": by_hand, "ours, eager": eager, "ours, one graph": captured}, device, rounds)
+        for name, run in runs.items():
+            if not torch.allclose(run(), runs["ours, steps"](), rtol=1e-4, atol=1e-4):
+                raise AssertionError(f"the answer of {name} is not the eager one's")
+        best = seconds({"by hand, eager": by_hand, **runs}, device, rounds)
     return [{"run": name, "us per step": 1e6 * s / n, "by hand over this": best["by hand, eager"] / s} for name, s in best.items()]
 
 

@@ -6,7 +6,7 @@ import inspect
 from pathlib import Path
 
 import solvers
-from solvers import ExpAdams, ExpAdamsPC, ExpRK3, Noise, Solver
+from solvers import Compiled, ExpAdams, ExpAdamsPC, ExpRK3, Noise, Solver
 
 PAGE = Path(__file__).parents[1] / "docs" / "solvers.md"
 HEAD = """# Solvers
@@ -24,7 +24,7 @@ Embedded: order of the error estimate that lets `Adaptive` choose the steps.
 
 def examples() -> list[Solver]:
     """One object of every solver class that `solvers` exports, by module and order."""
-    classes = [c for _, c in inspect.getmembers(solvers, inspect.isclass) if issubclass(c, Solver) and not inspect.isabstract(c)]
+    classes = [c for _, c in inspect.getmembers(solvers, inspect.isclass) if issubclass(c, Solver) and not (inspect.isabstract(c) or c is Compiled)]
     made = [c(order=3, start=ExpRK3()) if c in (ExpAdams, ExpAdamsPC) else c() for c in classes]
     modules = ["runge_kutta", "exponential", "adams", "additive", "stochastic"]
     return sorted(made, key=lambda s: (modules.index(type(s).__module__.split(".")[-1]), s.order, type(s).__name__))

@@ -63,6 +63,8 @@ class Langevin(Wrapper):
     steps: int = 1
     size: StepSize = OfNorms()
 
+    evaluates: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         check.integer("steps", self.steps)
         if not isinstance(self.size, StepSize):

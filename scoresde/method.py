@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from solvers import Solver, check
+from solvers import Compiled, Solver, check
 from solvers.adapters.base import Adapter
 
 from .grids import Grid, Tolerance
@@ -64,6 +64,15 @@ class Method:
         if not self.wrap or callable(self.eta) or isinstance(self.solver, Adapter):
             return self.solver
         return Wrapped(self.solver, self.wrap, self.process, self.eta, source, ask)
+
+    def compiled(self) -> Method:
+        """The same with each step of the solver one graph (`solvers.Compiled`), the network in it; what is wrapped around steps stays outside.
+
+        Raises ValueError naming `compile` where network calls would be left outside."""
+        if isinstance(self.solver, Adapter) or self.n is None or any(wrapper.evaluates for wrapper in self.wrap):
+            why = "another library's steps" if isinstance(self.solver, Adapter) else "adaptive steps" if self.n is None else "network calls between steps"
+            raise ValueError(f"`compile` must be False for {why}, got True with {self!r}")
+        return self if isinstance(self.solver, Compiled) else replace(self, solver=Compiled(self.solver))
 
     @property
     def calls(self) -> int | None:

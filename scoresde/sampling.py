@@ -41,6 +41,7 @@ def sample(
     batch: int | None = None,
     dtype: torch.dtype | None = None,
     denoise: bool = True,
+    compile: bool = False,
 ) -> Tensor:
     """Draw samples of shape (B, ...) from `denoiser` by `method`.
 
@@ -49,12 +50,14 @@ def sample(
     cond       handed to the denoiser, one entry per sample;  batch  chunk size, None: all at once
     dtype      of the state; default float64 for a float64 denoiser, float32 otherwise
     denoise    False keeps the noisy state at the last level (in the frame alpha = 1)
+    compile    each step, the network in it, as one compiled graph, kept for later calls: the same samples to rounding
 
     The network runs in eval mode (restored after) and without gradients. Raises TypeError or ValueError naming the argument,
     solvers.SolveError when a sample is not finite."""
     shape = check.shape("shape", shape)
     size = shape[0] if batch is None else check.integer("batch", batch)
     check.integer("first", first, least=0, most=2**62)
+    method = _check(denoiser, method, compile)
     parts: list[Tensor] = []
     for i in range(0, shape[0], size):
         part = (min(size, shape[0] - i), *shape[1:])
@@ -187,11 +190,13 @@ def _begin(
     return plan, z * like(method.process.sigma(plan.times[0]), z)
 
 
-def _check(denoiser: Any, method: Any) -> None:
+def _check(denoiser: Any, method: Any, compile: bool = False) -> Method:
+    """The method that runs."""
     if not isinstance(denoiser, BaseDenoiser):
         raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)")
     if not isinstance(method, Method):
         raise TypeError(f"`method` must be a Method, got {method!r}; for example catalogue.ddim(20)")
+    return method.compiled() if compile else method
 
 
 def _level(process: Process, name: str, t: Any) -> float:
@@ -208,14 +213,24 @@ def _radius(process: Process, t: Any) -> Tensor:
 
 
 def transport(
-    denoiser: BaseDenoiser, x: Tensor, method: Method, process: Process, t0: float, t1: float, noise: Any = None, *, cond: Any = None, save: bool = False
+    denoiser: BaseDenoiser,
+    x: Tensor,
+    method: Method,
+    process: Process,
+    t0: float,
+    t1: float,
+    noise: Any = None,
+    *,
+    cond: Any = None,
+    save: bool = False,
+    compile: bool = False,
 ) -> Solution:
     """Carry a state x of `process` at t0 to t1 along the method's own coordinates; nothing is denoised at the end.
 
     Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made. x is rescaled at equal lam; y and, with
-    `save`, ts and ys come back in the terms of `process`. noise: as in `solvers.solve`, in the times of method.process.
+    `save`, ts and ys come back in the terms of `process`. noise: as in `solvers.solve`, in the times of method.process. compile: as in `sample`.
     Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps. Raises as `sample`."""
-    _check(denoiser, method)
+    method = _check(denoiser, method, compile)
     x = check.state("x", x)
     ends = [_level(process, name, t) for name, t in (("t0", t0), ("t1", t1))]
     adaptive = method.n is None or isinstance(method.grid, Tolerance)

@@ -61,6 +61,7 @@ class Wrapper(ABC):
     """Abstract: something done around steps. Concrete ones are frozen dataclasses."""
 
     stochastic: ClassVar[bool | None] = None  # whether the equation must have noise (eta > 0), must have none, or either
+    evaluates: ClassVar[bool] = False  # whether it asks the equation for values of its own, outside the solver's steps
 
     @abstractmethod
     def extra(self, calls: Callable[[int], int], n: int) -> int:

@@ -30,6 +30,7 @@ class LearnedVariance(Wrapper):
     Raises ValueError naming `denoiser` where it says nothing of variances."""
 
     stochastic: ClassVar[bool | None] = True
+    evaluates: ClassVar[bool] = True
 
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return 0

@@ -17,6 +17,7 @@ from .additive import SRA3 as SRA3
 from .additive import ShARK as ShARK
 from .brownian import BrownianTree as BrownianTree
 from .brownian import GridPath as GridPath
+from .compiled import Compiled as Compiled
 from .equation import Equation as Equation
 from .equation import Noise as Noise
 from .equation import Sense as Sense

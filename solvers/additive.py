@@ -50,7 +50,8 @@ class AdditiveRungeKutta(OneStep):
     def step(
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
     ) -> tuple[Tensor, Tensor | None, State]:
-        tableau, h, k, stage = self.tableau, t1 - t0, list[Tensor](), y
+        tableau, h, stage = self.tableau, t1 - t0, y
+        k: list[Tensor] = []
         drive = None if eq.g is None or noise is None else Drive.over(eq.g(t0, y), eq.g(t1, y), *noise.levy(t0, t1))
         for row, weights in zip(((), *tableau.a), tableau.n, strict=True):
             stage, c = axpy(y, weighted(row, k), h) if row else y, sum(row)

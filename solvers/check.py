@@ -26,7 +26,7 @@ def number(
     detached(name, value)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"`{name}` must be a number, got {type(value).__name__} {value!r}{_tail(hint)}")
-    if not (math.isfinite(value) and above < value < below and least <= value <= most):
+    if not (-math.inf < value < math.inf and above < value < below and least <= value <= most):
         bounds = [("> ", above), (">= ", least), ("< ", below), ("<= ", most)]
         wanted = " and ".join(f"{sign}{bound:g}" for sign, bound in bounds if math.isfinite(bound))
         raise ValueError(f"`{name}` must be finite{' and ' + wanted if wanted else ''}, got {value!r}{_tail(hint)}")

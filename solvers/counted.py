@@ -17,24 +17,48 @@ class Tally:
     f: int = 0
     g: int = 0
 
+    def add(self, f: int, g: int) -> None:
+        """So many more."""
+        self.f += f
+        self.g += g
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A right-hand side that adds `once` to its tally at each call, and whose answer is checked."""
+
+    name: str
+    field: Field
+    exact: bool
+    tally: Tally
+    once: tuple[int, int]
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        self.tally.add(*self.once)
+        return checked(self.name, self.field, t, y, self.exact)
+
 
 def counted(eq: Equation, tally: Tally) -> Equation:
-    """The same equation; its calls go to `tally`, and what would broadcast, promote or move the state is refused."""
-
-    def f(t: Tensor, y: Tensor) -> Tensor:
-        tally.f += 1
-        return checked("f", eq.f, t, y, exact=True)
-
-    def g(t: Tensor, y: Tensor) -> Tensor:
-        tally.g += 1
-        assert eq.g is not None
-        return checked("g", eq.g, t, y, exact=False)
+    """The same equation; its calls go to `tally` alone, and what would broadcast, promote or move the state is refused."""
 
     def take(index: Tensor) -> Equation:
         assert eq.take is not None
         return counted(eq.take(index), tally)
 
-    return replace(eq, f=f, g=None if eq.g is None else g, take=None if eq.take is None else take)
+    f = eq.f.field if isinstance(eq.f, Counted) else eq.f
+    g = eq.g.field if isinstance(eq.g, Counted) else eq.g
+    return replace(
+        eq,
+        f=Counted("f", f, True, tally, (1, 0)),
+        g=None if g is None else Counted("g", g, False, tally, (0, 1)),
+        take=None if eq.take is None else take,
+    )
+
+
+def charge(eq: Equation, f: int, g: int) -> None:
+    """Tell the tally of an equation, if it has one, of calls that went past it."""
+    if isinstance(eq.f, Counted):
+        eq.f.tally.add(f, g)
 
 
 def checked(name: str, field: Field, t: Tensor, y: Tensor, exact: bool) -> Tensor:

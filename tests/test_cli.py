@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -65,11 +66,21 @@ def test_samples_do_not_depend_on_the_batch(trained: Path, monkeypatch: pytest.M
     assert np.abs(a - b).max() <= 1e-5 * (8 + np.abs(a).max())
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
+def test_compiled_samples_are_the_same(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for more in ([], ["--compile"]):
+        assert call(monkeypatch, "sample", trained, "--steps", 3, "--n", 4, *more, "--out", tmp_path / f"{len(more)}.npz") == 0
+    a, b = (np.load(tmp_path / f"{k}.npz")["x"] for k in (0, 1))
+    assert np.abs(a - b).max() <= 1e-4 * (8 + np.abs(a).max())
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["sample", "RUN", "--n", "-3"], "`n`"),
         (["sample", "RUN", "--out", "x.gif"], "`--out`"),
+        (["sample", "RUN", "--method", "annealed_langevin", "--compile"], "`compile` must be False"),
         (["sample", "nowhere"], "run.json is missing"),
         (["info", "nowhere"], "run.json is missing"),
         (["train", "absent.toml", "--out", "OUT"], "no such file"),

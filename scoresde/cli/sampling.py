@@ -22,6 +22,7 @@ def sample(
     label: Annotated[int | None, typer.Option(help="class of all samples, where the model is class-conditional")] = None,
     best: Annotated[bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")] = False,
     ema_width: Annotated[float | None, typer.Option(help="average the weights afterwards, with this width; needs training.posthoc")] = None,
+    compile: Annotated[bool, typer.Option("--compile", help="each step one compiled graph: seconds at first, faster from then on")] = False,
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
@@ -51,7 +52,7 @@ def sample(
 
     def part(rows: range) -> torch.Tensor:
         cond = None if label is None else torch.full((len(rows),), label, device=place)
-        return draw(model.denoiser, (len(rows), *model.shape), chosen, seed, cond=cond, first=rows.start, batch=batch).cpu()
+        return draw(model.denoiser, (len(rows), *model.shape), chosen, seed, cond=cond, first=rows.start, batch=batch, compile=compile).cpu()
 
     x, writes = launch.shared(n, part), launch.rank() == 0
     launch.leave()
