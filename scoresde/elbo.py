@@ -12,8 +12,8 @@ has e^-r times the first terms, and per element r/2 more, in the KL (r + e^-r - 
 
 from __future__ import annotations
 
+import functools
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,37 +55,32 @@ def elbo(denoiser: BaseDenoiser, chain: DiscreteVP, x0: Tensor, *, seed: int = 0
         for i in range(1, chain.steps + 1):
             alpha, sigma = chain.alpha(i / chain.steps), chain.sigma(i / chain.steps)
             eps = source.normal(PROBE, range(i, i + 1), x0.shape, x0.dtype, x0.device)[0]
-            terms.append(term(chain, [i], x0, denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond)))
+            terms.append(term(chain, torch.tensor(i), x0, denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond)))
     return Bound(prior_term(chain, x0), torch.stack(terms[1:]), terms[0])
 
 
-def term(chain: DiscreteVP, levels: Sequence[int], x0: Tensor, prediction: Prediction) -> Tensor:
-    """L_{i-1} of each sample, (B,), from what is predicted at level i in 1..T: one level a sample, or one for all."""
-    weight, constant = (_each(c, x0) for c in _fixed(chain, levels))
+def term(chain: DiscreteVP, level: Tensor, x0: Tensor, prediction: Prediction) -> Tensor:
+    """L_{i-1} of each sample, (B,), from what is predicted at level i in 1..T: whole numbers (B,), or 0-d, one for all."""
+    weight, constant, gap, first = (like(c, x0) for c in _coefficients(chain)[:, level.to("cpu", torch.int64) - 1])
     error = weight * (prediction.x0 - x0).square()
     if prediction.spread is not None:
-        small, large = torch.tensor([log_variances(chain, i) for i in levels], dtype=torch.float64).T
-        gap, first = _each(large - small, x0), _each(torch.tensor([float(i == 1) for i in levels], dtype=torch.float64), x0)
         r = ((prediction.spread + 1) / 2 - first) * gap  # the fixed variance is beta at i = 1, beta~ elsewhere
         error = error * torch.exp(-r) + r / 2 + (1 - first) * torch.expm1(-r) / 2
     return (error + constant).reshape(len(x0), -1).sum(1)
 
 
-def _each(c: Tensor, x: Tensor) -> Tensor:
-    """One number a sample, or one for all."""
-    return like(c[0] if len(c) == 1 else c, x)
-
-
-def _fixed(chain: DiscreteVP, levels: Sequence[int]) -> Tensor:
-    """(2, K): w and c of L_{i-1} = sum over elements of w (x_0 - D)^2 + c at the fixed variances."""
-    rows: list[tuple[float, float]] = []
-    for i in levels:
+@functools.lru_cache(maxsize=8)
+def _coefficients(chain: DiscreteVP) -> Tensor:
+    """(4, T): w and c of L_{i-1} = sum over elements of w (x_0 - D)^2 + c at the fixed variances, log beta/beta~, and whether i is 1."""
+    rows: list[tuple[float, ...]] = []
+    for i in range(1, chain.steps + 1):
+        small, large = log_variances(chain, i)
         if i == 1:
-            beta = -math.expm1(chain.log_abar[0])
-            rows.append((0.5 / beta, 0.5 * math.log(2 * math.pi * beta)))
+            weight, constant = 0.5 * math.exp(-large), 0.5 * (math.log(2 * math.pi) + large)
         else:
             c_0, _, variance = posterior(chain, i)
-            rows.append((c_0**2 / (2 * variance), 0.0))
+            weight, constant = c_0**2 / (2 * variance), 0.0
+        rows.append((weight, constant, large - small, float(i == 1)))
     return torch.tensor(rows, dtype=torch.float64).T
 
 
@@ -104,7 +99,7 @@ def gaussian_bound(chain: DiscreteVP, mean: Tensor, variance: Tensor, learned: b
     t = torch.arange(1, chain.steps + 1, dtype=torch.float64).unsqueeze(1) / chain.steps
     alpha, sigma = chain.alpha(t), chain.sigma(t)
     left = variance * sigma**2 / (alpha**2 * variance + sigma**2)
-    weights, constants = _fixed(chain, range(1, chain.steps + 1)).unsqueeze(2)
+    weights, constants = _coefficients(chain)[:2].unsqueeze(2)
     log_abar = chain.log_abar[-1]
     rest = -math.expm1(log_abar)
     prior = 0.5 * (math.exp(log_abar) * (variance + mean**2) + rest - 1 - math.log(rest)).sum()

@@ -10,6 +10,7 @@ and all have the score as their minimiser. Weights and noise levels (`levels`) d
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -261,12 +262,15 @@ class Hybrid(Loss):
 
     def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Any = None) -> Tensor:
         process = _process(denoiser)
-        chain = process if isinstance(process, DiscreteVP) else ddpm.of(process, self.steps)
+        chain = process if isinstance(process, DiscreteVP) else _chain(process, self.steps)
         level = _level(process, t, chain.steps)
         prediction = denoiser(*_noised(process, x0, process.t_max * level / chain.steps, eps), cond)
         needed(prediction)
         simple = (prediction.eps - eps).reshape(len(x0), -1).square().sum(1)
         return simple + self.weight * _bound(chain, level, x0, replace(prediction, out=prediction.out.detach()))
+
+
+_chain = functools.lru_cache(maxsize=8)(ddpm.of)
 
 
 def _level(process: Process, t: Any, steps: int) -> Tensor:
@@ -276,7 +280,7 @@ def _level(process: Process, t: Any, steps: int) -> Tensor:
 
 def _bound(chain: DiscreteVP, level: Tensor, x0: Tensor, prediction: Prediction) -> Tensor:
     """L_T + T L_{i-1}, i the level."""
-    return elbo.prior_term(chain, x0) + chain.steps * elbo.term(chain, [int(i) for i in check.values(level.reshape(-1))], x0, prediction)
+    return elbo.prior_term(chain, x0) + chain.steps * elbo.term(chain, level, x0, prediction)
 
 
 def signs(eps: Tensor, count: int) -> Tensor:
