@@ -10,6 +10,7 @@ one row of the table per parameterisation: no prediction is ever recovered from 
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from solvers import check
 
 from .process import Process
 from .reverse import Score as ScoreFunction
-from .times import as_time, like, per_sample
+from .times import Once, as_time, like, number, per_sample
 
 Pair = tuple[Tensor | float, Tensor | float]
 
@@ -86,7 +87,8 @@ class Prediction:
 
 def _check_finite(name: str, *coefficients: Tensor | float) -> None:
     for c in coefficients:
-        if isinstance(c, Tensor) and c.device.type == "cpu" and not torch.compiler.is_compiling() and not bool(c.isfinite().all()):
+        known = not isinstance(c, Tensor) or (c.device.type == "cpu" and not torch.compiler.is_compiling())
+        if known and not (bool(c.isfinite().all()) if isinstance(c, Tensor) else math.isfinite(c)):
             raise ValueError(f"`{name}` must not be asked here: it is singular at alpha = 0 or sigma = 0 in this parameterisation; stop short of it, or use V")
 
 
@@ -248,6 +250,7 @@ class Denoiser(BaseDenoiser):
         self.network = network if isinstance(network, nn.Module) else _Function(network)
         self.process, self.table = process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
         self.time = process.time if time is None else time
+        self._once = Once(self._coefficients)
 
     @classmethod
     def from_score(cls, score: ScoreFunction, process: Process) -> Denoiser:
@@ -259,16 +262,22 @@ class Denoiser(BaseDenoiser):
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
         alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
+        scale, c_noise, to_x0, to_eps = self._once(alpha, sigma)
+        out = self._network(x * (like(scale, x) if isinstance(scale, Tensor) else scale), c_noise, cond)
+        out, spread = out.chunk(2, 1) if self.table.outputs == 2 else (out, None)
+        return Prediction(x, out, alpha, sigma, to_x0, to_eps, spread)
+
+    def _coefficients(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor | float, Tensor | float, Pair, Pair]:
+        """Of x as it is fed, c_noise, and of x0 and eps: numbers where they may be."""
         lam = alpha.log() - sigma.log()
         t = self.process.time(lam)
         own_alpha, own_sigma = self.process.alpha(t), self.process.sigma(t)
         scale = torch.where(alpha > 0, own_alpha / alpha, own_sigma / sigma)
-        out = self._network(x * like(scale * self.table.to_input(own_alpha, own_sigma), x), self.time(lam), cond)
         (k0, o0), (k1, o1) = self.table.to_x0(own_alpha, own_sigma), self.table.to_eps(own_alpha, own_sigma)
-        out, spread = out.chunk(2, 1) if self.table.outputs == 2 else (out, None)
-        return Prediction(x, out, alpha, sigma, (k0 * scale, o0), (k1 * scale, o1), spread)
+        fed = scale * self.table.to_input(own_alpha, own_sigma)
+        return number(fed), number(self.time(lam)), (number(k0 * scale), number(o0)), (number(k1 * scale), number(o1))
 
-    def _network(self, x: Tensor, c_noise: Tensor, cond: Any) -> Tensor:
+    def _network(self, x: Tensor, c_noise: Tensor | float, cond: Any) -> Tensor:
         parameter = next(self.network.parameters(), None)
         dtype = x.dtype if parameter is None else parameter.dtype
         wide = dtype if dtype == torch.float64 else torch.float32  # half precision cannot tell neighbouring noise levels apart

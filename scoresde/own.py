@@ -26,7 +26,7 @@ _LOOKS = 257  # times at which the two functions are tried before they are belie
 class OwnProcess(Process):
     """x = signal(t) x0 + noise(t) eps, t from `t_data` to `t_noise`, either of which may be the larger.
 
-    signal, noise  alpha and sigma: elementwise functions of a float tensor made of torch operations, noise positive, signal positive
+    signal, noise  alpha and sigma: elementwise functions of a float tensor made of torch operations, of nothing else, noise positive, signal positive
                    (zero at t_noise is legal), their ratio strictly falling toward t_noise
     Defined inside its range alone: `time` raises ValueError naming `lam` beyond it. time(lam) is good to 1e-10 in float64 and is
     not differentiable. Example: OwnProcess(lambda t: 1 - t, lambda t: t, t_noise=1.0, t_data=1e-3) is RectifiedFlow.

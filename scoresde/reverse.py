@@ -15,6 +15,7 @@ turns into `(t, y)` of solvers.
 from __future__ import annotations
 
 import enum
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 from solvers import Equation, Noise, check
 from solvers.counted import checked
 
-from .times import like
+from .times import Once, like, number
 
 if TYPE_CHECKING:
     from .denoiser import BaseDenoiser
@@ -84,28 +85,14 @@ def reverse(process: Process, denoiser: BaseDenoiser, eta: float = 0.0, split: S
         raise TypeError(f"`split` must be a member of Split, got {split!r}")
     if split is Split.FLOW and eta > 0:
         raise ValueError(f"`split` must be Split.X0 or Split.EPS for eta > 0, got Split.FLOW with eta = {eta:g}")
-    more = 1 + eta**2
-    log_alpha_rate, log_sigma_rate = process.constant_rates()
-    constant: float | None = None
-    if split is Split.EPS:
-        constant = log_alpha_rate
-    elif split is Split.X0 and log_alpha_rate is not None and log_sigma_rate is not None:
-        constant = log_sigma_rate - eta**2 * (log_alpha_rate - log_sigma_rate)
+    constant, weights, scale = _terms(process, eta, split)
 
     def rest(t: Tensor, x: Tensor) -> Tensor:
-        alpha, sigma = process.alpha(t), process.sigma(t)
-        alpha_rate, sigma_rate = process.alpha_rate(t), process.sigma_rate(t)
-        prediction = denoiser(x, alpha, sigma, cond)
-        if split is Split.FLOW:
-            return prediction.mix(0.0, alpha_rate, sigma_rate)
-        if split is Split.EPS:
-            linear = 0.0 if constant is not None else alpha_rate / alpha
-            return prediction.mix(linear, 0.0, more * (sigma_rate - sigma * alpha_rate / alpha))
-        linear = 0.0 if constant is not None else sigma_rate / sigma - eta**2 * (alpha_rate / alpha - sigma_rate / sigma)
-        return prediction.mix(linear, more * (alpha_rate - alpha * sigma_rate / sigma), 0.0)
+        alpha, sigma, *mixed = weights(t)
+        return denoiser(x, alpha, sigma, cond).mix(*mixed)
 
     def diffusion(t: Tensor, x: Tensor) -> Tensor:
-        return like(eta * process.diffusion(t), x)
+        return like(scale(t), x)
 
     def take(index: Tensor) -> Equation:
         return reverse(process, denoiser, eta, split, torch.as_tensor(cond)[index])
@@ -116,3 +103,31 @@ def reverse(process: Process, denoiser: BaseDenoiser, eta: float = 0.0, split: S
         return Equation(rest, a=a, take=rows)
     toward = 1 if process.t_data > process.t_noise else -1
     return Equation(rest, diffusion, a, Noise.ADDITIVE, toward, take=rows)
+
+
+Weights = tuple[Tensor, Tensor, Tensor | float, Tensor | float, Tensor | float]
+
+
+@functools.lru_cache(maxsize=64)
+def _terms(process: Process, eta: float, split: Split) -> tuple[float | None, Once[Weights], Once[Tensor]]:
+    """The constant linear part or None; alpha, sigma and the weights of x, x0 and eps in what is left; the diffusion."""
+    more = 1 + eta**2
+    log_alpha_rate, log_sigma_rate = process.constant_rates()
+    constant: float | None = None
+    if split is Split.EPS:
+        constant = log_alpha_rate
+    elif split is Split.X0 and log_alpha_rate is not None and log_sigma_rate is not None:
+        constant = log_sigma_rate - eta**2 * (log_alpha_rate - log_sigma_rate)
+
+    def weights(t: Tensor) -> Weights:
+        alpha, sigma = process.alpha(t), process.sigma(t)
+        alpha_rate, sigma_rate = process.alpha_rate(t), process.sigma_rate(t)
+        if split is Split.FLOW:
+            return alpha, sigma, 0.0, number(alpha_rate), number(sigma_rate)
+        if split is Split.EPS:
+            linear = 0.0 if constant is not None else alpha_rate / alpha
+            return alpha, sigma, number(linear), 0.0, number(more * (sigma_rate - sigma * alpha_rate / alpha))
+        linear = 0.0 if constant is not None else sigma_rate / sigma - eta**2 * (alpha_rate / alpha - sigma_rate / sigma)
+        return alpha, sigma, number(linear), number(more * (alpha_rate - alpha * sigma_rate / sigma)), 0.0
+
+    return constant, Once(weights), Once(lambda t: eta * process.diffusion(t))

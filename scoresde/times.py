@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
 
 from solvers import check
+from solvers.solver import plain
+
+T = TypeVar("T")
+_MOST = 1 << 14
+
+
+class Once(Generic[T]):
+    """A function of times that is worked out once for each plain one in float64, and from then on looked up: a grid's levels come
+    again with every batch. Under a graph being compiled, and of tensors that are not plain, it is the function itself."""
+
+    def __init__(self, f: Callable[..., T]):
+        self.f = f
+        self.kept: dict[tuple[float, ...], T] = {}
+
+    def __call__(self, *times: Tensor) -> T:
+        if not all(plain(t) and t.dtype == torch.float64 for t in times):
+            return self.f(*times)
+        key = tuple(t.item() for t in times)
+        if key not in self.kept:
+            if len(self.kept) >= _MOST:
+                self.kept.clear()
+            self.kept[key] = self.f(*times)
+        return self.kept[key]
+
+
+def number(c: Tensor | float) -> Tensor | float:
+    """A coefficient as a number where it may be one."""
+    return c.item() if isinstance(c, Tensor) and plain(c) else c
 
 
 def as_time(t: Any, name: str = "t") -> Tensor:
@@ -28,6 +57,8 @@ def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
     return c.reshape(-1, *[1] * (x.dim() - 1)).to(x.device, x.dtype)
 
 
-def per_sample(c: Tensor, x: Tensor) -> Tensor:
+def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
     """The same as one value per sample, (B,), in x's dtype: what a network is given."""
+    if not isinstance(c, Tensor):
+        return torch.full((x.shape[0],), c, dtype=x.dtype, device=x.device)
     return torch.ones(x.shape[0], dtype=x.dtype, device=x.device) * like(c, x).reshape(-1).to(x.dtype)  # 0-d made 1-d would promote

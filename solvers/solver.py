@@ -76,16 +76,21 @@ def cut(times: Tensor, fractions: tuple[float, ...]) -> Tensor:
     return torch.cat((torch.stack((times[:-1], *inner), 1).flatten(), times[-1:]))
 
 
+def plain(w: Tensor) -> bool:
+    """Whether w may as well be a number: 0-d, on the CPU, without a gradient, and no graph is being made in which it varies."""
+    return w.dim() == 0 and w.device.type == "cpu" and not w.requires_grad and not torch.compiler.is_compiling()
+
+
 def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
     """y + w k in one pass where w is a scalar; w float64 of dimension 0 on the CPU, or broadcasting against k."""
-    if w.dim() == 0 and w.device.type == "cpu" and not w.requires_grad and not torch.compiler.is_compiling():
+    if plain(w):
         return torch.add(y, k, alpha=w.item())
     return y + k * w.to(y.dtype)
 
 
 def grow(y: Tensor, w: Tensor) -> Tensor:
     """y e^z from w = e^z - 1. Adding y w where w is small keeps a rounded factor near 1 from drifting off over many steps."""
-    if w.dim() == 0 and w.device.type == "cpu" and not w.requires_grad and not torch.compiler.is_compiling():
+    if plain(w):
         return axpy(y, y, w) if abs(w.item()) < 0.5 else y * (1 + w.item())
     small = w.abs() < 0.5
     return y * small.to(y.dtype) + y * torch.where(small, w, 1 + w).to(y.dtype)
@@ -93,7 +98,7 @@ def grow(y: Tensor, w: Tensor) -> Tensor:
 
 def add_noise(y: Tensor, g: Tensor, dw: Tensor, fresh: bool = False) -> Tensor:
     """y + g dW, in one pass where g is a number. fresh: y was made in this step, and may be overwritten if no gradient is kept."""
-    if fresh and g.dim() == 0 and g.device.type == "cpu" and not (torch.is_grad_enabled() or torch.compiler.is_compiling()):
+    if fresh and plain(g) and not torch.is_grad_enabled():
         return y.add_(dw, alpha=g.item())
     return axpy(y, dw, g) if g.dim() == 0 else y + times_noise(g, dw)
 

@@ -166,3 +166,24 @@ def test_grids_are_strictly_monotone_with_exact_ends(grid: grids.Grid) -> None:
         assert n == 1 or lam[-1] == 4.5
     with pytest.raises(ValueError, match="`lam_last`"):
         grid(3, 1.0, 1.0)
+
+
+def test_coefficients_are_worked_out_once() -> None:
+    """A grid's levels come again with every chunk and every call: nothing is worked out for them again, and the samples are the same bits."""
+    asked: list[float] = []
+
+    def clock(lam: torch.Tensor) -> torch.Tensor:
+        asked.append(float(lam))
+        return 1000 * VPSDE().time(lam)
+
+    def network(x: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        return torch.tanh(x) * (c / 1000).unsqueeze(1)
+
+    for method, count in ((catalogue.ddim(12), 12), (catalogue.edm_heun(7), 7), (catalogue.ddpm(9), 9)):
+        asked.clear()
+        denoiser = Denoiser(network, VPSDE(), time=clock)
+        whole = sample(denoiser, (6, 2), method, seed=1)
+        assert len(asked) == count
+        assert torch.equal(sample(denoiser, (6, 2), method, seed=1, batch=2), whole)
+        assert torch.equal(sample(Denoiser(network, VPSDE(), time=clock), (6, 2), method, seed=1), whole)
+        assert len(asked) == 2 * count
