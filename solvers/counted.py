@@ -34,7 +34,8 @@ class Counted:
     once: tuple[int, int]
 
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
-        self.tally.add(*self.once)
+        self.tally.f += self.once[0]
+        self.tally.g += self.once[1]
         return checked(self.name, self.field, t, y, self.exact)
 
 
@@ -64,6 +65,8 @@ def charge(eq: Equation, f: int, g: int) -> None:
 def checked(name: str, field: Field, t: Tensor, y: Tensor, exact: bool) -> Tensor:
     """field(t, y), which must be like y (exact), or at least broadcast against it."""
     out: Any = field(t, y)
+    if isinstance(out, Tensor) and out.shape == y.shape and out.dtype == y.dtype and out.device == y.device:
+        return out
     if not isinstance(out, Tensor):
         raise TypeError(f"`{name}` must return a tensor, got {type(out).__name__}")
     if exact and out.shape != y.shape:

@@ -78,7 +78,7 @@ def cut(times: Tensor, fractions: tuple[float, ...]) -> Tensor:
 
 def plain(w: Tensor) -> bool:
     """Whether w may as well be a number: 0-d, on the CPU, without a gradient, and no graph is being made in which it varies."""
-    return w.dim() == 0 and w.device.type == "cpu" and not w.requires_grad and not torch.compiler.is_compiling()
+    return w.dim() == 0 and w.is_cpu and not w.requires_grad and not torch.compiler.is_dynamo_compiling()
 
 
 def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
