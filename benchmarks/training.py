@@ -45,7 +45,7 @@ from .common import RESULTS, save, show
 
 MIXTURE = 20_000  # samples compared
 DRAWN, LIKELY = 1000, 32  # digits drawn and judged, held-out digits whose likelihood is taken
-FAR = 0.9935  # alpha/sigma there is that of VPSDE at its noisy end, where samplers that run in lam can start; at 1 it is zero
+NEAR, FAR = 0.01036, 0.99348  # the ends of VPSDE in alpha/sigma: likelihoods are at one noise level, and samplers that run in lam can start
 
 
 def main() -> None:
@@ -192,7 +192,7 @@ def objectives(deviation: float) -> dict[str, Config]:
         "min-SNR, v": Config(network=v, objective=Objective(MinSNR())),
         "likelihood, importance-sampled, v": Config(network=v, objective=Objective(MaximumLikelihood(), Importance())),
         "EDM: Karras, log-normal": Config(network=karras, objective=Objective(KarrasWeighted(sigma_data=deviation), LogNormal())),
-        "flow matching, v": Config(network=v, process=RectifiedFlow(t_max=FAR), objective=Objective(FlowMatching())),
+        "flow matching, v": Config(network=v, process=RectifiedFlow(NEAR, FAR), objective=Objective(FlowMatching())),
         "MAE, v": Config(network=v, objective=Objective(DSM(norm=Absolute()))),
         "Huber, v": Config(network=v, objective=Objective(DSM(norm=Huber()))),
         "sliced score matching, eps": Config(objective=Objective(Sliced())),

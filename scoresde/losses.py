@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from solvers import check
 from solvers.noise import PROBE, philox
@@ -220,7 +221,7 @@ class Sliced(Loss):
 
     def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Any = None) -> Tensor:
         x, alpha, sigma = _noised(_process(denoiser), x0, as_time(t), eps)
-        with torch.enable_grad():
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
             x = x.detach().requires_grad_()
             eps_hat = denoiser(x, alpha, sigma, cond).eps
             loss = eps_hat.reshape(len(x), -1).square().sum(1) + x[0].numel()
