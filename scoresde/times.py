@@ -30,7 +30,8 @@ class Once(Generic[T]):
         if key not in self.kept:
             if len(self.kept) >= _MOST:
                 self.kept.clear()
-            self.kept[key] = self.f(*times)
+            with torch.inference_mode(False):  # what is kept must serve where gradients are taken, whoever asked first
+                self.kept[key] = self.f(*(torch.tensor(t, dtype=torch.float64) for t in key))
         return self.kept[key]
 
 

@@ -9,8 +9,11 @@ import torch
 from torch import nn
 
 from scoresde import VPSDE, Denoiser, Method, catalogue, exact, grids, sample, sampling
+from scoresde.charts import LogSNR
 from scoresde.demo import counting
 from scoresde.networks import MLP
+from scoresde.reverse import Split, reverse
+from scoresde.schedules import RectifiedFlow
 from scoresde.seeding import seeded
 
 F64 = torch.float64
@@ -187,3 +190,17 @@ def test_coefficients_are_worked_out_once() -> None:
         assert torch.equal(sample(denoiser, (6, 2), method, seed=1, batch=2), whole)
         assert torch.equal(sample(Denoiser(network, VPSDE(), time=clock), (6, 2), method, seed=1), whole)
         assert len(asked) == 2 * count
+
+
+def test_what_is_kept_serves_gradients_too() -> None:
+    """Coefficients first worked out in inference mode are ordinary ones: a gradient through the same level is the difference quotient."""
+    x = torch.linspace(-1, 1, 8, dtype=F64).reshape(4, 2)
+    t, along = torch.tensor(0.371, dtype=F64), torch.tensor([1e-6, 0.0], dtype=F64)
+    for process, split in ((LogSNR(), Split.X0), (RectifiedFlow(), Split.FLOW), (VPSDE(), Split.EPS)):
+        drift = reverse(process, RING, 0.0, split).drift
+        with torch.inference_mode():
+            drift(t, x)
+        y = x.clone().requires_grad_()
+        (slope,) = torch.autograd.grad(drift(t, y).sum(), y)
+        difference = (drift(t, x + along) - drift(t, x - along)).sum(1) / 2e-6
+        assert (difference - slope[:, 0]).abs().max() < 1e-4 * (1 + slope.abs().max())
