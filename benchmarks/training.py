@@ -118,7 +118,7 @@ def bare(denoiser: Any, data: Dataset, training: Training) -> Any:
         yield loss.item()
 
 
-def budgeted(config: Config, data: Any, minutes: float, pilot: int = 10) -> tuple[Any, dict[str, Any]]:
+def budgeted(config: Config, data: Any, minutes: float, pilot: int) -> tuple[Any, dict[str, Any]]:
     """Train for so many minutes of processor time: the averaged denoiser, and what was spent."""
     trial = config.denoiser(data.shape)
     loop = fit(trial, data, config.training, objective=config.objective)
@@ -227,7 +227,7 @@ def digit_parts() -> tuple[Dataset, Dataset]:
 def one_objective(config: Config, minutes: float) -> tuple[torch.Tensor, dict[str, Any]]:
     """Samples of the trained model, and what it reached."""
     train, held_out = digit_parts()
-    denoiser, spent = budgeted(config, train, minutes)
+    denoiser, spent = budgeted(config, train, minutes, pilot=40)
     x = sample(denoiser, (DRAWN, *train.shape), catalogue.dpm_solver_pp_2m(20), seed=0, batch=250)
     answer = log_likelihood(denoiser, held_out.x[:LIKELY], probes=1, rtol=1e-3, atol=1e-3, seed=0)
     bits = bits_per_dim(answer.log_prob, train.x[0].numel(), 8.0)
