@@ -25,10 +25,11 @@ from .equation import Equation
 from .errors import MaxStepsError, NonFiniteError, SolveError, StepSizeUnderflow
 from .runge_kutta import RungeKutta
 from .solution import Solution
-from .solver import Solver, State
+from .solver import Estimate, Solver, State
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 _PROPORTIONAL, _INTEGRAL = 0.7, 0.4  # exponents of the PI controller, over the order of the error
+_STIFF = 0.25  # limit of h |f'| in stochastic steps: an Ornstein-Uhlenbeck process then keeps 99 % of its variance at any tolerance
 _RUNNING, _DONE, _EVALS, _UNDERFLOW, _NOT_FINITE = range(5)
 
 
@@ -37,7 +38,8 @@ class Adaptive:
     """Integrate from t0 to t1 (either direction) with steps that meet a tolerance.
 
     rtol, atol    error per step of each sample at most atol + rtol |y|, as an RMS over its elements; for a stochastic
-                  equation the error of the embedded Euler-Maruyama method, which the result beats by half an order
+                  equation the error of the embedded Euler-Maruyama method, which the result beats by half an order, and
+                  h |f'| at most 1/4 whatever the tolerance: beyond that the estimate cannot be believed
     h_init        first step (positive); None: chosen from the equation by one more evaluation (Hairer's rule)
     h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span
     max_evals     evaluations of f per sample before a sample is given up
@@ -159,9 +161,9 @@ class AdaptiveRun:
             now, goal = self.live, self._goal()
             t1 = torch.where(now.h * 1.01 >= (goal - now.t).abs(), goal, now.t + self.way * now.h)
             ends = now.t.reshape(self.column), t1.reshape(self.column)
-            y1, error, state = solver.step(now.eq, *ends, now.y, now.state, now.path, None)
+            y1, estimate, state = solver.step(now.eq, *ends, now.y, now.state, now.path, None)
             self.evals[now.rows] += solver.evals
-            ratio = _rms(cast(Tensor, error), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()))
+            ratio = self._ratio(cast("Tensor | Estimate", estimate), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()))
             finite = ratio.isfinite() & torch.isfinite(y1.detach()).reshape(len(y1), -1).all(1)
             ratio = torch.where(finite, ratio, torch.inf)
             accept = ratio <= 1
@@ -216,6 +218,12 @@ class AdaptiveRun:
             now.h = torch.minimum(100 * h0, h1).nan_to_num(c.smallest).clamp(c.smallest, c.largest)
         self.evals += self.tally.f
         self._retire(torch.where(torch.isfinite(f0.detach()).reshape(len(f0), -1).all(1), _RUNNING, _NOT_FINITE))
+
+    def _ratio(self, estimate: Tensor | Estimate, scale: Tensor) -> Tensor:
+        """Error over tolerance; or, of an estimate that says it, h |f'| over its limit, in the same power of h."""
+        if isinstance(estimate, Tensor):
+            return _rms(estimate, scale)
+        return torch.maximum(_rms(estimate.error, scale), torch.exp((estimate.stiffness.detach().double() / _STIFF).log() * self.order))
 
     def _factor(self, ratio: Tensor, before: Tensor, accept: Tensor) -> Tensor:
         """Next step over this one."""

@@ -83,12 +83,12 @@ class RungeKutta(Solver):
         return y1, self.error(k, h), tuple(k) if tableau.fsal else ()
 
     def error(self, k: Sequence[Tensor], h: Tensor) -> Tensor | None:
-        """The embedded error estimate.
+        """The embedded error estimate; None on a fixed grid.
 
         Two estimates combine to e^2 / sqrt(e^2 + (e_low/10)^2), element by element: never less than Hairer's quotient of
         norms, and with no norm to choose here."""
         tableau = self.tableau
-        if tableau.e is None:
+        if tableau.e is None or h.dim() == 0:
             return None
         e = weighted(tableau.e, k) * h.to(k[0].dtype)
         if tableau.e_low is None:

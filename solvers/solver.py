@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +13,13 @@ from .equation import Equation, Noise, Sense
 from .noise import Path as Path
 
 State = tuple[Tensor, ...]
+
+
+class Estimate(NamedTuple):
+    """An embedded error, and h |f'| of each sample as its stages saw it: where that is not small, the error means nothing."""
+
+    error: Tensor
+    stiffness: Tensor
 
 
 class Solver(ABC):
@@ -49,8 +56,10 @@ class Solver(ABC):
     @abstractmethod
     def step(
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
-    ) -> tuple[Tensor, Tensor | None, State]:
-        """One step from t0 to t1: (y1, error estimate or None, state). h = t1 - t0 is signed in the drift."""
+    ) -> tuple[Tensor, Tensor | Estimate | None, State]:
+        """One step from t0 to t1: (y1, error estimate or None, state). h = t1 - t0 is signed in the drift.
+
+        Times are 0-d on a fixed grid, where no error is asked for, and (B, 1, ..., 1) where each sample has its own."""
 
     @abstractmethod
     def calls(self, n: int) -> int:
