@@ -27,19 +27,22 @@ def table(rows: list[Row]) -> str:
     return "".join(out)
 
 
-def section(minutes: int, kept: dict[str, Any]) -> str:
-    """One budget."""
+def section(minutes: int, kept: dict[str, Any], every: list[str]) -> str:
+    """One budget, and which of all the losses it was not given to."""
     rows = kept["rows"]
     sharp, likely = (min(rows, key=lambda r: r[key])["objective"] for key in ("frechet", "bits/dim"))
     count = f"{kept['n']} real"
     floor = f"{count} digits against the rest show {kept['floors'][count]:.1f}"
-    return f"\n## {minutes} processor minutes\n\nNearest samples: {sharp}. Best likelihood: {likely}. Floor of the distance: {floor}.\n\n{table(rows)}"
+    untried = [name for name in every if name not in {r["objective"] for r in rows}]
+    rest = f" Not trained this long: {'; '.join(untried)}." if untried else ""
+    return f"\n## {minutes} processor minutes\n\nNearest samples: {sharp}. Best likelihood: {likely}. Floor of the distance: {floor}.{rest}\n\n{table(rows)}"
 
 
 def text() -> str:
     """The whole page."""
     found = stored()
     first = found[min(found)]
+    every = [r["objective"] for r in first["rows"]]
     missing = "".join(f" The {m}-minute table has not been run." for m in MINUTES if m not in found)
     return f"""# Which loss
 
@@ -48,10 +51,10 @@ Generated from `benchmarks/results/training_digits_*.json` by `python -m benchma
 
 Fréchet: distance of {first["n"]} samples in 20 calls (`dpm_solver_pp_2m`) from all digits, on the features of a classifier. Bits/dim: of
 {first["likely"]} held-out digits by the probability flow, with the standard error over them: a density at the last noise level, the same for every
-line, of pixels that were not dequantised, so compare lines and not papers. The budget is turned into steps by timing ten of them,
-which is why steps and minutes differ a little between lines that cost the same. There is one training a line and no
+line, of pixels that were not dequantised, so compare lines and not papers. The budget is turned into steps by timing a few of
+them (ten for 6 minutes, forty for 30), which is why steps and minutes differ a little between lines that cost the same. There is one training a line and no
 interval for the Fréchet distance: read differences of a few units as none.
-{"".join(section(m, kept) for m, kept in found.items())}"""
+{"".join(section(m, kept, every) for m, kept in found.items())}"""
 
 
 if __name__ == "__main__":
