@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from solvers import SRA1, Adaptive, BrownianTree, Equation, Noise, solve
+from solvers.solver import Estimate
 
 F64 = torch.float64
 OU = Equation(lambda t, y: -3 * y, lambda t, y: (0.5 + t).to(y.dtype), noise=Noise.ADDITIVE)
@@ -49,6 +50,16 @@ def test_the_bias_of_an_ornstein_uhlenbeck_process(d: int, tol: float, most: flo
     moved = solution.y.flatten().sort().values - fine(d).flatten().sort().values  # the optimal coupling of the two samples
     assert moved.square().mean().sqrt() < most * math.sqrt(variance())
     assert tol > 0.01 or int(solution.rejected.sum()) > 0 or d == 16
+
+
+def test_stiffness_is_h_times_the_slope_of_the_drift() -> None:
+    """Exactly, of a linear drift, whatever was drawn; a step of a fixed grid works out no error."""
+    y0, path = paths(5, 4)
+    h = torch.tensor([0.01, 0.02, 0.1, 0.2, 0.4], dtype=F64)[:, None]
+    _, estimate, _ = SRA1().step(OU, torch.zeros_like(h), h, y0 + 1, (), path, None)
+    assert isinstance(estimate, Estimate)
+    assert torch.allclose(estimate.stiffness, 3 * h.flatten(), rtol=1e-12)
+    assert SRA1().step(OU, torch.tensor(0.0, dtype=F64), torch.tensor(0.1, dtype=F64), y0, (), path, None)[1] is None
 
 
 @pytest.mark.slow
