@@ -65,7 +65,7 @@ class AdditiveRungeKutta(OneStep):
         return add_noise(add_noise(y1, drive.g1, drive.dw - drive.mean), drive.g0, drive.mean), estimate, state
 
     def typical(self, error: Tensor, moved: Tensor, k: list[Tensor], h: Tensor, drive: Drive) -> Estimate:
-        """The error a draw of typical size would have made.
+        """The error a draw of typical size would have made, and h |f'| between the first and the last stage.
 
         The difference from Euler-Maruyama is h f' (Y - y), proportional to the noise that was drawn: where that is small by
         chance, most of all in one dimension, a long step would pass unnoticed, and passing would select for small noise. It is

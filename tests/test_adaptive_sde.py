@@ -40,7 +40,7 @@ def fine(d: int) -> Tensor:
 @pytest.mark.parametrize(("tol", "most"), [(1.0, 0.01), (0.1, 0.01), (0.01, 0.001)])
 def test_the_bias_of_an_ornstein_uhlenbeck_process(d: int, tol: float, most: float) -> None:
     """Against a fine solve of the same paths, which removes what the draw does: a thousand numbers tell the ratio of variances to
-    7e-4, so that a bias of 1 % is seen, and the 2 to 9 % of steps without a limit on h |f'|."""
+    7e-4, so that a bias of 1 % is seen, and the 2 to 10 % of steps without a limit on h |f'|."""
     y0, path = paths(1000 // d, d)
     solution = solve(OU, y0, SRA1(), Adaptive(0.0, 1.0, rtol=0.0, atol=tol), path)
     change = solution.y.square() - fine(d).square()
