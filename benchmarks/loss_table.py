@@ -52,8 +52,8 @@ Generated from `benchmarks/results/training_digits_*.json` by `python -m benchma
 Fréchet: distance of {first["n"]} samples in 20 calls (`dpm_solver_pp_2m`) from all digits, on the features of a classifier. Bits/dim: of
 {first["likely"]} held-out digits by the probability flow, with the standard error over them: a density at the last noise level, the same for every
 line, of pixels that were not dequantised, so compare lines and not papers. The budget is turned into steps by timing a few of
-them (ten for 6 minutes, forty for 30); what else the machine did since then stretched some lines, so look at the steps too.
-There is one training a line and no interval for the Fréchet distance: read differences of a few units as none.
+them (ten for 6 minutes, forty for 30); the machine's speed and its other work were not the same for every line, so look at the steps
+too. There is one training a line and no interval for the Fréchet distance: read differences of a few units as none.
 {"".join(section(m, kept, every) for m, kept in found.items())}"""
 
 

@@ -7,8 +7,9 @@ mixture  eight Gaussians learnt by the MLP in two minutes of one thread: sliced 
 faults   50 kills at random moments, 300 flipped bits
 digits   Frechet distance and likelihood reached per loss, in --minutes of one thread each; --only some, the stored rows of the others stay
 
-Budgets are processor time of one thread, so that a busy machine changes the wait and not the figure: a pilot of some steps gives the cost of
-one, from which the number of steps follows. Writes benchmarks/results/training_*.json; all but the digits take about five minutes.
+Budgets are processor time of one thread: a pilot of some steps gives the cost of one, from which the number of steps follows. A busy machine
+stretches that time too, by up to a third, so the time spent is stored beside the steps. Writes benchmarks/results/training_*.json; all but
+the digits take about five minutes.
 """
 
 from __future__ import annotations
