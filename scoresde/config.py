@@ -130,12 +130,11 @@ class Config:
     record: Record = field(default_factory=Record)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values, the form `parse` takes."""
+        """Plain values as JSON gives them back, the form `parse` takes."""
         named = {"process": self.process, "loss": self.objective.loss, "levels": self.objective.levels}
-        return {
-            **{name: asdict(getattr(self, name)) for name in ("data", "network", "training", "record")},
-            **{name: _plain(value) for name, value in named.items()},
-        }
+        table = {name: asdict(getattr(self, name)) for name in ("data", "network", "training", "record")}
+        table["network"]["widths"] = list(self.network.widths)
+        return table | {name: _plain(value) for name, value in named.items()}
 
     def dataset(self) -> Samples:
         """The data it names. Raises ConfigError where points are to be shifted or flipped."""

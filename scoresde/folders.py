@@ -74,7 +74,7 @@ class Model:
 
 
 def load(folder: Path, device: Any = "cpu", best: bool = False, width: float | None = None) -> Model:
-    """The model of a folder; `best` and `width` as in `runs.load`, for runs alone. Raises CheckpointError or ConfigError."""
+    """The model of a folder; `best` and `width` as in `runs.load`, for runs alone. Raises CheckpointError."""
     if not best and width is None and pipelines.described(folder):
         denoiser = pipelines.load(folder, device)
         return Model(folder, denoiser, *pipelines.takes(denoiser), None)

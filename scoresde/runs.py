@@ -22,7 +22,7 @@ from torch import Tensor
 
 from . import averaging, launch, snapshots
 from .checkpoint import CheckpointError, Run, load_run, restore, save_run, sweep, versions
-from .config import Config, parse
+from .config import Config, ConfigError, parse
 from .dataset import Samples, original
 from .denoiser import Denoiser
 from .record import Gallery, Journal, held_out_loss
@@ -117,7 +117,8 @@ class _Story:
         found = snapshots.latest(folder / "checkpoints")
         if found is None:
             return
-        for name, now, then in (("", self.config.as_dict(), found.about["config"]), ("data.", _identity(self.data), _identity(found.about["data"]))):
+        before = _config(found.about, found.path).as_dict()
+        for name, now, then in (("", self.config.as_dict(), before), ("data.", _identity(self.data), _identity(found.about["data"]))):
             for key, (a, b) in _differences(now, then):
                 if not f"{name}{key}".startswith(FREE):
                     raise CheckpointError(f"{found.path} was trained with {name}{key} = {b!r}, now {a!r}; give it back its value, or train into another --out")
@@ -128,16 +129,24 @@ class _Story:
         self.done, self.tail, self.before = state.step, found.about["tail"], found.about["training"]["seconds"]
 
 
+def _config(about: Mapping[str, Any], path: Path) -> Config:
+    """What a run was made from; keys that are younger than the run have their defaults, which change nothing."""
+    try:
+        return parse(about["config"])
+    except (KeyError, TypeError, ConfigError) as error:
+        raise CheckpointError(f"{path} holds no configuration of this version: {error}") from error
+
+
 def _identity(data: Mapping[str, Any]) -> dict[str, Any]:
     return {key: data[key] for key in ("count", "shape", "fingerprint")}
 
 
 def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
-    """(dotted key, (value in a, value in b)) where two nested mappings differ; lists equal tuples, as JSON makes no difference."""
+    """(dotted key, (value in a, value in b)) where two nested mappings differ."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in sorted({*a, *b}):
             yield from _differences(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
-    elif (list(a) if isinstance(a, tuple) else a) != b:
+    elif a != b:
         yield name, (a, b)
 
 
@@ -185,10 +194,11 @@ def load(folder: Path, device: Any = "cpu", best: bool = False, width: float | N
     width  of an average made afterwards instead (`averaging.posthoc`), up to the last step stored
     part   "network" gives the weights that were averaged
 
-    A damaged file is passed over with a warning that names it. Raises CheckpointError or ConfigError."""
+    A damaged file is passed over with a warning that names it. Raises CheckpointError."""
     run, path = _found(folder, best)
+    config = _config(run.about, path)
     try:
-        config, shape = parse(run.about["config"]), tuple(run.about["data"]["shape"])
+        shape = tuple(run.about["data"]["shape"])
     except (KeyError, TypeError) as error:
         raise CheckpointError(f"{path} lacks {error}") from error
     denoiser = config.denoiser(shape, run.about["data"].get("classes"))

@@ -178,6 +178,28 @@ def test_another_configuration_or_data_is_not_taken_up(tmp_path: Path) -> None:
     assert train(tmp_path, longer, resume=True).about["training"]["steps_done"] == 43
 
 
+def test_a_run_older_than_a_key_is_taken_up(tmp_path: Path) -> None:
+    """A key that the version which began the run did not know has its default, and the end is at the same bits; one not known now is named."""
+    config = dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, posthoc=0))
+    train(tmp_path, config)
+    kept, want = tmp_path / "checkpoints", (tmp_path / "model.safetensors").read_bytes()
+    (kept / "step-00000040.safetensors").unlink()
+    older = snapshots.latest(kept)
+    assert older is not None
+    assert older.about["step"] == 39
+    told = {key: value for key, value in older.about.items() if key != "sha256"}
+    for key in ("posthoc", "skip_nonfinite"):
+        del told["config"]["training"][key]
+    snapshots.save(kept, older.tensors, told)
+    train(tmp_path, config, resume=True)
+    assert (tmp_path / "model.safetensors").read_bytes() == want
+    told["config"]["training"]["younger"] = 1
+    (kept / "step-00000040.safetensors").unlink()
+    snapshots.save(kept, older.tensors, told)
+    with pytest.raises(CheckpointError, match=r"step-00000039.*`training.younger` is not a known key"):
+        train(tmp_path, config, resume=True)
+
+
 def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
     for step, score in enumerate([3.0, 1.0, None, 2.0, 1.0, 4.0]):
         snapshots.save(tmp_path, {"x": torch.tensor(float(step))}, {"step": step, "score": score})
