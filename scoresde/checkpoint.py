@@ -15,10 +15,11 @@ import json
 import os
 import platform
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -126,7 +127,36 @@ def read_about(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a run description: it has no format version")
     if about["format"] > FORMAT:
         raise CheckpointError(f"{path} has format {about['format']}, newer than {FORMAT}; upgrade scoresde")
+    described(path, about)
     return about
+
+
+def described(path: Path, about: dict[str, Any]) -> None:
+    """Raise CheckpointError naming the first thing that a run's description lacks or tells as something else."""
+    for key, fits in _DESCRIPTION.items():
+        value: Any = about
+        for part in key.split("."):
+            value = value.get(part, ...) if isinstance(value, dict) else ...
+        if not fits(value) or (key in _SCALES and isinstance(value, list) and len(value) != about["data"]["shape"][-1]):
+            said = "missing" if value is ... else f"{value!r:.60}"
+            raise CheckpointError(f"{path} is not a run description: its `{key}` is {said}")
+
+
+def _is(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) in kinds
+
+
+_number, _text, _table = _is(int, float), _is(str), _is(dict)
+_SCALES = ("data.centre", "data.half_range")  # one number, or one a column
+_DESCRIPTION: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("command", "data.name", "data.fingerprint"), _text),
+    **dict.fromkeys(("config", "versions"), _table),
+    **dict.fromkeys(("data.count", "training.steps_done"), _is(int)),
+    "data.shape": lambda value: isinstance(value, list) and bool(value) and all(type(n) is int and n > 0 for n in cast("list[Any]", value)),
+    **dict.fromkeys(_SCALES, lambda value: _number(value) or (isinstance(value, list) and all(map(_number, cast("list[Any]", value))))),
+    "training.seconds": _number,
+    "training.loss": _is(int, float, type(None)),
+}
 
 
 def load_run(folder: Path) -> Run:
@@ -156,4 +186,9 @@ def restore(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
     try:
         module.load_state_dict(state)
     except RuntimeError as error:
-        raise CheckpointError(f"{path} holds another architecture: {' '.join(str(error).split())[:300]}") from error
+        raise another(path, error) from error
+
+
+def another(path: Path, error: Exception | str) -> CheckpointError:
+    """What is said where weights are those of another network."""
+    return CheckpointError(f"{path} holds another architecture: {' '.join(str(error).split())[:300]}")

@@ -61,12 +61,13 @@ class Model:
                 "weights": f"SHA-256 {digest[:16]}..., with nothing to verify it by",
             }
         about, config = self.run.about, self.run.config
+        loss = about["training"]["loss"]
         return {
             "data": f"{about['data']['name']}: {about['data']['count']} samples of shape {tuple(about['data']['shape'])}",
             "process": repr(config.process),
             "network": f"{config.network}, {size}",
             "training": f"{config.training}",
-            "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss {about['training']['loss']:.4f}",
+            "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss {'not known' if loss is None else f'{loss:.4f}'}",
             "versions": ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
             "weights": f"SHA-256 {about['sha256'][:16]}..., verified",
             "repeat": about["command"],

@@ -147,6 +147,6 @@ def convert(source: Path, out: Path, config: Config | None = None, shape: tuple[
     denoiser = config.denoiser(shape)
     restore(denoiser.network, weights(tensors), source)
     data = {"name": source.name, "count": 0, "shape": list(shape), "centre": 0.0, "half_range": 1.0, "classes": None, "fingerprint": ""}
-    training = {"steps_done": 0, "seconds": 0.0, "loss": 0.0}
+    training = {"steps_done": 0, "seconds": 0.0, "loss": None}
     save_run(out, denoiser.network, denoiser.network, {"command": command, "config": config.as_dict(), "data": data, "training": training})
     return f"a run of {len(tensors)} tensors, by {versions()['scoresde']}: scoresde sample {out}"

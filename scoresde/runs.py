@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from . import averaging, launch, snapshots
-from .checkpoint import CheckpointError, Run, load_run, restore, save_run, sweep, versions
+from .checkpoint import CheckpointError, Run, another, described, load_run, restore, save_run, sweep, versions
 from .config import Config, ConfigError, parse
 from .dataset import Samples, original
 from .denoiser import Denoiser
@@ -117,6 +117,7 @@ class _Story:
         found = snapshots.latest(folder / "checkpoints")
         if found is None:
             return
+        described(found.path, found.about)
         before = _config(found.about, found.path).as_dict()
         for name, now, then in (("", self.config.as_dict(), before), ("data.", _identity(self.data), _identity(found.about["data"]))):
             for key, (a, b) in _differences(now, then):
@@ -125,7 +126,7 @@ class _Story:
         try:
             state.load(found.tensors)
         except (RuntimeError, KeyError) as error:
-            raise CheckpointError(f"{found.path} holds another architecture: {' '.join(str(error).split())[:300]}") from error
+            raise another(found.path, error) from error
         self.done, self.tail, self.before = state.step, found.about["tail"], found.about["training"]["seconds"]
 
 
@@ -133,7 +134,7 @@ def _config(about: Mapping[str, Any], path: Path) -> Config:
     """What a run was made from; keys that are younger than the run have their defaults, which change nothing."""
     try:
         return parse(about["config"])
-    except (KeyError, TypeError, ConfigError) as error:
+    except ConfigError as error:
         raise CheckpointError(f"{path} holds no configuration of this version: {error}") from error
 
 
@@ -196,14 +197,26 @@ def load(folder: Path, device: Any = "cpu", best: bool = False, width: float | N
 
     A damaged file is passed over with a warning that names it. Raises CheckpointError."""
     run, path = _found(folder, best)
-    config = _config(run.about, path)
-    try:
-        shape = tuple(run.about["data"]["shape"])
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path} lacks {error}") from error
-    denoiser = config.denoiser(shape, run.about["data"].get("classes"))
-    restore(denoiser.network, run.part(part) | ({} if width is None else averaging.posthoc(folder, width)), path)
+    config, shape, classes = _config(run.about, path), tuple(run.about["data"]["shape"]), run.about["data"].get("classes")
+    weights = run.part(part) | ({} if width is None else averaging.posthoc(folder, width))
+    _fitting(config, shape, classes, weights, path)
+    denoiser = config.denoiser(shape, classes)
+    restore(denoiser.network, weights, path)
     return Trained(denoiser.to(device).eval(), config, shape, run.about)
+
+
+def _fitting(config: Config, shape: tuple[int, ...], classes: int | None, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Raise CheckpointError where the weights are not of the network described, before memory is taken for it."""
+    try:
+        with torch.device("meta"):
+            wanted = {name: w.shape for name, w in config.denoiser(shape, classes).network.state_dict().items()}
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise another(path, error) from error
+    found = {name: w.shape for name, w in weights.items()}
+    wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
+    if wrong:
+        has, needs = (tuple(shapes[wrong[0]]) if wrong[0] in shapes else "missing" for shapes in (found, wanted))
+        raise another(path, f"{wrong[0]} is {has}, in the network described {needs}; {len(wrong) - 1} more")
 
 
 def _found(folder: Path, best: bool) -> tuple[Run, Path]:
@@ -212,7 +225,7 @@ def _found(folder: Path, best: bool) -> tuple[Run, Path]:
         found = snapshots.best(kept)
         if found is None:
             raise CheckpointError(f"{kept} holds no checkpoint with a score")
-        return Run(found.about, found.tensors), found.path
+        return _run(found)
     try:
         return load_run(folder), folder / "model.safetensors"
     except CheckpointError as error:
@@ -221,4 +234,9 @@ def _found(folder: Path, best: bool) -> tuple[Run, Path]:
             raise
         if (folder / "run.json").exists():
             warnings.warn(f"{error}; using {found.path}", stacklevel=3)
-        return Run(found.about, found.tensors), found.path
+        return _run(found)
+
+
+def _run(found: snapshots.Snapshot) -> tuple[Run, Path]:
+    described(found.path, found.about)
+    return Run(found.about, found.tensors), found.path

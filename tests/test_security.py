@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import pickle
 import random
+import shutil
 import struct
 import subprocess
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +25,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from scoresde import config, data, importing, pipelines, runs, snapshots
+from scoresde import config, data, folders, importing, pipelines, runs, snapshots
 from scoresde.checkpoint import CheckpointError
 from scoresde.training import Training
 
@@ -170,6 +173,7 @@ def abuses() -> dict[str, bytes]:
 ABUSED = """
 import resource, sys
 from pathlib import Path
+from typing import Any
 from scoresde import importing
 from scoresde.checkpoint import CheckpointError
 import safetensors.torch, torch
@@ -268,6 +272,61 @@ def test_a_link_out_of_an_image_folder_is_refused(good, tmp_path):
     (tmp_path / "images" / "a.png").symlink_to(good / "images" / "a.png")
     with pytest.raises(ValueError, match=r"`data` .*outside"):
         data.load(tmp_path / "images")
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where something stands in nested JSON."""
+    yield path
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        yield from places(value[key], (*path, key))
+
+
+def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
+    """A copy with something else at a place, or nothing where it is `...`."""
+    if not path:
+        return new
+    copy = dict(value) if isinstance(value, dict) else list(value)
+    copy[path[0]] = replaced(value[path[0]], path[1:], new)
+    if copy[path[0]] is ...:
+        del copy[path[0]]
+    return copy
+
+
+def test_descriptions_that_tell_something_else_are_refused(good, tmp_path):
+    """Each value of run.json removed, and replaced by every other kind: the run works, or a CheckpointError names it."""
+    shutil.copytree(good / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    file, refused = tmp_path / "run" / "run.json", {}
+    about = json.loads(file.read_text())
+    for path, new in itertools.product(list(places(about))[1:], (..., None, -1, 1.5, "x", [], [1, 2, 3], ["x"], {}, {"a": 1})):
+        file.write_text(json.dumps(replaced(about, path, new)))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch's, of networks without a weight
+                model = folders.load(tmp_path / "run")
+            model.told()
+            model.original(torch.zeros(2, *model.shape))
+        except CheckpointError as error:
+            refused[path] = str(error)
+        except Exception as error:
+            raise AssertionError(f"{path} = {new}: {error!r}") from error
+    assert all(str(tmp_path / "run") in said for said in refused.values()), refused
+    assert {path[-1] for path in refused} >= {"config", "shape", "centre", "steps_done", "versions", "command", "sha256", "widths"}
+
+
+@pytest.mark.parametrize(("place", "new"), [("data.shape", [10**5]), ("data.shape", [10**7]), ("config.network.widths", [4096]), ("config.network.layers", 64)])
+def test_no_memory_is_taken_for_a_network_that_does_not_fit(place, new, good, tmp_path, monkeypatch):
+    """A description of a far larger network than the weights are of: refused with no layer of it built."""
+    shutil.copytree(good / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
+    file = tmp_path / "run" / "run.json"
+    about, built = json.loads(file.read_text()), []
+    monkeypatch.setattr(torch.nn.Linear, "reset_parameters", lambda layer: built.append(layer.weight.device.type))
+    runs.load(tmp_path / "run")
+    assert set(built) == {"meta", "cpu"}
+    built.clear()
+    file.write_text(json.dumps(replaced(about, tuple(place.split(".")), new)))
+    with pytest.raises(CheckpointError, match="another architecture"):
+        runs.load(tmp_path / "run")
+    assert "cpu" not in built
 
 
 # -- T-SEC-06 --------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from solvers.noise import PRIOR
 
 from .labels import indices
 
+_WAVES = 1 << 24  # numbers of W at most
+
 
 class MLP(nn.Module):
     """F(x, c_noise, labels=None) for x (B, d): SiLU layers on x, its Fourier features, sinusoidal features of the noise level, and an embedding of the label.
@@ -35,7 +37,7 @@ class MLP(nn.Module):
         check.number("scale", scale, above=1.0)
         self.frequencies: Tensor
         self.register_buffer("frequencies", torch.exp(-math.log(scale) * torch.arange(features) / features))
-        check.integer("fourier", fourier, least=0)
+        check.integer("fourier", fourier, least=0, most=_WAVES // dim)
         check.number("detail", detail, above=0.0)
         self.waves: Tensor
         self.register_buffer("waves", SeededNoise(0).normal(PRIOR, range(1), (max(1, fourier), dim), torch.float32)[0][:fourier] / (detail * dim**0.5))
