@@ -149,7 +149,7 @@ def _is(*kinds: type) -> Callable[[Any], bool]:
 _number, _text, _table = _is(int, float), _is(str), _is(dict)
 _SCALES = ("data.centre", "data.half_range")  # one number, or one a column
 _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
-    **dict.fromkeys(("command", "data.name", "data.fingerprint"), _text),
+    **dict.fromkeys(("command", "data.name"), _text),
     **dict.fromkeys(("config", "versions"), _table),
     **dict.fromkeys(("data.count", "training.steps_done"), _is(int)),
     "data.shape": lambda value: isinstance(value, list) and bool(value) and all(type(n) is int and n > 0 for n in cast("list[Any]", value)),

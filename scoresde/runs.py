@@ -139,7 +139,7 @@ def _config(about: Mapping[str, Any], path: Path) -> Config:
 
 
 def _identity(data: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: data[key] for key in ("count", "shape", "fingerprint")}
+    return {key: data.get(key) for key in ("count", "shape", "fingerprint")}
 
 
 def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
