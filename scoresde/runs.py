@@ -213,10 +213,14 @@ def _fitting(config: Config, shape: tuple[int, ...], classes: int | None, weight
     except (RuntimeError, TypeError, ValueError) as error:
         raise another(path, error) from error
     found = {name: w.shape for name, w in weights.items()}
-    wrong = sorted(name for name in {*wanted, *found} if wanted.get(name) != found.get(name))
-    if wrong:
-        has, needs = (tuple(shapes[wrong[0]]) if wrong[0] in shapes else "missing" for shapes in (found, wanted))
-        raise another(path, f"{wrong[0]} is {has}, in the network described {needs}; {len(wrong) - 1} more")
+    wrong = {
+        "Missing key": [name for name in wanted if name not in found],
+        "Unexpected key": [name for name in found if name not in wanted],
+        "Wrong shape": [f"{n} {tuple(found[n])}, not {tuple(wanted[n])}" for n in found if n in wanted and found[n] != wanted[n]],
+    }
+    said = "; ".join(f"{what}: {which[0]} and {len(which) - 1} more" for what, which in wrong.items() if which)
+    if said:
+        raise another(path, said)
 
 
 def _found(folder: Path, best: bool) -> tuple[Run, Path]:
