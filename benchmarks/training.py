@@ -8,8 +8,8 @@ faults   50 kills at random moments, 300 flipped bits
 digits   Frechet distance and likelihood reached per loss, in --minutes of one thread each; --only some, the stored rows of the others stay
 
 Budgets are processor time of one thread: a pilot of some steps gives the cost of one, from which the number of steps follows. A busy machine
-stretches that time too, by up to a third, so the time spent is stored beside the steps. Writes benchmarks/results/training_*.json; all but
-the digits take about five minutes.
+stretches that time too, so the time spent is stored beside the steps. Writes benchmarks/results/training_*.json; all but the digits take
+about five minutes.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import platform
 import tempfile
@@ -143,7 +144,7 @@ def described(path: Path, about: dict[str, Any]) -> None:
 
 
 def _is(*kinds: type) -> Callable[[Any], bool]:
-    return lambda value: type(value) in kinds
+    return lambda value: type(value) in kinds and (not isinstance(value, float) or math.isfinite(value))
 
 
 _number, _text, _table = _is(int, float), _is(str), _is(dict)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import math
 import os
 import pickle
 import random
@@ -173,7 +174,6 @@ def abuses() -> dict[str, bytes]:
 ABUSED = """
 import resource, sys
 from pathlib import Path
-from typing import Any
 from scoresde import importing
 from scoresde.checkpoint import CheckpointError
 import safetensors.torch, torch
@@ -297,14 +297,14 @@ def test_descriptions_that_tell_something_else_are_refused(good, tmp_path):
     shutil.copytree(good / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     file, refused = tmp_path / "run" / "run.json", {}
     about = json.loads(file.read_text())
-    for path, new in itertools.product(list(places(about))[1:], (..., None, -1, 1.5, "x", [], [1, 2, 3], ["x"], {}, {"a": 1})):
+    for path, new in itertools.product(list(places(about))[1:], (..., None, -1, 1.5, math.nan, "x", [], [1, 2, 3], ["x"], {}, {"a": 1})):
         file.write_text(json.dumps(replaced(about, path, new)))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's, of networks without a weight
                 model = folders.load(tmp_path / "run")
             model.told()
-            model.original(torch.zeros(2, *model.shape))
+            assert model.original(torch.zeros(2, *model.shape)).isfinite().all()
         except CheckpointError as error:
             refused[path] = str(error)
         except Exception as error:
@@ -313,8 +313,16 @@ def test_descriptions_that_tell_something_else_are_refused(good, tmp_path):
     assert {path[-1] for path in refused} >= {"config", "shape", "centre", "steps_done", "versions", "command", "sha256", "widths"}
 
 
-@pytest.mark.parametrize(("place", "new"), [("data.shape", [10**5]), ("data.shape", [10**7]), ("config.network.widths", [4096]), ("config.network.layers", 64)])
-def test_no_memory_is_taken_for_a_network_that_does_not_fit(place, new, good, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("place", "new", "said"),
+    [
+        ("data.shape", [10**5], "Wrong shape"),
+        ("data.shape", [2**19], "`fourier`"),
+        ("config.network.widths", [4096], "Wrong shape"),
+        ("config.network.layers", 64, "Missing key"),
+    ],
+)
+def test_no_memory_is_taken_for_a_network_that_does_not_fit(place, new, said, good, tmp_path, monkeypatch):
     """A description of a far larger network than the weights are of: refused with no layer of it built."""
     shutil.copytree(good / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     file = tmp_path / "run" / "run.json"
@@ -324,7 +332,7 @@ def test_no_memory_is_taken_for_a_network_that_does_not_fit(place, new, good, tm
     assert set(built) == {"meta", "cpu"}
     built.clear()
     file.write_text(json.dumps(replaced(about, tuple(place.split(".")), new)))
-    with pytest.raises(CheckpointError, match="another architecture"):
+    with pytest.raises(CheckpointError, match=f"another architecture.*{said}"):
         runs.load(tmp_path / "run")
     assert "cpu" not in built
 
