@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from solvers import check
 
+from .moments import Moments
 from .process import Process
 from .reverse import Score as ScoreFunction
 from .times import Once, as_time, like, number, per_sample
@@ -213,9 +214,12 @@ class LearnedRange(Table):
 
 
 class BaseDenoiser(nn.Module, ABC):
-    """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction; `process` is the one it was trained on, or None."""
+    """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction; `process` is the one it was trained on, or None.
+
+    moments  mean and standard deviations of its data where they are known, which `recommended` uses; None where not"""
 
     process: Process | None
+    moments: Moments | None = None
 
     @abstractmethod
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:

@@ -17,10 +17,12 @@ from solvers import SeededNoise, check
 from solvers.noise import PRIOR
 
 from .denoiser import BaseDenoiser, Prediction, V
+from .moments import Moments
 from .process import Process
 from .times import as_time, like
 
 _BROADCAST = 4096  # components x dimensions up to which nothing is a matrix product
+_MOST_DIRECTIONS = 1024  # whose covariance is looked at
 _CHUNK = 1 << 24  # numbers held at once beyond that
 
 
@@ -61,6 +63,11 @@ class Gaussian(BaseDenoiser):
         self.basis: Tensor
         for name, value in (("mean", mean), ("values", values), ("basis", basis)):
             self.register_buffer(name, value)
+
+    @property
+    def moments(self) -> Moments:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Its mean and covariance."""
+        return Moments.gaussian(self.mean, self.basis * self.values @ self.basis.T)
 
     def _turn(self, x: Tensor, basis: Tensor) -> Tensor:
         if self.diagonal:
@@ -122,6 +129,16 @@ class GaussianMixture(BaseDenoiser):
         self.log_weights: Tensor
         for name, value in (("means", means), ("variances", spread), ("log_weights", (weights / weights.sum()).log())):
             self.register_buffer(name, value)
+
+    @property
+    def moments(self) -> Moments:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Mean and covariance of the mixture; beyond 1024 dimensions one standard deviation for all directions."""
+        weights = self.log_weights.exp()
+        mean = weights @ self.means
+        apart, within = self.means - mean, (weights[:, None] * self.variances).sum(0).expand(len(mean))
+        if len(mean) > _MOST_DIRECTIONS:
+            return Moments(mean, (weights @ apart.square() + within).mean().sqrt())
+        return Moments.gaussian(mean, (apart.T * weights) @ apart + torch.diag(within))
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
         alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")

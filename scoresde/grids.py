@@ -71,19 +71,23 @@ class Fixed(Grid):
 
 @dataclass(frozen=True)
 class UniformTime(Grid):
-    """Equal steps in t^(1/power) of `process`: power 1 uniform time, 2 the quadratic grid of DDIM (arXiv:2010.02502)."""
+    """Equal steps in t^(1/power) of `process`: power 1 uniform time, 2 the quadratic grid of DDIM (arXiv:2010.02502).
+
+    unit is the data's standard deviation, in which noise levels are measured."""
 
     process: Process = VPSDE()
     power: float = 1.0
+    unit: float = 1.0
 
     def __post_init__(self) -> None:
         check.number("power", self.power, above=0.0)
+        check.number("unit", self.unit, above=0.0)
 
     def clock(self, lam: Tensor) -> Tensor:
-        return self.process.time(lam) ** (1 / self.power)
+        return self.process.time(lam + math.log(self.unit)) ** (1 / self.power)
 
     def level(self, u: Tensor) -> Tensor:
-        return self.process.lam(u**self.power)
+        return self.process.lam(u**self.power) - math.log(self.unit)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A sampler is a point: (process integrated along, split, solver, grid, eta)."""
+"""A sampler is a point: (process integrated along, split, solver, grid, eta), and what it knows of the data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 from solvers import Compiled, Solver, check
 from solvers.adapters.base import Adapter
 
+from .frame import Frame
 from .grids import Grid, Tolerance
 from .process import Process
 from .reverse import Split
@@ -27,6 +28,7 @@ class Method:
     n        number of noise levels of `sample` (n - 1 steps, then one denoise); None where adaptive
     eta      noise in the equation: 0 the probability-flow ODE, 1 the reverse SDE; a callable (lam0, lam1) gives one value a step
     wrap     what is done around every step (`steps`): churn, Restart, a Langevin corrector, wider noise; in that order
+    frame    coordinates in which the data's Gaussian stands still (`Frame`), and from where on steps are made; for the flow alone
     """
 
     process: Process
@@ -36,6 +38,7 @@ class Method:
     n: int | None = None
     eta: Eta = 0.0
     wrap: tuple[Wrapper, ...] = ()
+    frame: Frame | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.grid, Tolerance) != (self.n is None):
@@ -48,6 +51,10 @@ class Method:
             raise ValueError(f"`solver` must be a native one where steps are adaptive or wrapped or eta varies, got {self.solver!r}")
         if self.wrap and (callable(self.eta) or self.n is None):
             raise ValueError(f"`wrap` must be empty where eta varies or steps are adaptive, got {self.wrap!r}")
+        if not isinstance(self.frame, Frame | None):
+            raise TypeError(f"`frame` must be a Frame or None, got {type(self.frame).__name__}; for example Frame(Moments.of(samples))")
+        if self.frame is not None and (self.stochastic or self.wrap):
+            raise ValueError(f"`frame` must be None where there is noise or a wrapper, whose score is not the frame's, got {self.frame!r}")
         for wrapper in self.wrap:
             if not isinstance(wrapper, Wrapper):
                 raise TypeError(f"`wrap` must hold wrappers of scoresde.steps, got {wrapper!r}")

@@ -1,6 +1,7 @@
 """Train a model from a configuration, save it with everything needed to repeat it, take it up again, load it back.
 
     model.safetensors, run.json    the finished model, by `checkpoint`
+    moments.safetensors            mean and standard deviations of the data, which the recommended sampler uses
     averages/                      stored for widths chosen afterwards, by `averaging`
     checkpoints/                   the last two and the best, by `snapshots`: from any of them a run is taken up to the same bits
     log.jsonl, samples/            by `record`
@@ -25,12 +26,14 @@ from .checkpoint import CheckpointError, Run, another, described, load_run, rest
 from .config import Config, ConfigError, parse
 from .dataset import Samples, original
 from .denoiser import Denoiser
+from .moments import SAMPLES, Moments
 from .record import Gallery, Journal, held_out_loss
 from .state import State, begin
 from .stopping import Stopped, listening
 from .training import Progress, fit
 
 FREE = ("record.", "training.steps")  # what may change when a run is taken up
+MOMENTS = "moments.safetensors"
 _TAIL = 100
 
 
@@ -73,6 +76,8 @@ def train(
     elif launch.rank() == 0:
         _clear(folder)
     writer = _Writer(folder, config, data, held_out, averaged, state.step) if launch.rank() == 0 else None
+    if writer is not None and story.moments is not None:
+        story.moments.save(folder / MOMENTS)
     with listening() as request:
         for progress in fit(denoiser, data, config.training, state, config.objective):
             story.add(progress)
@@ -88,6 +93,7 @@ def train(
         if writer is not None:
             save_run(folder, denoiser.network, averaged.network, about)
         launch.wait()
+    averaged.moments = story.moments
     return Trained(averaged.eval(), config, data.shape, about)
 
 
@@ -97,7 +103,8 @@ class _Story:
     def __init__(self, config: Config, data: Samples, command: str):
         self.config, self.command = config, command
         self.data = {"name": data.name, "count": len(data), "shape": list(data.shape), "centre": data.centre, "half_range": data.half_range}
-        self.data |= {"classes": data.classes, "fingerprint": fingerprint(data)}
+        self.moments = moments(data)
+        self.data |= {"classes": data.classes, "fingerprint": fingerprint(data), "moments": None if self.moments is None else self.moments.digest}
         self.done, self.before, self.start = 0, 0.0, time.perf_counter()
         self.tail: list[float] = []
 
@@ -177,7 +184,7 @@ class _Writer:
 
 def _clear(folder: Path) -> None:
     """Remove what an earlier run left: first what names the rest."""
-    for name in ("run.json", "model.safetensors", "log.jsonl"):
+    for name in ("run.json", "model.safetensors", MOMENTS, "log.jsonl"):
         (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", averaging.FOLDER, "samples", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
@@ -187,6 +194,28 @@ def fingerprint(data: Samples) -> str:
     """Of up to 1000 samples, evenly spread: enough to tell one data set from another."""
     index = torch.linspace(0, len(data) - 1, min(1000, len(data)), dtype=torch.float64).long()
     return hashlib.sha256(data.at(index).contiguous().numpy().tobytes()).hexdigest()[:16]
+
+
+def moments(data: Samples) -> Moments | None:
+    """Of up to 4096 samples, evenly spread; None where they do not differ."""
+    x = data.at(torch.linspace(0, len(data) - 1, min(SAMPLES, len(data)), dtype=torch.float64).long())
+    return Moments.of(x) if len(x) > 1 and bool((x != x[:1]).any()) else None
+
+
+def _moments(folder: Path, about: Mapping[str, Any]) -> Moments | None:
+    """What a run knows of its data: None for one that is older than this file, with a warning where the file is not the run's."""
+    digest = about["data"].get("moments")
+    if digest is None:
+        return None
+    try:
+        found = Moments.load(folder / MOMENTS)
+        if found.digest == digest:
+            return found
+        said = f"{folder / MOMENTS} is of another run"
+    except (OSError, ValueError) as error:
+        said = str(error)
+    warnings.warn(f"{said}; the recommended sampler does without", stacklevel=3)
+    return None
 
 
 def load(folder: Path, device: Any = "cpu", best: bool = False, width: float | None = None, *, part: str = "ema") -> Trained:
@@ -202,6 +231,7 @@ def load(folder: Path, device: Any = "cpu", best: bool = False, width: float | N
     _fitting(config, shape, classes, weights, path)
     denoiser = config.denoiser(shape, classes)
     restore(denoiser.network, weights, path)
+    denoiser.moments = _moments(folder, run.about)
     return Trained(denoiser.to(device).eval(), config, shape, run.about)
 
 

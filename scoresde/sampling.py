@@ -7,25 +7,25 @@ there. Sample i depends on (seed, first + i) alone. A sampler writes no loop: it
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from solvers import Adaptive, Equation, SeededNoise, Solution, Solver, Source, WhiteNoise, check, iterate, solve
+from solvers import SeededNoise, Solution, Source, WhiteNoise, check
 from solvers.noise import PRIOR
-from solvers.solver import cut
 
-from .denoiser import BaseDenoiser, Prediction
-from .grids import Fixed, Tolerance, warn_beyond
+from .denoiser import BaseDenoiser
+from .grids import Fixed, Tolerance
 from .method import Method
+from .plan import Plan as Plan
+from .plan import between, home
+from .plan import evaluating as evaluating
+from .plan import levels as levels
 from .process import Process
-from .reverse import reverse
 from .times import like
-from .variance import Asked
 
 
 def sample(
@@ -84,83 +84,7 @@ def trajectory(
 
     Arguments as in `sample`. lam is 0-d, or (B,) where the method is adaptive."""
     plan, start = _begin(denoiser, check.shape("shape", shape), method, seed, device, generator, cond, first, dtype)
-    process = method.process
-    return ((process.lam(t), x / like(_radius(process, t), x)) for t, x in plan.states(start))
-
-
-class Plan:
-    """One batch on its way: levels, times, equation segments and noise, checked and ready."""
-
-    def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, like_y: Tensor, source: Any):
-        self.denoiser, self.method, self.cond, self.lams = Asked(denoiser) if method.wrap else denoiser, method, cond, lams
-        warn_beyond(denoiser.process, lams)
-        self.times = method.process.time(lams)
-        if not bool(self.times.isfinite().all()):
-            flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
-            raise ValueError(f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got {method.process!r}; {flow}")
-        stochastic = method.stochastic
-        if stochastic and not bool(method.process.alpha(self.times[0]) > 0):
-            raise ValueError(f"`method` must have eta = 0 to start where alpha vanishes, where the noise of {method.process!r} is singular, got {method.eta!r}")
-        self.noise, self.solver = source, method.around(source, self._ask)
-        if isinstance(method.solver, Solver) and isinstance(source, Source) and stochastic and len(lams) > 1:
-            self.noise = source.on(cut(self.times, method.solver.cuts), like_y)
-        self.segments = list(self._segments()) if len(lams) > 1 else []
-
-    def _ask(self, t: Tensor, y: Tensor) -> Prediction:
-        """What the model says of a state on the way; see `steps.Ground`."""
-        process = self.method.process
-        return cast(Asked, self.denoiser).ask(y, process.alpha(t), process.sigma(t), self.cond)
-
-    def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
-        """One equation for all steps, or one a step where eta varies."""
-        m, times, lams = self.method, self.times, self.lams
-        if isinstance(m.grid, Tolerance):
-            eq = reverse(m.process, self.denoiser, 0.0, m.split, self.cond)
-            yield eq, Adaptive(times[0].item(), times[-1].item(), m.grid.rtol, m.grid.atol, max_evals=m.grid.max_evals)
-        elif callable(m.eta):
-            for k in range(len(times) - 1):
-                eta = m.eta(lams[k].item(), lams[k + 1].item())
-                yield reverse(m.process, self.denoiser, eta, m.split, self.cond), times[k : k + 2]
-        else:
-            yield reverse(m.process, self.denoiser, m.eta, m.split, self.cond), times
-
-    def run(self, x: Tensor, save: bool = False) -> list[Solution]:
-        """The solutions of all segments, one after the other; `save` keeps the state at every level."""
-        solutions: list[Solution] = []
-        with evaluating(self.denoiser), torch.no_grad():
-            for eq, steps in self.segments:
-                kept = steps if save and isinstance(steps, Tensor) else None
-                solutions.append(solve(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise, save=kept))
-                x = solutions[-1].y
-        return solutions
-
-    def states(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """(t, x) at the start and after every step."""
-        yield self.times[0], x
-        for eq, steps in self.segments:
-            states = iterate(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise)
-            while True:
-                with evaluating(self.denoiser), torch.no_grad():
-                    pair = next(states, None)
-                if pair is None:
-                    break
-                x = pair[1]
-                yield pair
-
-    def end(self, x: Tensor, denoise: bool) -> Tensor:
-        """The state at the last level denoised, or as it is in the frame alpha = 1."""
-        process, t = self.method.process, self.times[-1]
-        with evaluating(self.denoiser), torch.no_grad():
-            return self.denoiser(x, process.alpha(t), process.sigma(t), self.cond).x0 if denoise else x / like(process.alpha(t), x)
-
-
-def levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
-    """lam of the method's levels: those its grid fixes, or over the range of the denoiser's training process, or of its own where there is none."""
-    home = method.process if denoiser.process is None else denoiser.process
-    first, last = (float(home.lam(t)) for t in (home.t_noise, home.t_data))
-    if method.n is None or isinstance(method.grid, Tolerance):
-        return torch.tensor([first, last], dtype=torch.float64)
-    return method.grid.own(method.n + extra) if isinstance(method.grid, Fixed) else method.grid(method.n + extra, first, last)
+    return ((method.process.lam(t), plan.seen(x, t)) for t, x in plan.states(start))
 
 
 def _begin(
@@ -186,8 +110,15 @@ def _begin(
         assert generator is not None
         source = white = WhiteNoise(generator)
         z = white.normal(shape, kind, place)
-    plan = Plan(denoiser, method, cond, levels(denoiser, method), z, source)
-    return plan, z * like(method.process.sigma(plan.times[0]), z)
+    plan = _plan(denoiser, method, cond, z, source)
+    return plan, plan.prior(z)
+
+
+def _plan(denoiser: BaseDenoiser, method: Method, cond: Any, state: Tensor, source: Any, backward: bool = False) -> Plan:
+    """A plan over the denoiser's own range, or back over it."""
+    lams = levels(denoiser, method)
+    first, last = (float(lams[0]), float(lams[-1])) if isinstance(method.grid, Fixed) else home(denoiser, method)
+    return Plan(denoiser, method, cond, *((lams.flip(0), state, source, (last, first)) if backward else (lams, state, source, (first, last))))
 
 
 def _check(denoiser: Any, method: Any, compile: bool = False) -> Method:
@@ -205,11 +136,6 @@ def _level(process: Process, name: str, t: Any) -> float:
     if not lam < math.inf:
         raise ValueError(f"`{name}` must be a time of {process!r} at which there is noise, got {t!r}")
     return lam
-
-
-def _radius(process: Process, t: Any) -> Tensor:
-    """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio."""
-    return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
 
 
 def transport(
@@ -232,21 +158,20 @@ def transport(
     Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps. Raises as `sample`."""
     method = _check(denoiser, method, compile)
     x = check.state("x", x)
-    ends = [_level(process, name, t) for name, t in (("t0", t0), ("t1", t1))]
-    adaptive = method.n is None or isinstance(method.grid, Tolerance)
-    if save and adaptive:
+    ends = _level(process, "t0", t0), _level(process, "t1", t1)
+    if save and (method.n is None or isinstance(method.grid, Tolerance)):
         raise ValueError(f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}")
-    lams = torch.tensor(ends, dtype=torch.float64) if adaptive else method.grid(method.n + 1, *ends)  # pyright: ignore
-    plan = Plan(denoiser, method, cond, lams, x, noise)
-    start = x * like(_radius(method.process, plan.times[0]) / _radius(process, t0), x)
-    back = _radius(process, t1) / _radius(method.process, plan.times[-1])
+    lams = between(method, ends, 1)
+    plan = Plan(denoiser, method, cond, lams, x, noise, ends)
+    start = plan.enter(x, process.alpha(t0), process.sigma(t0))
     parts = plan.run(start, save)
     total: dict[str, Any] = {name: sum(getattr(p, name) for p in parts) for name in ("evals", "calls", "g_calls", "accepted", "rejected")}
     if save:
         ys = torch.cat([start.unsqueeze(0), *(cast(Tensor, p.ys)[1:] for p in parts)])
-        scales = _radius(process, process.time(lams)) / _radius(method.process, plan.times)
-        total |= {"ts": process.time(lams), "ys": torch.stack([y * like(c, y) for y, c in zip(ys, scales, strict=True)])}
-    return replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64), y=parts[-1].y * like(back, x), **total)
+        own = process.time(lams)
+        total |= {"ts": own, "ys": torch.stack([plan.leave(y, t, process.alpha(o), process.sigma(o)) for y, t, o in zip(ys, plan.times, own, strict=True)])}
+    y = plan.leave(parts[-1].y, plan.times[-1], process.alpha(t1), process.sigma(t1))
+    return replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64), y=y, **total)
 
 
 def encode(denoiser: BaseDenoiser, x: Tensor, method: Method, *, cond: Any = None) -> Tensor:
@@ -255,17 +180,18 @@ def encode(denoiser: BaseDenoiser, x: Tensor, method: Method, *, cond: Any = Non
     x (B, ...) is a state of the last level in the frame alpha = 1, as `sample(..., denoise=False)` returns it; data will do where
     the last sigma is small. n levels, n - 1 steps, no denoising."""
     _check(denoiser, method)
-    plan = Plan(denoiser, method, cond, levels(denoiser, method).flip(0), check.state("x", x), None)
-    start, end = (plan.times[k] for k in (0, -1))
-    solutions = plan.run(x * like(method.process.alpha(start), x))
-    return solutions[-1].y / like(method.process.sigma(end), x)
+    plan = _plan(denoiser, method, cond, check.state("x", x), None, backward=True)
+    along = method.process
+    start, end = plan.first, plan.last
+    solutions = plan.run(plan.enter(x * like(along.alpha(start), x), along.alpha(start), along.sigma(start)))
+    return plan.leave(solutions[-1].y, plan.times[-1], along.alpha(end), along.sigma(end)) / like(along.sigma(end), x)
 
 
 def decode(denoiser: BaseDenoiser, z: Tensor, method: Method, *, cond: Any = None, denoise: bool = True) -> Tensor:
     """The sample of a latent z ~ N(0, I): what `sample` makes of its own noise. Inverse to `encode` up to the solver's error."""
     _check(denoiser, method)
-    plan = Plan(denoiser, method, cond, levels(denoiser, method), check.state("z", z), None)
-    x = z * like(method.process.sigma(plan.times[0]), z)
+    plan = _plan(denoiser, method, cond, check.state("z", z), None)
+    x = plan.prior(z)
     solutions = plan.run(x)
     return plan.end(solutions[-1].y if solutions else x, denoise)
 
@@ -282,18 +208,6 @@ def interpolate(a: Tensor, b: Tensor, weight: float) -> Tensor:
     left = torch.where(straight, torch.full_like(angle, 1 - weight), ((1 - weight) * angle).sin() / safe)
     right = torch.where(straight, torch.full_like(angle, weight), (weight * angle).sin() / safe)
     return a * like(left, a) + b * like(right, b)
-
-
-@contextmanager
-def evaluating(module: torch.nn.Module) -> Generator[None, None, None]:
-    """Eval mode, each submodule's own mode restored after: dropout would make an adaptive error estimate never fall."""
-    modes = {m: m.training for m in module.modules()}
-    module.eval()
-    try:
-        yield
-    finally:
-        for m, mode in modes.items():
-            m.training = mode
 
 
 def _place(denoiser: BaseDenoiser, device: Any, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:

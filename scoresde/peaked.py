@@ -1,0 +1,55 @@
+"""A grid dense around one noise level, thinning out on both sides at rates of their own."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from solvers import check
+
+from .grids import Grid
+
+
+@dataclass(frozen=True)
+class Peaked(Grid):
+    """Levels of the density 1/(e^{fall x} + e^{-rise x}), x = lam + log(unit) - centre.
+
+    Most lie around sigma/alpha = unit e^{-centre}; their number thins out as e^{-fall x} toward data and as e^{rise x} toward noise. Equal steps are
+    taken in its integral, I_z(rise/(rise + fall), fall/(rise + fall)) with z = 1/(1 + e^{-(rise + fall) x}) and I the regularised incomplete
+    beta function, so that the first level may be pure noise.
+
+    Args:
+        centre: where the density bends, in lam of the unit's level.
+        fall: rate toward data, above 0.
+        rise: rate toward noise, above 0.
+        unit: the data's standard deviation, in which noise levels are measured.
+    """
+
+    centre: float = 1.0
+    fall: float = 0.6
+    rise: float = 0.4
+    unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        check.number("centre", self.centre)
+        for name in ("fall", "rise", "unit"):
+            check.number(name, getattr(self, name), above=0.0)
+
+    def clock(self, lam: Tensor) -> Tensor:
+        from scipy.special import betainc
+
+        z = torch.sigmoid((self.rise + self.fall) * (lam + math.log(self.unit) - self.centre))
+        return torch.as_tensor(betainc(*self._shape, z.numpy()), dtype=torch.float64)
+
+    def level(self, u: Tensor) -> Tensor:
+        from scipy.special import betaincinv
+
+        z = torch.as_tensor(betaincinv(*self._shape, u.numpy()), dtype=torch.float64)
+        return z.logit() / (self.rise + self.fall) + self.centre - math.log(self.unit)
+
+    @property
+    def _shape(self) -> tuple[float, float]:
+        return self.rise / (self.rise + self.fall), self.fall / (self.rise + self.fall)

@@ -1,0 +1,169 @@
+"""One batch on its way from level to level: what `sampling` makes ready and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from solvers import Adaptive, Equation, Solution, Solver, Source, iterate, solve
+from solvers.solver import cut
+
+from .denoiser import BaseDenoiser, Prediction
+from .frame import Whitened
+from .grids import Fixed, Tolerance, warn_beyond
+from .method import Method
+from .process import Process
+from .reverse import reverse
+from .times import like
+from .variance import Asked
+
+Ends = tuple[float, float]
+
+
+class Plan:
+    """Levels, times, equation segments and noise, checked and ready.
+
+    lams   the levels of the steps (`levels`);  state  a batch like those that come: its numbers do not matter
+    ends   lam from which to which the state is taken, where a frame carries it beyond the levels; None: their ends"""
+
+    def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, state: Tensor, source: Any, ends: Ends | None = None):
+        self.model, self.method, self.cond, self.lams = Asked(denoiser) if method.wrap else denoiser, method, cond, lams
+        warn_beyond(denoiser.process, lams)
+        process, stochastic = method.process, method.stochastic
+        self.times = process.time(lams)
+        self.first = self.times[0] if ends is None else process.time(torch.tensor(ends[0], dtype=torch.float64))
+        self.last = self.times[-1] if ends is None else process.time(torch.tensor(ends[1], dtype=torch.float64))
+        if not bool(self.times.isfinite().all()):
+            flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
+            raise ValueError(f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got {process!r}; {flow}")
+        if stochastic and not bool(process.alpha(self.times[0]) > 0):
+            raise ValueError(f"`method` must have eta = 0 to start where alpha vanishes, where the noise of {process!r} is singular, got {method.eta!r}")
+        self.whitened = None if method.frame is None else Whitened(self.model, method.frame.moments, state)
+        self.denoiser = self.model if self.whitened is None else self.whitened
+        self.noise, self.solver = source, method.around(source, self._ask)
+        if isinstance(method.solver, Solver) and isinstance(source, Source) and stochastic and len(lams) > 1:
+            self.noise = source.on(cut(self.times, method.solver.cuts), state)
+        self.segments = list(self._segments()) if len(lams) > 1 else []
+
+    def _ask(self, t: Tensor, y: Tensor) -> Prediction:
+        """What the model says of a state on the way; see `steps.Ground`."""
+        process = self.method.process
+        return cast(Asked, self.model).ask(y, process.alpha(t), process.sigma(t), self.cond)
+
+    def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
+        """One equation for all steps, or one a step where eta varies."""
+        m, times, lams = self.method, self.times, self.lams
+        if isinstance(m.grid, Tolerance):
+            eq = reverse(m.process, self.denoiser, 0.0, m.split, self.cond)
+            yield eq, Adaptive(times[0].item(), times[-1].item(), m.grid.rtol, m.grid.atol, max_evals=m.grid.max_evals)
+        elif callable(m.eta):
+            for k in range(len(times) - 1):
+                eta = m.eta(lams[k].item(), lams[k + 1].item())
+                yield reverse(m.process, self.denoiser, eta, m.split, self.cond), times[k : k + 2]
+        else:
+            yield reverse(m.process, self.denoiser, m.eta, m.split, self.cond), times
+
+    def prior(self, z: Tensor) -> Tensor:
+        """The state that begins at noise z of unit variance."""
+        process, t = self.method.process, self.first
+        return self.enter(z * like(process.sigma(t), z), process.alpha(t), process.sigma(t))
+
+    def enter(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """The state that begins at x = alpha x0 + sigma eps of the first end."""
+        size = self._size(self.times[0])
+        if self.whitened is None:
+            return x * like(size / (alpha**2 + sigma**2).sqrt(), x)
+        return self.whitened.enter(x, alpha, sigma) * like(size, x)
+
+    def leave(self, y: Tensor, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """x = alpha x0 + sigma eps, of the state at time t."""
+        size = self._size(t)
+        if self.whitened is None:
+            return y * like((alpha**2 + sigma**2).sqrt() / size, y)
+        return self.whitened.leave(y / like(size, y), alpha, sigma)
+
+    def seen(self, y: Tensor, t: Tensor) -> Tensor:
+        """The state at time t in the frame alpha^2 + sigma^2 = 1, where all levels are one scale."""
+        process = self.method.process
+        if self.whitened is None:
+            return y / like(radius(process, t), y)
+        return self.leave(y, t, process.alpha(t) / radius(process, t), process.sigma(t) / radius(process, t))
+
+    def _size(self, t: Tensor) -> Tensor:
+        """What states at time t are measured by: the same state at another level differs by its ratio alone."""
+        process = self.method.process
+        scale = 1.0 if self.whitened is None else self.whitened.scale
+        return radius(process, t) if scale == 1.0 else ((process.alpha(t) * scale) ** 2 + process.sigma(t) ** 2).sqrt()
+
+    def run(self, x: Tensor, save: bool = False) -> list[Solution]:
+        """The solutions of all segments, one after the other; `save` keeps the state at every level."""
+        solutions: list[Solution] = []
+        with evaluating(self.denoiser), torch.no_grad():
+            for eq, steps in self.segments:
+                kept = steps if save and isinstance(steps, Tensor) else None
+                solutions.append(solve(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise, save=kept))
+                x = solutions[-1].y
+        return solutions
+
+    def states(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """(t, x) at the start and after every step."""
+        yield self.times[0], x
+        for eq, steps in self.segments:
+            states = iterate(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise)
+            while True:
+                with evaluating(self.denoiser), torch.no_grad():
+                    pair = next(states, None)
+                if pair is None:
+                    break
+                x = pair[1]
+                yield pair
+
+    def end(self, y: Tensor, denoise: bool) -> Tensor:
+        """The state at the last level denoised, or as it is in the frame alpha = 1."""
+        process, t = self.method.process, self.times[-1]
+        alpha, sigma = process.alpha(t), process.sigma(t)
+        x = y if self.whitened is None else self.leave(y, t, alpha, sigma)
+        with evaluating(self.model), torch.no_grad():
+            return self.model(x, alpha, sigma, self.cond).x0 if denoise else x / like(alpha, x)
+
+
+def home(denoiser: BaseDenoiser, method: Method) -> Ends:
+    """lam of the ends of the range of the denoiser's training process, or of the method's own where there is none."""
+    process = method.process if denoiser.process is None else denoiser.process
+    return float(process.lam(process.t_noise)), float(process.lam(process.t_data))
+
+
+def levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
+    """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says."""
+    if method.n is not None and isinstance(method.grid, Fixed):
+        return method.grid.own(method.n + extra)
+    return between(method, home(denoiser, method), extra)
+
+
+def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
+    """lam of the method's levels from one end to the other, less what a frame carries."""
+    first, last = ends if method.frame is None else (method.frame.begin(lam) for lam in ends)
+    if method.n is None or isinstance(method.grid, Tolerance):
+        return torch.tensor([first, last], dtype=torch.float64)
+    return method.grid(method.n + extra, first, last)
+
+
+@contextmanager
+def evaluating(module: torch.nn.Module) -> Generator[None, None, None]:
+    """Eval mode, each submodule's own mode restored after: dropout would make an adaptive error estimate never fall."""
+    modes = {m: m.training for m in module.modules()}
+    module.eval()
+    try:
+        yield
+    finally:
+        for m, mode in modes.items():
+            m.training = mode
+
+
+def radius(process: Process, t: Any) -> Tensor:
+    """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio."""
+    return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
