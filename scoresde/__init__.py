@@ -23,9 +23,12 @@ from .denoiser import Score as Score
 from .denoiser import V as V
 from .doctor import Finding as Finding
 from .doctor import doctor as doctor
+from .frame import Frame as Frame
 from .method import Method as Method
+from .moments import Moments as Moments
 from .own import OwnProcess as OwnProcess
 from .process import Process as Process
+from .recommend import recommended as recommended
 from .reverse import Split as Split
 from .sampling import sample as sample
 from .schedules import VESDE as VESDE

@@ -18,7 +18,7 @@ from .grids import Grid, Tolerance
 from .langevin import Hold, Langevin, OfNorms, OfVariance
 from .method import Method
 from .peaked import Peaked
-from .pieces import DDIMNoise, ERNoise, Flat, HalfCurvature, InGrid, PseudoRK4
+from .pieces import DDIMNoise, ERNoise, Flat, HalfCurvature, InGrid, PseudoRK4, useful_order
 from .process import Process
 from .reverse import Split
 from .schedules import VPSDE
@@ -178,10 +178,11 @@ def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
 def best(n: int, unit: float = 1.0) -> Method:
     """Our choice where nothing is known of the model but the data's standard deviation, `unit`: Adams predictor-corrector along Angle(unit). n calls.
 
-    One solver, of order 5 (3 by its ramp), and one grid for every n. Found on ten exact problems; eleven others judge:
-    `python -m benchmarks.recommended`. `recommended(denoiser, n)` knows more."""
+    One grid for every n, and one solver, its predictor of order 2 below 10 calls, 3 at 10 and 11, 4 from 12 on (the whole of order 3 by its ramp).
+    Found on ten exact problems; eleven others judge: `python -m benchmarks.recommended`. `recommended(denoiser, n)` knows more."""
     along = Angle(unit)
-    return Method(along, Split.FLOW, ExpAdamsPC(4, clock=InGrid(along, grids.UniformTime(unit=unit))), Peaked(0.0, 0.52, 0.7, unit), n)
+    clock = InGrid(along, grids.UniformTime(unit=unit))
+    return Method(along, Split.FLOW, ExpAdamsPC(useful_order(n), clock=clock), Peaked(0.0, 0.52, 0.7, unit), n)
 
 
 def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:

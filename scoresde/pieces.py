@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from solvers import Equation, Solver
+from solvers import Equation, Solver, check
 from solvers.noise import Path
 from solvers.solver import State, axpy
 
@@ -62,6 +62,11 @@ class HalfCurvature:
 
     def __call__(self, moments: Tensor) -> Tensor:
         return torch.cat((moments[:, :2], moments[:, 2:] / 2), 1) if moments.shape[1] == 3 else moments
+
+
+def useful_order(calls: int) -> int:
+    """The order of an Adams predictor that a budget of calls can use: 2 up to nine, 3 at ten and eleven, 4 from there."""
+    return min(4, max(2, (check.integer("n", calls) - 4) // 2))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from .grids import UniformTime
 from .method import Method
 from .moments import Moments
 from .peaked import Peaked
-from .pieces import InGrid
+from .pieces import InGrid, useful_order
 from .reverse import Split
 from .sampling import sample
 
@@ -28,7 +28,7 @@ from .sampling import sample
 class Rule:
     """Solver and levels for one kind of model.
 
-    order   of the predictor; the corrector has one more
+    order   of the predictor at most; the corrector has one more
     levels  `Peaked`'s centre, fall and rise where calls are many, from `MANY` on; below, they go over to those of `FEW`
     start   noise level, in units of the data's standard deviation, at which steps begin: factor n^power, at least `LEAST`"""
 
@@ -47,7 +47,8 @@ class Rule:
         return max(LEAST, self.factor * n**self.power)
 
 
-FEW, MANY = 5, 10  # calls up to which levels and solver are those of few, and from which on levels are those of many
+FEW, MANY = 5, 10  # calls up to which levels are those of few, and from which on they are those of many
+CORRECTED = 8  # calls from which on a corrector pays
 LEVELS = (-0.2, 0.42, 0.72)  # of few calls, for every model
 LEAST = 6.0
 EXACT = Rule(4, (0.0, 0.52, 0.7), 1 / 6, 2.0)
@@ -84,7 +85,7 @@ def recommended(denoiser: BaseDenoiser, n: int, *, moments: Moments | None = Non
     rule, unit = _rule(denoiser), known.scale
     along = Angle(unit)
     clock = InGrid(along, UniformTime(unit=unit))
-    solver = ExpAdams(4, clock=clock) if n <= FEW else ExpAdamsPC(rule.order, clock=clock)
+    solver = ExpAdams(4, clock=clock) if n < CORRECTED else ExpAdamsPC(min(rule.order, useful_order(n)), clock=clock)
     return Method(along, Split.FLOW, solver, rule.peaked(n, unit), n, frame=Frame(known, rule.start(n)))
 
 

@@ -178,7 +178,7 @@ def test_every_entry_says_what_it_is(name: str) -> None:
     make = getattr(catalogue, name)
     said = make.__doc__
     assert "rder" in said or "adaptive" in said
-    assert any(word in said for word in ("arXiv", "Karras", "k-diffusion", "Roessler", "any process", "benchmarks.best"))
+    assert any(word in said for word in ("arXiv", "Karras", "k-diffusion", "Roessler", "any process", "benchmarks.recommended"))
     method = make(5) if name in catalogue.lines() else make()
     assert hash(method) == hash(make(5) if name in catalogue.lines() else make())
     assert "object at" not in repr(method)

@@ -12,7 +12,7 @@ from .common import Data, Device, Folder, Overwrite, UsageError, console, positi
 
 def sample(
     run: Folder,
-    method: Annotated[str, typer.Option(help="a line of docs/catalogue.md, such as best, ddim, unipc, euler_maruyama or probability_flow")] = "ddim",
+    method: Annotated[str, typer.Option(help="best, which is what is recommended for the model, or a line of docs/catalogue.md, say ddim")] = "best",
     steps: Annotated[int | None, typer.Option(help="noise levels, n of the catalogue; default 20")] = None,
     rtol: Annotated[float | None, typer.Option(help="tolerance of probability_flow; default 1e-4")] = None,
     n: Annotated[int, typer.Option(help="number of samples")] = 64,
@@ -48,7 +48,7 @@ def sample(
         if model.classes is None:
             raise UsageError(f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout")
         raise UsageError(f"`--label` must lie in [0, {model.classes}), got {label}")
-    chosen = _method(method, steps, rtol, model.denoiser.process)
+    chosen = _method(method, steps, rtol, model)
 
     def part(rows: range) -> torch.Tensor:
         cond = None if label is None else torch.full((len(rows),), label, device=place)
@@ -112,11 +112,12 @@ def info(run: Folder) -> None:
     console().print(table)
 
 
-def _method(name: str, steps: int | None, rtol: float | None, process: Any) -> Any:
-    """A catalogue entry by its name: the one place where a string selects code."""
+def _method(name: str, steps: int | None, rtol: float | None, model: Any) -> Any:
+    """A catalogue entry by its name: the one place where a string selects code. `best` is what is recommended for the model."""
     from solvers import check
 
     from .. import catalogue
+    from ..recommend import recommended
 
     check.choice("method", name, [*catalogue.lines(), "probability_flow"])
     adaptive = name == "probability_flow"
@@ -125,7 +126,9 @@ def _method(name: str, steps: int | None, rtol: float | None, process: Any) -> A
     if adaptive:
         return catalogue.probability_flow(1e-4 if rtol is None else rtol)
     n = check.integer("steps", 20 if steps is None else steps)
-    return catalogue.euler_maruyama(n, process) if name == "euler_maruyama" else catalogue.lines()[name](n)
+    if name == "best":
+        return recommended(model.denoiser, n, shape=model.shape if model.classes is None else None)
+    return catalogue.euler_maruyama(n, model.denoiser.process) if name == "euler_maruyama" else catalogue.lines()[name](n)
 
 
 def _save_arrays(x: Any, path: Path) -> None:

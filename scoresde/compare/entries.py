@@ -1,7 +1,7 @@
 """Whatever can be asked to solve a problem on a budget: lines of the catalogue and peers, by the names people type.
 
-`NAME`, `NAME@GRID` or `LIBRARY:NAME@GRID`, GRID one of karras, lambda, time, quadratic; without it the method's own. This is the
-one place where a name selects a method.
+`NAME`, `NAME@GRID` or `LIBRARY:NAME@GRID`, GRID one of karras, lambda, time, quadratic; without it the method's own. `recommended` asks what is
+known of each model, and so does `best` on a trained one. This is the one place where a name selects a method.
 """
 
 from __future__ import annotations
@@ -19,8 +19,10 @@ from solvers.noise import Source
 
 from .. import catalogue, grids
 from ..charts import EDM
+from ..denoiser import Denoiser
 from ..grids import Grid
 from ..method import Method
+from ..recommend import recommended
 from ..sampling import transport
 from . import peers
 from .problems import Problem
@@ -49,7 +51,7 @@ class Entry:
 @functools.cache
 def names() -> dict[str, str]:
     """Every name there is, and the library it needs."""
-    ours = dict.fromkeys((*catalogue.lines(), "probability_flow"), OURS)
+    ours = dict.fromkeys((*catalogue.lines(), "recommended", "probability_flow"), OURS)
     return ours | {p.name: p.library for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC, *peers.adaptive(1e-3))}
 
 
@@ -60,6 +62,10 @@ def entry(name: str) -> Entry:
     grid = GRIDS[check.choice("methods", chosen, GRIDS)] if chosen else None
     if plain == "probability_flow":
         return Entry(name, OURS, False, True, lambda tolerance: _ours(catalogue.probability_flow(tolerance)))
+    if plain in ("recommended", "best") and grid is None:
+        return Entry(name, OURS, False, False, lambda budget: _knowing(plain, int(budget)))
+    if plain == "recommended":
+        raise ValueError(f"`methods` must name recommended without a grid, whose levels are its own, got {name!r}")
     if ":" not in plain:
         make = catalogue.lines()[plain]
         sample = make(4) if grid is None else make(4, grid=grid)
@@ -79,6 +85,16 @@ def _on_budget(make: Callable[..., Method], grid: Grid | None, budget: int) -> S
         if method.transport_calls is not None and method.transport_calls <= budget:
             return _ours(method)
     return None
+
+
+def _knowing(name: str, budget: int) -> Solve:
+    """The method that is recommended for the model of each problem; `best` knows nothing of a closed form."""
+
+    def solve(problem: Problem, x: Tensor, seed: int | Source) -> Tensor:
+        blind = name == "best" and not isinstance(problem.denoiser, Denoiser)
+        return _ours(catalogue.best(budget) if blind else recommended(problem.denoiser, budget))(problem, x, seed)
+
+    return solve
 
 
 def _ours(method: Method) -> Solve:

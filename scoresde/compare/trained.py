@@ -18,6 +18,7 @@ from ..checkpoint import CheckpointError
 from ..denoiser import BaseDenoiser, Prediction, V
 from ..exact import Empirical
 from ..process import Process
+from ..recommend import estimated
 from ..runs import load
 from ..times import as_time, like
 from .entries import entry
@@ -35,6 +36,7 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
         if model.classes is not None or not math.isfinite(high):
             reason = "takes a class label with every sample" if model.classes is not None else "begins without signal, at infinite noise"
             raise CheckpointError(f"{folder} cannot be compared on: it {reason}")
+        model.denoiser.moments = estimated(model.denoiser, model.shape)  # what `best` knows of a run it was told
         return Problem(str(folder), model.denoiser, model.shape, n, high=high, low=low, steps=100)
     data = model.run.config.dataset()
 
