@@ -75,7 +75,7 @@ class NetworkConfig:
     checkpointing  of activations, to save memory: unet and dit"""
 
     kind: str = "auto"
-    predicts: str = "eps"
+    predicts: str = "v"
     sigma_data: float = 0.5
     variance: bool = False
     widths: tuple[int, ...] = ()
@@ -169,8 +169,8 @@ class Clock:
         return -250.0 * lam
 
 
-def read(path: Path) -> Config:
-    """Parse a TOML file. Raises ConfigError naming file, line and dotted key."""
+def read(path: Path, predicts: str | None = None) -> Config:
+    """Parse a TOML file; `predicts` stands where it does not say network.predicts. Raises ConfigError naming file, line and dotted key."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     if path.stat().st_size > _MOST_BYTES:
@@ -182,6 +182,8 @@ def read(path: Path) -> Config:
         at = re.search(r"line (\d+)", str(error))
         said = f": {text.split(chr(10))[int(at[1]) - 1].strip():.80}" if at else ""
         raise ConfigError(f"{path}: {error or 'nested too deeply'}{said}") from error
+    if predicts is not None and isinstance(table.get("network", {}), dict):
+        table["network"] = {"predicts": predicts, **table.get("network", {})}
     try:
         return parse(table)
     except ConfigError as error:

@@ -22,6 +22,7 @@ from .process import Process
 from .readings import BETTER, CLOCKS, LEVELS, TABLES, Batch, Clock, Reading, as_declared, data_ranges, draw, loss_ratios, variance, with_clock
 from .reverse import Score as ScoreFunction
 from .sampling import evaluating
+from .tails import COUNT, SHARE, tails
 from .times import like
 
 WORSE = 1.25  # a loss that the fitted Gaussian shames
@@ -53,8 +54,9 @@ def doctor(
 
     Found: output that is not finite, not repeatable (dropout left on) or dependent on batch mates; eps, x0, v, velocity or score
     taken for another, a wrong sign, a missing 1/sigma; c_noise off by 1000 or reversed; data in [0, 255] or [0, 1]; a prior that does
-    not cover the data; a condition or noise level that is ignored; a stale average; a loss above a Gaussian's. At most 12
-    calls at each of 8 levels and some twenty more, in eval mode after the first few. Raises TypeError or ValueError naming the argument."""
+    not cover the data; a condition or noise level that is ignored; a stale average; a loss above a Gaussian's; where nothing else is
+    found, samples of its flow far beyond the data. At most 12 calls at each of 8 levels and some fifty more, in eval mode after the first few.
+    Raises TypeError or ValueError naming the argument."""
     if not isinstance(process, Process):
         raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
     model = denoiser if isinstance(denoiser, BaseDenoiser) else Denoiser.from_score(denoiser, process)
@@ -73,6 +75,7 @@ def doctor(
         with evaluating(model):
             best, misread = _misread(model, drawn, own)
             found = [*shaky, *(misread or _faint(model, drawn, own)), *_deaf(model, drawn, own, best), *_stale(model, raw, drawn, own)]
+        found = found or [*_tails(model, drawn, seed)]
     return tuple(found if any(f.what == RANGE for f in found) else [*_scale(x0, process), *found])
 
 
@@ -191,6 +194,16 @@ def _deaf(model: BaseDenoiser, batch: Batch, process: Process, ratio: float) -> 
         if change < DEAD:
             evidence = f"c_noise from the other end changes the output by {change:.2g} of its size, and the loss is {ratio:.3g} times a Gaussian's"
             yield Finding("noise level ignored", evidence, "sinusoidal embeddings want c_noise in 0..1000: pass time=lambda lam: 1000 * process.time(lam)")
+
+
+def _tails(model: BaseDenoiser, batch: Batch, seed: int) -> Iterator[Finding]:
+    """Samples of the flow where no data are."""
+    found = tails(model, batch.x0, batch.cond, seed)
+    if found.share < SHARE:
+        return
+    reach = "some are not finite" if found.farthest is None else f"the farthest at {found.farthest:.3g} standard deviations of an element"
+    evidence = f"{found.share:.1%} of {COUNT} samples of its flow lie twice as far out as any data ({found.known:.3g}), {reach}"
+    yield Finding("samples beyond the data", evidence, "train longer, or with predicts = 'v' or 'karras': eps errs most where noise is high")
 
 
 def _stale(model: BaseDenoiser, raw: BaseDenoiser | None, batch: Batch, process: Process) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +34,39 @@ def join(device: str) -> Any:
     from accelerate import PartialState
 
     return PartialState(cpu=device == "cpu").device
+
+
+class WorkerError(RuntimeError):
+    """A process that `together` started failed; the message is its own."""
+
+
+def together(count: int, work: Callable[..., None], *args: Any) -> None:
+    """Run work(*args) in `count` joined processes of one thread each on this machine's cores, and wait for them; 1: here and now.
+
+    Small networks gain little from threads, and nearly all of a second process. `work` is a function of a module, its arguments plain.
+    Raises WorkerError with what the first failure said."""
+    if count == 1:
+        work(*args)
+        return
+    from torch.multiprocessing.spawn import ProcessException, start_processes
+
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    try:
+        start_processes(_member, (count, port, work, args), nprocs=count)
+    except ProcessException as error:
+        raise WorkerError(str(error).strip().splitlines()[-1]) from error
+
+
+def _member(index: int, count: int, port: int, work: Callable[..., None], args: tuple[Any, ...]) -> None:
+    place = {"RANK": index, "LOCAL_RANK": index, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place |= {"OMP_NUM_THREADS": 1}
+    os.environ.update({name: str(value) for name, value in place.items()})
+    torch.set_num_threads(1)
+    join("cpu")
+    work(*args)
+    leave()
 
 
 def gather(x: Tensor) -> Tensor:

@@ -40,7 +40,8 @@ class Rule:
     def peaked(self, n: int, unit: float) -> Peaked:
         """The grid for n calls."""
         weight = min(1.0, max(0.0, (n - FEW) / (MANY - FEW)))
-        return Peaked(*(few + (many - few) * weight for few, many in zip(LEVELS, self.levels, strict=True)), unit)
+        centre, fall, rise = (few + (many - few) * weight for few, many in zip(LEVELS, self.levels, strict=True))
+        return Peaked(centre, fall, rise, unit)
 
     def start(self, n: int) -> float:
         """The noise level at which the steps of n calls begin."""

@@ -77,6 +77,27 @@ def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequ
     write_whole(path, buffer.getvalue())
 
 
+def save_losses(steps: Sequence[int], losses: Sequence[float], path: Path) -> None:
+    """The loss over the steps, as it was logged and smoothed over a twentieth of the way."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.4, 2.6), dpi=110, layout="constrained")
+    with matplotlib.rc_context({"font.size": 10}):
+        axes: Any = figure.subplots()
+        width = max(1, len(losses) // 20)
+        smooth = [sum(losses[max(0, i - width) : i + 1]) / len(losses[max(0, i - width) : i + 1]) for i in range(len(losses))]
+        axes.plot(steps, losses, color="#4a7fd4", alpha=0.35, linewidth=1)
+        axes.plot(steps, smooth, color="#4a7fd4", linewidth=1.8)
+        axes.set_yscale("log")
+        axes.set_xlabel("training step")
+        axes.set_ylabel("loss per element")
+        axes.grid(alpha=0.3, which="both")
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png")
+    write_whole(path, buffer.getvalue())
+
+
 def save_page(path: Path, template: str = "report.html.j2", **content: Any) -> None:
     """report.html: self-contained, pictures embedded. `content` fills a file of templates/."""
     from jinja2 import Environment, StrictUndefined

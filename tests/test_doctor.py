@@ -159,7 +159,7 @@ def test_the_command_examines_a_run(tmp_path, capsys):
     about["config"]["network"]["predicts"] = "score"
     (run / "run.json").write_text(json.dumps(about))
     assert called("doctor", str(run)) == 3
-    assert "Eps read as Score" in capsys.readouterr().out
+    assert "V read as Score" in capsys.readouterr().out
 
 
 def called(*arguments: str) -> int:
@@ -168,3 +168,15 @@ def called(*arguments: str) -> int:
         with pytest.raises(SystemExit) as done:
             cli.main()
     return int(done.value.code or 0)
+
+
+def test_samples_beyond_the_data_are_found():
+    """A model that keeps a twentieth of its mass thirty standard deviations out, on a batch without it: that is found, and nothing else; without it nothing."""
+    means = torch.zeros(2, 4, dtype=torch.float64)
+    means[1, 0] = 30
+    batch = torch.randn(64, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    far = exact.GaussianMixture(means, 1.0, torch.tensor([0.95, 0.05], dtype=torch.float64), process=VP)
+    (finding,) = doctor(far, VP, batch)
+    assert finding.what == "samples beyond the data"
+    assert "of 256 samples" in finding.evidence
+    assert doctor(exact.GaussianMixture(means[:1], 1.0, process=VP), VP, batch) == ()

@@ -12,7 +12,7 @@ from .common import Data, Device, Folder, Overwrite, UsageError, console, positi
 
 def sample(
     run: Folder,
-    method: Annotated[str, typer.Option(help="best, which is what is recommended for the model, or a line of docs/catalogue.md, say ddim")] = "best",
+    method: Annotated[str, typer.Option(help="a line of docs/catalogue.md, such as ddim or unipc; best: what is recommended for the model")] = "ddim",
     steps: Annotated[int | None, typer.Option(help="noise levels, n of the catalogue; default 20")] = None,
     rtol: Annotated[float | None, typer.Option(help="tolerance of probability_flow; default 1e-4")] = None,
     n: Annotated[int, typer.Option(help="number of samples")] = 64,

@@ -12,21 +12,19 @@ from .common import Device, Out, Overwrite, command, console, new_folder, positi
 
 def demo(
     out: Out = Path("runs/demo"),
-    steps: Annotated[int, typer.Option(help="training steps")] = 700,
+    steps: Annotated[int, typer.Option(help="training steps")] = 1600,
     n: Annotated[int, typer.Option(help="samples per method")] = 256,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
     data: Annotated[str, typer.Option(help="digits, a .npz file or a folder of images")] = "digits",
     overwrite: Overwrite = False,
 ) -> None:
-    """Train on digits, sample by seven solvers, judge, draw and report.
+    """Train on digits, sample by nine methods, judge, draw and report.
 
-    Example: scoresde demo --out runs/demo --steps 700"""
+    Example: scoresde demo --out runs/demo --steps 1600"""
     from .. import demo as demo_module
-    from ..config import Config, DataConfig
-    from ..training import Training
 
-    config = Config(data=DataConfig(path=data), training=Training(steps=steps, seed=seed))
+    config = demo_module.recipe(data, steps, seed)
     positive("n", n)
     demo_module.run(config, new_folder(out, overwrite), command(), n, usable(device), console())
 
