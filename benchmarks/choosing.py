@@ -1,4 +1,4 @@
-"""Write docs/choosing.md from the stored comparison: `python -m benchmarks.choosing`."""
+"""Write docs/choosing.md from the stored comparisons: `python -m benchmarks.choosing`."""
 
 from __future__ import annotations
 
@@ -104,6 +104,34 @@ def flips(rows: list[Row]) -> str:
     return f"the largest gap is on `{row['problem']}` at tolerance {row['cost']:g}, {figure(row['error'])} against a median of {figure(row['median'])}."
 
 
+def over_oracle(kind: str) -> str:
+    """A table of geometric means and worst ratios on the judges, a line for each budget."""
+    stored = json.loads((RESULTS / f"recommended_{kind}.json").read_text(encoding="utf-8"))
+    out = ["| calls | `recommended` | worst | by median | `best(n, unit)` | worst | the named rival | worst |\n|---|---|---|---|---|---|---|---|\n"]
+    for line in next(means for name, means in stored["means"].items() if "judges" in name):
+        cells = [line[key] for key in ("recommended", "recommended, worst", "recommended, median", "best", "best, worst", "named", "named, worst")]
+        out.append(f"| {line['calls']} | {' | '.join(f'{cell:.2f}' for cell in cells)} |\n")
+    return "".join(out)
+
+
+def judged_by(kind: str) -> str:
+    """Who the judges are, and which rival was named for each budget."""
+    rows = [row for row in json.loads((RESULTS / f"recommended_{kind}.json").read_text(encoding="utf-8"))["rows"] if row["set"] == "judges"]
+    names = ", ".join(dict.fromkeys(row["problem"] for row in rows))
+    rivals = ", ".join(f"`{name}` at {calls}" for calls, name in dict.fromkeys((row["calls"], row["named is"]) for row in rows))
+    return f"Judges: {names}. Named rivals, by calls: {rivals}."
+
+
+def networks() -> str:
+    """Errors on each trained network that judges."""
+    rows = [row for row in json.loads((RESULTS / "recommended_trained.json").read_text(encoding="utf-8"))["rows"] if row["set"] == "judges"]
+    out = ["| network | calls | `recommended` | the named rival | the oracle | which it is |\n|---|---|---|---|---|---|\n"]
+    for row in rows:
+        cells = " | ".join(f"{figure(row[who])} ({row[who] / row['oracle']:.2f})" for who in ("recommended", "named"))
+        out.append(f"| {row['problem']} | {row['calls']} | {cells} | {figure(row['oracle'])} | `{row['oracle is']}` |\n")
+    return "".join(out)
+
+
 def text() -> str:
     """The whole page."""
     stored = json.loads((RESULTS / "work_precision.json").read_text(encoding="utf-8"))
@@ -112,18 +140,41 @@ def text() -> str:
     versions = ", ".join(f"{k} {v}" for k, v in sorted(stored["versions"].items()))
     return f"""# Choosing a method
 
-Generated from `benchmarks/results/work_precision.json` by `python -m benchmarks.choosing`; a test compares. Measured on {stored["date"]}
-by `python -m benchmarks.work_precision`: {stored["machine"]}, {stored["cores"]} cores, {stored["dtype"]}; {versions}.
+Generated from `benchmarks/results/` by `python -m benchmarks.choosing`; a test compares. The comparison with every method was measured on
+{stored["date"]} by `python -m benchmarks.work_precision`: {stored["machine"]}, {stored["cores"]} cores, {stored["dtype"]}; {versions}.
 
 The task: the probability flow of a denoiser known exactly, along x = x0 + s eps from s = 80 to s = 0.002. The error is the root-mean-square
 distance from the converged flow of the same starts; model calls are counted at the model, for everyone. Problems: `gmm2d`, eight narrow
 Gaussians on a circle; `digits`, the ideal denoiser of 1797 digits; `patches`, that of 1024 photo patches. `@lambda`, `@quadratic` and
 `@karras` name the levels: equal steps in lam, in the square root of VP time, in s^(1/7). Other libraries run their own code on those levels.
 
-**In short.** Nothing known of the model: `catalogue.best(n)`, which comes {places(rows, problems)};
-by median sample error {places(rows, problems, "median")}. An accuracy to be met: `catalogue.probability_flow(rtol)`.
-On a model of your own: `scoresde compare RUN`.
+**In short.** A model of your own: `recommended(denoiser, n)`, which is what `scoresde sample RUN --method best` uses. Nothing known of the model:
+`catalogue.best(n)`, which comes {places(rows, problems)}; by median sample error {places(rows, problems, "median")}. An accuracy to be met:
+`catalogue.probability_flow(rtol)`. What holds for your model: `scoresde compare RUN`.
 
+## What is recommended, and how sure that is
+
+`recommended` knows the moments of the data (a run keeps them) and what the network predicts. It was found on some problems and networks and is shown on
+others, by `python -m benchmarks.recommended`. Each figure is an error over that of the *oracle*, the best of some 90 released choices of sampler and grid
+picked for each problem and budget after the fact, in the geometric mean over the judges; nobody can choose like that. The *named rival* is the one
+released choice that did best on the problems for finding. A root mean square hangs on single samples that end at another datum, which makes the worst
+figures; "by median" compares median samples instead.
+
+### Exact denoisers
+
+{judged_by("exact")}
+
+{over_oracle("exact")}
+### Trained networks
+
+{judged_by("trained")} Small networks, trained by `python -m benchmarks.fleet`; the error is against the network's own converged flow.
+
+{over_oracle("trained")}
+A trained network has a roughness of its own in the noise level, which no order of the solver removes: at 20 calls all good choices are within a small
+factor of one another. The `table` network that predicts eps sends some samples far beyond any data, which `scoresde doctor` says; those few make
+its root mean square.
+
+{networks()}
 ## On a budget of calls
 
 Each error over the least error of any method on that problem, in the geometric mean over the problems: 1 would be the best everywhere.

@@ -1,9 +1,10 @@
 """`recommended(denoiser, n)` and `catalogue.best(n, unit)` against other libraries' samplers: `python -m benchmarks.recommended`.
 
-Exact problems of many kinds and scales (`fields`) and small trained networks (`fleet`), half of them for finding the rules (`--found` shows them), half
-judges only. Start: 80 z, or the first level of a network's process; error: against the converged flow, RMS over samples and that of the median sample.
-Three things stand beside each other: our choice; the oracle, the best of some 90 released choices of sampler and grid *of each problem and budget*, picked
-after the fact; and one named rival, the single released choice that did best on the problems or networks for finding."""
+Exact problems of many kinds and scales (`fields`) and small trained networks (`fleet`), half of them for finding the rules, half judges only;
+`--kinds exact` or `trained` measures one of them. Start: 80 z, or the first level of a network's process. Error: against the converged flow,
+RMS over samples and that of the median sample. Three things stand beside each other: our choice; the oracle, the best of some 90 released choices
+of sampler and grid *of each problem and budget*, picked after the fact; and one named rival, the single released choice that did best on the
+problems or networks for finding."""
 
 from __future__ import annotations
 
@@ -107,21 +108,21 @@ def main() -> None:
     parser.add_argument("--kinds", default="exact,trained")
     args = parser.parse_args()
     torch.set_num_threads(1)
-    stored: list[Row] = []
-    means: dict[str, list[Row]] = {}
     for kind in args.kinds.split(","):
         if kind == "exact":
             found, judges = ([closed_form(p) for p in group()] for group in (fields.found, fields.judges))
         else:
-            found, judges = ([network(name) for name in fleet.names(judges)] for judges in (False, True))
+            found, judges = ([network(name) for name in fleet.names(judging)] for judging in (False, True))
         before = measured(kind, found)
         chosen = {n: named(before, n) for n in BUDGETS[kind]}
+        stored: list[Row] = []
+        means: dict[str, list[Row]] = {}
         for group, rows in (("judges", measured(kind, judges)), ("found", before)):
             lines = table(rows, chosen)
             stored += [{"set": group, **line} for line in lines]
-            means[f"{kind}, {group}"] = summary(lines, kind)
-            show(f"{kind}, {group}: errors over the oracle's (bars on the judges: {BARS[kind]})", means[f"{kind}, {group}"])
-    save("recommended" if args.kinds == "exact,trained" else f"recommended_{args.kinds}", stored, F64, means=means)
+            means[group] = summary(lines, kind)
+            show(f"{kind}, {group}: errors over the oracle's (bars on the judges: {BARS[kind]})", means[group])
+        save(f"recommended_{kind}", stored, F64, means=means)
 
 
 if __name__ == "__main__":

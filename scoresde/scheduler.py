@@ -56,6 +56,8 @@ class MethodScheduler:
         method = self.make(check.integer("num_inference_steps", num_inference_steps))
         if not isinstance(method, Method) or method.calls is None:
             raise ValueError(f"`make` must give a method of a known number of calls, got {method!r}; neither an adaptive one nor another library's")
+        if method.frame is not None:
+            raise ValueError(f"`make` must give a method without a frame, whose first call is not at the loop's own state, got {method!r}; catalogue.best")
         self.method, self._run, self._at = method, None, 0
         first = levels(self.denoiser, method)[:1]
         self.init_noise_sigma = float(self.process.sigma(self.process.time(first)))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from scoresde import cli, demo
 from scoresde.config import Config, DataConfig, NetworkConfig
+from scoresde.runs import load
 from scoresde.training import Training
 
 
@@ -147,18 +149,25 @@ def test_the_demo_writes_everything(labelled: bool, tmp_path: Path) -> None:
         path = str(tmp_path / "images.npz")
         np.savez(path, x=np.random.default_rng(0).integers(0, 255, (60, 10, 9, 3), dtype=np.uint8))
     config = Config(data=DataConfig(path=path), network=NetworkConfig(widths=(8, 8)), training=Training(steps=2, batch=16))
-    demo.run(config, tmp_path / "out", "scoresde demo", 6, "cpu", Console(quiet=True))
+    demo.run(config, tmp_path / "out", "scoresde demo", 6, "cpu", Console(quiet=True), workers=2)
     names = {p.name for p in (tmp_path / "out").iterdir()}
-    stems = [stem for _, stem, _ in demo.methods(config)]
-    trained = {"model.safetensors", "run.json", "checkpoints", "log.jsonl"}
-    assert names == trained | {"metrics.json", "report.html", "trajectory.png", "flow.gif", *(f"samples_{s}.png" for s in stems)}
+    chosen = demo.methods(load(tmp_path / "out").denoiser)
+    stems = ["real", *(stem for _, stem, _ in chosen)]
+    trained = {"model.safetensors", "run.json", "moments.safetensors", "checkpoints", "log.jsonl"}
+    assert names == trained | {"metrics.json", "report.html", "trajectory.png", "flow.gif", "loss.png", *(f"samples_{s}.png" for s in stems)}
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     calls = {r["name"]: r["calls"] for r in metrics["rows"]}
-    fixed = {name: method.calls for name, _, method in demo.methods(config) if method.calls is not None}
+    fixed = {name: method.calls for name, _, method in chosen if method.calls is not None}
+    distances = [r["frechet"] for r in metrics["rows"][1:]]
+    assert distances == sorted(distances)
+    assert all(r["frechet_low"] <= r["frechet"] <= r["frechet_high"] for r in metrics["rows"])
     assert {name: calls[name] for name in fixed} == fixed
     assert all(("confidence" in r) is labelled for r in metrics["rows"])
     page = (tmp_path / "out" / "report.html").read_text()
-    assert page.count("data:image/") == len(stems) + 2
+    assert page.count("data:image/") == len(stems) + 3
+    assert "lower is better" in page
     assert "http" not in page
     with Image.open(tmp_path / "out" / "flow.gif") as gif:
-        assert gif.n_frames > 20
+        frames = [np.asarray(frame.convert("L")) for frame in ImageSequence.Iterator(gif)]
+    assert len(frames) > 3
+    assert all((a != b).any() for a, b in pairwise(frames))

@@ -18,7 +18,7 @@ import pytest
 import torch
 from torch import nn
 
-from scoresde import VPSDE, Denoiser, cli, runs, snapshots
+from scoresde import VPSDE, Denoiser, cli, launch, runs, snapshots
 from scoresde.checkpoint import CheckpointError, write_whole
 from scoresde.config import Config
 from scoresde.dataset import Dataset
@@ -553,3 +553,23 @@ def test_accelerate_launches_it(tmp_path: Path) -> None:
     a, b = (np.load(tmp_path / f"{name}.npz")["x"] for name in ("one", "two"))
     assert a.shape == (5, 2)
     assert np.abs(a - b).max() < 1e-4 * np.abs(a).max()
+
+
+def who(out: Path, fail: bool) -> None:
+    """What `together` runs in each process: the sum of both, written by the first, or a failure."""
+    if fail:
+        raise ValueError(f"rank {launch.rank()} of {launch.world()} fails")
+    total = launch.gather(torch.tensor([launch.rank() + 1.0])).sum().item()
+    if launch.rank() == 0:
+        out.write_text(f"{total} of {launch.world()}, threads {torch.get_num_threads()}")
+
+
+@pytest.mark.slow
+def test_processes_started_here_are_joined_and_their_failure_is_told(tmp_path: Path) -> None:
+    """Two processes of one thread hear each other; one process is this one; what the first failure said is the message."""
+    launch.together(2, who, tmp_path / "two", False)
+    assert (tmp_path / "two").read_text() == "3.0 of 2, threads 1"
+    launch.together(1, who, tmp_path / "one", False)
+    assert (tmp_path / "one").read_text().startswith("1.0 of 1")
+    with pytest.raises(launch.WorkerError, match=r"ValueError: rank \d of 2 fails"):
+        launch.together(2, who, tmp_path / "none", True)

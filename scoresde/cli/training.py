@@ -12,7 +12,7 @@ from .common import Device, Out, Overwrite, command, console, new_folder, positi
 
 def demo(
     out: Out = Path("runs/demo"),
-    steps: Annotated[int, typer.Option(help="training steps")] = 1600,
+    steps: Annotated[int, typer.Option(help="training steps")] = 2200,
     n: Annotated[int, typer.Option(help="samples per method")] = 256,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
@@ -21,7 +21,7 @@ def demo(
 ) -> None:
     """Train on digits, sample by nine methods, judge, draw and report.
 
-    Example: scoresde demo --out runs/demo --steps 1600"""
+    Example: scoresde demo --out runs/demo --steps 2200"""
     from .. import demo as demo_module
 
     config = demo_module.recipe(data, steps, seed)
