@@ -27,7 +27,7 @@ PEERS = (
     "diffusers:dpmpp_2m", "diffusers:dpmpp_3m", "diffusers:unipc_2", "diffusers:unipc_3", "diffusers:deis_2", "diffusers:deis_3",
     "k-diffusion:heun", "k-diffusion:dpm_2", "k-diffusion:lms", "azula:zAB_3", "azula:vAB_2", "azula:vAB_3",
 )  # fmt: skip
-ALONE = ("best", "probability_flow", "torchdiffeq:dopri5", "torchode:tsit5", "scipy:RK45")
+ALONE = ("recommended", "best", "probability_flow", "torchdiffeq:dopri5", "torchode:tsit5", "scipy:RK45")
 STOCHASTIC = ("ddpm@lambda", "euler_maruyama@lambda", "sra1", "er_sde", "sa_solver", "k-diffusion:dpmpp_2m_sde", "k-diffusion:euler_ancestral")
 GRIDS = ("lambda", "quadratic", "karras")
 KEPT = (

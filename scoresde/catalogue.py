@@ -18,7 +18,7 @@ from .grids import Grid, Tolerance
 from .langevin import Hold, Langevin, OfNorms, OfVariance
 from .method import Method
 from .peaked import Peaked
-from .pieces import DDIMNoise, ERNoise, Flat, HalfCurvature, InGrid, PseudoRK4, useful_order
+from .pieces import CORRECTED, DDIMNoise, ERNoise, Flat, HalfCurvature, InGrid, PseudoRK4, useful_order
 from .process import Process
 from .reverse import Split
 from .schedules import VPSDE
@@ -176,13 +176,14 @@ def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
 
 
 def best(n: int, unit: float = 1.0) -> Method:
-    """Our choice where nothing is known of the model but the data's standard deviation, `unit`: Adams predictor-corrector along Angle(unit). n calls.
+    """Our choice where nothing is known of the model but the data's standard deviation, `unit`: Adams methods on the velocity along Angle(unit). n calls.
 
-    One grid for every n, and one solver, its predictor of order 2 below 10 calls, 3 at 10 and 11, 4 from 12 on (the whole of order 3 by its ramp).
-    Found on ten exact problems; eleven others judge: `python -m benchmarks.recommended`. `recommended(denoiser, n)` knows more."""
+    Below 8 calls a predictor of order 4; from there predictor-corrector, the predictor of order 2 below 10, 3 at 10 and 11, then 4 (order 3 in all, by its
+    ramp). Levels go over from those of few calls to those of many. Found on ten exact problems; eleven others judge: `python -m benchmarks.recommended`."""
     along = Angle(unit)
     clock = InGrid(along, grids.UniformTime(unit=unit))
-    return Method(along, Split.FLOW, ExpAdamsPC(useful_order(n), clock=clock), Peaked(0.0, 0.52, 0.7, unit), n)
+    solver = ExpAdams(4) if n < CORRECTED else ExpAdamsPC(useful_order(n), clock=clock)
+    return Method(along, Split.FLOW, solver, Peaked.blended((0.86, 0.76, 0.5), (0.0, 0.52, 0.7), n, unit), n)
 
 
 def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:

@@ -12,6 +12,8 @@ from solvers import check
 
 from .grids import Grid
 
+Levels = tuple[float, float, float]
+
 
 @dataclass(frozen=True)
 class Peaked(Grid):
@@ -49,6 +51,13 @@ class Peaked(Grid):
 
         z = torch.as_tensor(betaincinv(*self._shape, u.numpy()), dtype=torch.float64)
         return z.logit() / (self.rise + self.fall) + self.centre - math.log(self.unit)
+
+    @classmethod
+    def blended(cls, few: Levels, many: Levels, calls: int, unit: float) -> Peaked:
+        """The levels for a budget: (centre, fall, rise) of `few` up to five calls, of `many` from ten on, linear in between, so that nothing jumps."""
+        weight = min(1.0, max(0.0, (calls - 5) / 5))
+        centre, fall, rise = (a + (b - a) * weight for a, b in zip(few, many, strict=True))
+        return cls(centre, fall, rise, unit)
 
     @property
     def _shape(self) -> tuple[float, float]:

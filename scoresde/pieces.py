@@ -63,6 +63,8 @@ class HalfCurvature:
     def __call__(self, moments: Tensor) -> Tensor:
         return torch.cat((moments[:, :2], moments[:, 2:] / 2), 1) if moments.shape[1] == 3 else moments
 
+CORRECTED = 8  # calls from which on an Adams corrector pays
+
 
 def useful_order(calls: int) -> int:
     """The order of an Adams predictor that a budget of calls can use: 2 up to nine, 3 at ten and eleven, 4 from there."""

@@ -19,7 +19,7 @@ from .grids import UniformTime
 from .method import Method
 from .moments import Moments
 from .peaked import Peaked
-from .pieces import InGrid, useful_order
+from .pieces import CORRECTED, InGrid, useful_order
 from .reverse import Split
 from .sampling import sample
 
@@ -29,7 +29,7 @@ class Rule:
     """Solver and levels for one kind of model.
 
     order   of the predictor at most; the corrector has one more
-    levels  `Peaked`'s centre, fall and rise where calls are many, from `MANY` on; below, they go over to those of `FEW`
+    levels  `Peaked`'s centre, fall and rise where calls are many; where they are few, those of `FEW`
     start   noise level, in units of the data's standard deviation, at which steps begin: factor n^power, at least `LEAST`"""
 
     order: int
@@ -39,18 +39,14 @@ class Rule:
 
     def peaked(self, n: int, unit: float) -> Peaked:
         """The grid for n calls."""
-        weight = min(1.0, max(0.0, (n - FEW) / (MANY - FEW)))
-        centre, fall, rise = (few + (many - few) * weight for few, many in zip(LEVELS, self.levels, strict=True))
-        return Peaked(centre, fall, rise, unit)
+        return Peaked.blended(FEW, self.levels, n, unit)
 
     def start(self, n: int) -> float:
         """The noise level at which the steps of n calls begin."""
         return max(LEAST, self.factor * n**self.power)
 
 
-FEW, MANY = 5, 10  # calls up to which levels are those of few, and from which on they are those of many
-CORRECTED = 8  # calls from which on a corrector pays
-LEVELS = (-0.2, 0.42, 0.72)  # of few calls, for every model
+FEW = (-0.2, 0.42, 0.72)  # levels of few calls, for every model
 LEAST = 6.0
 EXACT = Rule(4, (0.0, 0.52, 0.7), 1 / 6, 2.0)
 TRAINED = Rule(2, (0.8, 0.5, 0.45), 0.45, 2.0)
