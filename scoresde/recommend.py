@@ -49,7 +49,7 @@ class Rule:
 FEW = (-0.2, 0.42, 0.72)  # levels of few calls, for every model
 LEAST = 6.0
 EXACT = Rule(4, (0.0, 0.52, 0.7), 1 / 6, 2.0)
-TRAINED = Rule(2, (0.8, 0.5, 0.45), 0.45, 2.0)
+TRAINED = Rule(3, (0.8, 0.5, 0.45), 0.45, 2.0)
 SINGULAR = Rule(2, (1.5, 0.55, 0.2), 0.025, 4.0)
 
 
