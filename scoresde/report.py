@@ -22,8 +22,8 @@ def pixels(x: Tensor) -> Tensor:
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def tiled(x: Tensor, columns: int, side: int = 32) -> Any:
-    """A PIL image of a grid of images, each enlarged to about `side` pixels, one pixel apart."""
+def tiled(x: Tensor, columns: int, side: int = 32, gap: int = 1) -> Any:
+    """A PIL image of a grid of images, each enlarged to about `side` pixels, `gap` pixels apart."""
     from PIL import Image
 
     tiles = pixels(x)
@@ -31,11 +31,11 @@ def tiled(x: Tensor, columns: int, side: int = 32) -> Any:
     scale = max(1, round(side / max(height, width)))
     big = tiles.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
     rows = -(-count // columns)
-    h, w = height * scale + 1, width * scale + 1
-    sheet = torch.full((rows * h + 1, columns * w + 1, 3), 60, dtype=torch.uint8)
+    h, w = height * scale + gap, width * scale + gap
+    sheet = torch.full((rows * h + gap, columns * w + gap, 3), 60 if gap == 1 else 110, dtype=torch.uint8)
     for i in range(count):
-        top, left = (i // columns) * h + 1, (i % columns) * w + 1
-        sheet[top : top + h - 1, left : left + w - 1] = big[i]
+        top, left = (i // columns) * h + gap, (i % columns) * w + gap
+        sheet[top : top + h - gap, left : left + w - gap] = big[i]
     return Image.fromarray(sheet.numpy())
 
 

@@ -12,16 +12,16 @@ from .common import Device, Out, Overwrite, command, console, new_folder, positi
 
 def demo(
     out: Out = Path("runs/demo"),
-    steps: Annotated[int, typer.Option(help="training steps")] = 2200,
+    steps: Annotated[int, typer.Option(help="training steps")] = 2500,
     n: Annotated[int, typer.Option(help="samples per method")] = 256,
     device: Device = "cpu",
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
     data: Annotated[str, typer.Option(help="digits, a .npz file or a folder of images")] = "digits",
     overwrite: Overwrite = False,
 ) -> None:
-    """Train on digits, sample by nine methods, judge, draw and report.
+    """Train on digits, sample by eight methods, judge, draw and report.
 
-    Example: scoresde demo --out runs/demo --steps 2200"""
+    Example: scoresde demo --out runs/demo --steps 2500"""
     from .. import demo as demo_module
 
     config = demo_module.recipe(data, steps, seed)
