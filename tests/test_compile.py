@@ -93,11 +93,11 @@ def test_the_catalogue_compiles(name: str) -> None:
         with pytest.raises(ValueError, match="`compile` must be False for network calls between steps"):
             make(8).compiled()
         return
-    for seed, n in ((0, 8), (0, 8), (1, 11)):
+    for seed, n in ((0, 12), (0, 12), (1, 17)):  # `best` has one solver from 12 calls on
         got, want = (sample(denoiser(seed), (4, 2), method, seed=3) for method in (traced(make(n)), make(n)))
         assert (got - want).abs().max() < 1e-11 * want.abs().max()
         made.append(graphs())
-    assert 1 <= made[1] - made[0] <= 4
+    assert 1 <= made[1] - made[0] <= 5  # one for each length of an Adams memory, order 4 and a corrector at most
     assert made[1] == made[2] == made[3]
 
 
