@@ -16,7 +16,7 @@ import math
 import os
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -179,15 +179,28 @@ def load_run(folder: Path) -> Run:
     return Run(about, weights)
 
 
-def restore(module: nn.Module, state: dict[str, Tensor], path: Path) -> None:
-    """Load weights into a module; missing, unexpected or wrong-shaped ones are named, NaN is refused."""
+def restore(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Load weights into a module; missing, unexpected, wrong-shaped ones and ones of another kind of number are named, NaN is refused."""
     bad = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
     if bad:
         raise CheckpointError(f"{path} holds NaN or Inf in {bad[0]} and {len(bad) - 1} more")
     try:
-        module.load_state_dict(state)
+        load_weights(module, state)
     except RuntimeError as error:
         raise another(path, error) from error
+
+
+def load_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
+    """`load_state_dict`, which by itself casts whole or complex numbers to floating ones in silence: here they raise RuntimeError."""
+    for name, wanted in module.state_dict().items():
+        found = state.get(name, wanted)
+        if (found.is_floating_point(), found.is_complex()) != (wanted.is_floating_point(), wanted.is_complex()):
+            raise RuntimeError(f"{name} is of {_dtype(found)}, not {_dtype(wanted)}")
+    module.load_state_dict(state)
+
+
+def _dtype(x: Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
 
 
 def another(path: Path, error: Exception | str) -> CheckpointError:

@@ -35,6 +35,7 @@ LEVELS: dict[str, type[Levels]] = {k.__name__: k for k in (Uniform, LogNormal, L
 TABLES: dict[str, type[Table]] = {"eps": Eps, "x0": X0, "v": V, "score": Score, "karras": Karras}
 KINDS = ("auto", "mlp", "unet", "dit")
 _MOST_BYTES = 1 << 20
+_IMPORTED = {"network": {"predicts": "eps"}, "data": {"path": None}}  # what weights from elsewhere are where nothing is said
 
 
 class ConfigError(ValueError):
@@ -43,11 +44,12 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class DataConfig:
-    """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, a file or a folder of images (see `data.load`)
+    """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, a file or a folder of images (see `data.load`);
+              None: not known, as of imported weights
     held_out  the share kept for judging;  size  pixels a side, of a folder's images
     shift     augmentation by up to so many pixels;  flip  by mirroring; None: as the data set has it"""
 
-    path: str = "digits"
+    path: str | None = "digits"
     held_out: float = 0.2
     shift: int | None = None
     flip: bool | None = None
@@ -137,9 +139,12 @@ class Config:
         return table | {name: _plain(value) for name, value in named.items()}
 
     def dataset(self) -> Samples:
-        """The data it names. Raises ConfigError where points are to be shifted or flipped."""
+        """The data it names. Raises ConfigError where it names none, or points are to be shifted or flipped."""
+        path = self.data.path
+        if path is None:
+            raise ConfigError("`data.path` must name data, got none: imported weights do not say what they were trained on")
         given = {name: getattr(self.data, name) for name in ("shift", "flip") if getattr(self.data, name) is not None}
-        loaded = data_module.SETS[self.data.path]() if self.data.path in data_module.SETS else data_module.load(self.data.path, self.data.size)
+        loaded = data_module.SETS[path]() if path in data_module.SETS else data_module.load(path, self.data.size)
         if len(loaded.shape) == 1 and any(given.values()):
             raise ConfigError(f"`data.{next(iter(given))}` must be left out for points, got {given} for {loaded.name}")
         return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
@@ -169,8 +174,10 @@ class Clock:
         return -250.0 * lam
 
 
-def read(path: Path, predicts: str | None = None) -> Config:
-    """Parse a TOML file; `predicts` stands where it does not say network.predicts. Raises ConfigError naming file, line and dotted key."""
+def read(path: Path, imported: bool = False) -> Config:
+    """Parse a TOML file. Raises ConfigError naming file, line and dotted key.
+
+    Of imported weights it describes what is known: they predict eps, as most from elsewhere do, and their data are not known, unless it says so."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     if path.stat().st_size > _MOST_BYTES:
@@ -182,8 +189,9 @@ def read(path: Path, predicts: str | None = None) -> Config:
         at = re.search(r"line (\d+)", str(error))
         said = f": {text.split(chr(10))[int(at[1]) - 1].strip():.80}" if at else ""
         raise ConfigError(f"{path}: {error or 'nested too deeply'}{said}") from error
-    if predicts is not None and isinstance(table.get("network", {}), dict):
-        table["network"] = {"predicts": predicts, **table.get("network", {})}
+    for name, defaults in (_IMPORTED if imported else {}).items():
+        if isinstance(table.get(name, {}), dict):
+            table[name] = {**defaults, **table.get(name, {})}
     try:
         return parse(table)
     except ConfigError as error:

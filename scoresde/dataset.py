@@ -167,6 +167,12 @@ def original(x: Tensor, centre: float | Sequence[float], half_range: float | Seq
     return x * torch.as_tensor(half_range, dtype=x.dtype) + torch.as_tensor(centre, dtype=x.dtype)
 
 
+def unscaled(data: Samples) -> Dataset:
+    """All of it in memory, in its own units."""
+    some = data.head(len(data))
+    return replace(some, x=original(some.x, some.centre, some.half_range), centre=0.0, half_range=1.0)
+
+
 @lru_cache(maxsize=2)
 def _permutation(n: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed))

@@ -12,7 +12,7 @@ from torch import Tensor
 from . import pipelines, runs
 from .checkpoint import CheckpointError
 from .config import Config, DataConfig
-from .dataset import Samples
+from .dataset import Samples, unscaled
 from .denoiser import Denoiser
 
 
@@ -34,19 +34,31 @@ class Model:
         return x if self.run is None else self.run.original(x)
 
     def held_out(self, path: str | None = None) -> Samples:
-        """Samples to examine it on: what a run held out, for a pipeline all that `path` names (see `data.load`).
+        """Samples to examine it on.
 
-        Raises CheckpointError where it is not known on what, ConfigError and ValueError as `Config.dataset`."""
-        if (self.run is None) != (path is not None):
-            said = "be left out for a run, which names its own" if path is not None else "name data for a pipeline, which does not say what it was trained on"
-            raise CheckpointError(f"`--data` must {said}, got {path} for {self.folder}")
-        if self.run is not None:
+        Args:
+            path: of data like those it was trained on (`data.load`), for a model that does not name its own.
+
+        Returns:
+            What a run held out. Of a model that does not know its data all that `path` names: images in [-1, 1], points in the file's own
+            units, since the scale of the network is not known either.
+
+        Raises:
+            CheckpointError: where it is not known on what, or the samples have another shape.
+            ConfigError, ValueError: as `Config.dataset`.
+        """
+        known = self.run is not None and self.run.knows_data
+        if known != (path is None):
+            unnamed = f"name data for {self.folder}, which does not say what it was trained on"
+            raise CheckpointError(f"`--data` must {f'be left out for {self.folder}, which names its own' if known else unnamed}, got {path}")
+        if path is None:
+            assert self.run is not None
             return self.run.config.dataset().split(self.run.config.data.held_out)[1]
-        assert path is not None
-        found = Config(data=DataConfig(path, size=max(self.shape[1:]))).dataset()
+        size = max(self.shape[1:]) if len(self.shape) == 3 else None
+        found = Config(data=DataConfig(path, size=size)).dataset()
         if found.shape != self.shape:
             raise CheckpointError(f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape} from {path}")
-        return found
+        return found if len(found.shape) == 3 else unscaled(found)
 
     def told(self) -> dict[str, str]:
         """What there is to say of it, by heading."""
@@ -62,8 +74,9 @@ class Model:
             }
         about, config = self.run.about, self.run.config
         loss = about["training"]["loss"]
+        seen = f"{about['data']['name']}: {about['data']['count']} samples" if self.run.knows_data else "not said: samples"
         return {
-            "data": f"{about['data']['name']}: {about['data']['count']} samples of shape {tuple(about['data']['shape'])}",
+            "data": f"{seen} of shape {tuple(about['data']['shape'])}",
             "process": repr(config.process),
             "network": f"{config.network}, {size}",
             "training": f"{config.training}",

@@ -1,4 +1,4 @@
-"""Weights from elsewhere, where none of their code has to run: torch files, safetensors, and pipeline folders of diffusers.
+"""Models from elsewhere, where none of their code has to run: files of weights, and pipeline folders of diffusers.
 
 A torch file is read by torch.load with weights_only=True, here and nowhere else: it may hold tensors and plain containers of them.
 Whatever needs a class of its own, as the pickles of EDM do, runs code when it is read, and is refused.
@@ -6,6 +6,7 @@ Whatever needs a class of its own, as the pickles of EDM do, runs code when it i
 
 from __future__ import annotations
 
+import hashlib
 import re
 import warnings
 import zipfile
@@ -16,38 +17,53 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import pipelines
+from . import pipelines, runs, weights
 from .checkpoint import CheckpointError, restore, save_run, versions, write_whole
 from .config import Config
+from .dataset import Samples
 
 _TORCH = {".pt", ".pth", ".ckpt", ".bin", ".tar"}
 _PICKLE = {".pkl", ".pickle"}
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _MOST_TENSORS, _MOST_HEADER, _DEEP = 50_000, 16_000_000, 8
-_GROUPS = ("ema", "model_ema", "params_ema", "state_dict", "model", "net", "params")  # where files keep what should be sampled, best first
+_SPARE = 1_000_000  # bytes that a file may unpack to beyond its own size
 _EDM = (
     "is a pickle: reading it runs the code inside, so it is not read. Where you trust it, convert it with the code it came from:"
     " safetensors.torch.save_file(network.state_dict(), 'weights.safetensors'), then import that"
 )
+_DTYPES = {
+    *(torch.float64, torch.float32, torch.float16, torch.bfloat16, torch.complex64, torch.complex128),
+    *(torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64),
+}
+_STORED = {"F64", "F32", "F16", "BF16", "C64", "BOOL", "U8", "I8", "I16", "I32", "I64"}  # the same in safetensors
 
 
 def read(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file, by dotted name, on the CPU; of a score_sde file also the averaged weights, as ema.NAME.
+    """The tensors of a file by dotted name, on the CPU.
 
-    Raises CheckpointError saying what is wrong with the file; no code in it runs."""
+    Args:
+        path: a .safetensors file, or a torch file (.pt, .pth, .ckpt, .bin, .tar).
+
+    Returns:
+        Every tensor; of a score_sde file also the averaged weights, as ema.NAME.
+
+    Raises:
+        CheckpointError: says what is wrong with the file. No code in it runs, and no more memory is taken than the file is large.
+    """
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
     if path.suffix in _PICKLE:
         raise CheckpointError(f"{path} {_EDM}")
     if path.suffix not in _TORCH | {".safetensors"}:
         raise CheckpointError(f"{path} must be .safetensors, {', '.join(sorted(_TORCH))}, or the folder of a diffusers pipeline")
+
     tensors = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors")
     for name, value in tensors.items():
         if not _NAME.fullmatch(name):
             raise CheckpointError(f"{path} holds a tensor named {name[:80]!r}; names are letters, digits, dots, dashes and underscores")
-        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+        if (value.is_floating_point() or value.is_complex()) and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{path} holds NaN or Inf in {name}")
     return tensors
 
@@ -62,24 +78,46 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is not a safetensors file: a header of {header} bytes in a file of {path.stat().st_size}")
     try:
         with safe_open(path, "pt") as opened:
-            count = len(opened.keys())
-        if count > _MOST_TENSORS:
-            raise CheckpointError(f"{path} holds {count} tensors; at most {_MOST_TENSORS} are read")
+            names = list(opened.keys())
+            if len(names) > _MOST_TENSORS:
+                raise CheckpointError(f"{path} holds {len(names)} tensors; at most {_MOST_TENSORS} are read")
+            for name in names:
+                kind = str(opened.get_slice(name).get_dtype())
+                if kind not in _STORED:
+                    raise CheckpointError(f"{path} holds {name[:80]!r} of dtype {kind}; convert it to float32 first")
         return load_file(path)
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
 
 
 def _torch(path: Path) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    size = 0
+    for name, value in _flat(path, _loaded(path), "", 0):
+        if len(tensors) >= _MOST_TENSORS:
+            raise CheckpointError(f"{path} holds more than {_MOST_TENSORS} tensors")
+        if name in tensors:
+            raise CheckpointError(f"{path} holds two tensors that are both named {name[:80]!r}; rename one")
+        _check_plain(path, name, value)
+        size += value.numel() * value.element_size()
+        if size > 2 * path.stat().st_size + _SPARE:
+            said = f"{path} would unpack to more than {size:,} bytes from {path.stat().st_size:,}"
+            raise CheckpointError(f"{said}: {name[:80]!r} is a view that is larger than what is stored, or shared too often")
+        tensors[name] = value.detach().contiguous().clone()
+    return _with_average(tensors)
+
+
+def _loaded(path: Path) -> Any:
+    """What torch reads of a file that runs no code."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
                 size = sum(entry.file_size for entry in archive.infolist())
-            if size > 2 * path.stat().st_size + 1_000_000:
+            if size > 2 * path.stat().st_size + _SPARE:
                 raise CheckpointError(f"{path} would unpack to {size:,} bytes from {path.stat().st_size:,}: torch compresses nothing")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the file's age or format
-            stored: Any = torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, map_location="cpu", weights_only=True)
     except CheckpointError:
         raise
     except Exception as error:  # whatever torch finds wrong with a file
@@ -88,51 +126,66 @@ def _torch(path: Path) -> dict[str, Tensor]:
             needs = re.search(r"(?:GLOBAL|class|type) '?([\w.]+\.\w+)", said)
             raise CheckpointError(f"{path} {_EDM}{f' (it asks for {needs[1]})' if needs else ''}") from error
         raise CheckpointError(f"{path} is not a torch file: {said[:200]}") from error
-    tensors: dict[str, Tensor] = {}
-    for name, value in _flat(path, stored, "", 0):
-        if len(tensors) >= _MOST_TENSORS:
-            raise CheckpointError(f"{path} holds more than {_MOST_TENSORS} tensors")
-        tensors[name] = value.detach().contiguous().clone()
-    return _averaged(tensors)
+
+
+def _check_plain(path: Path, name: str, value: Tensor) -> None:
+    """Raise CheckpointError where a tensor is not one of plain numbers, stored as they are."""
+    kinds = {
+        "nested": value.is_nested,
+        "quantised": value.is_quantized,
+        "sparse": value.layout != torch.strided,
+        "without values (on the meta device)": value.is_meta,
+        f"of dtype {str(value.dtype).removeprefix('torch.')}": value.dtype not in _DTYPES,
+    }
+    found = next((kind for kind, holds in kinds.items() if holds), None)
+    if found is not None:
+        raise CheckpointError(f"{path} holds {name[:80]!r}, which is {found}; convert it to a dense float32 tensor first")
 
 
 def _flat(path: Path, value: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
     """Tensors in nested containers by dotted name; optimiser state is left out."""
     if depth > _DEEP:
         raise CheckpointError(f"{path} is nested deeper than {_DEEP}")
-    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
     if isinstance(value, Tensor):
         yield name or "weights", value
+        return
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
     for key, inner in items:
         if not str(key).startswith(("optim", "lr_sched", "scheduler")):
             yield from _flat(path, inner, f"{name}.{key}".removeprefix("."), depth + 1)
 
 
-def _averaged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def _with_average(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """score_sde keeps its average as a list in the order of the parameters: give it their names."""
-    shadow = [tensors[k] for k in sorted((k for k in tensors if k.startswith("ema.shadow_params.")), key=lambda k: int(k.rpartition(".")[2]))]
-    rest = {k: v for k, v in tensors.items() if not k.startswith("ema.shadow_params.")}
+    listed = sorted((k for k in tensors if k.startswith("ema.shadow_params.")), key=lambda k: int(k.rpartition(".")[2]))
+    shadow = [tensors[k] for k in listed]
+    rest = {k: v for k, v in tensors.items() if k not in listed}
     named: dict[str, Tensor] = {}
     for name, value in rest.items():
-        if name.startswith("model."):
-            fits = len(named) < len(shadow) and shadow[len(named)].shape == value.shape
-            named |= {f"ema.{name.removeprefix('model.')}": shadow[len(named)]} if fits else {}
+        if name.startswith("model.") and len(named) < len(shadow) and shadow[len(named)].shape == value.shape:
+            named[f"ema.{name.removeprefix('model.')}"] = shadow[len(named)]
     buffers = {f"ema.{k.removeprefix('model.')}": v for k, v in rest.items() if k.startswith("model.")}
     return rest | buffers | named if shadow and len(named) == len(shadow) else tensors
 
 
-def weights(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The state dict to sample from: the average where there is one, without the prefix that parallel training leaves."""
-    group = next((g for g in _GROUPS if any(k.startswith(f"{g}.") for k in tensors)), None)
-    picked = tensors if group is None else {k[len(group) + 1 :]: v for k, v in tensors.items() if k.startswith(f"{group}.")}
-    return {k.removeprefix("module."): v for k, v in picked.items()}
-
-
-def convert(source: Path, out: Path, config: Config | None = None, shape: tuple[int, ...] = (), command: str = "") -> str:
+def convert(source: Path, out: Path, config: Config | None = None, shape: tuple[int, ...] = (), command: str = "", data: Samples | None = None) -> str:
     """Import `source` into the folder `out`, and say what came of it.
 
-    A pipeline folder becomes one that every command but train takes. A file becomes out/weights.safetensors, every tensor by name; with a `config`
-    whose network the weights fit, and the `shape` of a sample, a run that every command takes. Raises CheckpointError."""
+    A pipeline folder becomes one that every command but train takes. A file becomes out/weights.safetensors, every tensor by name.
+    With a configuration whose network the weights fit, a file becomes a run. Without `data` the run knows none: `doctor` and
+    `likelihood` then ask for some.
+
+    Args:
+        source: a file of weights (`read`) or the folder of a diffusers pipeline.
+        out: folder to write.
+        config: describes the network and its process; None: the tensors alone are kept.
+        shape: of one sample, with `config`: (C, H, W) or (d,).
+        command: what was typed, kept in the run.
+        data: what the network was trained on, where that is known.
+
+    Raises:
+        CheckpointError: where the source cannot be read or its weights are not the network's.
+    """
     from safetensors.torch import save
 
     if source.is_dir():
@@ -140,13 +193,27 @@ def convert(source: Path, out: Path, config: Config | None = None, shape: tuple[
         (_, height, width), _ = pipelines.takes(denoiser)
         pipelines.save(denoiser, out, height if height == width else (height, width))
         return f"a pipeline of {sum(p.numel() for p in denoiser.parameters()):,} weights, on {denoiser.process!r}: scoresde sample {out}"
+
     tensors = read(source)
     if config is None:
-        write_whole(out / "weights.safetensors", save({k: v.contiguous().clone() for k, v in tensors.items()}))
+        write_whole(out / "weights.safetensors", save(tensors))
         return f"{len(tensors)} tensors in {out / 'weights.safetensors'}; with a --config that describes their network they become a run"
-    denoiser = config.denoiser(shape)
-    restore(denoiser.network, weights(tensors), source)
-    data = {"name": source.name, "count": 0, "shape": list(shape), "centre": 0.0, "half_range": 1.0, "classes": None, "fingerprint": ""}
-    training = {"steps_done": 0, "seconds": 0.0, "loss": None}
-    save_run(out, denoiser.network, denoiser.network, {"command": command, "config": config.as_dict(), "data": data, "training": training})
+
+    if data is not None and data.shape != shape:
+        raise CheckpointError(f"`--shape` must be that of the samples of {data.name}, {data.shape}, got {shape}")
+    denoiser = config.denoiser(shape, None if data is None else data.classes)
+    restore(denoiser.network, weights.select(tensors, denoiser.network, source), source)
+
+    moments = None if data is None else runs.moments(data)
+    known = runs.NO_DATA | {"name": source.name, "shape": list(shape)} if data is None else runs.description(data, moments)
+    about = {
+        "command": command,
+        "config": config.as_dict(),
+        "data": known,
+        "training": {"steps_done": 0, "seconds": 0.0, "loss": None},
+        "imported": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()},
+    }
+    if moments is not None:
+        moments.save(out / runs.MOMENTS)
+    save_run(out, denoiser.network, denoiser.network, about)
     return f"a run of {len(tensors)} tensors, by {versions()['scoresde']}: scoresde sample {out}"

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from . import averaging, launch, snapshots
-from .checkpoint import CheckpointError, Run, another, described, load_run, restore, save_run, sweep, versions
+from .checkpoint import CheckpointError, Run, another, described, load_run, read_about, restore, save_run, sweep, versions
 from .config import Config, ConfigError, parse
 from .dataset import Samples, original
 from .denoiser import Denoiser
@@ -34,6 +34,7 @@ from .training import Progress, fit
 
 FREE = ("record.", "training.steps")  # what may change when a run is taken up
 MOMENTS = "moments.safetensors"
+NO_DATA = {"count": 0, "centre": 0.0, "half_range": 1.0, "classes": None, "fingerprint": "", "moments": None}  # of a run that knows none
 _TAIL = 100
 
 
@@ -45,6 +46,11 @@ class Trained:
     config: Config
     shape: tuple[int, ...]
     about: dict[str, Any]
+
+    @property
+    def knows_data(self) -> bool:
+        """Whether it says what it was trained on: imported weights may not."""
+        return self.about["data"]["count"] > 0
 
     def original(self, x: Tensor) -> Tensor:
         """Samples in the data's own scale."""
@@ -67,6 +73,7 @@ def train(
     held_out  scores the checkpoints, by the loss of the averaged weights;  resume  take up the latest checkpoint, if there is one, and
     arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed.
     Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; CheckpointError where the run in `folder` is another one; and as `fit`."""
+    _check_not_imported(folder)
     denoiser = config.denoiser(data.shape, data.classes)
     state = begin(denoiser.network, config.training, device)
     averaged = Denoiser(state.average.module, denoiser.process, denoiser.table, time=denoiser.time)
@@ -102,9 +109,8 @@ class _Story:
 
     def __init__(self, config: Config, data: Samples, command: str):
         self.config, self.command = config, command
-        self.data = {"name": data.name, "count": len(data), "shape": list(data.shape), "centre": data.centre, "half_range": data.half_range}
         self.moments = moments(data)
-        self.data |= {"classes": data.classes, "fingerprint": fingerprint(data), "moments": None if self.moments is None else self.moments.digest}
+        self.data = description(data, self.moments)
         self.done, self.before, self.start = 0, 0.0, time.perf_counter()
         self.tail: list[float] = []
 
@@ -182,12 +188,35 @@ class _Writer:
             snapshots.save(self.folder / "checkpoints", state.tensors(), about)
 
 
+def _check_not_imported(folder: Path) -> None:
+    """Raise CheckpointError where training would overwrite weights that came from elsewhere."""
+    if not (folder / "run.json").is_file():
+        return
+    about = read_about(folder)
+    if "imported" in about or about["data"]["count"] == 0:
+        raise CheckpointError(f"{folder} holds imported weights, {about['data']['name']}, which training would overwrite; train into another --out")
+
+
 def _clear(folder: Path) -> None:
     """Remove what an earlier run left: first what names the rest."""
     for name in ("run.json", "model.safetensors", MOMENTS, "log.jsonl"):
         (folder / name).unlink(missing_ok=True)
     for name in ("checkpoints", averaging.FOLDER, "samples", "tensorboard"):
         shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
+    """What run.json says of the data."""
+    return {
+        "name": data.name,
+        "count": len(data),
+        "shape": list(data.shape),
+        "centre": data.centre,
+        "half_range": data.half_range,
+        "classes": data.classes,
+        "fingerprint": fingerprint(data),
+        "moments": None if moments is None else moments.digest,
+    }
 
 
 def fingerprint(data: Samples) -> str:

@@ -14,6 +14,8 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from solvers import check
 
+from .checkpoint import load_weights
+
 WIDTHS = (0.05, 0.10)  # of the averages that are stored for others to be made of
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -119,10 +121,10 @@ class State:
         def part(name: str) -> dict[str, Tensor]:
             return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
 
-        self.network.load_state_dict(part("network"))
-        self.average.module.load_state_dict(part("ema"))
+        load_weights(self.network, part("network"))
+        load_weights(self.average.module, part("ema"))
         for k, track in enumerate(self.tracks):
-            track.module.load_state_dict(part(f"track{k}"))
+            load_weights(track.module, part(f"track{k}"))
         kept: dict[int, dict[str, Tensor]] = {}
         for key, value in part("optimiser").items():
             index, _, name = key.partition(".")

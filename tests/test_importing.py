@@ -10,7 +10,7 @@ import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
 
-from scoresde import VPSDE, importing, pipelines, runs, sample
+from scoresde import VPSDE, importing, pipelines, runs, sample, weights
 from scoresde.catalogue import ddim
 from scoresde.checkpoint import CheckpointError
 from scoresde.config import parse
@@ -49,7 +49,7 @@ def test_the_average_is_preferred_and_named_as_score_sde_keeps_it(tmp_path):
     stored = {"model": {f"module.{k}": torch.zeros_like(v) + (0 if k in parameters else v) for k, v in state().items()}, "step": 9}
     stored["ema"] = {"decay": 0.999, "num_updates": 9, "shadow_params": [state()[k] for k in parameters]}
     torch.save(stored, tmp_path / "checkpoint_9.pth")
-    chosen = importing.weights(importing.read(tmp_path / "checkpoint_9.pth"))
+    chosen = weights.select(importing.read(tmp_path / "checkpoint_9.pth"), CONFIG.denoiser((2,)).network, tmp_path / "checkpoint_9.pth")
     assert chosen.keys() == state().keys()
     for name, value in chosen.items():
         assert torch.equal(value, state()[name]), name

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 Folder = Annotated[Path, typer.Argument(help="a folder written by train, demo or import, or that of a saved diffusers pipeline")]
-Data = Annotated[str | None, typer.Option(help="for a pipeline: digits, photos, a file or a folder of images like those it was trained on")]
+Data = Annotated[str | None, typer.Option(help="for a model that does not say what it was trained on: digits, photos, a file or a folder like that")]
 Out = Annotated[Path, typer.Option(help="folder to write")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="write into an existing folder")]
 Device = Annotated[str, typer.Option(help="cpu or cuda")]

@@ -117,7 +117,7 @@ def _check_sources(run: Path | None, sources: list[str], methods: list[str]) -> 
     if run is not None:
         blind = problem(str(run)).draw is None  # says what is wrong with the folder, before anything is measured
         if drawn := [name for name in methods if blind and entry(name).stochastic]:
-            raise UsageError(f"`--methods` must be deterministic for a pipeline, whose data are not known, got {', '.join(drawn)}")
+            raise UsageError(f"`--methods` must be deterministic for a model whose data are not known, got {', '.join(drawn)}")
         return
     for name in sources:
         check.choice("problem", name, problems.all_problems())

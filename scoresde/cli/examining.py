@@ -40,7 +40,10 @@ def doctor(
 def import_(
     source: Annotated[Path, typer.Argument(help="a .safetensors or torch file, or the folder of a diffusers pipeline")],
     out: Out,
-    config: Annotated[Path | None, typer.Option(help="a TOML file with the [network] and [process] of the weights; predicts eps unless said")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="a TOML file with the [network] and [process] of the weights, and [data] where known; predicts eps unless said"),
+    ] = None,
     shape: Annotated[str, typer.Option(help="of one sample, with --config: 1,28,28, or 2 for points")] = "",
     overwrite: Overwrite = False,
 ) -> None:
@@ -53,5 +56,6 @@ def import_(
     if (config is None) != (not shape) or not all(n.isdecimal() and int(n) for n in shape.split(",") if shape):
         raise UsageError(f"`--shape` must be positive numbers such as 1,28,28, given together with --config, got {shape!r}")
     sizes = tuple(int(n) for n in shape.split(",")) if shape else ()
-    chosen = None if config is None else configs.read(config, predicts="eps")  # as most weights from elsewhere do
-    console().print(importing.convert(source, new_folder(out, overwrite), chosen, sizes, command()))
+    chosen = None if config is None else configs.read(config, imported=True)
+    data = None if chosen is None or chosen.data.path is None else chosen.dataset()
+    console().print(importing.convert(source, new_folder(out, overwrite), chosen, sizes, command(), data))

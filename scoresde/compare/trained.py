@@ -32,7 +32,7 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
     model = folders.load(folder, device)
     process = model.denoiser.process
     high, low = (math.exp(-float(process.lam(t))) for t in (process.t_noise, process.t_data))
-    if model.run is None:
+    if model.run is None or not model.run.knows_data:
         if model.classes is not None or not math.isfinite(high):
             reason = "takes a class label with every sample" if model.classes is not None else "begins without signal, at infinite noise"
             raise CheckpointError(f"{folder} cannot be compared on: it {reason}")
