@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
-from solvers import SRA1, DormandPrince54, EulerMaruyama, ExpAdams, ExpAdamsPC, ExpEuler, ExpMidpoint, ExpRK3, Heun, check
+from solvers import SRA1, DormandPrince54, Euler, EulerMaruyama, ExpAdams, ExpAdamsPC, ExpEuler, ExpMidpoint, ExpRK3, Heun, check
 from solvers.adapters import SciPy, TorchDiffEq, TorchSDE
 
 from . import grids
@@ -21,7 +21,7 @@ from .peaked import Peaked
 from .pieces import CORRECTED, DDIMNoise, ERNoise, Flat, HalfCurvature, InGrid, PseudoRK4, useful_order
 from .process import Process
 from .reverse import Split
-from .schedules import VPSDE
+from .schedules import VPSDE, RectifiedFlow
 from .steps import Churn, LargeVariance, Restart
 from .variance import LearnedVariance
 
@@ -173,6 +173,13 @@ def ipndm(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
 def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
     """F-PNDM: three pseudo Runge-Kutta steps, then the pseudo linear multistep. Order 2, n + 9 calls from n = 4 on. Liu et al. 2022, arXiv:2202.09778."""
     return Method(EDM(), Split.EPS, ExpAdams(4, clock=InGrid(EDM(), grid), start=PseudoRK4(EDM(), grid), rule=Flat()), grid, n)
+
+
+def euler(n: int, process: Process = RectifiedFlow(), grid: Grid | None = None) -> Method:
+    """Euler on the probability flow of `process`, uniform in its time: the sampler of flow matching. Order 1, n calls.
+
+    Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747."""
+    return Method(process, Split.FLOW, Euler(), grids.UniformTime(process) if grid is None else grid, n)
 
 
 def best(n: int, unit: float = 1.0) -> Method:

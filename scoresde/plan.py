@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -22,6 +23,7 @@ from .times import like
 from .variance import Asked
 
 Ends = tuple[float, float]
+NEARLY_NOISE = -5.0  # lam just inside pure noise, sigma/alpha = 148: where VPSDE and chains of a thousand steps begin
 
 
 class Plan:
@@ -41,7 +43,8 @@ class Plan:
             flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
             raise ValueError(f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got {process!r}; {flow}")
         if stochastic and not bool(process.alpha(self.times[0]) > 0):
-            raise ValueError(f"`method` must have eta = 0 to start where alpha vanishes, where the noise of {process!r} is singular, got {method.eta!r}")
+            said = f"to start where alpha vanishes, where the noise of {process!r} is singular, got {method.eta!r}"
+            raise ValueError(f"`method` must have eta = 0 {said}; or run along VPSDE()")
         self.whitened = None if method.frame is None else Whitened(self.model, method.frame.moments, state)
         self.denoiser = self.model if self.whitened is None else self.whitened
         self.noise, self.solver = source, method.around(source, self._ask)
@@ -132,9 +135,22 @@ class Plan:
 
 
 def home(denoiser: BaseDenoiser, method: Method) -> Ends:
-    """lam of the ends of the range of the denoiser's training process, or of the method's own where there is none."""
+    """lam of the ends of the range of the denoiser's training process, or of the method's own where there is none.
+
+    Where that range begins at pure noise and the method cannot, as a grid uniform in lam, it begins at `NEARLY_NOISE`."""
     process = method.process if denoiser.process is None else denoiser.process
-    return float(process.lam(process.t_noise)), float(process.lam(process.t_data))
+    first, last = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
+    return NEARLY_NOISE if first == -math.inf and not reaches_noise(method) else first, last
+
+
+def reaches_noise(method: Method) -> bool:
+    """Whether a method can begin at lam = -inf: along a process and on a grid whose times are finite there."""
+    noise = torch.tensor(-math.inf, dtype=torch.float64, device="cpu")
+    if not bool(method.process.time(noise).isfinite()):
+        return False
+    if method.frame is not None or isinstance(method.grid, Tolerance):
+        return True
+    return bool(method.grid.clock(noise).isfinite())
 
 
 def levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:

@@ -21,7 +21,7 @@ from .denoiser import BaseDenoiser
 from .grids import Fixed, Tolerance
 from .method import Method
 from .plan import Plan as Plan
-from .plan import between, home
+from .plan import between, home, reaches_noise
 from .plan import evaluating as evaluating
 from .plan import levels as levels
 from .process import Process
@@ -159,6 +159,10 @@ def transport(
     method = _check(denoiser, method, compile)
     x = check.state("x", x)
     ends = _level(process, "t0", t0), _level(process, "t1", t1)
+    for name, t, lam in (("t0", t0, ends[0]), ("t1", t1, ends[1])):
+        if lam == -math.inf and not reaches_noise(method):
+            said = f"`{name}` must be a time of {process!r} at which there is signal, got {t!r}"
+            raise ValueError(f"{said}: this method does not reach pure noise; stop short of it, or take catalogue.euler(n)")
     if save and (method.n is None or isinstance(method.grid, Tolerance)):
         raise ValueError(f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}")
     lams = between(method, ends, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -128,7 +129,10 @@ def _method(name: str, steps: int | None, rtol: float | None, model: Any) -> Any
     n = check.integer("steps", 20 if steps is None else steps)
     if name == "best":
         return recommended(model.denoiser, n, shape=model.shape if model.classes is None else None)
-    return catalogue.euler_maruyama(n, model.denoiser.process) if name == "euler_maruyama" else catalogue.lines()[name](n)
+    process = model.denoiser.process
+    if name == "euler_maruyama" and process.lam(process.t_noise) > -math.inf:
+        return catalogue.euler_maruyama(n, process)
+    return catalogue.lines()[name](n)
 
 
 def _save_arrays(x: Any, path: Path) -> None:

@@ -17,6 +17,7 @@ from .. import folders
 from ..checkpoint import CheckpointError
 from ..denoiser import BaseDenoiser, Prediction, V
 from ..exact import Empirical
+from ..plan import NEARLY_NOISE
 from ..process import Process
 from ..recommend import estimated
 from ..runs import load
@@ -31,11 +32,11 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
     Raises CheckpointError for a pipeline that cannot be asked without a label or at a finite noise level."""
     model = folders.load(folder, device)
     process = model.denoiser.process
-    high, low = (math.exp(-float(process.lam(t))) for t in (process.t_noise, process.t_data))
+    first, last = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
+    high, low = math.exp(-max(first, NEARLY_NOISE)), math.exp(-last)
     if model.run is None or not model.run.knows_data:
-        if model.classes is not None or not math.isfinite(high):
-            reason = "takes a class label with every sample" if model.classes is not None else "begins without signal, at infinite noise"
-            raise CheckpointError(f"{folder} cannot be compared on: it {reason}")
+        if model.classes is not None:
+            raise CheckpointError(f"{folder} cannot be compared on: it takes a class label with every sample")
         model.denoiser.moments = estimated(model.denoiser, model.shape)  # what `best` knows of a run it was told
         return Problem(str(folder), model.denoiser, model.shape, n, high=high, low=low, steps=100)
     data = model.run.config.dataset()
