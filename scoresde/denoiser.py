@@ -1,20 +1,17 @@
 """A network made into a denoiser D(x; alpha, sigma) = E[x0 | alpha x0 + sigma eps = x].
 
 A denoiser is homogeneous: scaling (x, alpha, sigma) together changes nothing, so that a model trained on one process can be
-integrated along any other. Its answer is linear in its input and the network's output F, with scalar coefficients,
-
-    x0 = k_0 x + o_0 F,    eps = k_1 x + o_1 F,
-
-one row of the table per parameterisation: no prediction is ever recovered from another by cancellation.
+integrated along any other. What a network predicts is its row of `parameterisations`.
 """
 
 from __future__ import annotations
 
+import inspect
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -22,11 +19,20 @@ from torch import Tensor, nn
 from solvers import check
 
 from .moments import Moments
+from .parameterisations import X0 as X0
+from .parameterisations import Eps as Eps
+from .parameterisations import Karras as Karras
+from .parameterisations import LearnedRange as LearnedRange
+from .parameterisations import Pair
+from .parameterisations import Score as Score
+from .parameterisations import Table as Table
+from .parameterisations import Unscaled as Unscaled
+from .parameterisations import V as V
 from .process import Process
 from .reverse import Score as ScoreFunction
 from .times import Once, as_time, like, number, per_sample
 
-Pair = tuple[Tensor | float, Tensor | float]
+_FLOATING = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 
 @dataclass(frozen=True)
@@ -93,126 +99,6 @@ def _check_finite(name: str, *coefficients: Tensor | float) -> None:
             raise ValueError(f"`{name}` must not be asked here: it is singular at alpha = 0 or sigma = 0 in this parameterisation; stop short of it, or use V")
 
 
-class Table(ABC):
-    """Abstract: what a network predicts, as coefficients of x and its output in the process' own frame; `outputs` numbers for each of x."""
-
-    outputs: ClassVar[int] = 1
-
-    @abstractmethod
-    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        """(k, o) with x0 = k x + o F."""
-
-    @abstractmethod
-    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        """(k, o) with eps = k x + o F."""
-
-    @abstractmethod
-    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
-        """c with F fed c x."""
-
-
-class Unscaled(Table):
-    """Abstract: F is fed x itself."""
-
-    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
-        return 1.0
-
-
-@dataclass(frozen=True)
-class Eps(Unscaled):
-    """F = eps. Ho et al. 2020, arXiv:2006.11239."""
-
-    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return 1 / alpha, -sigma / alpha
-
-    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return 0.0, 1.0
-
-
-@dataclass(frozen=True)
-class X0(Unscaled):
-    """F = x0."""
-
-    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return 0.0, 1.0
-
-    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return 1 / sigma, -alpha / sigma
-
-
-@dataclass(frozen=True)
-class V(Unscaled):
-    """F = (alpha eps - sigma x0)/hypot(alpha, sigma): no singular end. Salimans & Ho 2022, arXiv:2202.00512."""
-
-    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        r = (alpha**2 + sigma**2).sqrt()
-        return alpha / r**2, -sigma / r
-
-    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        r = (alpha**2 + sigma**2).sqrt()
-        return sigma / r**2, alpha / r
-
-
-@dataclass(frozen=True)
-class Score(Unscaled):
-    """F = grad log p(x) = -eps/sigma. Song & Ermon 2019, arXiv:1907.05600."""
-
-    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return 1 / alpha, sigma**2 / alpha
-
-    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return 0.0, -sigma
-
-
-@dataclass(frozen=True)
-class Karras(Table):
-    """F of unit variance in and out, for data of standard deviation s_d: with r^2 = alpha^2 s_d^2 + sigma^2,
-
-        x0 = (alpha s_d^2/r^2) x + (sigma s_d/r) F(x/r),    eps = (sigma/r^2) x - (alpha s_d/r) F(x/r).
-
-    sigma_data is s_d. No singular end. Karras et al. 2022, arXiv:2206.00364, table 1."""
-
-    sigma_data: float = 0.5
-
-    def __post_init__(self) -> None:
-        check.number("sigma_data", self.sigma_data, above=0.0)
-
-    def _r(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        return (alpha**2 * self.sigma_data**2 + sigma**2).sqrt()
-
-    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        r = self._r(alpha, sigma)
-        return alpha * self.sigma_data**2 / r**2, sigma * self.sigma_data / r
-
-    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        r = self._r(alpha, sigma)
-        return sigma / r**2, -alpha * self.sigma_data / r
-
-    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
-        return 1 / self._r(alpha, sigma)
-
-
-@dataclass(frozen=True)
-class LearnedRange(Table):
-    """F = (F of `mean`, s): twice the channels, the second half s from -1 to 1 between the least and largest variance of a reverse step,
-
-        log variance = v log beta + (1 - v) log beta~,    v = (s + 1)/2,    beta~ = beta (1 - abar_{i-1})/(1 - abar_i),
-
-    where s is not clipped. Trained by `losses.Hybrid`, used by `variance.LearnedVariance`. Nichol & Dhariwal 2021, arXiv:2102.09672."""
-
-    mean: Table = Eps()
-    outputs: ClassVar[int] = 2
-
-    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return self.mean.to_x0(alpha, sigma)
-
-    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        return self.mean.to_eps(alpha, sigma)
-
-    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
-        return self.mean.to_input(alpha, sigma)
-
-
 class BaseDenoiser(nn.Module, ABC):
     """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction; `process` is the one it was trained on, or None.
 
@@ -238,7 +124,8 @@ class Denoiser(BaseDenoiser):
     table     Eps() (default), X0(), V(), Score(), Karras(), or LearnedRange(one of them): the output then has twice the channels of x_in
     time      lam -> c_noise; default process.time. Sinusoidal embeddings want 1000 * process.time(lam)
 
-    Casts to the network's dtype and back. Raises TypeError or ValueError naming `network` when its output is not like x."""
+    Casts to the dtype of the network's floating weights and back. process, table and time cannot be set anew: coefficients follow from
+    them. Raises TypeError or ValueError naming `network` when its output is not like x, `cond` when it is not what the network takes."""
 
     process: Process  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -250,11 +137,19 @@ class Denoiser(BaseDenoiser):
             raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
         if not isinstance(table, Table | None):
             raise TypeError(f"`table` must be Eps(), X0(), V(), Score(), Karras() or LearnedRange(...), got {table!r}")
-        check.takes("network", network.forward if isinstance(network, nn.Module) else network, 2, "(x, c_noise, cond=None)")
+        called = network.forward if isinstance(network, nn.Module) else network
+        self._takes_cond, self._wants_cond = _accepts(called, 3), not _accepts(called, 2)
+        if self._wants_cond and not self._takes_cond:
+            check.takes("network", called, 2, "(x, c_noise, cond=None)")
         self.network = network if isinstance(network, nn.Module) else _Function(network)
         self.process, self.table = process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
         self.time = process.time if time is None else time
         self._once = Once(self._coefficients)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in ("process", "table", "time") and name in self.__dict__:
+            raise AttributeError(f"`{name}` of a Denoiser cannot be set; make another: Denoiser(denoiser.network, process, table, time=time)")
+        super().__setattr__(name, value)
 
     @classmethod
     def from_score(cls, score: ScoreFunction, process: Process) -> Denoiser:
@@ -282,11 +177,15 @@ class Denoiser(BaseDenoiser):
         return number(fed), number(self.time(lam)), (number(k0 * scale), number(o0)), (number(k1 * scale), number(o1))
 
     def _network(self, x: Tensor, c_noise: Tensor | float, cond: Any) -> Tensor:
-        parameter = next(self.network.parameters(), None)
-        dtype = x.dtype if parameter is None else parameter.dtype
+        if cond is None and self._wants_cond:
+            raise TypeError("`cond` must be given, got None: the network takes (x, c_noise, cond), all required")
+        if cond is not None and not self._takes_cond:
+            raise TypeError(f"`cond` must be left out, got {type(cond).__name__}: the network takes (x, c_noise) alone")
+        dtype = weight_dtype(self.network, x.dtype)
         wide = dtype if dtype == torch.float64 else torch.float32  # half precision cannot tell neighbouring noise levels apart
         noise = per_sample(c_noise, x.to(wide) if x.dtype != wide else x)
         inputs = (x.to(dtype), noise) if cond is None else (x.to(dtype), noise, cond)
+
         out: Any = self.network(*inputs)
         if not isinstance(out, Tensor):
             raise TypeError(f"`network` must return a tensor, got {type(out).__name__}; wrap it")
@@ -294,7 +193,35 @@ class Denoiser(BaseDenoiser):
         if out.shape != wanted:
             more = "the shape of its input" if self.table.outputs == 1 else "twice the channels of its input:"
             raise ValueError(f"`network` must return {more} {tuple(wanted)}, got {tuple(out.shape)}; nothing is broadcast")
+        if not out.is_floating_point():
+            raise TypeError(f"`network` must return real floating numbers, got {out.dtype}; take .real of a complex output")
         return out.to(x.dtype)
+
+
+def weight_dtype(network: nn.Module, default: torch.dtype) -> torch.dtype:
+    """The dtype a network computes in: that of its first floating weight, or of the parts of its first complex one; else `default`.
+
+    Packed and quantised weights (whole numbers, float8) say nothing of it."""
+    parts = (w for w in network.parameters() if w.dtype in _FLOATING or w.is_complex())
+    first = next(parts, None)
+    if first is None:
+        first = next((w for w in network.buffers() if w.dtype in _FLOATING), None)
+    if first is None:
+        return default
+    if first.is_complex():  # another weight may be narrower or wider than its parts
+        first = next((w for w in parts if w.dtype in _FLOATING), first)
+    return {torch.complex64: torch.float32, torch.complex128: torch.float64}.get(first.dtype, first.dtype)
+
+
+def _accepts(function: Callable[..., Any], arguments: int) -> bool:
+    """Whether it can be called with so many positional arguments, as far as its signature can be read."""
+    try:
+        inspect.signature(function).bind(*[None] * arguments)
+    except ValueError:  # built in, without a signature
+        return True
+    except TypeError:
+        return False
+    return True
 
 
 class _OfScore(nn.Module):

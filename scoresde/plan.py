@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -23,6 +24,8 @@ from .times import like
 from .variance import Asked
 
 Ends = tuple[float, float]
+_MODES = threading.Lock()
+_HELD: dict[torch.nn.Module, tuple[bool, int]] = {}  # modules held in eval mode: the mode before, and by how many
 NEARLY_NOISE = -5.0  # lam just inside pure noise, sigma/alpha = 148: where VPSDE and chains of a thousand steps begin
 
 
@@ -170,14 +173,25 @@ def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
 
 @contextmanager
 def evaluating(module: torch.nn.Module) -> Generator[None, None, None]:
-    """Eval mode, each submodule's own mode restored after: dropout would make an adaptive error estimate never fall."""
-    modes = {m: m.training for m in module.modules()}
-    module.eval()
+    """Eval mode, each submodule's own mode restored after: dropout would make an adaptive error estimate never fall.
+
+    Where several threads use a module at once, it stays in eval mode until the last has finished."""
+    parts = list(module.modules())
+    with _MODES:
+        found = [_HELD.get(part, (part.training, 0)) for part in parts]  # before any is set: a compiled module shares its mode with its part
+        for part, (mode, users) in zip(parts, found, strict=True):
+            _HELD[part] = mode, users + 1
+            part.training = False
     try:
         yield
     finally:
-        for m, mode in modes.items():
-            m.training = mode
+        with _MODES:
+            for part in parts:
+                mode, users = _HELD.pop(part)
+                if users > 1:
+                    _HELD[part] = mode, users - 1
+                else:
+                    part.training = mode
 
 
 def radius(process: Process, t: Any) -> Tensor:

@@ -27,6 +27,8 @@ from .plan import levels as levels
 from .process import Process
 from .times import like
 
+_STATES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
 
 def sample(
     denoiser: BaseDenoiser,
@@ -221,6 +223,8 @@ def _place(denoiser: BaseDenoiser, device: Any, dtype: torch.dtype | None) -> tu
     place = home if device is None else torch.device(device)
     if tensors and place.type != home.type:
         raise ValueError(f"`device` must be the denoiser's {home}, got {place}; call denoiser.to({str(place)!r}) first")
+    if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in _STATES):
+        raise TypeError(f"`dtype` must be torch.float32, float64, float16 or bfloat16, got {dtype!r}")
     if dtype is None:
         dtype = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
     return place, dtype

@@ -78,19 +78,26 @@ class Training:
 class Average:
     """A moving average of a network's weights, in `module`: w <- d w + (1 - d) w_n with d = decay(n), n updates before this one; the first copies.
 
-    Buffers are copied. It knows the network's tensors, so that an update is two operations on lists and no walk over modules."""
+    Buffers and packed weights are copied. It knows the network's tensors, so that an update is two operations on lists and no walk over modules."""
 
     def __init__(self, network: nn.Module, decay: Callable[[int], float]):
         self.module, self.decay, self.count = copy.deepcopy(network), decay, 0
-        self._kept, self._now = ([p.detach() for p in each.parameters()] for each in (self.module, network))
-        self._buffers = list(zip(self.module.buffers(), network.buffers(), strict=True))
+        weights = [(kept.detach(), now.detach()) for kept, now in zip(self.module.parameters(), network.parameters(), strict=True)]
+        self._kept, self._now = ([pair[k] for pair in weights if _has_mean(pair[0])] for k in (0, 1))
+        self._copied = [pair for pair in weights if not _has_mean(pair[0])]
+        self._copied += zip(self.module.buffers(), network.buffers(), strict=True)
 
     def update(self) -> None:
         """Take in the weights as they are now."""
         get_ema_multi_avg_fn(self.decay(self.count) if self.count else 0.0)(self._kept, self._now, self.count)
-        for kept, now in self._buffers:
+        for kept, now in self._copied:
             kept.copy_(now)
         self.count += 1
+
+
+def _has_mean(weight: Tensor) -> bool:
+    """Whether weights of its dtype can be averaged: real or complex numbers, no packed ones."""
+    return weight.is_complex() or (weight.is_floating_point() and weight.element_size() > 1)
 
 
 @dataclass
@@ -166,7 +173,11 @@ def begin(network: nn.Module, training: Training, device: Any = "cpu") -> State:
     """The state before the first step, the network moved to `device`."""
     network.to(device)
     kind = torch.device(device).type
-    optimiser = torch.optim.AdamW(network.parameters(), lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=True)
+    weights = list(network.parameters())
+    if not any(w.requires_grad for w in weights):
+        raise ValueError(f"`network` must have weights to train, got {len(weights)}, none of which requires a gradient; call network.requires_grad_()")
+    fused = not any(w.is_complex() for w in weights)  # torch has no fused step of complex weights
+    optimiser = torch.optim.AdamW(weights, lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=fused)
     scaler = torch.amp.GradScaler(kind, enabled=training.precision == "float16")
     averaged = average(network, training.ema) if training.ema_width is None else power_average(network, training.ema_width)
     tracks = tuple(power_average(network, width) for width in WIDTHS) if training.posthoc else ()

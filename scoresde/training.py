@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -92,12 +92,15 @@ def fit(denoiser: Denoiser, data: Samples, training: Training, state: State | No
     parts = launch.world() * training.accumulate
     if training.batch % parts:
         raise ValueError(f"`batch` must divide into {launch.world()} processes x {training.accumulate} parts, got {training.batch}")
-    state = begin(denoiser.network, training) if state is None else state
+    with _grad_mode():
+        state = begin(denoiser.network, training) if state is None else state
     worker = _worker(denoiser, training)
     draws = _Draws(training, data.shape, next(denoiser.network.parameters()).device)
     for step in range(state.step, training.steps):
         try:
-            yield _step(worker, state, data, training, objective, draws)
+            with _grad_mode():
+                progress = _step(worker, state, data, training, objective, draws)
+            yield progress
         except (RuntimeError, MemoryError) as error:
             if not (isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)):
                 raise
@@ -105,6 +108,13 @@ def fit(denoiser: Denoiser, data: Samples, training: Training, state: State | No
             tried = f"a batch of {training.batch} in {training.accumulate} parts on {launch.world()} processes"
             remedy = "a smaller `batch`, a larger `accumulate` (the same result in more parts), precision = 'bfloat16', or a smaller network"
             raise TrainingMemoryError(f"out of memory at step {step + 1} with {tried}; try {remedy}") from error
+
+
+@contextlib.contextmanager
+def _grad_mode() -> Generator[None]:
+    """Training takes gradients, whatever mode its caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 def _step(worker: Denoiser, state: State, data: Samples, training: Training, objective: Objective, draws: _Draws) -> Progress:
@@ -118,7 +128,8 @@ def _step(worker: Denoiser, state: State, data: Samples, training: Training, obj
         group["lr"] = rate
     state.optimiser.zero_grad(set_to_none=True)
     x0, labels = data.batch(step, training.batch, training.seed, own)
-    x0, eps, (u, hidden) = x0.to(draws.device), draws.noise(step), draws.uniform(step).T
+    x0 = x0.to(draws.device, torch.promote_types(x0.dtype, torch.float32))
+    eps, (u, hidden) = draws.noise(step), draws.uniform(step).T
     t, weight = objective.draw(u, worker.process)
     cond = None
     if training.label_dropout is not None:

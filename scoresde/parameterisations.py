@@ -1,0 +1,140 @@
+"""What a network predicts, as coefficients of its input and output.
+
+The answer of a denoiser is linear in its input x and the network's output F, with scalar coefficients,
+
+    x0 = k_0 x + o_0 F,    eps = k_1 x + o_1 F,
+
+one class per parameterisation: no prediction is ever recovered from another by cancellation.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch import Tensor
+
+from solvers import check
+
+Pair = tuple[Tensor | float, Tensor | float]
+
+
+class Table(ABC):
+    """Abstract: what a network predicts, as coefficients of x and its output in the process' own frame; `outputs` numbers for each of x."""
+
+    outputs: ClassVar[int] = 1
+
+    @abstractmethod
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        """(k, o) with x0 = k x + o F."""
+
+    @abstractmethod
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        """(k, o) with eps = k x + o F."""
+
+    @abstractmethod
+    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
+        """c with F fed c x."""
+
+
+class Unscaled(Table):
+    """Abstract: F is fed x itself."""
+
+    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Eps(Unscaled):
+    """F = eps. Ho et al. 2020, arXiv:2006.11239."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / alpha, -sigma / alpha
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class X0(Unscaled):
+    """F = x0."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 0.0, 1.0
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / sigma, -alpha / sigma
+
+
+@dataclass(frozen=True)
+class V(Unscaled):
+    """F = (alpha eps - sigma x0)/hypot(alpha, sigma): no singular end. Salimans & Ho 2022, arXiv:2202.00512."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        r = (alpha**2 + sigma**2).sqrt()
+        return alpha / r**2, -sigma / r
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        r = (alpha**2 + sigma**2).sqrt()
+        return sigma / r**2, alpha / r
+
+
+@dataclass(frozen=True)
+class Score(Unscaled):
+    """F = grad log p(x) = -eps/sigma. Song & Ermon 2019, arXiv:1907.05600."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / alpha, sigma**2 / alpha
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 0.0, -sigma
+
+
+@dataclass(frozen=True)
+class Karras(Table):
+    """F of unit variance in and out, for data of standard deviation s_d: with r^2 = alpha^2 s_d^2 + sigma^2,
+
+        x0 = (alpha s_d^2/r^2) x + (sigma s_d/r) F(x/r),    eps = (sigma/r^2) x - (alpha s_d/r) F(x/r).
+
+    sigma_data is s_d. No singular end. Karras et al. 2022, arXiv:2206.00364, table 1."""
+
+    sigma_data: float = 0.5
+
+    def __post_init__(self) -> None:
+        check.number("sigma_data", self.sigma_data, above=0.0)
+
+    def _r(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return (alpha**2 * self.sigma_data**2 + sigma**2).sqrt()
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        r = self._r(alpha, sigma)
+        return alpha * self.sigma_data**2 / r**2, sigma * self.sigma_data / r
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        r = self._r(alpha, sigma)
+        return sigma / r**2, -alpha * self.sigma_data / r
+
+    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
+        return 1 / self._r(alpha, sigma)
+
+
+@dataclass(frozen=True)
+class LearnedRange(Table):
+    """F = (F of `mean`, s): twice the channels, the second half s from -1 to 1 between the least and largest variance of a reverse step,
+
+        log variance = v log beta + (1 - v) log beta~,    v = (s + 1)/2,    beta~ = beta (1 - abar_{i-1})/(1 - abar_i),
+
+    where s is not clipped. Trained by `losses.Hybrid`, used by `variance.LearnedVariance`. Nichol & Dhariwal 2021, arXiv:2102.09672."""
+
+    mean: Table = Eps()
+    outputs: ClassVar[int] = 2
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return self.mean.to_x0(alpha, sigma)
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return self.mean.to_eps(alpha, sigma)
+
+    def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
+        return self.mean.to_input(alpha, sigma)
