@@ -27,10 +27,10 @@ FOLDER = "averages"
 _MISSED = 0.1  # share of a profile that may be missed
 
 
-def store(run: Path, step: int, tracks: Sequence[Average]) -> None:
-    """Keep the averages of WIDTHS as they are at a step, whole or not at all."""
+def store(run: Path, step: int, tracks: Sequence[Average], identity: str = "") -> None:
+    """Keep the averages of WIDTHS as they are at a step, whole or not at all; `identity` says of which run."""
     tensors = {f"{k}.{name}": p.detach().cpu().contiguous().clone() for k, track in enumerate(tracks) for name, p in track.module.named_parameters()}
-    snapshots.write(run / FOLDER, tensors, {"step": step, "count": tracks[0].count})
+    snapshots.write(run / FOLDER, tensors, {"step": step, "count": tracks[0].count, "run": identity})
 
 
 def forget(run: Path, step: int) -> None:
@@ -41,13 +41,18 @@ def forget(run: Path, step: int) -> None:
             path.unlink(missing_ok=True)
 
 
-def posthoc(run: Path, width: float) -> dict[str, Tensor]:
+def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
     """The parameters of a run averaged over all its steps with a `width` chosen afterwards, from what training.posthoc stored.
 
     Exact for the stored widths; between them the error falls with the square of how many were stored. Raises CheckpointError where there
-    are none or they leave out more than a tenth of the profile, ValueError naming `width`."""
+    are none, they are not those of the run `identity` or leave out more than a tenth of the profile, ValueError naming `width`."""
     check.number("width", width, above=0.0, below=0.28)
-    paths = {snapshots.unseal(path).about["count"]: path for _, path in sorted(snapshots.steps(run / FOLDER).items())}  # equal where steps were skipped
+    paths: dict[int, Path] = {}
+    for _, path in sorted(snapshots.steps(run / FOLDER).items()):
+        about = snapshots.unseal(path).about
+        if "" not in (identity, about.get("run", "")) and about["run"] != identity:
+            raise CheckpointError(f"{path} is of another run than {run}; remove it, or put back the averages of this one")
+        paths[about["count"]] = path  # equal where steps were skipped
     paths.pop(0, None)
     if not paths:
         raise CheckpointError(f"{run / FOLDER} holds no stored averages; train with training.posthoc = 100, or as many steps as shall lie between")

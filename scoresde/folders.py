@@ -87,8 +87,9 @@ class Model:
         }
 
 
-def load(folder: Path, device: Any = "cpu", best: bool = False, width: float | None = None) -> Model:
+def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None) -> Model:
     """The model of a folder; `best` and `width` as in `runs.load`, for runs alone. Raises CheckpointError."""
+    folder = Path(folder)
     if not best and width is None and pipelines.described(folder):
         denoiser = pipelines.load(folder, device)
         return Model(folder, denoiser, *pipelines.takes(denoiser), None)

@@ -38,7 +38,7 @@ _DTYPES = {
 _STORED = {"F64", "F32", "F16", "BF16", "C64", "BOOL", "U8", "I8", "I16", "I32", "I64"}  # the same in safetensors
 
 
-def read(path: Path) -> dict[str, Tensor]:
+def read(path: Path | str) -> dict[str, Tensor]:
     """The tensors of a file by dotted name, on the CPU.
 
     Args:
@@ -50,6 +50,7 @@ def read(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: says what is wrong with the file. No code in it runs, and no more memory is taken than the file is large.
     """
+    path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
     if path.suffix in _PICKLE:
@@ -168,7 +169,14 @@ def _with_average(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return rest | buffers | named if shadow and len(named) == len(shadow) else tensors
 
 
-def convert(source: Path, out: Path, config: Config | None = None, shape: tuple[int, ...] = (), command: str = "", data: Samples | None = None) -> str:
+def convert(
+    source: Path | str,
+    out: Path | str,
+    config: Config | None = None,
+    shape: tuple[int, ...] = (),
+    command: str = "",
+    data: Samples | None = None,
+) -> str:
     """Import `source` into the folder `out`, and say what came of it.
 
     A pipeline folder becomes one that every command but train takes. A file becomes out/weights.safetensors, every tensor by name.
@@ -188,6 +196,7 @@ def convert(source: Path, out: Path, config: Config | None = None, shape: tuple[
     """
     from safetensors.torch import save
 
+    source, out = Path(source), Path(out)
     if source.is_dir():
         denoiser = pipelines.load(source)
         (_, height, width), _ = pipelines.takes(denoiser)

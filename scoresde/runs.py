@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import time
 import warnings
@@ -140,6 +141,9 @@ class _Story:
             state.load(found.tensors)
         except (RuntimeError, KeyError) as error:
             raise another(found.path, error) from error
+        then = _config(found.about, found.path).training
+        if then.steps != self.config.training.steps:
+            state.since = state.step, then.decay(state.step, state.since)
         self.done, self.tail, self.before = state.step, found.about["tail"], found.about["training"]["seconds"]
 
 
@@ -149,6 +153,14 @@ def _config(about: Mapping[str, Any], path: Path) -> Config:
         return parse(about["config"])
     except ConfigError as error:
         raise CheckpointError(f"{path} holds no configuration of this version: {error}") from error
+
+
+def identity(about: Mapping[str, Any], path: Path) -> str:
+    """A digest of what makes a run the run it is: its configuration, but for keys that may change when it is taken up, and its data."""
+    table = _config(about, path).as_dict()
+    fixed = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
+    kept = {key: value for key, value in sorted(fixed.items()) if not key.startswith(FREE)}
+    return hashlib.sha256(json.dumps([kept, _identity(about["data"])]).encode()).hexdigest()[:16]
 
 
 def _identity(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -181,7 +193,7 @@ class _Writer:
         if self.gallery is not None and step % every.sample == 0:
             self.journal.write(step, self.gallery.draw(self.averaged, step))
         if training.posthoc and (step % training.posthoc == 0 or step == training.steps):
-            averaging.store(self.folder, step, state.tracks)
+            averaging.store(self.folder, step, state.tracks, identity(story.about(), self.folder))
         if step % every.save == 0 or step == training.steps or stopping:
             score = None if self.held_out is None else held_out_loss(self.averaged, self.held_out, self.config.objective, training)
             about = {"step": step, "score": score, "seed": training.seed, "tail": story.tail, "versions": versions(), **story.about()}
@@ -247,16 +259,17 @@ def _moments(folder: Path, about: Mapping[str, Any]) -> Moments | None:
     return None
 
 
-def load(folder: Path, device: Any = "cpu", best: bool = False, width: float | None = None, *, part: str = "ema") -> Trained:
+def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None, *, part: str = "ema") -> Trained:
     """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best checkpoint.
 
     width  of an average made afterwards instead (`averaging.posthoc`), up to the last step stored
     part   "network" gives the weights that were averaged
 
     A damaged file is passed over with a warning that names it. Raises CheckpointError."""
+    folder = Path(folder)
     run, path = _found(folder, best)
     config, shape, classes = _config(run.about, path), tuple(run.about["data"]["shape"]), run.about["data"].get("classes")
-    weights = run.part(part) | ({} if width is None else averaging.posthoc(folder, width))
+    weights = run.part(part) | ({} if width is None else averaging.posthoc(folder, width, identity(run.about, path)))
     _fitting(config, shape, classes, weights, path)
     denoiser = config.denoiser(shape, classes)
     restore(denoiser.network, weights, path)
@@ -288,6 +301,8 @@ def _found(folder: Path, best: bool) -> tuple[Run, Path]:
         found = snapshots.best(kept)
         if found is None:
             raise CheckpointError(f"{kept} holds no checkpoint with a score")
+        if (folder / "run.json").is_file() and identity(read_about(folder), folder) != identity(found.about, found.path):
+            raise CheckpointError(f"{found.path} is of another run than {folder / 'run.json'}")
         return _run(found)
     try:
         return load_run(folder), folder / "model.safetensors"

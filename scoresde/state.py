@@ -17,6 +17,7 @@ from solvers import check
 from .checkpoint import load_weights
 
 WIDTHS = (0.05, 0.10)  # of the averages that are stored for others to be made of
+_LAST_RATE = 0.05  # of the cosine, over lr
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -24,7 +25,8 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 class Training:
     """How to train. Raises TypeError or ValueError naming the field.
 
-    steps, batch  optimiser steps and samples a step;  lr  AdamW's peak rate, reached in `warmup` steps, then a cosine to lr/20
+    steps, batch  optimiser steps and samples a step
+    lr            AdamW's peak rate, reached in `warmup` steps;  schedule  from then on: cosine, to lr/20 at the last step, or constant
     ema           decay of the weight average (ramped as (1+n)/(10+n) at the start);  ema_width  instead of it, the width of a power-function
                   average as a share of the steps done, say 0.05 to 0.15: the same at any length;  grad_clip  limit of the gradient's norm
     posthoc       steps between averages stored for any width to be made of them afterwards (`averaging`), 0: none
@@ -37,6 +39,7 @@ class Training:
     batch: int = 128
     lr: float = 2e-3
     warmup: int = 50
+    schedule: str = "cosine"
     weight_decay: float = 0.0
     ema: float = 0.995
     ema_width: float | None = None
@@ -54,6 +57,7 @@ class Training:
         check.integer("batch", self.batch)
         check.number("lr", self.lr, above=0.0)
         check.integer("warmup", self.warmup, least=0)
+        check.choice("schedule", self.schedule, ("cosine", "constant"))
         check.number("weight_decay", self.weight_decay, least=0.0)
         check.number("ema", self.ema, least=0.0, below=1.0)
         if self.ema_width is not None:
@@ -69,10 +73,18 @@ class Training:
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
 
-    def rate(self, step: int) -> float:
-        """Learning rate at a step, over lr."""
-        ramp = min(1.0, (step + 1) / max(1, self.warmup))
-        return ramp * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / self.steps)))
+    def rate(self, step: int, since: tuple[int, float] = (0, 1.0)) -> float:
+        """Learning rate at a step, over lr; `since` as in `decay`."""
+        return min(1.0, (step + 1) / max(1, self.warmup)) * self.decay(step, since)
+
+    def decay(self, step: int, since: tuple[int, float] = (0, 1.0)) -> float:
+        """The same without the warm-up. since: the step from which this schedule holds, and its value there.
+
+        A run that is lengthened goes on from the value it had reached, and from there along a cosine to the new last step."""
+        begun, level = since
+        if self.schedule == "constant" or self.steps <= begun:
+            return level
+        return _LAST_RATE + (level - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * (step - begun) / (self.steps - begun)))
 
 
 class Average:
@@ -102,7 +114,9 @@ def _has_mean(weight: Tensor) -> bool:
 
 @dataclass
 class State:
-    """What training changes: network, average, optimiser, the steps done, how many of the last ones were skipped, the averages to be stored."""
+    """What training changes: network, average, optimiser, the steps done, how many of the last ones were skipped, the averages to be stored.
+
+    since  the step from which the learning rate's schedule holds, and its value there (`Training.decay`)"""
 
     network: nn.Module
     average: Average
@@ -111,6 +125,7 @@ class State:
     step: int = 0
     skipped: int = 0
     tracks: tuple[Average, ...] = ()
+    since: tuple[int, float] = (0, 1.0)
 
     def tensors(self) -> dict[str, Tensor]:
         """All of it, by name, on the CPU: what `load` takes."""
@@ -118,7 +133,7 @@ class State:
         groups |= {f"track{k}": track.module.state_dict() for k, track in enumerate(self.tracks)}
         groups |= {f"optimiser.{i}": kept for i, kept in self.optimiser.state_dict()["state"].items()}
         scale = self.scaler.state_dict()
-        counts = [self.step, self.skipped, self.average.count, scale.get("scale", 1.0), scale.get("_growth_tracker", 0)]
+        counts = [self.step, self.skipped, self.average.count, scale.get("scale", 1.0), scale.get("_growth_tracker", 0), *self.since]
         flat = {f"{name}.{key}": torch.as_tensor(value) for name, group in groups.items() for key, value in group.items()}
         return {name: value.detach().cpu().contiguous().clone() for name, value in flat.items()} | {"counts": torch.tensor(counts, dtype=torch.float64)}
 
@@ -137,8 +152,10 @@ class State:
             index, _, name = key.partition(".")
             kept.setdefault(int(index), {})[name] = value
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": kept})
-        step, skipped, averaged, scale, tracker = tensors["counts"].tolist()
+        step, skipped, averaged, scale, tracker, *since = tensors["counts"].tolist()
         self.step, self.skipped = int(step), int(skipped)
+        if since:  # checkpoints from before there was a schedule to bend have none
+            self.since = int(since[0]), since[1]
         for each in (self.average, *self.tracks):
             each.count = int(averaged)
         if self.scaler.is_enabled():

@@ -123,7 +123,7 @@ def _step(worker: Denoiser, state: State, data: Samples, training: Training, obj
     network = state.network
     if not network.training:
         network.train()
-    rate = training.lr * training.rate(step)
+    rate = training.lr * training.rate(step, state.since)
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     state.optimiser.zero_grad(set_to_none=True)
