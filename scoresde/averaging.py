@@ -71,11 +71,11 @@ def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
 
 def combination(profiles: list[tuple[int, float]], count: int, width: float) -> tuple[Tensor, float]:
     """Weights c of stored profiles (steps, width) that meet best the one of `width` after `count` steps, and what share of it they miss."""
-    n, g = torch.tensor([(steps / count, power(kept)) for steps, kept in profiles], dtype=torch.float64).T
-    end, r = torch.tensor([1.0, power(width)], dtype=torch.float64)
+    n, g = torch.tensor([(steps / count, power(kept)) for steps, kept in profiles], dtype=torch.float64, device="cpu").T
+    end, r = torch.tensor([1.0, power(width)], dtype=torch.float64, device="cpu")
     between, onto, own = _inner(n[:, None], g[:, None], n, g), _inner(n, g, end, r), _inner(end, r, end, r)
-    one = torch.ones(len(profiles), 1, dtype=torch.float64)
-    system = torch.cat([torch.cat([between, one], 1), torch.cat([one.T, torch.zeros(1, 1, dtype=torch.float64)], 1)])
+    one = torch.ones(len(profiles), 1, dtype=torch.float64, device="cpu")
+    system = torch.cat([torch.cat([between, one], 1), torch.cat([one.T, torch.zeros(1, 1, dtype=torch.float64, device="cpu")], 1)])
     c = torch.linalg.solve(system, torch.cat([onto, one[0]]))[:-1]
     return c, float(((c @ between @ c - 2 * c @ onto + own) / own).clamp(min=0.0).sqrt())
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from solvers import check
@@ -149,9 +150,9 @@ class Config:
             raise ConfigError(f"`data.{next(iter(given))}` must be left out for points, got {given} for {loaded.name}")
         return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
 
-    def denoiser(self, shape: tuple[int, ...], classes: int | None = None) -> Denoiser:
+    def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:
         """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is conditional."""
-        with seeded(self.training.seed):
+        with torch.device(device), seeded(self.training.seed):
             network = self.network.build(shape, None if self.training.label_dropout is None else classes)
         return Denoiser(network, self.process, self.network.table, time=Clock(self.process))
 

@@ -33,7 +33,7 @@ class DiscreteVP(TowardNoise):
     name: str = "user"
 
     def __post_init__(self) -> None:
-        levels = torch.tensor((0.0, *self.log_abar), dtype=torch.float64)
+        levels = torch.tensor((0.0, *self.log_abar), dtype=torch.float64, device="cpu")
         if len(levels) < 3 or not bool(torch.isfinite(levels[:-1]).all()) or not bool((levels.diff() < 0).all()):
             raise ValueError("`log_abar` must hold two numbers or more, finite but for the last, strictly falling below 0; every beta must lie in (0, 1)")
         object.__setattr__(self, "_levels", -levels)
@@ -115,19 +115,19 @@ def linear(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Discre
     """beta from 1e-4 to 0.02 at T = 1000, scaled by 1000/T otherwise. Ho et al. 2020, arXiv:2006.11239."""
     check.integer("steps", steps, least=2)
     scale = 1000 / steps
-    return chain(torch.linspace(first * scale, last * scale, steps, dtype=torch.float64), "linear")
+    return chain(torch.linspace(first * scale, last * scale, steps, dtype=torch.float64, device="cpu"), "linear")
 
 
 def scaled_linear(steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> DiscreteVP:
     """sqrt(beta) linear, as in latent diffusion. Rombach et al. 2022, arXiv:2112.10752."""
     check.integer("steps", steps, least=2)
-    return chain(torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float64) ** 2, "scaled_linear")
+    return chain(torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float64, device="cpu") ** 2, "scaled_linear")
 
 
 def cosine(steps: int = 1000, s: float = 0.008, most: float = 0.999) -> DiscreteVP:
     """abar from the offset cosine, betas capped at `most`. Nichol & Dhariwal 2021, arXiv:2102.09672."""
     check.integer("steps", steps, least=2)
-    u = (torch.arange(steps + 1, dtype=torch.float64) / steps + s) / (1 + s) * math.pi / 2
+    u = (torch.arange(steps + 1, dtype=torch.float64, device="cpu") / steps + s) / (1 + s) * math.pi / 2
     abar = u.cos() ** 2
     return chain((1 - abar[1:] / abar[:-1]).clamp(max=most), "cosine")
 
@@ -135,7 +135,7 @@ def cosine(steps: int = 1000, s: float = 0.008, most: float = 0.999) -> Discrete
 def sigmoid(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> DiscreteVP:
     """beta a logistic curve over [-6, 6]. Xu et al. 2022, GeoDiff, arXiv:2203.02923."""
     check.integer("steps", steps, least=2)
-    return chain(torch.linspace(-6, 6, steps, dtype=torch.float64).sigmoid() * (last - first) + first, "sigmoid")
+    return chain(torch.linspace(-6, 6, steps, dtype=torch.float64, device="cpu").sigmoid() * (last - first) + first, "sigmoid")
 
 
 def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
@@ -145,7 +145,7 @@ def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
     `Split.FLOW` along the chain or RectifiedFlow. Raises TypeError or ValueError naming `chain`."""
     if not isinstance(chain, DiscreteVP):
         raise TypeError(f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000)")
-    root = torch.tensor(chain.log_abar, dtype=torch.float64).div(2).exp()
+    root = torch.tensor(chain.log_abar, dtype=torch.float64, device="cpu").div(2).exp()
     if chain.steps < 3 or root[-1] == 0:
         raise ValueError(f"`chain` must have three levels or more and signal at the last, got {chain!r}")
     root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
@@ -157,7 +157,7 @@ def of(process: Process, steps: int) -> DiscreteVP:
     check.integer("steps", steps, least=2)
     if not isinstance(process, Process) or not bool((process.alpha(process.t_max) ** 2 + process.sigma(process.t_max) ** 2 - 1).abs() < 1e-9):
         raise ValueError(f"`process` must be variance-preserving to have a chain, got {process!r}; for example VPSDE()")
-    t = process.t_max * torch.arange(1, steps + 1, dtype=torch.float64) / steps
+    t = process.t_max * torch.arange(1, steps + 1, dtype=torch.float64, device="cpu") / steps
     return DiscreteVP(tuple((2 * process.log_alpha(t)).tolist()), f"of_{type(process).__name__}")
 
 

@@ -52,7 +52,7 @@ class KernelDistance:
         """Mean of the kernel over the pairs that are left: sums over pairs of blocks, then inclusion and exclusion."""
         parts = max(1, blocks)
         cuts_a, cuts_b = ([k * len(each) // parts for k in range(parts + 1)] for each in (a, b))
-        sums, counts = torch.zeros(parts, parts, dtype=torch.float64), torch.zeros(parts, parts, dtype=torch.float64)
+        sums, counts = torch.zeros(parts, parts, dtype=torch.float64, device="cpu"), torch.zeros(parts, parts, dtype=torch.float64, device="cpu")
         for i, j in ((i, j) for i in range(parts) for j in range(parts)):
             inner, outer = a[cuts_a[i] : cuts_a[i + 1]], b[cuts_b[j] : cuts_b[j + 1]]
             counts[i, j] = len(inner) * len(outer) - (len(inner) if off_diagonal and i == j else 0)
@@ -89,7 +89,7 @@ def sliced(x: Tensor, y: Tensor, directions: Tensor | None = None) -> float:
     for some in theta.split(max(1, (1 << 22) // max(len(x), len(y)))):
         a, b = (x @ some.T).sort(0)[0], (y @ some.T).sort(0)[0]
         if len(a) != len(b):
-            at = (torch.arange(max(len(a), len(b)), dtype=torch.float64) + 0.5) / max(len(a), len(b))
+            at = (torch.arange(max(len(a), len(b)), dtype=torch.float64, device="cpu") + 0.5) / max(len(a), len(b))
             a, b = (torch.stack([torch.quantile(column, at) for column in each.T], 1) for each in (a, b))
         total += float((a - b).square().mean(0).sum())
     return math.sqrt(total / len(theta))
@@ -111,7 +111,7 @@ def mmd_gaussian(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor, s
     """Squared discrepancy of two Gaussians: E k = det(I + C/s^2)^(-1/2) exp(-dm^T (s^2 I + C)^-1 dm / 2), C the sum of covariances."""
 
     def mean_kernel(gap: Tensor, cov: Tensor) -> float:
-        eye = torch.eye(len(gap), dtype=torch.float64)
+        eye = torch.eye(len(gap), dtype=torch.float64, device="cpu")
         return float(torch.linalg.det(eye + cov / scale**2) ** -0.5 * torch.exp(-0.5 * gap @ torch.linalg.solve(scale**2 * eye + cov, gap)))
 
     gap = mean_a - mean_b
@@ -162,7 +162,7 @@ def estimate(metric: Metric, x: Tensor, y: Tensor, blocks: int = 20, floor: floa
     if isinstance(metric, KernelDistance):
         left = metric.without(x, y, blocks)
     else:
-        left = torch.tensor([metric(_without(x, b, blocks), _without(y, b, blocks)) for b in range(blocks)], dtype=torch.float64)
+        left = torch.tensor([metric(_without(x, b, blocks), _without(y, b, blocks)) for b in range(blocks)], dtype=torch.float64, device="cpu")
     error = ((blocks - 1) * (left - left.mean()).square().mean()).sqrt().item() * float(t.ppf(0.975, blocks - 1))
     return Estimate(value, value - error, value + error, floor)
 
@@ -170,7 +170,7 @@ def estimate(metric: Metric, x: Tensor, y: Tensor, blocks: int = 20, floor: floa
 def floor(metric: Metric, draw: Callable[[int, int], Tensor], n: int, m: int, pairs: int = 4, seed: int = 0) -> tuple[float, float]:
     """Mean and standard deviation of the metric between exact sets of n and m samples; draw(count, seed) makes one."""
     check.integer("pairs", pairs, least=2)
-    values = torch.tensor([metric(draw(n, seed + 2 * i), draw(m, seed + 2 * i + 1)) for i in range(pairs)], dtype=torch.float64)
+    values = torch.tensor([metric(draw(n, seed + 2 * i), draw(m, seed + 2 * i + 1)) for i in range(pairs)], dtype=torch.float64, device="cpu")
     return values.mean().item(), values.std().item()
 
 

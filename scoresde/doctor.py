@@ -28,7 +28,7 @@ from .times import like
 WORSE = 1.25  # a loss that the fitted Gaussian shames
 LEFT = 0.25  # signal over noise that a prior N(0, sigma^2) cannot stand for
 DEAD = 1e-3  # relative change of the output that counts as none
-FAINT = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)  # lam beyond the last level
+FAINT = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64, device="cpu")  # lam beyond the last level
 MISSING, RANGE = "missing 1/sigma", "wrong data range"
 
 
@@ -90,7 +90,7 @@ def _scale(x0: Tensor, process: Process) -> Iterator[Finding]:
 
 def _not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
     """NaN or Inf anywhere from end to end."""
-    for t in torch.linspace(process.t_data, process.t_noise, 9, dtype=torch.float64):
+    for t in torch.linspace(process.t_data, process.t_noise, 9, dtype=torch.float64, device="cpu"):
         alpha, sigma = process.alpha(t), process.sigma(t)
         out = model(batch.x0 * like(alpha, batch.x0) + batch.eps[0] * like(sigma, batch.x0), alpha, sigma, batch.cond).out
         bad = ~out.isfinite().reshape(len(out), -1).all(1)

@@ -55,7 +55,7 @@ def elbo(denoiser: BaseDenoiser, chain: DiscreteVP, x0: Tensor, *, seed: int = 0
         for i in range(1, chain.steps + 1):
             alpha, sigma = chain.alpha(i / chain.steps), chain.sigma(i / chain.steps)
             eps = source.normal(PROBE, range(i, i + 1), x0.shape, x0.dtype, x0.device)[0]
-            terms.append(term(chain, torch.tensor(i), x0, denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond)))
+            terms.append(term(chain, torch.tensor(i, device="cpu"), x0, denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond)))
     return Bound(prior_term(chain, x0), torch.stack(terms[1:]), terms[0])
 
 
@@ -81,7 +81,7 @@ def _coefficients(chain: DiscreteVP) -> Tensor:
             c_0, _, variance = posterior(chain, i)
             weight, constant = c_0**2 / (2 * variance), 0.0
         rows.append((weight, constant, large - small, float(i == 1)))
-    return torch.tensor(rows, dtype=torch.float64).T
+    return torch.tensor(rows, dtype=torch.float64, device="cpu").T
 
 
 def prior_term(chain: DiscreteVP, x0: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ def gaussian_bound(chain: DiscreteVP, mean: Tensor, variance: Tensor, learned: b
 
     E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances. The best variance of step i is that of x_{i-1}
     given x_i, beta~ + c_0^2 of them, where L_{i-1} = sum log(variance/beta~)/2 and L_0 = sum (log(2 pi variance) + 1)/2."""
-    t = torch.arange(1, chain.steps + 1, dtype=torch.float64).unsqueeze(1) / chain.steps
+    t = torch.arange(1, chain.steps + 1, dtype=torch.float64, device="cpu").unsqueeze(1) / chain.steps
     alpha, sigma = chain.alpha(t), chain.sigma(t)
     left = variance * sigma**2 / (alpha**2 * variance + sigma**2)
     weights, constants = _coefficients(chain)[:2].unsqueeze(2)

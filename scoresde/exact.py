@@ -50,11 +50,11 @@ class Gaussian(BaseDenoiser):
         mean = check.floating("mean", mean).to(torch.float64)
         if mean.dim() != 1:
             raise ValueError(f"`mean` must have shape (d,), got {tuple(mean.shape)}")
-        cov = torch.as_tensor(cov, dtype=torch.float64)
+        cov = torch.as_tensor(cov, dtype=torch.float64, device=mean.device)
         if cov.dim() == 2:
             values, basis = torch.linalg.eigh(cov)
         else:
-            values, basis = cov.expand(len(mean)).clone(), torch.eye(len(mean), dtype=torch.float64)
+            values, basis = cov.expand(len(mean)).clone(), torch.eye(len(mean), dtype=torch.float64, device=mean.device)
         if bool((values < 0).any()):
             raise ValueError(f"`cov` must be positive semi-definite, got eigenvalues {values.tolist()}")
         self.diagonal = cov.dim() < 2
@@ -114,12 +114,14 @@ class GaussianMixture(BaseDenoiser):
         if means.dim() != 2:
             raise ValueError(f"`means` must have shape (K, d), got {tuple(means.shape)}")
         count = len(means)
-        spread = torch.as_tensor(variances, dtype=torch.float64)
+        spread = torch.as_tensor(variances, dtype=torch.float64, device=means.device)
         if spread.dim() > 2 or (spread.dim() > 0 and spread.shape[0] != count) or (spread.dim() == 2 and spread.shape[1] not in (1, means.shape[1])):
             raise ValueError(f"`variances` must be a number, ({count},) or {tuple(means.shape)}, got shape {tuple(spread.shape)}")
         if not bool((spread >= 0).all()):
             raise ValueError("`variances` must be non-negative")
-        weights = torch.full((count,), 1.0 / count, dtype=torch.float64) if weights is None else check.floating("weights", weights).to(torch.float64)
+        if weights is None:
+            weights = torch.full((count,), 1.0 / count, dtype=torch.float64, device=means.device)
+        weights = check.floating("weights", weights).to(torch.float64)
         if weights.shape != (count,) or not bool((weights > 0).all()):
             raise ValueError(f"`weights` must be {count} positive numbers, got {weights.tolist()}")
         self.shared = spread.dim() == 0

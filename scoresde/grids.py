@@ -48,7 +48,7 @@ class Grid(ABC):
         for name, lam in (("lam_first", lam_first), ("lam_last", lam_last)):
             if lam != -math.inf:  # pure noise, where the clock must be finite
                 check.number(name, lam)
-        ends = torch.tensor([lam_first, lam_last], dtype=torch.float64)
+        ends = torch.tensor([lam_first, lam_last], dtype=torch.float64, device="cpu")
         if n_levels == 1:
             return ends[:1]
         if ends[0] == ends[1]:
@@ -56,7 +56,7 @@ class Grid(ABC):
         first, last = self.clock(ends)
         if not bool(torch.isfinite(last - first)):
             raise ValueError(f"`lam_first` must be finite on {self!r}, got {lam_first!r}: pure noise needs a clock that reaches it, as RectifiedFlow's time")
-        lam = self.level(first + (last - first) * torch.linspace(0, 1, n_levels, dtype=torch.float64))
+        lam = self.level(first + (last - first) * torch.linspace(0, 1, n_levels, dtype=torch.float64, device="cpu"))
         lam[0], lam[-1] = ends
         return lam
 
@@ -145,7 +145,7 @@ class Listed(Fixed):
     def own(self, n_levels: int) -> Tensor:
         if n_levels != len(self.lams):
             raise ValueError(f"`n` must be {len(self.lams)}, the length of the list of levels, got {n_levels}")
-        return torch.tensor(self.lams, dtype=torch.float64)
+        return torch.tensor(self.lams, dtype=torch.float64, device="cpu")
 
     def clock(self, lam: Tensor) -> Tensor:
         return _index(self.lams, lam)
@@ -160,7 +160,7 @@ def from_list(values: Sequence[float] | Tensor, process: Process | None = None) 
     Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond the range of `process`."""
     check.detached("values", values)
     given = values.tolist() if isinstance(values, Tensor) else values
-    t = torch.tensor([check.number("values", v) for v in given], dtype=torch.float64)
+    t = torch.tensor([check.number("values", v) for v in given], dtype=torch.float64, device="cpu")
     if len(t) > 1:
         check.times("values", t)
     lam = t if process is None else process.lam(process.inside(t, "values"))
@@ -168,21 +168,21 @@ def from_list(values: Sequence[float] | Tensor, process: Process | None = None) 
 
 
 def _check_rising(lams: tuple[float, ...], least: int, finite: bool) -> None:
-    lam = torch.tensor(lams, dtype=torch.float64)
+    lam = torch.tensor(lams, dtype=torch.float64, device="cpu")
     if len(lam) < least or not bool((lam.diff() > 0).all() & lam[1:].isfinite().all() & (lam[:1] < math.inf).all()) or (finite and lams[0] == -math.inf):
         raise ValueError(f"`lams` must hold {least} or more strictly rising{' finite' if finite else ''} levels, got {lams!r:.80}")
 
 
 def _index(lams: tuple[float, ...], lam: Tensor) -> Tensor:
     """The index at a level, a polyline."""
-    table = torch.tensor(lams, dtype=torch.float64)
+    table = torch.tensor(lams, dtype=torch.float64, device="cpu")
     k = torch.searchsorted(table, lam.contiguous()).clamp(1, len(lams) - 1)
     return k - 1 + (lam - table[k - 1]) / (table[k] - table[k - 1])
 
 
 def _at_index(lams: tuple[float, ...], u: Tensor) -> Tensor:
     """The level at an index, its inverse."""
-    table = torch.tensor(lams, dtype=torch.float64)
+    table = torch.tensor(lams, dtype=torch.float64, device="cpu")
     k = u.ceil().long().clamp(1, len(lams) - 1)
     return table[k - 1] + (u - (k - 1)) * (table[k] - table[k - 1])
 
@@ -198,7 +198,7 @@ class Spaced(Fixed):
 
     def own(self, n_levels: int) -> Tensor:
         check.integer("n", n_levels, most=self.chain.steps, hint=f"{self.chain!r} has no more levels")
-        t = (torch.tensor(self.steps(n_levels), dtype=torch.float64) + 1) / self.chain.steps
+        t = (torch.tensor(self.steps(n_levels), dtype=torch.float64, device="cpu") + 1) / self.chain.steps
         if not t[0] <= 1:
             raise ValueError(f"`offset` must leave the first timestep below {self.chain.steps}, got {self!r} for {n_levels} levels")
         return self.chain.lam(t)
@@ -262,13 +262,13 @@ def equidistributed(
     if first == -math.inf:
         raise ValueError("`denoiser` must be trained on a range that begins with some signal, got one that begins at alpha = 0")
     path = [lam for lam, _ in trajectory(denoiser, shape, method, seed, cond=cond)]
-    fine = torch.linspace(first, last, 16 * points, dtype=torch.float64)
+    fine = torch.linspace(first, last, 16 * points, dtype=torch.float64, device="cpu")
     clock = torch.zeros_like(fine)
     for sample in torch.stack([lam.expand(shape[0]) for lam in path], 1).cpu():
         taken = sample.unique()
         taken[0], taken[-1] = first, last
         clock += _index(tuple(check.values(taken)), fine) / (len(taken) - 1) / shape[0]
-    lams = _at_index(tuple(check.values(fine)), _index(tuple(check.values(clock)), torch.linspace(0, 1, points, dtype=torch.float64)))
+    lams = _at_index(tuple(check.values(fine)), _index(tuple(check.values(clock)), torch.linspace(0, 1, points, dtype=torch.float64, device="cpu")))
     lams[0], lams[-1] = first, last
     return Through(tuple(check.values(lams)))
 

@@ -142,9 +142,9 @@ def resized(x: Tensor) -> Tensor:
 
 def _weights(n: int) -> Tensor:
     """(299, n): each row the weights of the two pixels its point lies between."""
-    at = torch.arange(SIZE, dtype=torch.float64) * n / SIZE
+    at = torch.arange(SIZE, dtype=torch.float64, device="cpu") * n / SIZE
     low = at.floor().long()
-    weights = torch.zeros(SIZE, n, dtype=torch.float64)
+    weights = torch.zeros(SIZE, n, dtype=torch.float64, device="cpu")
     weights.scatter_add_(1, low[:, None], (1 - at + low)[:, None])
     return weights.scatter_add_(1, (low + 1).clamp(max=n - 1)[:, None], (at - low)[:, None])
 

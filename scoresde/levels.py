@@ -101,7 +101,7 @@ def _check_normal(mean: float, std: float) -> None:
 
 
 def _ends(process: Process, f: Callable[[Tensor], Tensor], *times: float) -> list[float]:
-    return check.values(f(torch.tensor(times, dtype=torch.float64)))
+    return check.values(f(torch.tensor(times, dtype=torch.float64, device="cpu")))
 
 
 def _normal(u: Tensor, process: Process, mean: float, std: float, forth: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor]) -> Tensor:

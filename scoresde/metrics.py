@@ -100,7 +100,7 @@ class Judge:
     def floor(self, size: int | None = None) -> float:
         """Frechet distance between two halves of the real data, or between `size` real samples and the rest."""
         x = torch.cat([self.train.x, self.held_out.x])
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0), device="cpu")
         size = len(x) // 2 if size is None else size
         features = self.features(x[order])
         return frechet(features[:size], features[size:])

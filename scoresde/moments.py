@@ -74,8 +74,8 @@ class Cosines(Basis):
 @functools.lru_cache(maxsize=64)
 def _cosines(n: int) -> Tensor:
     """Row k is the k-th cosine, (n, n) float64."""
-    k = torch.arange(n, dtype=F64)[:, None]
-    middle = torch.arange(n, dtype=F64) + 0.5
+    k = torch.arange(n, dtype=F64, device="cpu")[:, None]
+    middle = torch.arange(n, dtype=F64, device="cpu") + 0.5
     rows = (math.pi / n * middle * k).cos() * math.sqrt(2 / n)
     rows[0] = math.sqrt(1 / n)
     return rows
@@ -111,7 +111,7 @@ class Directions(Basis):
         rows = check.floating("rows", self.rows)
         if rows.dim() != 2 or len(rows) > rows.shape[1]:
             raise ValueError(f"`rows` must be directions (k, d), at most d of them, got shape {tuple(rows.shape)}")
-        worst = (rows @ rows.T - torch.eye(len(rows)).to(rows)).abs().max().item()
+        worst = (rows @ rows.T - torch.eye(len(rows), device="cpu").to(rows)).abs().max().item()
         if not worst < 1e-4:
             raise ValueError(f"`rows` must be orthonormal, got inner products {worst:.2g} away from it; take Q of torch.linalg.qr")
 
@@ -214,8 +214,8 @@ class Moments:
     def tensors(self) -> dict[str, Tensor]:
         """All of it by name."""
         rows = {"rows": self.basis.rows} if isinstance(self.basis, Directions) else {}
-        cosines = {"cosines": torch.ones(1, dtype=F64)} if isinstance(self.basis, Cosines) else {}
-        return {"mean": self.mean, "std": self.std, "scale": torch.tensor(self.scale, dtype=F64), **rows, **cosines}
+        cosines = {"cosines": torch.ones(1, dtype=F64, device="cpu")} if isinstance(self.basis, Cosines) else {}
+        return {"mean": self.mean, "std": self.std, "scale": torch.tensor(self.scale, dtype=F64, device="cpu"), **rows, **cosines}
 
     @property
     def digest(self) -> str:
@@ -237,9 +237,8 @@ class Moments:
 
 def _numbers(name: str, value: Tensor | Sequence[float] | float) -> Tensor:
     """Finite, float64, on the CPU."""
-    if isinstance(value, Tensor):
-        check.floating(name, value)
-    numbers = torch.as_tensor(value, dtype=F64).detach().cpu()
+    given = check.floating(name, value).detach() if isinstance(value, Tensor) else value
+    numbers = torch.as_tensor(given, dtype=F64, device="cpu")
     if not bool(numbers.isfinite().all()):
         raise ValueError(f"`{name}` must be finite, got NaN or Inf")
     return numbers

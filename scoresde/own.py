@@ -42,7 +42,7 @@ class OwnProcess(Process):
         check.number("t_data", self.t_data)
         if self.t_noise == self.t_data:
             raise ValueError(f"`t_noise` must differ from t_data, got both {self.t_data!r}")
-        t = torch.linspace(self.t_data, self.t_noise, _LOOKS, dtype=torch.float64)
+        t = torch.linspace(self.t_data, self.t_noise, _LOOKS, dtype=torch.float64, device="cpu")
         t[0], t[-1] = self.t_data, self.t_noise
         values: list[Tensor] = []
         for name, function in (("signal", self.signal), ("noise", self.noise)):

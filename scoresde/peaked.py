@@ -44,12 +44,12 @@ class Peaked(Grid):
         from scipy.special import betainc
 
         z = torch.sigmoid((self.rise + self.fall) * (lam + math.log(self.unit) - self.centre))
-        return torch.as_tensor(betainc(*self._shape, z.numpy()), dtype=torch.float64)
+        return torch.as_tensor(betainc(*self._shape, z.numpy()), dtype=torch.float64, device="cpu")
 
     def level(self, u: Tensor) -> Tensor:
         from scipy.special import betaincinv
 
-        z = torch.as_tensor(betaincinv(*self._shape, u.numpy()), dtype=torch.float64)
+        z = torch.as_tensor(betaincinv(*self._shape, u.numpy()), dtype=torch.float64, device="cpu")
         return z.logit() / (self.rise + self.fall) + self.centre - math.log(self.unit)
 
     @classmethod

@@ -53,7 +53,7 @@ class Flat:
 
     def __call__(self, moments: Tensor) -> Tensor:
         k = moments.shape[1]
-        return moments[:, :1] / torch.arange(1, k + 1).reshape(1, -1, *[1] * (moments.dim() - 2))
+        return moments[:, :1] / torch.arange(1, k + 1, device=moments.device).reshape(1, -1, *[1] * (moments.dim() - 2))
 
 
 @dataclass(frozen=True)

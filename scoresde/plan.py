@@ -40,8 +40,8 @@ class Plan:
         warn_beyond(denoiser.process, lams)
         process, stochastic = method.process, method.stochastic
         self.times = process.time(lams)
-        self.first = self.times[0] if ends is None else process.time(torch.tensor(ends[0], dtype=torch.float64))
-        self.last = self.times[-1] if ends is None else process.time(torch.tensor(ends[1], dtype=torch.float64))
+        self.first = self.times[0] if ends is None else process.time(torch.tensor(ends[0], dtype=torch.float64, device="cpu"))
+        self.last = self.times[-1] if ends is None else process.time(torch.tensor(ends[1], dtype=torch.float64, device="cpu"))
         if not bool(self.times.isfinite().all()):
             flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
             raise ValueError(f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got {process!r}; {flow}")
@@ -167,7 +167,7 @@ def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
     """lam of the method's levels from one end to the other, less what a frame carries."""
     first, last = ends if method.frame is None else (method.frame.begin(lam) for lam in ends)
     if method.n is None or isinstance(method.grid, Tolerance):
-        return torch.tensor([first, last], dtype=torch.float64)
+        return torch.tensor([first, last], dtype=torch.float64, device="cpu")
     return method.grid(method.n + extra, first, last)
 
 

@@ -25,7 +25,7 @@ from .denoiser import X0, BaseDenoiser, Denoiser, Eps, Pair, Score, Table, Unsca
 from .process import Process
 from .times import like
 
-LEVELS = torch.linspace(-2.0, 1.5, 8, dtype=torch.float64)  # lam + log std
+LEVELS = torch.linspace(-2.0, 1.5, 8, dtype=torch.float64, device="cpu")  # lam + log std
 BETTER, CLOCKED = 0.8, 0.93  # what another output or data range, another clock must make of the loss to be believed
 _NUMBERS, _ROWS = 2048, 512  # numbers wanted a level; samples used at most
 
@@ -111,7 +111,7 @@ def draw(x0: Tensor, cond: Any, process: Process, seed: int) -> Batch:
     x0, cond = x0[:_ROWS], None if cond is None else cond[:_ROWS]
     copies = max(1, _NUMBERS // x0.numel())
     x0, cond = torch.cat([x0] * copies), None if cond is None else torch.cat([cond] * copies)
-    ends = sorted(check.values(process.lam(torch.tensor([process.t_noise, process.t_data], dtype=torch.float64))))
+    ends = sorted(check.values(process.lam(torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu"))))
     lams = (LEVELS - 0.5 * math.log(variance(x0))).clamp(*ends)
     eps = SeededNoise(seed).normal(PROBE, range(len(lams)), x0.shape, x0.dtype, x0.device)
     return Batch(x0, eps, lams, cond)
@@ -150,5 +150,5 @@ def loss_ratios(model: BaseDenoiser, batch: Batch, process: Process, clock: Cloc
 
 def with_clock(model: Denoiser, clock: Clock) -> Denoiser:
     """The same network told other noise levels."""
-    first, last = check.values(model.time(model.process.lam(torch.tensor([model.process.t_min, model.process.t_max], dtype=torch.float64))))
+    first, last = check.values(model.time(model.process.lam(torch.tensor([model.process.t_min, model.process.t_max], dtype=torch.float64, device="cpu"))))
     return Denoiser(model.network, model.process, model.table, time=lambda lam: clock(model.time(lam), (first, last)))

@@ -108,7 +108,7 @@ def _short(value: float) -> float:
 
 def by_level(t: Tensor, losses: Tensor, process: Process) -> dict[str, float]:
     """Mean loss in equal cells of lam between the ends of the process, by the cell's middle; cells without a sample are absent."""
-    ends = torch.tensor([process.t_noise, process.t_data], dtype=torch.float64)
+    ends = torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu")
     low, high = check.values(process.lam(ends).clamp(-20.0, 20.0))
     cell = ((process.lam(t.double()) - low) / (high - low) * CELLS).floor().clamp(0, CELLS - 1)
     middles = {k: f"{low + (k + 0.5) * (high - low) / CELLS:.2f}" for k in range(CELLS)}

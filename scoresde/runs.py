@@ -91,7 +91,7 @@ def train(
             story.add(progress)
             if report is not None:
                 report(progress)
-            code = int(launch.gather(torch.tensor([request.code])).max())
+            code = int(launch.gather(torch.tensor([request.code], device="cpu")).max())
             if writer is not None:
                 writer.after(progress, story, state, code != 0)
             if code:
@@ -233,13 +233,13 @@ def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
 
 def fingerprint(data: Samples) -> str:
     """Of up to 1000 samples, evenly spread: enough to tell one data set from another."""
-    index = torch.linspace(0, len(data) - 1, min(1000, len(data)), dtype=torch.float64).long()
+    index = torch.linspace(0, len(data) - 1, min(1000, len(data)), dtype=torch.float64, device="cpu").long()
     return hashlib.sha256(data.at(index).contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 def moments(data: Samples) -> Moments | None:
     """Of up to 4096 samples, evenly spread; None where they do not differ."""
-    x = data.at(torch.linspace(0, len(data) - 1, min(SAMPLES, len(data)), dtype=torch.float64).long())
+    x = data.at(torch.linspace(0, len(data) - 1, min(SAMPLES, len(data)), dtype=torch.float64, device="cpu").long())
     return Moments.of(x) if len(x) > 1 and bool((x != x[:1]).any()) else None
 
 
@@ -280,8 +280,7 @@ def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: flo
 def _fitting(config: Config, shape: tuple[int, ...], classes: int | None, weights: Mapping[str, Tensor], path: Path) -> None:
     """Raise CheckpointError where the weights are not of the network described, before memory is taken for it."""
     try:
-        with torch.device("meta"):
-            wanted = {name: w.shape for name, w in config.denoiser(shape, classes).network.state_dict().items()}
+        wanted = {name: w.shape for name, w in config.denoiser(shape, classes, "meta").network.state_dict().items()}
     except (RuntimeError, TypeError, ValueError) as error:
         raise another(path, error) from error
     found = {name: w.shape for name, w in weights.items()}

@@ -177,7 +177,7 @@ def transport(
         own = process.time(lams)
         total |= {"ts": own, "ys": torch.stack([plan.leave(y, t, process.alpha(o), process.sigma(o)) for y, t, o in zip(ys, plan.times, own, strict=True)])}
     y = plan.leave(parts[-1].y, plan.times[-1], process.alpha(t1), process.sigma(t1))
-    return replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64), y=y, **total)
+    return replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64, device="cpu"), y=y, **total)
 
 
 def encode(denoiser: BaseDenoiser, x: Tensor, method: Method, *, cond: Any = None) -> Tensor:

@@ -134,8 +134,9 @@ class State:
         groups |= {f"optimiser.{i}": kept for i, kept in self.optimiser.state_dict()["state"].items()}
         scale = self.scaler.state_dict()
         counts = [self.step, self.skipped, self.average.count, scale.get("scale", 1.0), scale.get("_growth_tracker", 0), *self.since]
-        flat = {f"{name}.{key}": torch.as_tensor(value) for name, group in groups.items() for key, value in group.items()}
-        return {name: value.detach().cpu().contiguous().clone() for name, value in flat.items()} | {"counts": torch.tensor(counts, dtype=torch.float64)}
+        flat = {f"{name}.{key}": value for name, group in groups.items() for key, value in group.items()}
+        stored = {name: torch.as_tensor(value, device="cpu").detach().contiguous().clone() for name, value in flat.items()}
+        return stored | {"counts": torch.tensor(counts, dtype=torch.float64, device="cpu")}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
         """Become what `tensors` was taken from. Raises RuntimeError or KeyError where it is of another architecture."""

@@ -38,7 +38,7 @@ def tails(model: BaseDenoiser, x0: Tensor, cond: Any = None, seed: int = 0) -> T
     unit = (data - mean).square().mean().sqrt()
     spread = data.std(0).clamp(min=0.25 * unit.item())
     known = ((data - mean).abs() / spread).max().item()
-    rows = torch.arange(COUNT) % len(x0)
+    rows = torch.arange(COUNT, device="cpu") % len(x0)
     given = None if cond is None else cond[rows.to(cond.device)]
     method = recommended(model, CALLS, moments=Moments.of(x0))
     try:

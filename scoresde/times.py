@@ -31,7 +31,7 @@ class Once(Generic[T]):
             if len(self.kept) >= _MOST:
                 self.kept.clear()
             with torch.inference_mode(False):  # what is kept must serve where gradients are taken, whoever asked first
-                self.kept[key] = self.f(*(torch.tensor(t, dtype=torch.float64) for t in key))
+                self.kept[key] = self.f(*(torch.tensor(t, dtype=torch.float64, device="cpu") for t in key))
         return self.kept[key]
 
 
@@ -44,7 +44,7 @@ def as_time(t: Any, name: str = "t") -> Tensor:
     """A time as a floating tensor; a plain number becomes 0-d float64."""
     if isinstance(t, Tensor):
         return check.floating(name, t)
-    return torch.tensor(check.number(name, t), dtype=torch.float64)
+    return torch.tensor(check.number(name, t), dtype=torch.float64, device="cpu")
 
 
 def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:

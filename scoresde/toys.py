@@ -34,16 +34,16 @@ def photos(size: int = 32) -> Dataset:
     step, parts, labels = size // 2, list[Tensor](), list[Tensor]()
     images: Any = load_sample_images()["images"]
     for k, image in enumerate(images):
-        patches = torch.tensor(image).unfold(0, size, step).unfold(1, size, step).reshape(-1, 3, size, size)
+        patches = torch.tensor(image, device="cpu").unfold(0, size, step).unfold(1, size, step).reshape(-1, 3, size, size)
         parts.append(patches)
-        labels.append(torch.full((len(patches),), k))
+        labels.append(torch.full((len(patches),), k, device="cpu"))
     return Dataset(scaled(torch.cat(parts), 127.5, 127.5), torch.cat(labels), f"photos in patches of {size}", 127.5, 127.5, flip=True)
 
 
 def moons(n: int = _COUNT, seed: int = 0) -> Dataset:
     """Two half circles that reach into one another, noise 0.05; the label says which."""
     u, z = _draws(n, seed)
-    upper, angle = torch.arange(n) % 2 == 0, math.pi * u[:, 0]
+    upper, angle = torch.arange(n, device="cpu") % 2 == 0, math.pi * u[:, 0]
     x = torch.where(upper, angle.cos(), 1 - angle.cos()) - 0.5
     y = torch.where(upper, angle.sin(), 0.5 - angle.sin()) - 0.25
     return Dataset((torch.stack([x, y], 1) + 0.05 * z).float(), (~upper).long(), "moons")
@@ -72,7 +72,7 @@ def eight_gaussians(n: int = _COUNT, seed: int = 0) -> Dataset:
 
 def ring() -> exact.GaussianMixture:
     """Eight Gaussians of standard deviation 0.1 on the circle of radius 1.4: the exact denoiser of `eight_gaussians`."""
-    angle = torch.arange(8, dtype=torch.float64) * math.pi / 4
+    angle = torch.arange(8, dtype=torch.float64, device="cpu") * math.pi / 4
     return exact.GaussianMixture(1.4 * torch.stack([angle.cos(), angle.sin()], 1), 0.01)
 
 

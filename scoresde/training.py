@@ -216,7 +216,7 @@ class _Draws:
     def __init__(self, training: Training, shape: Sequence[int], device: torch.device):
         own = launch.share(training.batch)
         self.device, self.seed, self.shapes = device, training.seed, ((training.batch, 2), (len(own), *shape))
-        self.first, self.drawn = own.start, {TRAIN_TIME: (-1, torch.empty(0)), TRAIN_NOISE: (-1, torch.empty(0))}
+        self.first, self.drawn = own.start, {TRAIN_TIME: (-1, torch.empty(0, device="cpu")), TRAIN_NOISE: (-1, torch.empty(0, device="cpu"))}
 
     def uniform(self, step: int) -> Tensor:
         """(B, 2) in float64 on the CPU: for noise levels and for which labels are hidden."""

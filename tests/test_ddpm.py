@@ -190,8 +190,7 @@ def test_sampling_begins_without_signal() -> None:
         x = chain.alpha(t1) * p.x0 + chain.sigma(t1) * p.eps
     straight = sampling.transport(v, z, Method(RectifiedFlow(), Split.FLOW, Euler(), UniformTime(chain), 9), chain, 1.0, float(levels[-1]))
     assert (straight.y - x).abs().max() < 1e-12
-    with pytest.raises(ValueError, match="lam_first"):
-        sample(v, (2, 3), catalogue.ddim(5))
+    assert sample(v, (2, 3), catalogue.ddim(5)).isfinite().all()  # which begins just inside
     for make in (catalogue.ddim, catalogue.edm_heun, catalogue.dpm_solver_2):
         with pytest.raises(ValueError, match=r"`method` .* RectifiedFlow"):
             sample(v, (2, 3), make(5, grid=Trailing(chain)))

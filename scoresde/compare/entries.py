@@ -109,8 +109,8 @@ def _ours(method: Method) -> Solve:
 
 def _peer(peer: peers.Peer, steps: int, grid: Grid | None) -> Solve | None:
     def solve(problem: Problem, x: Tensor, seed: int) -> Tensor:
-        one = torch.tensor(1.0, dtype=torch.float64)
-        ends = EDM().lam(torch.tensor([problem.high, problem.low], dtype=torch.float64)).tolist()
+        one = torch.tensor(1.0, dtype=torch.float64, device="cpu")
+        ends = EDM().lam(torch.tensor([problem.high, problem.low], dtype=torch.float64, device="cpu")).tolist()
         levels = torch.exp(-(peer.grids[0] if grid is None else grid)(steps + 1, *ends))
         levels[0], levels[-1] = problem.high, problem.low
         return peer.solve(lambda y, s: problem.denoiser(y, one, s).x0, x, levels, seed)
