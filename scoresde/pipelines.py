@@ -1,14 +1,13 @@
 """Saved pipelines of diffusers, both ways: a local folder of a UNet2DModel and a scheduler's configuration as a Denoiser, and back.
 
-A scheduler's betas are a chain, its timestep k is level k + 1 of it, its prediction_type a table. Weights are safetensors, read from the
-folder given; nothing is downloaded and no code of the folder runs.
+A scheduler's betas are a chain, its timestep k is level k + 1 of it, its prediction_type a table (`chains`). Weights are safetensors, read from
+the folder given; nothing is downloaded and no code of the folder runs.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,17 +17,19 @@ from torch import Tensor, nn
 
 from solvers import check
 
-from . import ddpm
+from . import unets
+from .chains import TABLES
+from .chains import read as read_scheduler
 from .checkpoint import CheckpointError, restore, write_json, write_whole
 from .config import Clock
 from .ddpm import DiscreteVP
-from .denoiser import X0, Denoiser, Eps, LearnedRange, Table, V
+from .denoiser import Denoiser, LearnedRange
 from .networks import UNet
 from .seeding import seeded
 
-_TABLES: dict[str, Table] = {"epsilon": Eps(), "sample": X0(), "v_prediction": V()}
 _WEIGHTS = "diffusion_pytorch_model.safetensors"
 _MOST_BYTES = 1 << 22
+_PARTS = ("unet", "scheduler")
 
 
 @dataclass(frozen=True)
@@ -52,44 +53,15 @@ class FromDiffusers(nn.Module):
         return self.body(x, c_noise, class_labels=cond).sample
 
 
-def read_scheduler(config: Mapping[str, Any]) -> tuple[DiscreteVP, Table]:
-    """The chain and the table of a scheduler's configuration. Raises CheckpointError naming the entry that says something else."""
-    name = config.get("_class_name", "the scheduler")
-    if config.get("trained_betas") is None and not {"beta_schedule", "beta_start"} & set(config):
-        raise CheckpointError(f"{name} names no betas: only variance-preserving chains are read, not {sorted(config)[:5]}")
-    steps, first, last = (config.get(key, value) for key, value in (("num_train_timesteps", 1000), ("beta_start", 1e-4), ("beta_end", 0.02)))
-    schedule, kind = config.get("beta_schedule", "linear"), config.get("prediction_type", "epsilon")
-    if kind not in _TABLES:
-        raise CheckpointError(f"`prediction_type` must be one of {', '.join(_TABLES)}, got {kind!r}")
-    try:
-        if config.get("trained_betas") is not None:
-            chain = ddpm.chain(torch.tensor(config["trained_betas"], dtype=torch.float64), "trained")
-        elif schedule == "linear":
-            chain = ddpm.chain(torch.linspace(check.number("beta_start", first), last, check.integer("steps", steps), dtype=torch.float64), "linear")
-        elif schedule == "scaled_linear":
-            chain = ddpm.scaled_linear(steps, first, last)
-        elif schedule == "squaredcos_cap_v2":
-            chain = ddpm.cosine(steps)
-        elif schedule == "sigmoid":
-            chain = ddpm.sigmoid(steps, first, last)
-        else:
-            raise CheckpointError(f"`beta_schedule` must be linear, scaled_linear, squaredcos_cap_v2 or sigmoid, got {schedule!r}")
-    except (TypeError, ValueError) as error:
-        raise CheckpointError(f"the betas of {name} cannot be used: {error}") from error
-    table, variance = _TABLES[kind], config.get("variance_type")
-    if variance == "learned":
-        raise CheckpointError("`variance_type` must be learned_range or a fixed one, got 'learned': a variance itself, without bounds")
-    return (ddpm.zero_terminal_snr(chain) if config.get("rescale_betas_zero_snr") else chain), LearnedRange(table) if variance == "learned_range" else table
-
-
 def weights(folder: Path) -> Path:
     """The file of a pipeline folder's weights."""
     return (folder / "unet" if (folder / "unet").is_dir() else folder) / _WEIGHTS
 
 
 def described(folder: Path) -> bool:
-    """Whether a folder says that it is a pipeline and not a run."""
-    return weights(folder).with_name("config.json").is_file() and not (folder / "run.json").exists()
+    """Whether a folder says that it is a pipeline, or a model of one, and not a run."""
+    told = (folder / "model_index.json", weights(folder).with_name("config.json"))
+    return any(file.is_file() for file in told) and not (folder / "run.json").exists()
 
 
 def takes(denoiser: Denoiser) -> tuple[tuple[int, ...], int | None]:
@@ -113,14 +85,17 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; nothing is downloaded: give the folder of a saved pipeline")
+    _check_kind(folder)
     stored = weights(folder)
     home, settings = stored.parent, folder / "scheduler" if (folder / "scheduler").is_dir() else folder
     shape = _read_json(home / "config.json")
-    if shape.get("_class_name") != "UNet2DModel":
-        raise CheckpointError(f"{home / 'config.json'} must describe a UNet2DModel, got {shape.get('_class_name')!r}")
+    unets.check_config(home / "config.json", shape)
     process, table = read_scheduler(_read_json(settings / "scheduler_config.json"))
     if not stored.is_file():
-        raise CheckpointError(f"{stored} is missing; weights are read from safetensors alone, so save the pipeline with safe_serialization=True")
+        others = sorted(p.name for p in home.glob("*.safetensors*"))
+        held = f"the folder holds {', '.join(others[:3])}: variants and parts are not read" if others else "weights are read from safetensors alone"
+        raise CheckpointError(f"{stored} is missing; {held}; load it with diffusers in float32 and save it as one file of safetensors")
+    unets.check_size(home, shape, stored)
     try:
         with seeded(0):
             made: Any = UNet2DModel.from_pretrained(home, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True)
@@ -137,6 +112,24 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     return Denoiser(FromDiffusers(body), process, table, time=Timesteps(process)).to(device).eval()
 
 
+def _check_kind(folder: Path) -> None:
+    """Raise CheckpointError saying what a folder is, where it is a pipeline of other parts than a network of samples and a scheduler."""
+    index = folder / "model_index.json"
+    if not index.is_file():
+        return
+    told = _read_json(index)
+    name = told.get("_class_name")
+    parts = [key for key, value in told.items() if isinstance(value, list) and value and any(cast("list[Any]", value)) and not key.startswith("_")]
+    foreign = sorted(set(parts) - set(_PARTS))
+    if foreign:
+        why = "its network works on latents, which are no samples" if {"vae", "vqvae", "movq"} & set(foreign) else "these parts are not read"
+        hint = "run the pipeline itself with scoresde.scheduler.MethodScheduler in its scheduler's place"
+        raise CheckpointError(f"{folder} is a {name!r:.60}, with {', '.join(foreign):.200} beside its scheduler: {why}; {hint}")
+    for part in _PARTS:
+        if part in parts and not (folder / part).is_dir():
+            raise CheckpointError(f"{folder} is a {name!r:.60}, and its {folder / part} is missing")
+
+
 def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) -> None:
     """Write a folder that `load` and diffusers' DDPMPipeline.from_pretrained read: model_index.json, unet/, scheduler/.
 
@@ -144,7 +137,7 @@ def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) ->
               with the clock of `scoresde train`: its levels are then those at which the network sees 0, 1, ... (0, below its range, at half of 1)
     size      height and width of its images, or both as one number
 
-    `trained_betas` of the scheduler hold the chain; clipping is off and the spacing "trailing". Raises TypeError or ValueError naming the argument."""
+    `trained_betas` of the scheduler hold the chain; the spacing is "trailing". Raises TypeError or ValueError naming the argument."""
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     network: Any = denoiser.network
@@ -155,11 +148,11 @@ def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) ->
         raise ValueError(f"`size` must be a multiple of {network.multiple} in a pipeline, which pads nothing, got {size!r}")
     table = denoiser.table
     mean, variance = (table.mean, "learned_range") if isinstance(table, LearnedRange) else (table, "fixed_small")
-    kind = next((name for name, table in _TABLES.items() if table == mean), None)
+    kind = next((name for name, table in TABLES.items() if table == mean), None)
     if kind is None:
         raise ValueError(f"`denoiser` must predict Eps, X0 or V to be saved as a pipeline, got {denoiser.table!r}")
     betas = check.values(_chain(denoiser).betas)
-    options = {"trained_betas": betas, "prediction_type": kind, "clip_sample": False, "timestep_spacing": "trailing"}
+    options = {"trained_betas": betas, "prediction_type": kind, "timestep_spacing": "trailing", "clip_sample": False}
     scheduler: Any = cast(Any, DDPMScheduler)(len(betas), variance_type=variance, **options)
     folder, body = Path(folder), cast(Any, network.body)
     from safetensors.torch import save as to_bytes
@@ -193,7 +186,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     if path.stat().st_size > _MOST_BYTES:
         raise CheckpointError(f"{path} is larger than {_MOST_BYTES} bytes, not a configuration")
     try:
-        read = json.loads(path.read_text())
+        read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(read, dict):
