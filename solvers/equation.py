@@ -66,6 +66,8 @@ class Equation:
             field = getattr(self, name)
             if not (callable(field) or (name == "g" and field is None)):
                 raise TypeError(f"`{name}` must be a callable (t, y) -> tensor, got {type(field).__name__}")
+            if field is not None:
+                check.takes(name, field, 2, "(t, y) -> tensor")
         noise = self.noise
         if noise is None:
             noise = Noise.NONE if self.g is None else Noise.DIAGONAL
