@@ -179,8 +179,8 @@ class AdaptiveRun:
             self.rejected[now.rows] += ~accept
             made = (t1 - now.t).abs()
             h = made * self._factor(ratio, now.before, accept)
-            cut = accept & (made < now.h)  # by a save time: what was proposed before holds, though it was not tried
-            h = torch.where(cut, torch.maximum(h, _SAFETY * now.h), h)
+            cut = accept & (made < 0.99 * now.h)  # by a save time: what was proposed before it holds
+            h = torch.where(cut, torch.maximum(h, now.h), h)
             status = torch.where(~accept & (h < c.smallest), torch.where(finite, _UNDERFLOW, _NOT_FINITE), _RUNNING)
             keep = accept.reshape(self.column)
             carried = state[len(state) - len(now.state) :]
