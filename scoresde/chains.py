@@ -34,7 +34,7 @@ _CLASSES = {
     *("DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler", "DPMSolverSinglestepScheduler"),
     *("EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler"),
     *("KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "PNDMScheduler", "RePaintScheduler", "SASolverScheduler"),
-    *("UnCLIPScheduler", "UniPCMultistepScheduler", "MethodScheduler"),
+    *("UnCLIPScheduler", "UniPCMultistepScheduler"),
 }
 _OTHERS = {
     "DDIMInverseScheduler": "runs from data to noise; give the scheduler that samples, and use sampling.encode to go back",

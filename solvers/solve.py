@@ -117,6 +117,9 @@ def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
     """The checks every solve shares; `solver` None: an adapter makes its own."""
     if not isinstance(eq, Equation):
         raise TypeError(f"`eq` must be a solvers.Equation, got {type(eq).__name__}")
+    check.takes("f", eq.f, 2, "(t, y) -> tensor")
+    if eq.g is not None:
+        check.takes("g", eq.g, 2, "(t, y) -> tensor")
     y0 = check.state("y0", y0)
     if solver is None:
         return y0

@@ -125,3 +125,23 @@ def test_variants_and_parts_are_named(name, tmp_path):
     stored.rename(stored.with_name(name))
     with pytest.raises(CheckpointError, match=rf"{name}.*variants and parts are not read"):
         pipelines.load(tmp_path)
+
+
+def test_a_latent_pipeline_as_diffusers_saves_it_is_named(tmp_path):
+    """Stable Diffusion, tiny and with random weights: network of latents, autoencoder and text encoder; no command takes it for images."""
+    from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from scoresde import folders
+
+    blocks = {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D")}
+    unet = UNet2DConditionModel(8, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2, cross_attention_dim=8, attention_head_dim=2, **blocks)
+    vae = AutoencoderKL(block_out_channels=(4,), norm_num_groups=2, latent_channels=4)
+    text = CLIPTextModel(CLIPTextConfig(vocab_size=10, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2))
+    none = {"tokenizer": None, "safety_checker": None, "feature_extractor": None}
+    chain = DDIMScheduler(steps_offset=1, clip_sample=False)
+    pipe = StableDiffusionPipeline(vae=vae, text_encoder=text, unet=unet, scheduler=chain, requires_safety_checker=False, **none)
+    pipe.save_pretrained(tmp_path)
+    for load in (pipelines.load, folders.load):
+        with pytest.raises(CheckpointError, match=r"StableDiffusionPipeline.*text_encoder, vae.*latents"):
+            load(tmp_path)
