@@ -82,9 +82,10 @@ def counting(network: torch.nn.Module) -> Generator[Calls, None, None]:
 
 def bars(console: Console) -> Progress:
     """Progress with a loss column and the time left; silent when not a terminal."""
-    counts = (TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[note]}"))
+    counts = (TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[note]}", markup=False))
     clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    return Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts, *clock, console=console, disable=not console.is_terminal)
+    name = TextColumn("{task.description}", markup=False)
+    return Progress(SpinnerColumn(), name, BarColumn(), *counts, *clock, console=console, disable=not console.is_terminal)
 
 
 @contextmanager
@@ -117,19 +118,20 @@ def train_with_bar(config: Config, data: Any, folder: Path, command: str, device
 
         trained = runs.train(config, data, folder, command, device, show, **options)
     about = trained.about["training"]
-    console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {about['loss']:.4f} per element")
+    loss = "not known" if about["loss"] is None else f"{about['loss']:.4f} per element"
+    console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {loss}")
     return trained
 
 
 def train(config: Config, folder: Path, command: str, quiet: bool, width: int | None) -> None:
     """What each of the processes that train together does."""
     data, held_out = config.dataset().split(config.data.held_out)
-    console = Console(quiet=quiet or launch.rank() > 0, highlight=False, width=width)
-    train_with_bar(config, data, folder, command, "cpu", console, held_out=held_out)
+    console = Console(quiet=quiet or launch.rank() > 0, highlight=False, markup=False, emoji=False, width=width)
+    train_with_bar(config, data, folder, command, "cpu", console, held_out=held_out, held=True)
 
 
 def run(config: Config, folder: Path, command: str, n: int, device: str, console: Console, workers: int | None = None) -> None:
-    """The whole demo, into `folder`; trained by `workers` processes on a CPU, default one a core, two at most."""
+    """The whole demo, into `folder`, which the caller holds (`ownership.writing`); trained by `workers` processes on a CPU, default one a core, two at most."""
     begin = time.perf_counter()
     data, held_out = config.dataset().split(config.data.held_out)
     if len(data.shape) != 3:
@@ -141,7 +143,7 @@ def run(config: Config, folder: Path, command: str, n: int, device: str, console
         count = min(2, os.cpu_count() or 1) if workers is None else workers
         launch.together(count, train, config, folder, command, console.quiet, None if console.is_terminal else console.width)
     else:
-        train_with_bar(config, data, folder, command, device, console, held_out=held_out)
+        train_with_bar(config, data, folder, command, device, console, held_out=held_out, held=True)
     trained = runs.load(folder, device)
     judge = Judge.of(data, held_out, config.training.seed)
     if judge.accuracy is not None:
