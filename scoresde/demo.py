@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 from torch import Tensor
 
 from . import catalogue, distances, launch, report, runs
@@ -27,8 +24,14 @@ from .method import Method
 from .metrics import Judge, frechet
 from .recommend import recommended
 from .sampling import sample
+from .seeding import untouched
 from .state import Training
 from .training import Objective
+
+with untouched():
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Table
 
 TIGHT = 1e-3  # tolerance of the adaptive flow, far below the model's own error
 SHOWN, TILE = 16, 56  # samples of each method in the pictures, and the pixels a side of one

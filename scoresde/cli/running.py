@@ -15,9 +15,13 @@ import typer
 
 from .. import folders as folders  # with torch and all that takes long to import, before the first file is touched
 from ..beginning import OTHERS
+from ..seeding import untouched
 from . import compare, examining, sampling, training
 from .failures import told
 from .streams import Output, opened, say_error, silenced
+
+with untouched():
+    import rich.console as _console  # pyright: ignore[reportUnusedImport]  # noqa: F401
 
 _HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_HELP)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..checkpoint import write_whole
+from ..seeding import untouched
 from .runner import Row
 
 COLOURS = {
@@ -99,8 +100,9 @@ def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def table(panel: Panel) -> Any:
     """A rich table: a method a line, a budget a column, errors with the calls spent where they are not the budget; the best is bold."""
-    from rich.table import Table
-    from rich.text import Text
+    with untouched():
+        from rich.table import Table
+        from rich.text import Text
 
     budgets = sorted({p.cost for c in panel.curves for p in c.points if p.cost >= 1})
     best = {b: min(p.error for c in panel.curves for p in c.points if p.cost == b) for b in budgets}
