@@ -75,14 +75,18 @@ def clear(folder: Path) -> None:
     Raises:
         ValueError: where nothing says that the files were written by a run of ours.
     """
-    found = list(written(folder))
-    if found and not owned(folder):
-        raise ValueError(f"`folder` must be new or hold a run of scoresde, got {folder}: nothing says that {found[0]} was written by one")
-    for path in found:
+    _check_ours(folder)
+    for path in list(written(folder)):
         path.unlink(missing_ok=True)
     for name in FOLDERS:
         with suppress(OSError):  # other files are in it, or there is no such folder
             (folder / name).rmdir()
+
+
+def _check_ours(folder: Path) -> None:
+    found = next(written(folder), None)
+    if found is not None and not owned(folder):
+        raise ValueError(f"`folder` must be new or hold a run of scoresde, got {folder}: nothing says that {found} was written by one")
 
 
 @contextmanager
@@ -93,7 +97,9 @@ def writing(folder: Path, command: str) -> Generator[None, None, None]:
 
     Raises:
         BusyError: where another process is writing there.
+        ValueError: where it has files of the names of a run's, and nothing says that a run of ours wrote them.
     """
+    _check_ours(folder)
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     with _held(folder / MARKER, folder, command):
