@@ -74,7 +74,7 @@ def _code(arguments: Sequence[str]) -> int:
     try:
         return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
     except typer.Exit as done:
-        return done.exit_code
+        return _told(130, "interrupted") if done.exit_code == 130 else done.exit_code
     except typer.TyperException as error:
         return _told(2, error.format_message())
     except (KeyboardInterrupt, typer.Abort):

@@ -83,7 +83,9 @@ def silenced(stream: Any) -> None:
 
 def say_error(message: str) -> None:
     """One line on the standard error, if there is one."""
+    if sys.stderr is None:
+        return
     try:
         print("scoresde: " + " ".join(message.split()), file=sys.stderr, flush=True)
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError):
         silenced(sys.stderr)

@@ -145,6 +145,9 @@ def _draw(axis: Any, panel: Panel, work: str) -> None:
     front = pareto(points)
     axis.set(xscale="log", yscale="log", title=Path(panel.problem).name, ylabel=f"error ({panel.metric})")
     axis.set_xlabel("model calls per sample" if work == "calls" else "seconds, whole batch")
+    low, high = min(w for w, _ in points), max(w for w, _ in points)
+    if low == high:  # one budget: a logarithmic axis has no width of its own
+        axis.set_xlim(low / 2, high * 2)
     axis.plot(*zip(*front, strict=True), color="#888888", alpha=0.28, linewidth=7, solid_capstyle="round", zorder=1)
     if panel.floor > 0 and panel.floor > 0.05 * min(e for _, e in points):
         axis.axhline(panel.floor, color="#999999", linestyle=":", linewidth=1)
