@@ -36,6 +36,7 @@ def start() -> None:
     """Until `started`, Ctrl-C ends the process at once. Warnings of other libraries are ignored, also under `python -W error`."""
     if not commanded():
         return
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # errors are told in a line of ours
     warnings.filterwarnings("ignore", module=OTHERS)
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, leave)
