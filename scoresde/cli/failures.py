@@ -25,10 +25,12 @@ class TooLargeError(RuntimeError):
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory was refused: by Python, NumPy, torch, the loader of shared libraries or the system."""
+    """Whether an error, or what led to it, says that memory was refused: by Python, torch, the loader of shared libraries or the system."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    if error.__cause__ is not None and out_of_memory(error.__cause__):
         return True
     return isinstance(error, (RuntimeError, ImportError, OSError)) and any(said in str(error) for said in _NO_ROOM)
 
