@@ -62,7 +62,7 @@ def start() -> None:
         return
     if _limit() < LEAST:
         _no_room()
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # errors are told in a line of ours
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # errors are told in a line of ours
     warnings.filterwarnings("ignore", module=OTHERS)
     sys.excepthook = unstarted
     if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:

@@ -238,8 +238,9 @@ def _rows(left: list[Task], jobs: int) -> Iterator[Row]:
 
     for source, seed, device in sorted({(t.source, t.seed, t.device) for t in left if not entry(t.method).stochastic}):
         reference(source, seed, device)  # once, into the cache, not once a process
-    pool, given = ProcessPoolExecutor(jobs, get_context("spawn"), _alone), set[int]()
-    with safe_path():  # the workers start with the first task
+    given: set[int] = set()
+    with safe_path():  # the pool starts a process that watches its locks, the first task its workers
+        pool = ProcessPoolExecutor(jobs, get_context("spawn"), _alone)
         futures = [pool.submit(measure, task) for task in left]
     try:
         for done in as_completed(futures):
