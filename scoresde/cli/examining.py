@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -56,7 +57,7 @@ def import_(
     from .. import config as configs
     from .. import importing
 
-    if (config is None) != (not shape) or not all(n.isdecimal() and int(n) for n in shape.split(",") if shape):
+    if (config is None) != (not shape) or not re.fullmatch(r"(?:[1-9][0-9]{0,8}(?:,[1-9][0-9]{0,8})*)?", shape):
         raise UsageError(f"`--shape` must be positive numbers such as 1,28,28, given together with --config, got {shape!r}")
     sizes = tuple(int(n) for n in shape.split(",")) if shape else ()
     chosen = None if config is None else configs.read(config, imported=True)
