@@ -26,6 +26,7 @@ SETS: Mapping[str, Callable[[], Dataset]] = {
     "eight_gaussians": eight_gaussians,
 }
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
+_MOST_PIXELS = 1 << 27  # of one image: 11585 x 11585
 _CHUNK = 1 << 22  # numbers looked at at once
 
 
@@ -65,7 +66,14 @@ def _tensor(array: Any, path: Path) -> Tensor:
 
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif":
         raise ValueError(f"`data` must be numeric, got dtype {getattr(array, 'dtype', None)} in {path}")
+    _check_known(array.dtype, path)
     return torch.from_numpy(np.ascontiguousarray(array))
+
+
+def _check_known(dtype: Any, path: Path) -> None:
+    """Raise ValueError naming a dtype that torch cannot compute with."""
+    if dtype.kind == "u" and dtype.itemsize > 1:
+        raise ValueError(f"`data` must be uint8, a signed integer or floating, got {dtype} in {path}; divide it by its largest value and save float32")
 
 
 def _safetensors(path: Path) -> Dataset:
@@ -99,6 +107,7 @@ def _npy(path: Path) -> Mapped:
             raise ValueError(f"`data` must be a readable .npy of plain numbers, got {file}: {error}") from error
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif" or not array.dtype.isnative:
             raise ValueError(f"`data` must be numeric, in this machine's byte order, got dtype {getattr(array, 'dtype', None)} in {file}")
+        _check_known(array.dtype, file)
         return torch.from_numpy(array)
 
     laid, centre, half = _laid(mapped(path), str(path))
@@ -108,9 +117,12 @@ def _npy(path: Path) -> Mapped:
 
 
 def _csv(path: Path) -> Dataset:
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8-sig") as file:  # a byte-order mark is no part of the first name
         try:
-            table = [(number, row) for number, row in enumerate(csv.reader(file), 1) if row]
+            first = file.readline()
+            file.seek(0)
+            mark = next((sign for sign in ";\t|" if sign in first and "," not in first), ",")
+            table = [(number, row) for number, row in enumerate(csv.reader(file, delimiter=mark), 1) if any(cell.strip() for cell in row)]
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"`data` must be a readable .csv, got {path}: {error}") from error
     names: list[str] | None = None
@@ -149,18 +161,23 @@ def _number(cell: str) -> float | None:
 
 def _folder(path: Path, size: int | None) -> Dataset:
     import numpy as np
-    from PIL import Image
+    from PIL import Image, ImageOps
 
-    files = sorted(f for f in path.rglob("*") if f.suffix.lower() in _IMAGES)
+    seen = (f for f in path.rglob("*") if f.suffix.lower() in _IMAGES and not _hidden(f.relative_to(path)))
+    files = sorted(seen)
     if not files:
         raise ValueError(f"`data` must hold images ({', '.join(sorted(_IMAGES))}), got none in {path}")
     arrays: list[Any] = []
     for file in files:
         if not file.resolve().is_relative_to(path.resolve()):
             raise ValueError(f"`data` must lie in the folder named, got {file}, a link to {file.resolve()} outside it; name that folder")
+        if not file.is_file():
+            raise ValueError(f"`data` must hold regular files, got {file}, which is none")
         try:
             with Image.open(file) as image:
-                plain = image.convert("L" if image.mode in ("1", "L", "I", "F") else "RGB")
+                if image.width * image.height > _MOST_PIXELS:
+                    raise ValueError(f"{image.width} x {image.height} pixels, more than {_MOST_PIXELS}")
+                plain = _plain(ImageOps.exif_transpose(image))
                 arrays.append(np.asarray(plain if size is None else _square(plain, size)))
         except Exception as error:  # whatever pillow finds wrong with a file
             raise ValueError(f"`data` must hold readable images, got {file}: {error}") from error
@@ -170,6 +187,27 @@ def _folder(path: Path, size: int | None) -> Dataset:
     labels = torch.tensor([classes.index(f.parent) for f in files]) if len(classes) > 1 else None
     laid, centre, half = _laid(torch.from_numpy(np.stack(arrays)), str(path))
     return Dataset(scaled(laid, centre, half), labels, str(path), centre, half)
+
+
+def _hidden(path: Path) -> bool:
+    """Whether a file or a folder on the way to it is a system's or an editor's own, as .ipynb_checkpoints and __MACOSX are."""
+    return any(part.startswith((".", "__MACOSX")) for part in path.parts)
+
+
+def _plain(image: Any) -> Any:
+    """An image in eight bits: grey or RGB. Grey values of 16 bits, 0 to 65535, are brought to 0 to 255.
+
+    Raises ValueError naming the mode where the range of its numbers is not known."""
+    from PIL import Image
+
+    mode = image.mode
+    if mode.startswith("I;16"):
+        import numpy as np
+
+        return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().astype(np.uint8))
+    if mode in ("I", "F"):
+        raise ValueError(f"mode {mode!r}, whose range is not known; save it as 8 or 16 bits of grey")
+    return image.convert("L" if mode in ("1", "L", "LA") else "RGB")
 
 
 def _square(image: Any, size: int) -> Any:
@@ -198,7 +236,7 @@ def _laid(raw: Tensor, name: str) -> tuple[Tensor, float, float]:
     if raw.dim() == 2:
         return raw, 0.0, 1.0
     if raw.dtype == torch.uint8:
-        return raw, 127.5, 127.5
+        return (raw, 0.5, 0.5) if high == 1 else (raw, 127.5, 127.5)  # 0 and 1 alone: a mask, white is 1
     if low >= 0 and high <= 1:
         return raw, 0.5, 0.5
     if low >= -1 and high <= 1:

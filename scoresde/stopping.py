@@ -17,6 +17,9 @@ class Stopped(RuntimeError):
         super().__init__(message)
         self.code = code
 
+    def __reduce__(self) -> tuple[type[Stopped], tuple[str, int], dict[str, Any]]:
+        return type(self), (str(self), self.code), self.__dict__  # so that it crosses to another process whole
+
 
 @dataclass
 class Request:

@@ -25,7 +25,7 @@ from torch import Tensor
 from . import check
 from .equation import Equation, Noise
 from .exponential import columns, noise_scales, unbind
-from .phi import gauss_legendre, phi
+from .phi import graded, phi
 from .solver import Path, Solver, State, add_noise, axpy, grow
 
 Clock = Callable[[Tensor], Tensor]
@@ -110,11 +110,11 @@ class Adams(Solver):
         correct: list[list[Tensor]] = []
         count = len(times) - 1
         for k in range(1, self.order + 1):
-            rows = torch.arange(k - 1, k if k < self.order else count)  # steps with k values at hand
+            rows = torch.arange(k - 1, k if k < self.order else count, device="cpu")  # steps with k values at hand
             rows = rows[rows < count]
             if not len(rows):
                 break
-            past = rows[:, None] - torch.arange(k)
+            past = rows[:, None] - torch.arange(k, device="cpu")
             s = (tau[past] - tau[rows, None]) / (tau[rows + 1] - tau[rows])[:, None]
             predict += self._solved(s, moments[rows, :k], y)
             correct += self._solved(torch.cat((torch.ones_like(s[:, :1]), s), 1), moments[rows, : k + 1], y)
@@ -123,7 +123,7 @@ class Adams(Solver):
     def _clocked(self, times: Tensor) -> Tensor:
         if self.clock is None:
             return times
-        tau = torch.as_tensor(self.clock(times), dtype=torch.float64)
+        tau = torch.as_tensor(self.clock(times), dtype=torch.float64, device="cpu")
         gaps = tau.diff()
         if tau.shape != times.shape or not bool(tau.isfinite().all()) or not bool(((gaps > 0).all()) | ((gaps < 0).all())):
             raise ValueError("`clock` must be elementwise, finite and strictly monotone on the grid `steps`, and is not")
@@ -134,13 +134,13 @@ class Adams(Solver):
         h, z = columns(eq, times)
         if self.clock is None:
             return torch.stack([h * math.factorial(m) * phi(m + 1, z) for m in range(self.order + 1)], 1)
-        nodes, weights = gauss_legendre()
-        u = times[:-1, None] + times.diff()[:, None] * nodes
-        s = (torch.as_tensor(self.clock(u), dtype=torch.float64) - tau[:-1, None]) / tau.diff()[:, None]
+        a = torch.as_tensor(eq.a, dtype=torch.float64, device="cpu")
+        u, weights = graded(a, times)
+        s = (torch.as_tensor(self.clock(u), dtype=torch.float64, device="cpu") - tau[:-1, None]) / tau.diff()[:, None]
         rest = [1] * (z.dim() - 1)
-        decay = torch.exp(z.unsqueeze(1) * (1 - nodes).reshape(1, -1, *rest)) * weights.reshape(1, -1, *rest)
-        powers = [(decay * (s**m).reshape(*s.shape, *rest)).sum(1) for m in range(self.order + 1)]
-        return torch.stack([h * p for p in powers], 1)
+        left = (times[1:, None] - u).reshape(*u.shape, *rest)
+        decay = torch.exp(a * left) * weights.reshape(*u.shape, *rest)
+        return torch.stack([(decay * (s**m).reshape(*s.shape, *rest)).sum(1) for m in range(self.order + 1)], 1)
 
     def _solved(self, s: Tensor, moments: Tensor, y: Tensor) -> list[list[Tensor]]:
         """Weights w_j of each row from its nodes and moments; entries ready for `axpy`."""

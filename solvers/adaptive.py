@@ -161,7 +161,13 @@ class AdaptiveRun:
             now, goal = self.live, self._goal()
             t1 = torch.where(now.h * 1.01 >= (goal - now.t).abs(), goal, now.t + self.way * now.h)
             ends = now.t.reshape(self.column), t1.reshape(self.column)
-            y1, estimate, state = solver.step(now.eq, *ends, now.y, now.state, now.path, None)
+            try:
+                y1, estimate, state = solver.step(now.eq, *ends, now.y, now.state, now.path, None)
+            except RuntimeError as error:
+                if len(now.rows) == len(self.t) or now.eq.take is not None:
+                    raise
+                said = f"`eq` must have a `take` where f or g hold per-sample data, got none: {len(now.rows)} of {len(self.t)} samples are left"
+                raise ValueError(f"{said}, and f or g failed on them ({' '.join(str(error).split())[:200]})") from error
             self.evals[now.rows] += solver.evals
             ratio = self._ratio(cast("Tensor | Estimate", estimate), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()))
             finite = ratio.isfinite() & torch.isfinite(y1.detach()).reshape(len(y1), -1).all(1)
@@ -171,7 +177,10 @@ class AdaptiveRun:
                 self._save(accept, t1, y1, state)
             self.accepted[now.rows] += accept
             self.rejected[now.rows] += ~accept
-            h = (t1 - now.t).abs() * self._factor(ratio, now.before, accept)
+            made = (t1 - now.t).abs()
+            h = made * self._factor(ratio, now.before, accept)
+            cut = accept & (made < 0.99 * now.h)  # by a save time: what was proposed before it holds
+            h = torch.where(cut, torch.maximum(h, now.h), h)
             status = torch.where(~accept & (h < c.smallest), torch.where(finite, _UNDERFLOW, _NOT_FINITE), _RUNNING)
             keep = accept.reshape(self.column)
             carried = state[len(state) - len(now.state) :]
@@ -183,7 +192,7 @@ class AdaptiveRun:
                 torch.where(keep, y1, now.y),
                 tuple(torch.where(keep, new, old) for new, old in zip(carried, now.state, strict=True)),
                 h.clamp(c.smallest, c.largest),
-                torch.where(accept, ratio.clamp(min=1e-4), now.before),
+                torch.where(accept & ~cut, ratio.clamp(min=1e-4), now.before),
             )
             status = torch.where((self.evals[now.rows] + solver.evals > c.max_evals) & (status == _RUNNING), _EVALS, status)
             self._retire(torch.where(self.live.t == c.t1, _DONE, status))
@@ -278,7 +287,8 @@ class AdaptiveRun:
 
 def _rms(x: Tensor, scale: Tensor) -> Tensor:
     """Per-sample RMS of x / scale, in float64, without a gradient."""
-    ratio = (x.detach() / scale.detach()).to(torch.float64)
+    x, scale = x.detach(), scale.detach()
+    ratio = torch.where(x == 0, 0.0, x / scale).to(torch.float64)  # where atol = 0 and a component stays 0 there is nothing to err
     return ratio.reshape(len(ratio), -1).square().mean(1).sqrt()
 
 

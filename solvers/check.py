@@ -70,7 +70,8 @@ def floating(name: str, x: Any) -> Tensor:
     if not isinstance(x, Tensor):
         raise TypeError(f"`{name}` must be a torch.Tensor, got {type(x).__name__}; use torch.as_tensor(...)")
     if not x.is_floating_point():
-        raise TypeError(f"`{name}` must be a real floating-point tensor, got {x.dtype}; use {name}.float() or .double()")
+        hint = f"torch.view_as_real({name}) keeps both parts" if x.is_complex() else f"use {name}.float() or .double()"
+        raise TypeError(f"`{name}` must be a real floating-point tensor, got {x.dtype}; {hint}")
     return x
 
 

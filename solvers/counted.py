@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import weakref
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from .equation import Equation, Field
@@ -16,6 +18,16 @@ class Tally:
 
     f: int = 0
     g: int = 0
+    last: dict[str, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
+
+    def note(self, name: str, out: Tensor) -> None:
+        """Refuse an answer written over the one before, which a solver may still hold."""
+        kept, version = self.last.get(name, (None, 0))
+        before = None if kept is None else kept()
+        if before is not None and before._version != version:
+            raise ValueError(f"`{name}` must return a new tensor at each call, and has written over its answer of before; return a clone of the buffer")
+        if not out.is_inference():
+            self.last[name] = weakref.ref(out), out._version
 
     def add(self, f: int, g: int) -> None:
         """So many more."""
@@ -28,7 +40,7 @@ class Counted:
     """A right-hand side that adds `once` to its tally at each call, and whose answer is checked."""
 
     name: str
-    field: Field
+    rule: Field
     exact: bool
     tally: Tally
     once: tuple[int, int]
@@ -36,7 +48,14 @@ class Counted:
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         self.tally.f += self.once[0]
         self.tally.g += self.once[1]
-        return checked(self.name, self.field, t, y, self.exact)
+        if torch.compiler.is_compiling() or y.is_inference():
+            return checked(self.name, self.rule, t, y, self.exact)
+        before = y._version
+        out = checked(self.name, self.rule, t, y, self.exact)
+        if y._version != before:
+            raise ValueError(f"`{self.name}` must leave y as it is, and changed it in place; write y.neg(), say, and not y.neg_()")
+        self.tally.note(self.name, out)
+        return out
 
 
 def counted(eq: Equation, tally: Tally) -> Equation:
@@ -46,8 +65,8 @@ def counted(eq: Equation, tally: Tally) -> Equation:
         assert eq.take is not None
         return counted(eq.take(index), tally)
 
-    f = eq.f.field if isinstance(eq.f, Counted) else eq.f
-    g = eq.g.field if isinstance(eq.g, Counted) else eq.g
+    f = eq.f.rule if isinstance(eq.f, Counted) else eq.f
+    g = eq.g.rule if isinstance(eq.g, Counted) else eq.g
     return replace(
         eq,
         f=Counted("f", f, True, tally, (1, 0)),
@@ -62,9 +81,9 @@ def charge(eq: Equation, f: int, g: int) -> None:
         eq.f.tally.add(f, g)
 
 
-def checked(name: str, field: Field, t: Tensor, y: Tensor, exact: bool) -> Tensor:
-    """field(t, y), which must be like y (exact), or at least broadcast against it."""
-    out: Any = field(t, y)
+def checked(name: str, rule: Field, t: Tensor, y: Tensor, exact: bool) -> Tensor:
+    """rule(t, y), which must be like y (exact), or at least broadcast against it."""
+    out: Any = rule(t, y)
     if isinstance(out, Tensor) and out.shape == y.shape and out.dtype == y.dtype and out.device == y.device:
         return out
     if not isinstance(out, Tensor):

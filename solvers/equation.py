@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
+import torch
 from torch import Tensor
 
 from . import check
@@ -66,6 +67,8 @@ class Equation:
             field = getattr(self, name)
             if not (callable(field) or (name == "g" and field is None)):
                 raise TypeError(f"`{name}` must be a callable (t, y) -> tensor, got {type(field).__name__}")
+            if field is not None and not torch.compiler.is_compiling():  # no signature is read inside a graph
+                check.takes(name, field, 2, "(t, y) -> tensor")
         noise = self.noise
         if noise is None:
             noise = Noise.NONE if self.g is None else Noise.DIAGONAL

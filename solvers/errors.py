@@ -15,6 +15,9 @@ class SolveError(RuntimeError):
         super().__init__(message)
         self.solution = solution
 
+    def __reduce__(self) -> tuple[type[SolveError], tuple[str, Solution], dict[str, object]]:
+        return type(self), (str(self), self.solution), self.__dict__  # so that it crosses to another process whole
+
 
 class NonFiniteError(SolveError):
     """The right-hand side or the state became NaN or infinite."""

@@ -53,8 +53,8 @@ def solve(
     steps   a 1-D tensor of strictly monotone times (either direction), or an `Adaptive(t0, t1, rtol=..., atol=...)`
     noise   for a stochastic equation: a Source (WhiteNoise, SeededNoise, GridPath, BrownianTree) or any callable
             (t0, t1) -> increment like y; a BrownianTree under an `Adaptive`
-    save    times at which to keep the state: grid points on a fixed grid, any time inside when adaptive
-    strict  raise when a sample fails (the error carries the partial Solution); False: see `Solution.ok`
+    save    times at which to keep the state, in any order: grid points (up to rounding) on a fixed grid, any time inside when adaptive
+    strict  raise when a sample fails (the error carries the partial Solution); False: the others go on to the end, see `Solution.ok`
 
     Raises TypeError, ValueError naming the argument; NonFiniteError, MaxStepsError, StepSizeUnderflow.
     """
@@ -80,26 +80,27 @@ def fixed_steps(eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Pa
         yield t1, y
 
 
-def _solve_fixed(eq: Equation, y0: Tensor, solver: Solver, times: Tensor, path: Path | None, keep: set[float], strict: bool) -> Solution:
+def _solve_fixed(eq: Equation, y0: Tensor, solver: Solver, times: Tensor, path: Path | None, keep: list[int], strict: bool) -> Solution:
     tally, total = Tally(), len(times) - 1
-    kept = [y0] if times[0].item() in keep else []
+    wanted = set(keep)  # indices of the grid
+    kept = {0: y0} if 0 in wanted else {}
     t, y, done = times[0], y0, 0
     recent: list[Tensor] = []  # a NaN stays a NaN: look now and then, and find the step among small states kept since
     watch = y0.device.type == "cpu"  # elsewhere a look would wait for the device
     small = watch and y0.numel() <= _SMALL
-    for t, y in fixed_steps(counted(eq, tally), y0, solver, times, path):
-        done += 1
-        if keep and t.item() in keep:
-            kept.append(y)
-        if small:
+    for done, (t, y) in enumerate(fixed_steps(counted(eq, tally), y0, solver, times, path), 1):  # noqa: B007 - where it ended is asked below
+        if done in wanted:
+            kept[done] = y
+        if strict and small:
             recent.append(y.detach())
-        if watch and not done % _LOOK_EVERY:
+        if strict and watch and not done % _LOOK_EVERY:
             if not (y.detach().sum().isfinite() or y.detach().isfinite().all()):  # a sum may overflow by itself
                 break
             recent.clear()
     ok = torch.isfinite(y.detach()).reshape(len(y), -1).all(1)
-    ts = torch.tensor([s for s in check.values(times) if s in keep][: len(kept)], dtype=torch.float64) if keep else None
-    solution = Solution(t, y, ts, torch.stack(kept) if kept else None, tally.f, tally.f, tally.g, done, 0, ok)
+    reached = [index for index in keep if index in kept]
+    ts = times[reached] if keep else None
+    solution = Solution(t, y, ts, torch.stack([kept[index] for index in reached]) if reached else None, tally.f, tally.f, tally.g, done, 0, ok)
     if strict and not bool(ok.all()):
         finite = [bool(r.isfinite().all()) for r in recent]
         step = done - len(finite) + finite.index(False) + 1 if False in finite else done
@@ -148,7 +149,7 @@ def check_times(eq: Equation, steps: Any) -> Tensor:
 
 def adaptive_run(eq: Equation, y0: Tensor, solver: Solver, steps: Adaptive, noise: Any, save: Tensor | None = None) -> AdaptiveRun:
     """An adaptive solve, ready to start."""
-    ends = torch.tensor([steps.t0, steps.t1], dtype=torch.float64)
+    ends = torch.tensor([steps.t0, steps.t1], dtype=torch.float64, device="cpu")
     check_times(eq, ends)
     if eq.g is None:
         if noise is not None:
@@ -199,11 +200,15 @@ class UserPath:
         return dw
 
 
-def _kept(save: Any, times: Tensor) -> set[float]:
+def _kept(save: Any, times: Tensor) -> list[int]:
+    """The indices of the save times in the grid, in the order asked; a time that came through float32 is the point it came from."""
     if save is None:
-        return set()
-    wanted = set(check.floating("save", save).detach().to("cpu", torch.float64).flatten().tolist())
-    missing = sorted(wanted - set(times.tolist()))
-    if missing:
-        raise ValueError(f"`save` must hold points of the grid `steps`, got {missing[0]!r}, which is none; add it to `steps` or use Adaptive")
-    return wanted
+        return []
+    wanted = check.floating("save", save).detach().to("cpu", torch.float64).flatten()
+    gaps = (wanted[:, None] - times).abs()
+    nearest, index = gaps.min(1)
+    rounding = min(1e-6 * float(times.abs().max()), 0.25 * float(times.diff().abs().min()))
+    missing = wanted[~(nearest <= rounding)]
+    if len(missing):
+        raise ValueError(f"`save` must hold points of the grid `steps`, got {missing[0].item()!r}, which is none; add it to `steps` or use Adaptive")
+    return [int(i) for i in check.values(index)]

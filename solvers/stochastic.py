@@ -75,16 +75,35 @@ class Milstein(OneStep):
 
 
 def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """g(t, y) and dg_i/dy_i: for a diagonal g the gradient of the sum of its components."""
-    keep = torch.is_grad_enabled()
+    """g(t, y) and dg_i/dy_i: for a diagonal g the gradient of the sum of its components.
+
+    Graphs are kept where y or the weights of g ask for gradients, and nowhere else: a step that none asks for leaves nothing behind."""
+    asked = torch.is_grad_enabled()
     with torch.enable_grad():
-        point = y if keep and y.requires_grad else y.detach().requires_grad_()
+        point = y if asked and y.requires_grad else y.detach().requires_grad_()
         value = g(t, point)
         spread = value + torch.zeros_like(point)  # a g that broadcasts acts on every element, and may not depend on y
         if not spread.requires_grad:
             return spread, torch.zeros_like(point)
+        keep = asked and (y.requires_grad or torch.compiler.is_compiling() or _has_weights(spread, point))
         (slope,) = torch.autograd.grad(spread.sum(), point, create_graph=keep, allow_unused=True, materialize_grads=True)
     return (spread, slope) if keep else (spread.detach(), slope)
+
+
+def _has_weights(value: Tensor, point: Tensor) -> bool:
+    """Whether the graph of a value has leaves other than `point`."""
+    ahead: list[Any] = [value.grad_fn]
+    seen: set[Any] = set()
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)
+        if leaf is not None and leaf is not point:
+            return True
+        ahead += [parent for parent, _ in node.next_functions]
+    return False
 
 
 @dataclass(frozen=True)

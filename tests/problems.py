@@ -144,7 +144,7 @@ class Smooth:
             grid[:: n // 4] = times
             ys = solve(self.equation(a), states[0], solver, grid, strict=False, save=times).ys
             if back:
-                ys = solve(self.equation(a), ys[-1], solver, grid.flip(0), strict=False, save=times).ys.flip(0)
+                ys = solve(self.equation(a), ys[-1], solver, grid.flip(0), strict=False, save=times).ys
             errors.append((ys - states).square().mean().sqrt().item())
         return errors
 

@@ -50,7 +50,7 @@ class Flat:
 
     def time(self, tau: Any) -> Tensor:
         """t of a library's tau, clamped into the interval: libraries step beyond its end."""
-        tau = torch.as_tensor(tau, dtype=torch.float64).detach().cpu().clamp(0.0, self.end)
+        tau = torch.as_tensor(tau, dtype=torch.float64, device="cpu").detach().clamp(0.0, self.end)
         return self.start + self.way * tau
 
     def _call(self, field: Callable[[Tensor, Tensor], Tensor], tau: Any, y: Tensor) -> Tensor:
