@@ -4,6 +4,7 @@ Three names are enough: a process (`VPSDE`), a `Denoiser` (a score network and w
 a point (process integrated along, split, solver, grid, eta); `catalogue` names the published ones, `solvers` does the numerics.
 """
 
+from . import beginning as beginning  # first: torch is imported by the next line
 from . import catalogue as catalogue
 from . import ddpm as ddpm
 from . import exact as exact

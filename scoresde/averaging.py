@@ -20,7 +20,7 @@ from torch import Tensor
 from solvers import check
 
 from . import snapshots
-from .checkpoint import CheckpointError, sweep
+from .checkpoint import CheckpointError
 from .state import WIDTHS, Average, power
 
 FOLDER = "averages"
@@ -34,8 +34,7 @@ def store(run: Path, step: int, tracks: Sequence[Average], identity: str = "") -
 
 
 def forget(run: Path, step: int) -> None:
-    """Drop what was stored beyond a step, or only begun: a run is taken up that had gone further."""
-    sweep(run / FOLDER)
+    """Drop what was stored beyond a step: a run is taken up that had gone further."""
     for later, path in snapshots.steps(run / FOLDER).items():
         if later > step:
             path.unlink(missing_ok=True)

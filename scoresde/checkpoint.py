@@ -93,7 +93,6 @@ def save_run(folder: Path, network: nn.Module, ema: nn.Module, about: dict[str, 
     """Write model.safetensors, then run.json naming its hash. `about` must be JSON."""
     from safetensors.torch import save
 
-    sweep(folder)
     tensors: dict[str, Tensor] = {}
     for prefix, module in (("network", network), ("ema", ema)):
         for key, value in module.state_dict().items():
@@ -121,7 +120,7 @@ def read_about(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; give the folder that `scoresde train` or `scoresde demo` wrote")
     try:
-        about = json.loads(path.read_text())
+        about = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not readable JSON: {error}") from error
     if not isinstance(about, dict) or not isinstance(about.get("format"), int):

@@ -183,7 +183,7 @@ def read(path: Path, imported: bool = False) -> Config:
         raise ConfigError(f"{path}: no such file")
     if path.stat().st_size > _MOST_BYTES:
         raise ConfigError(f"{path}: larger than {_MOST_BYTES} bytes, not a configuration")
-    text = path.read_text() + "\n"  # without it the parser does not say which line the last one is
+    text = _text(path) + "\n"  # without it the parser does not say which line the last one is
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -197,6 +197,14 @@ def read(path: Path, imported: bool = False) -> Config:
         return parse(table)
     except ConfigError as error:
         raise ConfigError(f"{path}{_line(text, str(error))}: {error}") from error
+
+
+def _text(path: Path) -> str:
+    """A UTF-8 file, with or without a byte-order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8, from byte {error.start}") from error
 
 
 def parse(table: Mapping[str, Any]) -> Config:

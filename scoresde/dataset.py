@@ -13,6 +13,8 @@ from torch import Tensor
 
 from solvers import check
 
+from .seeding import untouched
+
 Scale = float | tuple[float, ...]  # one number, or one a column of a table
 
 
@@ -79,7 +81,8 @@ class Samples(ABC):
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
         """(training, held-out) parts, stratified by label where there are labels."""
-        from sklearn.model_selection import train_test_split
+        with untouched():
+            from sklearn.model_selection import train_test_split
 
         kept, out = train_test_split(range(len(self)), test_size=held_out, random_state=seed, stratify=None if self.labels is None else self.labels.numpy())
         return self.take(torch.tensor(kept)), self.take(torch.tensor(out))

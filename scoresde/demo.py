@@ -11,9 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
 from torch import Tensor
 
 from . import catalogue, distances, launch, report, runs
@@ -27,8 +24,14 @@ from .method import Method
 from .metrics import Judge, frechet
 from .recommend import recommended
 from .sampling import sample
+from .seeding import untouched
 from .state import Training
 from .training import Objective
+
+with untouched():
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Table
 
 TIGHT = 1e-3  # tolerance of the adaptive flow, far below the model's own error
 SHOWN, TILE = 16, 56  # samples of each method in the pictures, and the pixels a side of one
@@ -82,9 +85,10 @@ def counting(network: torch.nn.Module) -> Generator[Calls, None, None]:
 
 def bars(console: Console) -> Progress:
     """Progress with a loss column and the time left; silent when not a terminal."""
-    counts = (TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[note]}"))
+    counts = (TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[note]}", markup=False))
     clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    return Progress(SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), *counts, *clock, console=console, disable=not console.is_terminal)
+    name = TextColumn("{task.description}", markup=False)
+    return Progress(SpinnerColumn(), name, BarColumn(), *counts, *clock, console=console, disable=not console.is_terminal)
 
 
 @contextmanager
@@ -117,19 +121,20 @@ def train_with_bar(config: Config, data: Any, folder: Path, command: str, device
 
         trained = runs.train(config, data, folder, command, device, show, **options)
     about = trained.about["training"]
-    console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {about['loss']:.4f} per element")
+    loss = "not known" if about["loss"] is None else f"{about['loss']:.4f} per element"
+    console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {loss}")
     return trained
 
 
 def train(config: Config, folder: Path, command: str, quiet: bool, width: int | None) -> None:
     """What each of the processes that train together does."""
     data, held_out = config.dataset().split(config.data.held_out)
-    console = Console(quiet=quiet or launch.rank() > 0, highlight=False, width=width)
-    train_with_bar(config, data, folder, command, "cpu", console, held_out=held_out)
+    console = Console(quiet=quiet or launch.rank() > 0, highlight=False, markup=False, emoji=False, width=width)
+    train_with_bar(config, data, folder, command, "cpu", console, held_out=held_out, held=True)
 
 
 def run(config: Config, folder: Path, command: str, n: int, device: str, console: Console, workers: int | None = None) -> None:
-    """The whole demo, into `folder`; trained by `workers` processes on a CPU, default one a core, two at most."""
+    """The whole demo, into `folder`, which the caller holds (`ownership.writing`); trained by `workers` processes on a CPU, default one a core, two at most."""
     begin = time.perf_counter()
     data, held_out = config.dataset().split(config.data.held_out)
     if len(data.shape) != 3:
@@ -141,7 +146,7 @@ def run(config: Config, folder: Path, command: str, n: int, device: str, console
         count = min(2, os.cpu_count() or 1) if workers is None else workers
         launch.together(count, train, config, folder, command, console.quiet, None if console.is_terminal else console.width)
     else:
-        train_with_bar(config, data, folder, command, device, console, held_out=held_out)
+        train_with_bar(config, data, folder, command, device, console, held_out=held_out, held=True)
     trained = runs.load(folder, device)
     judge = Judge.of(data, held_out, config.training.seed)
     if judge.accuracy is not None:

@@ -56,7 +56,7 @@ def moving(states: list[Tensor]) -> list[Tensor]:
 
 def losses(folder: Path) -> tuple[list[int], list[float]]:
     """Steps and mean losses of a run's log.jsonl; lines without a finite loss are left out."""
-    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     whole = [line for line in lines if isinstance(line.get("loss"), float)]
     return [line["step"] for line in whole], [line["loss"] for line in whole]
 

@@ -21,6 +21,7 @@ from . import pipelines, runs, weights
 from .checkpoint import CheckpointError, restore, save_run, versions, write_whole
 from .config import Config
 from .dataset import Samples
+from .ownership import clear
 
 _TORCH = {".pt", ".pth", ".ckpt", ".bin", ".tar"}
 _PICKLE = {".pkl", ".pickle"}
@@ -193,6 +194,7 @@ def convert(
 
     Raises:
         CheckpointError: where the source cannot be read or its weights are not the network's.
+        ValueError: where `out` holds files of a run's names that no run of ours wrote.
     """
     from safetensors.torch import save
 
@@ -200,11 +202,13 @@ def convert(
     if source.is_dir():
         denoiser = pipelines.load(source)
         (_, height, width), _ = pipelines.takes(denoiser)
+        clear(out)
         pipelines.save(denoiser, out, height if height == width else (height, width))
         return f"a pipeline of {sum(p.numel() for p in denoiser.parameters()):,} weights, on {denoiser.process!r}: scoresde sample {out}"
 
     tensors = read(source)
     if config is None:
+        clear(out)
         write_whole(out / "weights.safetensors", save(tensors))
         return f"{len(tensors)} tensors in {out / 'weights.safetensors'}; with a --config that describes their network they become a run"
 
@@ -222,6 +226,7 @@ def convert(
         "training": {"steps_done": 0, "seconds": 0.0, "loss": None},
         "imported": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()},
     }
+    clear(out)
     if moments is not None:
         moments.save(out / runs.MOMENTS)
     save_run(out, denoiser.network, denoiser.network, about)

@@ -3,13 +3,32 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+PATIENCE = 600  # seconds that a process waits for the others, unless SCORESDE_TIMEOUT says otherwise
+_LOST = ("gloo", "nccl", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting", "TCPStore", "DistStoreError")
+
+
+class PartnerError(RuntimeError):
+    """Another process of a launch did not come, stopped or ended."""
+
+
+class WorkerError(RuntimeError):
+    """A process that `together` started failed; the message is its own, `kind` the name of its error."""
+
+    def __init__(self, message: str, kind: str = ""):
+        super().__init__(message)
+        self.kind = kind
 
 
 def joined() -> bool:
@@ -28,16 +47,82 @@ def rank() -> int:
 
 
 def join(device: str) -> Any:
-    """Join the processes that a launcher started, if it did, and take this one's device: gloo on the CPU, NCCL on GPUs."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+    """Join the processes that a launcher started, if it did, and take this one's device: gloo on the CPU, NCCL on GPUs.
+
+    Raises:
+        ValueError: naming the environment variable that is not what a launcher sets.
+        PartnerError: where the other processes do not come in `patience()` seconds.
+    """
+    count, limit = _launched(), patience()
+    if count == 1:
         return device
     from accelerate import PartialState
 
-    return PartialState(cpu=device == "cpu").device
+    options: Any = {"timeout": timedelta(seconds=limit)}
+    try:
+        return PartialState(cpu=device == "cpu", **options).device
+    except (RuntimeError, OSError) as error:
+        raise PartnerError(f"the other {count - 1} of {count} processes (WORLD_SIZE) did not come within {limit} s (SCORESDE_TIMEOUT)") from error
 
 
-class WorkerError(RuntimeError):
-    """A process that `together` started failed; the message is its own."""
+def patience() -> int:
+    """How long a process waits for the others, in seconds. Raises ValueError naming SCORESDE_TIMEOUT where that is no positive whole number."""
+    return _variable("SCORESDE_TIMEOUT", 1, 10**6, PATIENCE)
+
+
+def asked() -> int | None:
+    """How many processes `accelerate launch` was asked for, where it is the parent of this one and the system tells."""
+    try:
+        words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return None
+    if not any("accelerate" in word for word in words):
+        return None
+    given = re.search(r"\0--num_processes[=\0](\d{1,9})\0", "\0".join(words))
+    return int(given[1]) if given else None
+
+
+def lost(error: BaseException) -> bool:
+    """Whether an error is that of a collective call whose partner has stopped or ended."""
+    if not isinstance(error, RuntimeError):
+        return False
+    return isinstance(error, dist.DistError) or (joined() and any(said in str(error) for said in _LOST))
+
+
+def _launched() -> int:
+    """The number of processes that the environment tells, checked together with what belongs to it."""
+    count = _variable("WORLD_SIZE", 1, 10**6, 1)
+    if count > 1:
+        _variable("RANK", 0, count - 1)
+        _variable("LOCAL_RANK", 0, count - 1)
+        _variable("MASTER_PORT", 1, 65535)
+        if not os.environ.get("MASTER_ADDR"):
+            raise ValueError(f"`MASTER_ADDR` must be set where WORLD_SIZE is {count}, as a launcher does, got nothing")
+    return count
+
+
+def _variable(name: str, least: int, most: int, default: int | None = None) -> int:
+    """A whole number from the environment."""
+    value = os.environ.get(name)
+    if value is None and default is not None:
+        return default
+    if value is None or not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
+        raise ValueError(f"`{name}` in the environment must be a whole number from {least} to {most}, as a launcher sets it, got {value!r}")
+    return int(value)
+
+
+@contextmanager
+def safe_path() -> Generator[None, None, None]:
+    """Python processes started inside look for modules where this one does, and not in the current folder first."""
+    before = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["PYTHONSAFEPATH"]
+        else:
+            os.environ["PYTHONSAFEPATH"] = before
 
 
 def together(count: int, work: Callable[..., None], *args: Any) -> None:
@@ -54,9 +139,11 @@ def together(count: int, work: Callable[..., None], *args: Any) -> None:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     try:
-        start_processes(_member, (count, port, work, args), nprocs=count)
+        with safe_path():
+            start_processes(_member, (count, port, work, args), nprocs=count)
     except ProcessException as error:
-        raise WorkerError(str(error).strip().splitlines()[-1]) from error
+        said = str(error).strip().splitlines()[-1]
+        raise WorkerError(said, said.partition(":")[0].rpartition(".")[2]) from error
 
 
 def _member(index: int, count: int, port: int, work: Callable[..., None], args: tuple[Any, ...]) -> None:

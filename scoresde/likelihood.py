@@ -52,11 +52,14 @@ def log_likelihood(
     atol: float = 1e-5,
     seed: int = 0,
     cond: Any = None,
+    first: int = 0,
 ) -> Likelihood:
     """log density of x (B, ...) at the clean end of `process`, in nats.
 
     process  integrated along, and the one whose x_{t_data} x is; default the denoiser's training process
     probes   Rademacher probes of the trace; None: exact, for up to 256 dimensions
+
+    first    index of the first sample, where the samples are handed over in parts
 
     Deterministic in (seed, index). The network runs in eval mode. Raises TypeError or ValueError naming the argument."""
     if not isinstance(denoiser, BaseDenoiser):
@@ -68,7 +71,7 @@ def log_likelihood(
         raise ValueError(f"`probes` must be given for more than {EXACT_UP_TO} dimensions, got None for {dim}; for example probes=8")
     if probes is not None:
         check.integer("probes", probes)
-        signs = SeededNoise(seed).uniform(PROBE, range(1), (len(x), probes * dim), x.dtype, x.device)[0].sub_(0.5).sign_()
+        signs = SeededNoise(seed, first).uniform(PROBE, range(1), (len(x), probes * dim), x.dtype, x.device)[0].sub_(0.5).sign_()
         vectors = signs.reshape(len(x), probes, dim)
     else:
         vectors = torch.eye(dim, dtype=x.dtype, device=x.device).expand(len(x), dim, dim)

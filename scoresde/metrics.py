@@ -23,7 +23,7 @@ def frechet_gaussian(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tenso
 def frechet(a: Tensor, b: Tensor) -> float:
     """Frechet distance between the Gaussians fitted to two sets of features (N, d); biased upward by about d/N."""
     a, b = a.to(torch.float64), b.to(torch.float64)
-    return frechet_gaussian(a.mean(0), a.T.cov(), b.mean(0), b.T.cov())
+    return frechet_gaussian(a.mean(0), torch.atleast_2d(a.T.cov()), b.mean(0), torch.atleast_2d(b.T.cov()))
 
 
 def nearest(x: Tensor, data: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ class Journal:
 
     def write(self, step: int, rows: dict[str, Any]) -> None:
         """Append a line, and hand the same to TensorBoard."""
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **rows}, allow_nan=False) + "\n")
         if self.board is not None:
             levels = {f"levels/{lam}": value for lam, value in rows.get("levels", {}).items()}
@@ -95,7 +95,7 @@ def _board(folder: Path, start: int) -> Any:
 
 def _lines(path: Path) -> list[str]:
     """The whole lines of a log: a kill may have cut the last one."""
-    return [line for line in path.read_text().split("\n")[:-1] if line] if path.is_file() else []
+    return [line for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line] if path.is_file() else []
 
 
 def _mean(values: list[float]) -> float | None:

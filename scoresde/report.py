@@ -41,8 +41,12 @@ def tiled(x: Tensor, columns: int, side: int = 32, gap: int = 1) -> Any:
 
 def save_image(image: Any, path: Path) -> None:
     """PNG, written whole."""
+    from PIL.PngImagePlugin import PngInfo
+
+    origin = PngInfo()
+    origin.add_text("Software", "scoresde")
     buffer = io.BytesIO()
-    image.save(buffer, format="PNG")
+    image.save(buffer, format="PNG", pnginfo=origin)
     write_whole(path, buffer.getvalue())
 
 
@@ -103,8 +107,9 @@ def save_page(path: Path, template: str = "report.html.j2", **content: Any) -> N
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = (resources.files("scoresde") / "templates" / template).read_text()
-    write_whole(path, environment.from_string(source).render(**content).encode())
+    source = (resources.files("scoresde") / "templates" / template).read_text(encoding="utf-8")
+    page = environment.from_string(source).render(**content)
+    write_whole(path, page.encode(errors="backslashreplace"))
 
 
 def embedded(path: Path) -> str:

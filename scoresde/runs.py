@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import averaging, launch, snapshots
-from .checkpoint import CheckpointError, Run, another, described, load_run, read_about, restore, save_run, sweep, versions
+from . import averaging, launch, ownership, snapshots
+from .checkpoint import CheckpointError, Run, another, described, load_run, read_about, restore, save_run, versions
 from .config import Config, ConfigError, parse
 from .dataset import Samples, original
 from .denoiser import Denoiser
@@ -31,7 +31,7 @@ from .moments import SAMPLES, Moments
 from .record import Gallery, Journal, held_out_loss
 from .state import State, begin
 from .stopping import Stopped, listening
-from .training import Progress, fit
+from .training import Progress, check_batch, fit
 
 FREE = ("record.", "training.steps")  # what may change when a run is taken up
 MOMENTS = "moments.safetensors"
@@ -68,13 +68,21 @@ def train(
     *,
     held_out: Samples | None = None,
     resume: bool = False,
+    held: bool = False,
 ) -> Trained:
     """Train on `data` into `folder`: checkpoints on the way, the model at the end.
 
     held_out  scores the checkpoints, by the loss of the averaged weights;  resume  take up the latest checkpoint, if there is one, and
-    arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed.
-    Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; CheckpointError where the run in `folder` is another one; and as `fit`."""
+    arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed; held  the caller holds `folder`
+    by `ownership.writing`. Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; BusyError where another process writes there,
+    ValueError where files there are no run's, CheckpointError where the run in `folder` is another one; and as `fit`."""
+    with nullcontext() if held or launch.rank() else ownership.writing(folder, command):
+        return _train(config, data, folder, command, device, report, held_out, resume)
+
+
+def _train(config: Config, data: Samples, folder: Path, command: str, device: Any, report: Any, held_out: Any, resume: bool) -> Trained:
     _check_not_imported(folder)
+    check_batch(data, config.training)
     denoiser = config.denoiser(data.shape, data.classes)
     state = begin(denoiser.network, config.training, device)
     averaged = Denoiser(state.average.module, denoiser.process, denoiser.table, time=denoiser.time)
@@ -82,7 +90,7 @@ def train(
     if resume:
         story.take_up(folder, state)
     elif launch.rank() == 0:
-        _clear(folder)
+        ownership.clear(folder)
     writer = _Writer(folder, config, data, held_out, averaged, state.step) if launch.rank() == 0 else None
     if writer is not None and story.moments is not None:
         story.moments.save(folder / MOMENTS)
@@ -130,6 +138,8 @@ class _Story:
         """Continue from the latest checkpoint of the same configuration and data."""
         found = snapshots.latest(folder / "checkpoints")
         if found is None:
+            if finished := [name for name in ("run.json", "model.safetensors") if (folder / name).exists()]:
+                raise CheckpointError(f"{folder} holds {finished[0]} but no checkpoints to resume from; train into another --out, or --overwrite it")
             return
         described(found.path, found.about)
         before = _config(found.about, found.path).as_dict()
@@ -180,7 +190,6 @@ class _Writer:
     """Everything the first process writes while a run goes on."""
 
     def __init__(self, folder: Path, config: Config, data: Samples, held_out: Samples | None, averaged: Denoiser, start: int):
-        sweep(folder)
         self.folder, self.config, self.held_out, self.averaged = folder, config, held_out, averaged
         averaging.forget(folder, start)
         self.journal = Journal(folder, config.record, config.process, start)
@@ -207,14 +216,6 @@ def _check_not_imported(folder: Path) -> None:
     about = read_about(folder)
     if "imported" in about or about["data"]["count"] == 0:
         raise CheckpointError(f"{folder} holds imported weights, {about['data']['name']}, which training would overwrite; train into another --out")
-
-
-def _clear(folder: Path) -> None:
-    """Remove what an earlier run left: first what names the rest."""
-    for name in ("run.json", "model.safetensors", MOMENTS, "log.jsonl"):
-        (folder / name).unlink(missing_ok=True)
-    for name in ("checkpoints", averaging.FOLDER, "samples", "tensorboard"):
-        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def description(data: Samples, moments: Moments | None) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Random state of torch's own, set from a seed and put back: for layers, which draw from it."""
+"""Global random state, put back: torch's own, which layers draw from, and Python's, which a library draws from when it is imported."""
 
 from __future__ import annotations
 
+import random
 from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
@@ -21,3 +22,13 @@ def seeded(seed: int, device: Any = "cpu") -> Generator[None, None, None]:
         if gpu:
             torch.cuda.manual_seed(seed)
         yield
+
+
+@contextmanager
+def untouched() -> Generator[None, None, None]:
+    """Around an import of rich, or of scikit-learn, which imports it: rich draws from Python's generator when it is imported."""
+    state = random.getstate()
+    try:
+        yield
+    finally:
+        random.setstate(state)

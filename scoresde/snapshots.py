@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checkpoint import CheckpointError, sweep, write_whole
+from .checkpoint import CheckpointError, write_whole
 
 FORMAT = 1
 _DIGEST = re.compile(rb'"{\\"sha256\\": \\"([0-9a-f]{64})\\"')
@@ -121,7 +121,6 @@ def latest(folder: Path) -> Snapshot | None:
     """The newest checkpoint that verifies, or None where there is no file; a bad one is passed over with a warning that names it.
 
     Raises CheckpointError where there are files and none verifies."""
-    sweep(folder)
     known = steps(folder)
     for step in sorted(known, reverse=True):
         try:
@@ -144,12 +143,23 @@ def best(folder: Path) -> Snapshot | None:
     return None
 
 
+def ours(path: Path) -> bool:
+    """Whether a file says in its header that it is a checkpoint of scoresde."""
+    return bool(_header(path))
+
+
 def _score(path: Path) -> float | None:
     """The score in a header, read without the rest; None where it cannot be."""
+    return _header(path).get("score")
+
+
+def _header(path: Path) -> dict[str, Any]:
+    """The description in a header, unverified; {} where it cannot be read."""
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")
             header = file.read(size) if size < _MOST_HEADER else b""
-        return json.loads(json.loads(header)["__metadata__"]["scoresde"]).get("score")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return None
+        about = json.loads(json.loads(header)["__metadata__"]["scoresde"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return about if isinstance(about, dict) else {}

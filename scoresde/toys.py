@@ -13,13 +13,15 @@ from solvers.noise import PRIOR
 
 from . import exact
 from .dataset import Dataset, scaled
+from .seeding import untouched
 
 _COUNT = 10_000
 
 
 def digits() -> Dataset:
     """scikit-learn's 1797 handwritten digits, 8x8, in [-1, 1], with labels; shifts of one pixel as augmentation."""
-    from sklearn.datasets import load_digits
+    with untouched():
+        from sklearn.datasets import load_digits
 
     raw: Any = load_digits()
     x = torch.from_numpy(raw.images).to(torch.float32).unsqueeze(1) / 8 - 1
@@ -28,7 +30,8 @@ def digits() -> Dataset:
 
 def photos(size: int = 32) -> Dataset:
     """Every patch of scikit-learn's two photos on a grid of half a patch, (N, 3, size, size) in [-1, 1]; labels say which photo; flips."""
-    from sklearn.datasets import load_sample_images
+    with untouched():
+        from sklearn.datasets import load_sample_images
 
     check.integer("size", size, least=4, most=256)
     step, parts, labels = size // 2, list[Tensor](), list[Tensor]()

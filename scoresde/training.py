@@ -85,13 +85,7 @@ def fit(denoiser: Denoiser, data: Samples, training: Training, state: State | No
 
     Joined processes (`launch`) share each batch. Raises ValueError where the batch exceeds the data or does not divide into parts,
     NonFiniteLossError naming step, noise levels and samples, TrainingMemoryError naming the batch size."""
-    if training.batch > len(data):
-        raise ValueError(f"`batch` must be at most the {len(data)} samples of the data, got {training.batch}")
-    if training.label_dropout is not None and data.labels is None:
-        raise ValueError(f"`label_dropout` must be left out for data without labels, such as {data.name}")
-    parts = launch.world() * training.accumulate
-    if training.batch % parts:
-        raise ValueError(f"`batch` must divide into {launch.world()} processes x {training.accumulate} parts, got {training.batch}")
+    check_batch(data, training)
     with _grad_mode():
         state = begin(denoiser.network, training) if state is None else state
     worker = _worker(denoiser, training)
@@ -108,6 +102,17 @@ def fit(denoiser: Denoiser, data: Samples, training: Training, state: State | No
             tried = f"a batch of {training.batch} in {training.accumulate} parts on {launch.world()} processes"
             remedy = "a smaller `batch`, a larger `accumulate` (the same result in more parts), precision = 'bfloat16', or a smaller network"
             raise TrainingMemoryError(f"out of memory at step {step + 1} with {tried}; try {remedy}") from error
+
+
+def check_batch(data: Samples, training: Training) -> None:
+    """Raise ValueError where the batch exceeds the data or does not divide into parts, or labels are wanted that the data does not have."""
+    if training.batch > len(data):
+        raise ValueError(f"`batch` must be at most the {len(data)} samples of the data, got {training.batch}")
+    if training.label_dropout is not None and data.labels is None:
+        raise ValueError(f"`label_dropout` must be left out for data without labels, such as {data.name}")
+    parts = launch.world() * training.accumulate
+    if training.batch % parts:
+        raise ValueError(f"`batch` must divide into {launch.world()} processes x {training.accumulate} parts, got {training.batch}")
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ def kill_saving(folder: Path, count: int, draw: random.Random) -> dict[str, obje
             last += 1
             snapshots.save(folder, tensors, {"step": last, "score": None})
 
-    found, swept = [], []
+    found = []
     for _ in range(count):
         last = max(snapshots.steps(folder))
         pid = child(forever)
@@ -112,8 +112,7 @@ def kill_saving(folder: Path, count: int, draw: random.Random) -> dict[str, obje
             warnings.simplefilter("error")
             snapshot = snapshots.latest(folder)
         found.append(snapshot is not None and torch.equal(snapshot.tensors["x"], tensors["x"]))
-        swept.append(len(list(folder.glob(".scoresde-tmp-*"))))
-    return {"found": found, "left": swept, "steps": max(snapshots.steps(folder))}
+    return {"found": found, "steps": max(snapshots.steps(folder))}
 
 
 def send_signals(folder: Path, count: int, draw: random.Random) -> dict[str, object]:

@@ -79,10 +79,9 @@ def test_a_killed_run_ends_at_the_same_bits(which: str, request: pytest.FixtureR
 
 @each
 def test_a_kill_while_saving_leaves_a_checkpoint(which: str, request: pytest.FixtureRequest) -> None:
-    """T-FT-02: whatever the moment, the latest checkpoint verifies without a warning, and temporaries are swept."""
+    """T-FT-02: whatever the moment, the latest checkpoint verifies without a warning. Reading removes nothing: that is the next writer's to do."""
     answer, count = request.getfixturevalue(which)[1]["save"], 6 if which == "few" else 60
     assert answer["found"] == [True] * count
-    assert answer["left"] == [0] * count
     assert answer["steps"] >= 2 * count
 
 

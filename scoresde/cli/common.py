@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,31 +26,54 @@ class UsageError(ValueError):
 
 def reachable(out: Path) -> Path:
     """A path that can be written, as far as can be told before anything is computed."""
-    ground = next(p for p in (out, *out.absolute().parents) if p.exists())
+    if len(out.name.encode(errors="surrogateescape")) > 200:
+        raise UsageError(f"`--out` must be a name of at most 200 bytes, got {str(out)[:100]!r}")
+    ground = next(p for p in (out, *out.absolute().parents) if os.path.lexists(p))
     below_a_file = ground != out and not ground.is_dir()
     if below_a_file or not os.access(ground, os.W_OK):
         raise UsageError(f"`--out` must be a path that can be written, got {out}: {ground} is {'a file' if below_a_file else 'not writable'}")
     return out
 
 
-def new_folder(out: Path, overwrite: bool) -> Path:
-    """A folder to write to: new, empty, or allowed to be overwritten."""
+@contextmanager
+def output_folder(out: Path, overwrite: bool, resume: bool = False) -> Generator[Path, None, None]:
+    """A folder to write into, held until the end: new, empty, or one of ours that may be overwritten or resumed."""
+    from .. import ownership
+
+    _check_folder(out, overwrite, resume)
+    with ownership.writing(out, command()):
+        _check_folder(out, overwrite, resume)  # again: another command may have ended in it meanwhile
+        yield out
+
+
+def _check_folder(out: Path, overwrite: bool, resume: bool) -> None:
+    from .. import ownership
+
     reachable(out)
-    if out.is_file() or (out.is_dir() and any(out.iterdir()) and not overwrite):
+    if out.exists() and not out.is_dir():
+        raise UsageError(f"`--out` must be a folder, got {out}, which is a file")
+    held = sorted(path.name for path in out.iterdir() if path.name != ownership.MARKER) if out.exists() else []
+    if resume and not held:
+        raise UsageError(f"`--out` must hold a run to resume, got {out}, which {'is empty' if out.exists() else 'does not exist'}; leave out --resume")
+    if held and not (overwrite or resume):
         raise UsageError(f"`--out` must be a new folder, got {out}, which exists; use another name, --overwrite, or --resume for a run that was stopped")
-    out.mkdir(parents=True, exist_ok=True)
-    return out
+    if held and not ownership.owned(out):
+        raise UsageError(f"`--out` must be new or hold what scoresde wrote, got {out}: nothing says that {held[0]} was written by it; use another name")
 
 
 def usable(name: str) -> str:
     """A device that torch can use here."""
     import torch
 
-    kind = name.split(":")[0]
-    if kind not in ("cpu", "cuda"):
-        raise UsageError(f"`--device` must be cpu or cuda, got {name!r}")
-    if kind == "cuda" and not torch.cuda.is_available():
-        raise UsageError("`--device` must be cpu here, got cuda: torch sees no CUDA device")
+    found = re.fullmatch(r"cpu|cuda(?::([0-9]{1,4}))?", name)
+    if found is None:
+        raise UsageError(f"`--device` must be cpu, cuda or cuda:NUMBER, got {name!r}")
+    if name == "cpu":
+        return name
+    if not torch.cuda.is_available():
+        raise UsageError(f"`--device` must be cpu here, got {name}: torch sees no CUDA device")
+    if found[1] and int(found[1]) >= torch.cuda.device_count():
+        raise UsageError(f"`--device` must be one of {torch.cuda.device_count()} CUDA devices, counted from 0, got {name}")
     return name
 
 
@@ -59,10 +85,40 @@ def positive(name: str, value: int) -> None:
 
 
 def console(quiet: bool = False) -> Any:
-    """Where people read: as wide as the terminal, or 120 columns in a file."""
+    """Where people read: as wide as the terminal, or 120 columns in a file. Text is printed as it is, brackets and colons included."""
     from rich.console import Console
 
-    return Console(quiet=quiet, highlight=False, width=None if sys.stdout.isatty() else 120)
+    return Console(quiet=quiet, highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)
+
+
+@contextmanager
+def bar(what: str, total: int, shown: bool = True) -> Generator[Callable[[int], None], None, None]:
+    """Yield advance(count): a bar with the time left on a terminal, nothing elsewhere."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
+    with Progress(*columns, console=console(), disable=not (shown and sys.stdout.isatty()), transient=True) as shown_bar:
+        task = shown_bar.add_task(what, total=total)
+        yield lambda count: shown_bar.update(task, advance=count)
+
+
+def processes(device: str) -> Any:
+    """Join the processes of a launch, say how many there are, and warn where another number was asked for: this one's device."""
+    from .. import launch
+
+    place, wanted = launch.join(device), launch.asked()
+    if launch.rank() == 0 and (wanted is not None or launch.joined()):
+        console().print(f"processes: {launch.world()}")
+    if wanted is not None and wanted != launch.world():
+        warn(f"{wanted} processes were asked for, {launch.world()} runs; give accelerate --multi_gpu, on the CPU too, or torchrun --nproc_per_node")
+    return place
+
+
+def warn(message: str) -> None:
+    """A warning of the command's own."""
+    import warnings
+
+    warnings.warn(message, stacklevel=3)
 
 
 def command() -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import sys
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .common import Device, UsageError, command, console, positive, reachable, usable
+from ..ownership import MARKER, writing
+from .common import Device, UsageError, bar, command, console, positive, reachable, usable
+from .failures import fitting
 
 METHODS = (
     "best,ddim,edm_heun,dpm_solver_pp_2m,unipc,probability_flow,"
     "diffusers:unipc_3@quadratic,k-diffusion:lms@quadratic,azula:vAB_3@quadratic,torchdiffeq:dopri5"
 )
+
+_MOST_ROWS = 100_000
 
 
 def compare(
@@ -32,6 +36,7 @@ def compare(
     Example: scoresde compare --problem gmm2d --methods ddim,unipc,diffusers:unipc_3 --budgets 5,10,20"""
     from ..compare import figures, page, runner
     from ..compare.entries import names
+    from ..compare.store import Store, key
 
     if methods == "all":
         console().print(", ".join(sorted(names())))
@@ -42,41 +47,62 @@ def compare(
         raise UsageError(f"`--jobs` must be 1 on {device}, got {jobs}")
     chosen, calls = _words("methods", methods), [_whole(word) for word in _words("budgets", budgets)]
     sources = [str(run)] if run is not None else _words("problem", problem)
-    _check_sources(run, sources, chosen)
-    todo = list(runner.tasks(sources, chosen, calls, seeds, usable(device)))
-    if not todo:
+    place = usable(device)
+    _check_count(len(sources), chosen, calls, seeds)
+    runner.forget()
+    with fitting(f"a comparison on {', '.join(sources)}", "take a smaller --problem or model"):
+        _check_sources(run, sources, chosen)
+    if not any(True for _ in runner.tasks(sources, chosen, calls, 1, place)):
         raise UsageError(f"`--methods` must name something installed, got {methods}")
     skipped = runner.missing(chosen)
-    if reachable(out).exists() and (out.is_file() or (any(out.iterdir()) and not (out / "rows.jsonl").exists())):
-        raise UsageError(f"`--out` must be a new folder or one that compare wrote, got {out}")
-    out.mkdir(parents=True, exist_ok=True)
-    store = runner.Store(out)
+    _check_folder(out)
     for name in skipped:
         console().print(f"skipped {name}: its library is not installed")
-    _measure(todo, store, jobs, out)
-    keys = {task.key for task in todo}
-    rows = [r for r in store.rows if (r["problem"], r["method"], r["cost"], r["seed"], r["device"]) in keys]
-    every = figures.panels(rows)
-    for panel in every:
-        console().print(figures.table(panel))
-    figures.picture(every, out / "compare.png")
-    parts = _split(run, sources, chosen, calls, score_error, out)
-    page.write(out / "report.html", every, rows, skipped, command(), parts)
-    console().print(f"{out / 'report.html'}, {out / 'compare.png'}, {out / 'rows.jsonl'}")
+    remedy = "take fewer --jobs, or a smaller --problem or model"
+    with writing(out, command()), fitting(f"a comparison on {', '.join(sources)}", remedy):
+        _check_folder(out)
+        todo = list(runner.tasks(sources, chosen, calls, seeds, place))
+        store = Store(out)
+        _measure(todo, store, jobs, out)
+        keys = {task.key for task in todo}
+        rows = [row for row in store.rows if key(row) in keys]
+        every = figures.panels(rows)
+        for panel in every:
+            console().print(figures.table(panel))
+        if every:
+            figures.picture(every, out / "compare.png")
+        parts = _split(run, sources, chosen, calls, score_error, out)
+        page.write(out / "report.html", every, rows, skipped, command(), parts)
+    console().print(", ".join(str(out / name) for name in ("report.html", "compare.png", "rows.jsonl") if (out / name).exists()))
+
+
+def _check_folder(out: Path) -> None:
+    from ..compare.store import ours
+
+    held = [path.name for path in reachable(out).iterdir() if path.name != MARKER] if out.is_dir() else []
+    if (out.exists() and not out.is_dir()) or (held and not ours(out / "rows.jsonl")):
+        raise UsageError(f"`--out` must be a new folder or one that compare wrote, got {out}")
+
+
+def _check_count(sources: int, methods: list[str], calls: list[int], seeds: int) -> None:
+    """Raise UsageError for more rows than a day is long enough for."""
+    from ..compare.entries import entry
+    from ..compare.runner import TOLERANCES
+
+    costs = [len(TOLERANCES) if entry(name).adaptive else len(calls) for name in methods]
+    count = sources * sum(costs) * seeds
+    if count > _MOST_ROWS:
+        raise UsageError(f"`--seeds` must leave at most {_MOST_ROWS:,} rows, got {seeds:,}, which make {count:,}; take fewer, or fewer --budgets")
 
 
 def _measure(todo: list[Any], store: Any, jobs: int, out: Path) -> None:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from ..compare import runner
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console(), disable=not sys.stdout.isatty(), transient=True) as bar:
-        left = sum(task.key not in store.done for task in todo)
-        shown = bar.add_task("comparing", total=left)
+    done = store.done
+    with bar("comparing", sum(task.key not in done for task in todo)) as advance:
 
-        def step(row: dict[str, Any]) -> None:
-            bar.update(shown, advance=1, description=f"{row['problem']} {row['method']}")
+        def step(_: dict[str, Any]) -> None:
+            advance(1)
 
         try:
             runner.run(todo, store, jobs, step)
@@ -131,6 +157,6 @@ def _words(name: str, text: str) -> list[str]:
 
 
 def _whole(word: str) -> int:
-    if not word.isdigit() or not 1 <= int(word) <= 100_000:
-        raise UsageError(f"`--budgets` must be whole numbers of model calls, got {word!r}")
+    if not re.fullmatch(r"[0-9]{1,6}", word) or not 1 <= int(word) <= 100_000:
+        raise UsageError(f"`--budgets` must be whole numbers of model calls from 1 to 100000, got {word!r}")
     return int(word)

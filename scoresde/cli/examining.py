@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .common import Data, Device, Folder, Out, Overwrite, UsageError, command, console, new_folder, positive, usable
+from .common import Data, Device, Folder, Out, Overwrite, UsageError, command, console, output_folder, positive, usable
+from .failures import fitting, loading
 
 
 def doctor(
@@ -25,11 +27,13 @@ def doctor(
 
     positive("n", n)
     place = usable(device)
-    model = folders.load(run, place)
-    raw = None if model.run is None else runs.load(run, place, part="network").denoiser
+    with loading(run):
+        model = folders.load(run, place)
+        raw = None if model.run is None else runs.load(run, place, part="network").denoiser
     some = model.held_out(data).head(n)
     labels = None if model.classes is None or some.labels is None else some.labels.to(place)
-    findings = examine(model.denoiser, model.denoiser.process, some.x.to(place), labels, raw=raw, seed=seed)
+    with fitting(f"an examination of {len(some)} samples", "take a smaller --n"):
+        findings = examine(model.denoiser, model.denoiser.process, some.x.to(place), labels, raw=raw, seed=seed)
     for finding in findings:
         console().print(f"{finding.what}\n  evidence: {finding.evidence}\n  remedy: {finding.remedy}")
     if findings:
@@ -53,9 +57,10 @@ def import_(
     from .. import config as configs
     from .. import importing
 
-    if (config is None) != (not shape) or not all(n.isdecimal() and int(n) for n in shape.split(",") if shape):
+    if (config is None) != (not shape) or not re.fullmatch(r"(?:[1-9][0-9]{0,8}(?:,[1-9][0-9]{0,8})*)?", shape):
         raise UsageError(f"`--shape` must be positive numbers such as 1,28,28, given together with --config, got {shape!r}")
     sizes = tuple(int(n) for n in shape.split(",")) if shape else ()
     chosen = None if config is None else configs.read(config, imported=True)
     data = None if chosen is None or chosen.data.path is None else chosen.dataset()
-    console().print(importing.convert(source, new_folder(out, overwrite), chosen, sizes, command(), data))
+    with output_folder(out, overwrite), fitting(f"{source}", "import it on a machine with more memory"):
+        console().print(importing.convert(source, out, chosen, sizes, command(), data))

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from .common import Data, Device, Folder, Overwrite, UsageError, console, positive, reachable, usable
+from ..ownership import writing_file
+from .common import Data, Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
+from .failures import fitting, loading
+from .targets import check_kind, check_target, default_target, save_arrays
 
 
 def sample(
@@ -19,7 +23,7 @@ def sample(
     n: Annotated[int, typer.Option(help="number of samples")] = 64,
     seed: Annotated[int, typer.Option(help="sample i is a function of (seed, i)")] = 0,
     batch: Annotated[int, typer.Option(help="samples at once")] = 256,
-    out: Annotated[Path | None, typer.Option(help="a .png grid or a .npz of arrays in the data's own scale; default RUN/samples.png")] = None,
+    out: Annotated[Path | None, typer.Option(help="a .png grid or a .npz of arrays in the data's own scale; default RUN/samples.png, of points .npz")] = None,
     label: Annotated[int | None, typer.Option(help="class of all samples, where the model is class-conditional")] = None,
     best: Annotated[bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")] = False,
     ema_width: Annotated[float | None, typer.Option(help="average the weights afterwards, with this width; needs training.posthoc")] = None,
@@ -35,16 +39,17 @@ def sample(
     from .. import folders, launch, report
     from ..sampling import sample as draw
 
-    target = run / "samples.png" if out is None else out
-    if target.suffix not in (".png", ".npz"):
-        raise UsageError(f"`--out` must end in .png or .npz, got {target}")
-    if reachable(target).exists() and out is not None and not overwrite:
-        raise UsageError(f"`--out` must not exist, got {target}; use --overwrite")
     positive("n", n)
-    place = launch.join(usable(device))
+    positive("batch", batch)
     if best and ema_width is not None:
         raise UsageError(f"`--ema-width` must be left out with --best, whose checkpoint has its own average, got {ema_width:g}")
-    model = folders.load(run, place, best, ema_width)
+    if out is not None:
+        check_target(out, overwrite)
+    place = processes(usable(device))
+    with loading(run):
+        model = folders.load(run, place, best, ema_width)
+    target = default_target(run, model.shape, overwrite) if out is None else out
+    check_kind(target, model.shape)
     if label is not None and not 0 <= label < (model.classes or 0):
         if model.classes is None:
             raise UsageError(f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout")
@@ -53,18 +58,31 @@ def sample(
 
     def part(rows: range) -> torch.Tensor:
         cond = None if label is None else torch.full((len(rows),), label, device=place)
-        return draw(model.denoiser, (len(rows), *model.shape), chosen, seed, cond=cond, first=rows.start, batch=batch, compile=compile).cpu()
+        shape = (len(rows), *model.shape)
+        return draw(model.denoiser, shape, chosen, seed, cond=cond, first=rows.start, batch=batch, compile=compile).cpu()
 
-    x, writes = launch.shared(n, part), launch.rank() == 0
-    launch.leave()
-    if not writes:
-        return
-    if target.suffix == ".png":
-        if x.dim() != 4:
-            raise UsageError(f"`--out` must be a .npz for points, got {target}")
-        report.save_image(report.tiled(x, columns=max(1, round(n**0.5))), target)
-    else:
-        _save_arrays(model.original(x), target)
+    def parts(rows: range) -> torch.Tensor:
+        drawn: list[torch.Tensor] = []
+        with bar("sampling", len(rows), shown=launch.rank() == 0) as advance:
+            for start in range(rows.start, rows.stop, batch):
+                some = range(start, min(start + batch, rows.stop))
+                drawn.append(part(some))
+                advance(len(some))
+        return torch.cat(drawn)
+
+    writes = launch.rank() == 0
+    remedy = f"take a smaller --batch (now {batch}) or a smaller --n"
+    with writing_file(target, command()) if writes else nullcontext(), fitting(f"a batch of {min(n, batch)} samples, or all {n} of them,", remedy):
+        if out is not None and writes:
+            check_target(out, overwrite)  # again: another command may have written it meanwhile
+        x = launch.shared(n, part if compile else parts)
+        launch.leave()
+        if not writes:
+            return
+        if target.suffix.lower() == ".png":
+            report.save_image(report.tiled(x, columns=max(1, round(n**0.5))), target)
+        else:
+            save_arrays(model.original(x), target)
     console().print(f"{n} samples by {method}: {target}")
 
 
@@ -74,28 +92,43 @@ def likelihood(
     probes: Annotated[int, typer.Option(help="Hutchinson probes; 0: the exact trace, for small data")] = 4,
     rtol: Annotated[float, typer.Option(help="tolerance of the flow")] = 1e-4,
     seed: Annotated[int, typer.Option(help="of the probes")] = 0,
+    batch: Annotated[int, typer.Option(help="samples at once")] = 64,
     data: Data = None,
     device: Device = "cpu",
 ) -> None:
     """Log-likelihood of held-out data by the probability flow, with its standard errors.
 
     Example: scoresde likelihood runs/demo --n 64 --probes 4"""
+    import torch
+
     from .. import folders
-    from ..likelihood import bits_per_dim, log_likelihood
+    from ..likelihood import Likelihood, bits_per_dim, log_likelihood
 
     positive("n", n)
-    model = folders.load(run, usable(device))
+    positive("batch", batch)
+    place = usable(device)
+    with loading(run):
+        model = folders.load(run, place)
     held_out = model.held_out(data)
-    x = held_out.head(n).x.to(device)
-    dim = x[0].numel()
-    answer = log_likelihood(model.denoiser, x, probes=probes or None, rtol=rtol, atol=rtol, seed=seed)
-    mean, spread = answer.log_prob.mean().item(), (answer.log_prob.std() / len(x) ** 0.5).item()
-    error = answer.standard_error
-    trace = "no error estimate" if error is None else f"{probes} probes, standard error {error.mean().item():.2f} nats a sample"
-    bits = bits_per_dim(answer.log_prob.mean(), dim, held_out.unit).item()
+    x = held_out.head(n).x
+    options: dict[str, Any] = {"probes": probes or None, "rtol": rtol, "atol": rtol, "seed": seed}
+    parts: list[Likelihood] = []
+    remedy = f"take a smaller --batch (now {batch})"
+    with bar("likelihood", len(x)) as advance, fitting(f"the flow of {min(batch, len(x))} samples", remedy):
+        for start in range(0, len(x), batch):
+            some = x[start : start + batch].to(place)
+            parts.append(log_likelihood(model.denoiser, some, first=start, **options))
+            advance(len(some))
+    log_prob = torch.cat([part.log_prob for part in parts])
+    evals = torch.cat([part.evals for part in parts]).double().mean().item()
+    errors = [part.standard_error for part in parts if part.standard_error is not None]
+    spread = f" +- {(log_prob.std() / len(x) ** 0.5).item():.2f}" if len(x) > 1 else ""
+    over = " over samples" if len(x) > 1 else ""
+    trace = f"{probes} probes, standard error {torch.cat(errors).mean().item():.2f} nats a sample" if errors else "no error estimate"
+    bits = bits_per_dim(log_prob.mean(), x[0].numel(), held_out.unit).item()
     say = console().print
-    say(f"{len(x)} {'held-out' if data is None else 'given'} samples of {held_out.name}: {mean:.2f} +- {spread:.2f} nats over samples")
-    say(f"{'exact trace' if not probes else trace}; {answer.evals.double().mean().item():.0f} drift evaluations a sample")
+    say(f"{len(x)} {'held-out' if data is None else 'given'} samples of {held_out.name}: {log_prob.mean().item():.2f}{spread} nats{over}")
+    say(f"{'exact trace' if not probes else trace}; {evals:.0f} drift evaluations a sample")
     say(f"{bits:.3f} bits/dim, if the data were integers dequantised by uniform noise of one unit")
 
 
@@ -108,7 +141,9 @@ def info(run: Folder) -> None:
     from .. import folders
 
     table = Table(show_header=False)
-    for key, value in folders.load(run).told().items():
+    with loading(run):
+        told = folders.load(run).told()
+    for key, value in told.items():
         table.add_row(key, value)
     console().print(table)
 
@@ -133,15 +168,3 @@ def _method(name: str, steps: int | None, rtol: float | None, model: Any) -> Any
     if name == "euler_maruyama" and process.lam(process.t_noise) > -math.inf:
         return catalogue.euler_maruyama(n, process)
     return catalogue.lines()[name](n)
-
-
-def _save_arrays(x: Any, path: Path) -> None:
-    import io
-
-    import numpy as np
-
-    from ..checkpoint import write_whole
-
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=x.numpy())
-    write_whole(path, buffer.getvalue())

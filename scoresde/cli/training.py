@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .common import Device, Out, Overwrite, command, console, new_folder, positive, usable
+from .common import Device, Out, Overwrite, UsageError, command, console, output_folder, positive, processes, usable
+from .failures import fitting
 
 
 def demo(
@@ -26,7 +28,9 @@ def demo(
 
     config = demo_module.recipe(data, steps, seed)
     positive("n", n)
-    demo_module.run(config, new_folder(out, overwrite), command(), n, usable(device), console())
+    place = usable(device)
+    with output_folder(out, overwrite):
+        demo_module.run(config, out, command(), n, place, console())
 
 
 def train(
@@ -45,12 +49,16 @@ def train(
     from .. import demo as demo_module
     from .. import launch
 
+    if resume and overwrite:
+        raise UsageError("`--resume` must be left out with --overwrite, which begins anew")
     chosen = config_module.read(config)
-    here = launch.join(usable(device))
-    if launch.rank() == 0:
-        new_folder(out, overwrite or resume)
-    data, held_out = chosen.dataset().split(chosen.data.held_out)
+    here = processes(usable(device))
     say = console(quiet=launch.rank() > 0)
-    demo_module.train_with_bar(chosen, data, out, command(), here, say, held_out=held_out, resume=resume)
+    with nullcontext() if launch.rank() else output_folder(out, overwrite, resume):
+        launch.wait()  # the others go on once the folder is found usable
+        with fitting(f"the data of {config}", "name a .npy file, which is mapped, or a smaller one, as data.path"):
+            data, held_out = chosen.dataset().split(chosen.data.held_out)
+        with fitting(f"the run in {out}", "take a smaller training.batch, a larger training.accumulate or smaller network.widths"):
+            demo_module.train_with_bar(chosen, data, out, command(), here, say, held_out=held_out, resume=resume, held=True)
     launch.leave()
     say.print(f"saved {out}; next: scoresde sample {out}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..checkpoint import write_whole
+from ..seeding import untouched
 from .runner import Row
 
 COLOURS = {
@@ -99,8 +100,9 @@ def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 def table(panel: Panel) -> Any:
     """A rich table: a method a line, a budget a column, errors with the calls spent where they are not the budget; the best is bold."""
-    from rich.table import Table
-    from rich.text import Text
+    with untouched():
+        from rich.table import Table
+        from rich.text import Text
 
     budgets = sorted({p.cost for c in panel.curves for p in c.points if p.cost >= 1})
     best = {b: min(p.error for c in panel.curves for p in c.points if p.cost == b) for b in budgets}
@@ -143,6 +145,9 @@ def _draw(axis: Any, panel: Panel, work: str) -> None:
     front = pareto(points)
     axis.set(xscale="log", yscale="log", title=Path(panel.problem).name, ylabel=f"error ({panel.metric})")
     axis.set_xlabel("model calls per sample" if work == "calls" else "seconds, whole batch")
+    low, high = min(w for w, _ in points), max(w for w, _ in points)
+    if low == high:  # one budget: a logarithmic axis has no width of its own
+        axis.set_xlim(low / 2, high * 2)
     axis.plot(*zip(*front, strict=True), color="#888888", alpha=0.28, linewidth=7, solid_capstyle="round", zorder=1)
     if panel.floor > 0 and panel.floor > 0.05 * min(e for _, e in points):
         axis.axhline(panel.floor, color="#999999", linestyle=":", linewidth=1)

@@ -26,6 +26,7 @@ from ..method import Method
 from ..process import Process
 from ..reverse import Split
 from ..sampling import transport
+from ..seeding import untouched
 from ..times import as_time, like
 
 F64 = torch.float64
@@ -152,7 +153,8 @@ def gmm2d() -> Problem:
 
 def digits() -> Problem:
     """scikit-learn's 1797 digits, pixel/8 - 1, each a Gaussian of standard deviation 0.15."""
-    from sklearn.datasets import load_digits
+    with untouched():
+        from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
     return _of_points("digits", torch.as_tensor(bunch.data, dtype=F64) / 8 - 1, 0.15, 256)
@@ -160,7 +162,8 @@ def digits() -> Problem:
 
 def patches() -> Problem:
     """1024 patches of 8 x 8 RGB pixels, in [-1, 1], from scikit-learn's two sample photos, each a Gaussian of standard deviation 0.1."""
-    from sklearn.datasets import load_sample_images
+    with untouched():
+        from sklearn.datasets import load_sample_images
 
     bunch: Any = load_sample_images()
     tiles = [torch.tensor(photo).unfold(0, 8, 8).unfold(1, 8, 8).flatten(0, 1) for photo in bunch.images]  # (tiles, 3, 8, 8) each

@@ -10,8 +10,6 @@ was stopped goes on where it was.
 from __future__ import annotations
 
 import functools
-import hashlib
-import json
 import math
 import os
 import platform
@@ -19,6 +17,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +29,14 @@ from torch import Tensor
 from solvers import SolveError
 
 from .. import checkpoint, distances
-from ..denoiser import Denoiser
 from ..exact import Gaussian
-from . import laws, peers, problems
+from ..launch import safe_path
+from . import laws, peers, problems, store
 from .entries import OURS, Entry, Solve, entry
 from .problems import Problem, rms
+from .store import Row, Store
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ class Task:
     @property
     def key(self) -> tuple[Any, ...]:
         """What a row is found by."""
-        return (self.source, self.method, self.cost, self.seed, self.device)
+        return (self.source, self.method, self.cost, self.seed, self.device, model(self.source, self.device))
 
 
 def tasks(sources: Iterable[str], methods: Iterable[str], budgets: Iterable[int], seeds: int, device: str = "cpu") -> Iterator[Task]:
@@ -82,27 +81,21 @@ def problem(source: str, device: str = "cpu") -> Problem:
 
 @functools.lru_cache(maxsize=32)
 def reference(source: str, seed: int, device: str = "cpu") -> tuple[Tensor, float]:
-    """The converged answer and its error, kept in the user's cache under a hash of everything it depends on."""
-    from safetensors import SafetensorError
-    from safetensors.torch import load, save
-
+    """The converged answer and its error, as `store.reference` keeps it."""
     case = problem(source, device)
-    if case.flow is not None:
-        return case.reference(seed)
-    digest = hashlib.sha256(repr((case.high, case.low, case.tolerance, case.steps, case.shape, case.n, seed, torch.__version__)).encode())
-    if isinstance(case.denoiser, Denoiser):  # one network may be saved with several schedulers
-        digest.update(repr((vars(case.denoiser.process), case.denoiser.table)).encode())
-    for name, tensor in sorted(case.denoiser.state_dict().items()):
-        digest.update(name.encode() + tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    path = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scoresde" / f"reference-{digest.hexdigest()[:32]}.safetensors"
-    try:
-        kept = load(path.read_bytes())
-        return kept["y"], kept["error"].item()
-    except (OSError, KeyError, SafetensorError):  # absent, or torn: made again
-        pass
-    y, error = case.reference(seed)
-    checkpoint.write_whole(path, save({"y": y.contiguous(), "error": torch.tensor(error, dtype=torch.float64)}))
-    return y, error
+    return case.reference(seed) if case.flow is not None else store.reference(case, seed)
+
+
+@functools.lru_cache(maxsize=8)
+def model(source: str, device: str = "cpu") -> str:
+    """The digest of a problem's model, which its rows carry."""
+    return store.digest(problem(source, device))
+
+
+def forget() -> None:
+    """Read models and references anew: a run may have been trained again, and a relative name may mean another folder now."""
+    for known in (problem, reference, model, floor):
+        known.cache_clear()
 
 
 @functools.lru_cache(maxsize=32)
@@ -125,6 +118,7 @@ def measure(task: Task) -> Row:
     row: Row = {
         "problem": task.source, "method": task.method, "family": competitor.family, "stochastic": competitor.stochastic,
         "cost": task.cost, "adaptive": competitor.adaptive, "seed": task.seed, "device": task.device, "dtype": "float64",
+        "model": model(task.source, task.device),
     }  # fmt: skip
     solve = competitor.bind(task.cost)
     if solve is None:
@@ -222,36 +216,13 @@ def environment(family: str) -> Row:
     }  # fmt: skip
 
 
-class Store:
-    """rows.jsonl of a folder: read once, then appended to, each row on the disk before the next is begun."""
-
-    def __init__(self, folder: Path):
-        self.path = folder / "rows.jsonl"
-        self.rows: list[Row] = []
-        if self.path.exists():
-            lines = self.path.read_bytes().split(b"\n")
-            whole = [line for line in lines[:-1] if line]  # what follows the last newline was torn by a kill
-            self.rows = [json.loads(line) for line in whole]
-            checkpoint.write_whole(self.path, b"".join(line + b"\n" for line in whole))
-
-    @property
-    def done(self) -> set[tuple[Any, ...]]:
-        """Keys of the rows there are."""
-        return {(r["problem"], r["method"], r["cost"], r["seed"], r["device"]) for r in self.rows}
-
-    def add(self, row: Row) -> None:
-        """Append one row."""
-        with self.path.open("ab") as file:
-            file.write(json.dumps(row, allow_nan=False).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        self.rows.append(row)
-
-
 def run(todo: Iterable[Task], store: Store, jobs: int = 1, report: Callable[[Row], None] | None = None) -> None:
     """Measure what the store lacks, on `jobs` processes of one thread each; interrupted, what is done is kept."""
-    have = store.done
+    have, named = store.done, {found[:-1] for found in store.done}
     left = [task for task in todo if task.key not in have]
+    other = sorted({task.source for task in left if task.key[:-1] in named})
+    if other:
+        warnings.warn(f"{store.path} has rows of another model named {', '.join(other)}; measured again", stacklevel=2)
     for row in _rows(left, jobs):
         store.add(row)
         if report is not None:
@@ -267,8 +238,10 @@ def _rows(left: list[Task], jobs: int) -> Iterator[Row]:
 
     for source, seed, device in sorted({(t.source, t.seed, t.device) for t in left if not entry(t.method).stochastic}):
         reference(source, seed, device)  # once, into the cache, not once a process
-    pool = ProcessPoolExecutor(jobs, get_context("spawn"), _alone)
-    futures, given = [pool.submit(measure, task) for task in left], set[int]()
+    given: set[int] = set()
+    with safe_path():  # the pool starts a process that watches its locks, the first task its workers
+        pool = ProcessPoolExecutor(jobs, get_context("spawn"), _alone)
+        futures = [pool.submit(measure, task) for task in left]
     try:
         for done in as_completed(futures):
             given.add(id(done))

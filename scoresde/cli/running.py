@@ -1,0 +1,134 @@
+"""A command from its arguments to its exit code."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
+
+import typer
+
+from .. import folders as folders  # with torch and all that takes long to import, before the first file is touched
+from ..beginning import OTHERS
+from ..seeding import untouched
+from . import compare, examining, sampling, training
+from .failures import told
+from .streams import Output, opened, say_error, silenced
+
+with untouched():
+    import rich.console as _console  # pyright: ignore[reportUnusedImport]  # noqa: F401
+
+_HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False, context_settings=_HELP)
+for name, function in {
+    "demo": training.demo,
+    "train": training.train,
+    "sample": sampling.sample,
+    "likelihood": sampling.likelihood,
+    "doctor": examining.doctor,
+    "import": examining.import_,
+    "info": sampling.info,
+    "compare": compare.compare,
+}.items():
+    app.command(name, context_settings=_HELP)(function)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from ..checkpoint import versions
+
+        print(f"scoresde {versions()['scoresde']}, torch {versions()['torch']}, python {versions()['python']}")
+        raise typer.Exit
+
+
+@app.callback()
+def about(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="the versions of what runs")) -> None:
+    """Score-based generative modelling as numerics: train a score network, sample it by any solver."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of a command line. Errors are told in one line; what is no error of the user's or the data's is raised."""
+    opened()
+    output = Output(sys.stdout)
+    before, sys.stdout = sys.stdout, output
+    try:
+        with _quiet(), _terminable():
+            code = _code(arguments)
+        output.flush()
+    finally:
+        sys.stdout = before
+    if output.failed is not None:
+        silenced(before)
+        reason = getattr(output.failed, "strerror", None) or output.failed
+        say_error(f"the standard output could not be written: {reason}; files named there are saved")
+        return code or 2
+    return code
+
+
+def _code(arguments: Sequence[str]) -> int:
+    try:
+        return int(app(list(arguments) or ["--help"], standalone_mode=False) or 0)
+    except typer.Exit as done:
+        return _told(130, "interrupted") if done.exit_code == 130 else done.exit_code
+    except typer.TyperException as error:
+        return _told(2, error.format_message())
+    except (KeyboardInterrupt, typer.Abort):
+        return _told(130, "interrupted")
+    except _Terminated:
+        return _told(143, "terminated")
+    except Exception as error:
+        answer = told(error)
+        if answer is None:
+            raise
+        return _told(*answer)
+
+
+def _told(code: int, message: str) -> int:
+    say_error(message)
+    return code
+
+
+@contextmanager
+def _quiet() -> Generator[None, None, None]:
+    """Warnings of other libraries are left out, as are matplotlib's notes on its cache; ours take one line."""
+    logger, shown = logging.getLogger("matplotlib"), warnings.formatwarning
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=OTHERS)
+        warnings.formatwarning = _line
+        logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+            warnings.formatwarning = shown
+
+
+def _line(message: Warning | str, *_: Any, **__: Any) -> str:
+    return "scoresde: warning: " + " ".join(str(message).split()) + "\n"
+
+
+class _Terminated(BaseException):
+    """SIGTERM: what is held is let go on the way out."""
+
+
+@contextmanager
+def _terminable() -> Generator[None, None, None]:
+    """Inside, SIGTERM unwinds the command as Ctrl-C does."""
+
+    def terminate(*_: Any) -> NoReturn:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
