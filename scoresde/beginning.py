@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import multiprocessing
 import os
-import resource
 import signal
 import sys
 import threading
@@ -47,6 +46,10 @@ def unstarted(kind: type[BaseException], error: BaseException, trace: Any) -> No
 
 def _limit() -> float:
     """Bytes that the process may address."""
+    try:
+        import resource
+    except ImportError:  # there are no such limits on this system
+        return math.inf
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return math.inf if limit == resource.RLIM_INFINITY else limit
 

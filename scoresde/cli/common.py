@@ -67,7 +67,7 @@ def usable(name: str) -> str:
 
     found = re.fullmatch(r"cpu|cuda(?::([0-9]{1,4}))?", name)
     if found is None:
-        raise UsageError(f"`--device` must be cpu, cuda or cuda:NUMBER, got {name!r}")
+        raise UsageError(f"`--device` must be cpu or cuda, or cuda:NUMBER, got {name!r}")
     if name == "cpu":
         return name
     if not torch.cuda.is_available():

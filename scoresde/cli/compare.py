@@ -79,7 +79,8 @@ def compare(
 def _check_folder(out: Path) -> None:
     from ..compare.store import ours
 
-    held = [path.name for path in reachable(out).iterdir() if path.name != MARKER] if out.is_dir() else []
+    reachable(out)
+    held = [path.name for path in out.iterdir() if path.name != MARKER] if out.is_dir() else []
     if (out.exists() and not out.is_dir()) or (held and not ours(out / "rows.jsonl")):
         raise UsageError(f"`--out` must be a new folder or one that compare wrote, got {out}")
 
