@@ -84,9 +84,17 @@ def write_json(path: Path, value: Any) -> None:
 @cache
 def versions() -> dict[str, str]:
     """What ran: for run.json and benchmark rows."""
-    from importlib.metadata import version
+    return {"python": platform.python_version(), **{name: _version(name) for name in ("scoresde", "torch", "numpy", "diffusers")}}
 
-    return {"python": platform.python_version(), **{name: version(name) for name in ("scoresde", "torch", "numpy", "diffusers")}}
+
+def _version(name: str) -> str:
+    """Of a package; "not installed" for one that is read from a source tree alone."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
 
 
 def save_run(folder: Path, network: nn.Module, ema: nn.Module, about: dict[str, Any]) -> None:

@@ -62,4 +62,5 @@ def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
     """The same as one value per sample, (B,), in x's dtype: what a network is given."""
     if not isinstance(c, Tensor):
         return torch.full((x.shape[0],), c, dtype=x.dtype, device=x.device)
-    return torch.ones(x.shape[0], dtype=x.dtype, device=x.device) * like(c, x).reshape(-1).to(x.dtype)  # 0-d made 1-d would promote
+    ones, value = torch.ones(x.shape[0], dtype=x.dtype, device=x.device), like(c, x)
+    return ones * (value if value.dim() == 0 else value.reshape(-1))  # a 0-d one neither promotes nor has to be on x's device

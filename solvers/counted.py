@@ -35,7 +35,7 @@ class Tally:
         self.g += g
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # made within graphs, where a hash of its fields cannot be taken before torch 2.13
 class Counted:
     """A right-hand side that adds `once` to its tally at each call, and whose answer is checked."""
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from scoresde import EDM, VPSDE, Denoiser, Method, catalogue, sample, sampling
+from scoresde.reverse import reverse
 from solvers import Adaptive, Compiled, DormandPrince54, Equation, EulerMaruyama, Heun, Milstein, Noise, NonFiniteError, SeededNoise, Solver, WhiteNoise, solve
 from solvers.compiled import compiled
 
@@ -194,3 +195,17 @@ def test_a_compiled_solver_is_a_value() -> None:
     method = catalogue.dpm_solver_2(10)
     assert method.compiled().compiled() == method.compiled()
     assert (method.compiled().calls, method.compiled().transport_calls) == (method.calls, method.transport_calls)
+
+
+@pytest.mark.parametrize("name", ["ddim", "unipc", "dpm_solver_pp_2s"])
+@torch.no_grad()
+def test_a_step_is_one_graph_though_its_times_lie_elsewhere(name: str) -> None:
+    """The times of a grid are on the CPU whatever the state's device; "meta" stands for a GPU."""
+    method, elsewhere = traced(catalogue.lines()[name](4)), denoiser().to("meta")
+    eq = reverse(method.process, elsewhere, 0.0, method.split)  # pyright: ignore
+    solver, x = method.solver, torch.empty(4, 2, device="meta")  # pyright: ignore
+    times = method.process.time(method.grid(5, -1.0, 3.0))  # pyright: ignore
+    state = solver.init(eq, times[0], x)
+    for t0, t1, w in zip(times[:-1], times[1:], solver.plan(eq, times, x), strict=True):
+        x, _, state = solver.step(eq, t0, t1, x, state, None, w)
+    assert (x.device.type, x.shape) == ("meta", (4, 2))

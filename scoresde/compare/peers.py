@@ -183,7 +183,7 @@ def torchsde(method: str) -> Run:
                 return 2 * (model(y.reshape(x.shape), torch.exp(-t)).reshape(y.shape) - y)
 
             def g(self, t: Tensor, y: Tensor) -> Tensor:
-                return (2**0.5 * torch.exp(-t)).expand_as(y)
+                return (2**0.5 * torch.exp(-t)).to(y).expand_as(y)
 
         ts = -levels[[0, -1]].log()
         flat = x.reshape(len(x), -1)
