@@ -154,6 +154,10 @@ def _is(*kinds: type) -> Callable[[Any], bool]:
     return lambda value: type(value) in kinds and (not isinstance(value, float) or math.isfinite(value))
 
 
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in cast("list[Any]", value))
+
+
 _number, _text, _table = _is(int, float), _is(str), _is(dict)
 _SCALES = ("data.centre", "data.half_range")  # one number, or one a column
 _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
@@ -162,6 +166,7 @@ _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("data.count", "training.steps_done"), _is(int)),
     "data.shape": lambda value: isinstance(value, list) and bool(value) and all(type(n) is int and n > 0 for n in cast("list[Any]", value)),
     **dict.fromkeys(_SCALES, lambda value: _number(value) or (isinstance(value, list) and all(map(_number, cast("list[Any]", value))))),
+    **dict.fromkeys(("data.columns", "data.class_names"), lambda value: value in (..., None) or _is_names(value)),
     "training.seconds": _number,
     "training.loss": _is(int, float, type(None)),
 }

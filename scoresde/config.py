@@ -48,6 +48,7 @@ class DataConfig:
     """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, a file or a folder of images (see `data.load`);
               None: not known, as of imported weights
     held_out  the share kept for judging;  size  pixels a side, of a folder's images
+    kind      of samples, where an array's shape does not say: points or images; None: by the shape
     shift     augmentation by up to so many pixels;  flip  by mirroring; None: as the data set has it"""
 
     path: str | None = "digits"
@@ -55,6 +56,7 @@ class DataConfig:
     shift: int | None = None
     flip: bool | None = None
     size: int | None = None
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         check.number("held_out", self.held_out, above=0.0, below=1.0)
@@ -62,6 +64,10 @@ class DataConfig:
             check.integer("shift", self.shift, least=0, most=64)
         if self.size is not None:
             check.integer("size", self.size, least=4, most=4096)
+        if self.path is not None and not (isinstance(self.path, str) and self.path.strip()):
+            raise ValueError(f"`path` must name data, got {self.path!r}; for example digits, or a file")
+        if self.kind is not None:
+            check.choice("kind", self.kind, data_module.KINDS)
         if not isinstance(self.flip, bool | None):
             raise TypeError(f"`flip` must be true or false, got {self.flip!r}")
 
@@ -111,6 +117,9 @@ class NetworkConfig:
 
         outputs = self.table.outputs
         kind = ("mlp" if len(shape) == 1 else "unet") if self.kind == "auto" else self.kind
+        if len(shape) not in (1, 3):
+            own = "train a network of your own on them by scoresde.fit"
+            raise ConfigError(f"`data.kind` must be points or images for the networks of a configuration, got samples of shape {shape}; {own}")
         if (kind == "mlp") != (len(shape) == 1):
             raise ConfigError(f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'}, got {kind}")
         if kind == "mlp":
@@ -145,9 +154,12 @@ class Config:
         if path is None:
             raise ConfigError("`data.path` must name data, got none: imported weights do not say what they were trained on")
         given = {name: getattr(self.data, name) for name in ("shift", "flip") if getattr(self.data, name) is not None}
-        loaded = data_module.SETS[path]() if path in data_module.SETS else data_module.load(path, self.data.size)
-        if len(loaded.shape) == 1 and any(given.values()):
+        loaded = data_module.SETS[path]() if path in data_module.SETS else data_module.load(path, self.data.size, self.data.kind)
+        if len(loaded.shape) != 3 and any(given.values()):
             raise ConfigError(f"`data.{next(iter(given))}` must be left out for points, got {given} for {loaded.name}")
+        if loaded.cond is not None:
+            own = "train a network of your own on data.load(path) by scoresde.fit, or leave cond out of the file"
+            raise ConfigError(f"`data.path` must hold no conditions, which networks of a configuration do not take, got cond in {path}; {own}")
         return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
 
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:

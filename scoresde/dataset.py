@@ -1,4 +1,4 @@
-"""Samples to train on, in the model's scale: images (N, C, H, W) or points (N, d), float32, in memory or in a mapped file."""
+"""Samples to train on, in the model's scale: points (N, d), series (N, C, L), images (N, C, H, W), any (N, ...), in memory or in a mapped file."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from solvers import check
 
+from . import conditions
 from .seeding import untouched
 
 Scale = float | tuple[float, ...]  # one number, or one a column of a table
@@ -22,11 +24,14 @@ class Samples(ABC):
     """Abstract set of samples, with what is needed to undo its scale: original = x * half_range + centre."""
 
     labels: Tensor | None
+    cond: Any
     name: str
     centre: Scale
     half_range: Scale
     shift: int
     flip: bool
+    columns: tuple[str, ...] | None
+    class_names: tuple[str, ...] | None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -55,11 +60,21 @@ class Samples(ABC):
         """What a unit of the model's scale is in the data's own: the geometric mean where columns differ."""
         return float(torch.as_tensor(self.half_range, dtype=torch.float64).log().mean().exp())
 
+    @property
+    def whole(self) -> bool:
+        """Whether the data's own numbers are integers, as far as the first 256 samples tell."""
+        some = self.head(256)
+        own = original(some.x.double(), some.centre, some.half_range)
+        return bool(((own - own.round()).abs() < 1e-3 * torch.as_tensor(some.half_range, dtype=own.dtype)).all())
+
     def head(self, n: int) -> Dataset:
         """The first n, or all there are, in memory and without augmentation."""
         index = torch.arange(min(n, len(self)))
         labels = None if self.labels is None else self.labels[index]
-        return Dataset(self.at(index), labels, self.name, self.centre, self.half_range)
+        cond = conditions.rows(self.cond, index)
+        return Dataset(
+            self.at(index), labels, self.name, self.centre, self.half_range, columns=self.columns, class_names=self.class_names, cond=cond
+        )
 
     def order(self, step: int, size: int, seed: int) -> Tensor:
         """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations."""
@@ -67,8 +82,10 @@ class Samples(ABC):
         parts = [_permutation(n, mixed(seed, k))[max(first - k * n, 0) : last - k * n] for k in range(first // n, (last - 1) // n + 1)]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Tensor | None]:
-        """The batch of a training step, or `rows` of it: (samples, labels); shifts and flips are drawn anew each step."""
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Any]:
+        """The batch of a training step, or `rows` of it: (samples, condition); shifts and flips are drawn anew each step.
+
+        The condition is `cond`, or else the labels."""
         part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
         index = self.order(step, size, seed)[part]
         x = self.at(index)
@@ -77,10 +94,16 @@ class Samples(ABC):
         if self.flip:
             mirrored = torch.randint(0, 2, (size,), generator=_generator(seed + 2, step)).bool()[part]
             x = torch.where(mirrored.reshape(-1, 1, 1, 1), x.flip(-1), x)
-        return x, None if self.labels is None else self.labels[index]
+        return x, conditions.rows(self.labels if self.cond is None else self.cond, index)
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
         """(training, held-out) parts, stratified by label where there are labels."""
+        if self.labels is not None:
+            counts = self.labels.bincount()
+            if bool((counts == 1).any()):
+                label = int((counts == 1).nonzero()[0])
+                name = label if self.class_names is None else self.class_names[label]
+                raise ValueError(f"`labels` of {self.name} must leave each class two samples, one to hold out, got one alone of class {name}; add another")
         with untouched():
             from sklearn.model_selection import train_test_split
 
@@ -94,7 +117,9 @@ class Dataset(Samples):
 
     x        (N, ...) float32;  labels  (N,) int64 or None;  name  where it came from
     shift    horizontal shifts, in pixels, drawn in [-shift, shift] as augmentation; vacated pixels take the image's minimum
-    flip     mirror half of the images"""
+    flip     mirror half of the images
+    columns  names of a table's columns;  class_names  of the classes
+    cond     what a network of one's own is given instead of labels: a tensor, or a dict, list or tuple of them, N rows each"""
 
     x: Tensor
     labels: Tensor | None = None
@@ -103,6 +128,9 @@ class Dataset(Samples):
     half_range: Scale = 1.0
     shift: int = 0
     flip: bool = False
+    columns: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+    cond: Any = None
 
     def __post_init__(self) -> None:
         check.floating("data", self.x)
@@ -112,6 +140,7 @@ class Dataset(Samples):
             row = int(bad.any(1).nonzero()[0])
             raise ValueError(f"`data` must be finite, got {int(bad.sum())} NaN or Inf values from {self.name}, the first in row {row}")
         check_labels(self.name, self.labels, len(self.x))
+        object.__setattr__(self, "cond", conditions.prepared(self.cond, len(self.x)))
 
     def __len__(self) -> int:
         return len(self.x)
@@ -124,14 +153,16 @@ class Dataset(Samples):
         return self.x[index]
 
     def take(self, index: Tensor) -> Dataset:
-        return replace(self, x=self.x[index], labels=None if self.labels is None else self.labels[index])
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, x=self.x[index], labels=labels, cond=conditions.rows(self.cond, index))
 
 
 @dataclass(frozen=True)
 class Mapped(Samples):
     """Samples of a file mapped into memory, read as they are asked for: the set may be larger than memory.
 
-    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range;  rows  which of them there are, (N,);  else as `Dataset`"""
+    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range;  rows  which of them there are, (N,);  else as `Dataset`
+    file     that is mapped, of so many `bytes`: reading what is no longer there would end the process"""
 
     stored: Tensor
     rows: Tensor
@@ -141,10 +172,16 @@ class Mapped(Samples):
     half_range: Scale = 1.0
     shift: int = 0
     flip: bool = False
+    columns: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+    cond: Any = None
+    file: Path | None = None
+    bytes: int = 0
 
     def __post_init__(self) -> None:
         check_shape(self.name, self.stored)
         check_labels(self.name, self.labels, len(self.rows))
+        object.__setattr__(self, "cond", conditions.prepared(self.cond, len(self.rows)))
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -154,10 +191,14 @@ class Mapped(Samples):
         return tuple(self.stored.shape[1:])
 
     def at(self, index: Tensor) -> Tensor:
+        """Raises ValueError naming the file where it has become shorter than it was."""
+        if self.file is not None and (not self.file.is_file() or self.file.stat().st_size < self.bytes):
+            raise ValueError(f"`data` must stay as it is while it is read, got {self.file}, which is shorter than the {self.bytes} bytes it had")
         return scaled(self.stored[self.rows[index]], self.centre, self.half_range)
 
     def take(self, index: Tensor) -> Mapped:
-        return replace(self, rows=self.rows[index], labels=None if self.labels is None else self.labels[index])
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, rows=self.rows[index], labels=labels, cond=conditions.rows(self.cond, index))
 
 
 def scaled(raw: Tensor, centre: Scale, half_range: Scale) -> Tensor:
@@ -200,9 +241,9 @@ def shifted(x: Tensor, by: Tensor) -> Tensor:
 
 
 def check_shape(name: str, x: Tensor) -> None:
-    """Points or images, some."""
-    if x.dim() not in (2, 4) or not x.numel():
-        raise ValueError(f"`data` must be points (N, d) or images (N, C, H, W), not empty; got shape {tuple(x.shape)} from {name}")
+    """Samples of one dimension or more, some."""
+    if x.dim() < 2 or not x.numel():
+        raise ValueError(f"`data` must be points (N, d), images (N, C, H, W) or other samples (N, ...), not empty; got shape {tuple(x.shape)} from {name}")
 
 
 def check_labels(name: str, labels: Any, count: int) -> None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from solvers import check
 
+from . import conditions
 from .denoiser import BaseDenoiser, Denoiser, Eps, Score
 from .process import Process
 from .readings import BETTER, CLOCKS, LEVELS, TABLES, Batch, Clock, Reading, as_declared, data_ranges, draw, loss_ratios, variance, with_clock
@@ -63,8 +64,7 @@ def doctor(
     x0 = check.state("batch", batch)
     if len(x0) < 8 or not variance(x0) > 0:
         raise ValueError(f"`batch` must hold at least 8 samples that differ, got shape {tuple(x0.shape)}")
-    if cond is not None and (not isinstance(cond, Tensor) or len(cond) != len(x0)):
-        raise ValueError(f"`cond` must be a tensor with one entry for each of the {len(x0)} samples, got {type(cond).__name__}")
+    cond = conditions.prepared(cond, len(x0), x0.device)
     own = model.process if isinstance(model, Denoiser) else process
     drawn = draw(x0, cond, own, seed)
     with torch.no_grad():
@@ -109,7 +109,7 @@ def _unsteady(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[F
         yield Finding("output not repeatable", f"two calls on one input differ by {change:.2g} of its size", remedy)
         return
     half = len(x) // 2
-    alone = model(x[:half], alpha, sigma, None if batch.cond is None else batch.cond[:half]).out
+    alone = model(x[:half], alpha, sigma, conditions.rows(batch.cond, slice(half))).out
     if (change := _relative(first[:half], alone)) > 1e-2:
         remedy = "call .eval(): batch normalisation is on" if model.training else "normalise over features, not over the batch"
         yield Finding("samples depend on their batch", f"without the other half of the batch the output changes by {change:.2g} of its size", remedy)
@@ -184,9 +184,9 @@ def _deaf(model: BaseDenoiser, batch: Batch, process: Process, ratio: float) -> 
     x, alpha, sigma, _ = list(batch.at(process))[len(LEVELS) // 2]
     out = model(x, alpha, sigma, batch.cond).out
     if batch.cond is not None:
-        others = batch.cond.roll(1, 0)
-        pick = (others != batch.cond).reshape(len(x), -1).any(1)
-        if bool(pick.any()) and (change := _relative(out[pick], model(x[pick], alpha, sigma, others[pick]).out)) < DEAD:
+        others = conditions.rows(batch.cond, torch.arange(len(x), device="cpu").roll(1))
+        pick = conditions.differ(batch.cond, others).to(x.device)
+        if bool(pick.any()) and (change := _relative(out[pick], model(x[pick], alpha, sigma, conditions.rows(others, pick)).out)) < DEAD:
             evidence = f"other conditions change the output by {change:.2g} of its size"
             yield Finding("condition ignored", evidence, "hand cond on inside the network; check that its embedding has a gradient and is not dropped always")
     if isinstance(model, Denoiser) and ratio > 1.05:

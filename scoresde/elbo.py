@@ -23,6 +23,7 @@ from torch import Tensor
 from solvers import SeededNoise, check
 from solvers.noise import PROBE
 
+from . import conditions
 from .ddpm import DiscreteVP, log_variances, posterior
 from .denoiser import BaseDenoiser, Prediction
 from .sampling import evaluating
@@ -50,6 +51,7 @@ def elbo(denoiser: BaseDenoiser, chain: DiscreteVP, x0: Tensor, *, seed: int = 0
     x0 = check.state("x0", x0)
     if not isinstance(chain, DiscreteVP):
         raise TypeError(f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)")
+    cond = conditions.prepared(cond, len(x0), x0.device)
     source, terms = SeededNoise(seed), list[Tensor]()
     with evaluating(denoiser), torch.no_grad():
         for i in range(1, chain.steps + 1):

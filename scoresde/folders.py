@@ -33,6 +33,16 @@ class Model:
         """Samples in the data's own scale; those of a pipeline as they are, its images in [-1, 1]."""
         return x if self.run is None else self.run.original(x)
 
+    @property
+    def columns(self) -> list[str] | None:
+        """Names of the columns of a table it was trained on."""
+        return None if self.run is None else self.run.about["data"].get("columns")
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Names of its classes, where the data has them."""
+        return None if self.run is None else self.run.about["data"].get("class_names")
+
     def held_out(self, path: str | None = None) -> Samples:
         """Samples to examine it on.
 
@@ -77,6 +87,8 @@ class Model:
         seen = f"{about['data']['name']}: {about['data']['count']} samples" if self.run.knows_data else "not said: samples"
         return {
             "data": f"{seen} of shape {tuple(about['data']['shape'])}",
+            **_names("columns", self.columns),
+            **_names("classes", self.class_names),
             "process": repr(config.process),
             "network": f"{config.network}, {size}",
             "training": f"{config.training}",
@@ -85,6 +97,10 @@ class Model:
             "weights": f"SHA-256 {about['sha256'][:16]}..., verified",
             "repeat": about["command"],
         }
+
+
+def _names(what: str, names: list[str] | None) -> dict[str, str]:
+    return {} if names is None else {what: ", ".join(names)}
 
 
 def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None) -> Model:

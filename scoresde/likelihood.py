@@ -21,6 +21,7 @@ from torch import Tensor
 from solvers import Adaptive, DormandPrince54, Equation, SeededNoise, check, solve
 from solvers.noise import PROBE
 
+from . import conditions
 from .denoiser import BaseDenoiser
 from .process import Process
 from .reverse import Split, reverse
@@ -75,8 +76,9 @@ def log_likelihood(
         vectors = signs.reshape(len(x), probes, dim)
     else:
         vectors = torch.eye(dim, dtype=x.dtype, device=x.device).expand(len(x), dim, dim)
+    cond = conditions.prepared(cond, len(x), x.device)
     flow = reverse(process, denoiser, 0.0, Split.FLOW, cond)
-    _check_differentiable(denoiser, process, x[:1], None if cond is None else cond[:1])
+    _check_differentiable(denoiser, process, x[:1], conditions.rows(cond, slice(1)))
     columns = 1 if probes is None else probes
     start = torch.cat([x.reshape(len(x), -1), torch.zeros(len(x), columns, dtype=x.dtype, device=x.device)], 1)
     with evaluating(denoiser):

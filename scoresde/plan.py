@@ -14,6 +14,7 @@ from torch import Tensor
 from solvers import Adaptive, Equation, Solution, Solver, Source, iterate, solve
 from solvers.solver import cut
 
+from . import conditions
 from .denoiser import BaseDenoiser, Prediction
 from .frame import Whitened
 from .grids import Fixed, Tolerance, warn_beyond
@@ -36,7 +37,8 @@ class Plan:
     ends   lam from which to which the state is taken, where a frame carries it beyond the levels; None: their ends"""
 
     def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, state: Tensor, source: Any, ends: Ends | None = None):
-        self.model, self.method, self.cond, self.lams = Asked(denoiser) if method.wrap else denoiser, method, cond, lams
+        self.model, self.method, self.lams = Asked(denoiser) if method.wrap else denoiser, method, lams
+        self.cond = conditions.prepared(cond, len(state), state.device)
         warn_beyond(denoiser.process, lams)
         process, stochastic = method.process, method.stochastic
         self.times = process.time(lams)

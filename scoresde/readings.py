@@ -21,6 +21,7 @@ from torch import Tensor
 from solvers import SeededNoise, check
 from solvers.noise import PROBE
 
+from . import conditions
 from .denoiser import X0, BaseDenoiser, Denoiser, Eps, Pair, Score, Table, Unscaled, V
 from .process import Process
 from .times import like
@@ -108,9 +109,9 @@ def variance(x: Tensor) -> float:
 
 def draw(x0: Tensor, cond: Any, process: Process, seed: int) -> Batch:
     """Noise for the first samples of a batch, which is repeated while it is small."""
-    x0, cond = x0[:_ROWS], None if cond is None else cond[:_ROWS]
-    copies = max(1, _NUMBERS // x0.numel())
-    x0, cond = torch.cat([x0] * copies), None if cond is None else torch.cat([cond] * copies)
+    x0 = x0[:_ROWS]
+    index = torch.arange(len(x0), device="cpu").repeat(max(1, _NUMBERS // x0.numel()))
+    x0, cond = x0[index.to(x0.device)], conditions.rows(cond, index)
     ends = sorted(check.values(process.lam(torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu"))))
     lams = (LEVELS - 0.5 * math.log(variance(x0))).clamp(*ends)
     eps = SeededNoise(seed).normal(PROBE, range(len(lams)), x0.shape, x0.dtype, x0.device)

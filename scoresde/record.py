@@ -19,7 +19,7 @@ from torch import Tensor
 from solvers import SeededNoise, check
 from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
-from . import catalogue, distances, metrics, report
+from . import catalogue, conditions, distances, metrics, report
 from .checkpoint import write_whole
 from .dataset import Samples
 from .denoiser import Denoiser
@@ -118,7 +118,9 @@ def by_level(t: Tensor, losses: Tensor, process: Process) -> dict[str, float]:
 def held_out_loss(denoiser: Denoiser, data: Samples, objective: Objective, training: Training) -> float:
     """Mean objective over at most 512 samples, with noise that never changes: comparable from step to step."""
     some = data.head(512)
-    x, labels = some.x, None if training.label_dropout is None else some.labels
+    x, given = some.x, some.cond
+    if given is None and training.label_dropout is not None:
+        given = some.labels
     device, step, size = next(denoiser.parameters()).device, range(_HELD_OUT, _HELD_OUT + 1), training.batch
     u = SeededNoise(training.seed).uniform(TRAIN_TIME, step, (len(x), 1)).flatten()
     t, weight = objective.draw(u, denoiser.process)
@@ -126,7 +128,8 @@ def held_out_loss(denoiser: Denoiser, data: Samples, objective: Objective, train
     with evaluating(denoiser), torch.no_grad():
         for i in range(0, len(x), size):
             rows = slice(i, i + size)
-            x0, cond = x[rows].to(device), None if labels is None else labels[rows].to(device)
+            x0 = x[rows].to(device)
+            cond = conditions.prepared(conditions.rows(given, rows), len(x0), device)
             eps = SeededNoise(training.seed, i).normal(TRAIN_NOISE, step, x0.shape, x0.dtype, device)[0]
             parts.append(objective(denoiser, x0, t[rows], weight[rows], eps, cond).detach())
     return torch.cat(parts).double().mean().item()

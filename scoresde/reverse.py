@@ -19,12 +19,12 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from solvers import Equation, Noise, check
 from solvers.counted import checked
 
+from . import conditions
 from .times import Once, like, number
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def reverse(process: Process, denoiser: BaseDenoiser, eta: float = 0.0, split: S
         return like(scale(t), x)
 
     def take(index: Tensor) -> Equation:
-        return reverse(process, denoiser, eta, split, torch.as_tensor(cond)[index])
+        return reverse(process, denoiser, eta, split, conditions.rows(cond, index))
 
     a = 0.0 if constant is None else constant
     rows = None if cond is None else take

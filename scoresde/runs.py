@@ -227,6 +227,8 @@ def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
         "centre": data.centre,
         "half_range": data.half_range,
         "classes": data.classes,
+        "class_names": data.class_names,
+        "columns": data.columns,
         "fingerprint": fingerprint(data),
         "moments": None if moments is None else moments.digest,
     }

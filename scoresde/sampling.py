@@ -17,6 +17,7 @@ from torch import Tensor
 from solvers import SeededNoise, Solution, Source, WhiteNoise, check
 from solvers.noise import PRIOR
 
+from . import conditions
 from .denoiser import BaseDenoiser
 from .grids import Fixed, Tolerance
 from .method import Method
@@ -49,7 +50,8 @@ def sample(
 
     seed       sample i is a function of (seed, first + i): the same in any batch, chunk or process
     generator  with seed=None: plain normals from this generator instead, faster and not reproducible per sample
-    cond       handed to the denoiser, one entry per sample;  batch  chunk size, None: all at once
+    cond       handed to the denoiser: a tensor, or a dict, list or tuple of them, with one entry per sample; a number holds for all
+    batch      chunk size, None: all at once
     dtype      of the state; default float64 for a float64 denoiser, float32 otherwise
     denoise    False keeps the noisy state at the last level (in the frame alpha = 1)
     compile    each step, the network in it, as one compiled graph, kept for later calls: the same samples to rounding
@@ -60,11 +62,12 @@ def sample(
     size = shape[0] if batch is None else check.integer("batch", batch)
     check.integer("first", first, least=0, most=2**62)
     method = _check(denoiser, method, compile)
+    cond = conditions.prepared(cond, shape[0])
     parts: list[Tensor] = []
     for i in range(0, shape[0], size):
         part = (min(size, shape[0] - i), *shape[1:])
-        rows = None if cond is None else cond[i : i + size]
-        plan, x = _begin(denoiser, part, method, seed, device, generator, rows, first + i, dtype)
+        rows = slice(i, i + size)
+        plan, x = _begin(denoiser, part, method, seed, device, generator, conditions.rows(cond, rows), first + i, dtype)
         solutions = plan.run(x)
         parts.append(plan.end(solutions[-1].y if solutions else x, denoise))
     return torch.cat(parts) if len(parts) > 1 else parts[0]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from solvers import SolveError
 
+from . import conditions
 from .denoiser import BaseDenoiser
 from .moments import Moments
 from .recommend import recommended
@@ -39,7 +40,7 @@ def tails(model: BaseDenoiser, x0: Tensor, cond: Any = None, seed: int = 0) -> T
     spread = data.std(0).clamp(min=0.25 * unit.item())
     known = ((data - mean).abs() / spread).max().item()
     rows = torch.arange(COUNT, device="cpu") % len(x0)
-    given = None if cond is None else cond[rows.to(cond.device)]
+    given = conditions.rows(conditions.prepared(cond, len(x0)), rows)
     method = recommended(model, CALLS, moments=Moments.of(x0))
     try:
         x = sample(model, (COUNT, *x0.shape[1:]), method, seed, x0.device, cond=given).double()

@@ -19,12 +19,11 @@ from torch.nn.parallel import DistributedDataParallel
 from solvers import SeededNoise, check
 from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
-from . import launch
+from . import conditions, launch
 from .dataset import Samples, mixed
 from .denoiser import BaseDenoiser, Denoiser
 from .levels import Levels, Uniform, stratified
 from .losses import DSM, Loss
-from .networks.labels import NO_LABEL
 from .process import Process
 from .seeding import seeded
 from .state import PRECISIONS, State, Training, begin
@@ -105,10 +104,13 @@ def fit(denoiser: Denoiser, data: Samples, training: Training, state: State | No
 
 
 def check_batch(data: Samples, training: Training) -> None:
-    """Raise ValueError where the batch exceeds the data or does not divide into parts, or labels are wanted that the data does not have."""
+    """Raise TypeError where `data` is no `Samples`, ValueError where the batch exceeds it or does not divide into parts, or it lacks the labels wanted."""
+    if not isinstance(data, Samples):
+        how = "wrap it: Dataset(x), or Dataset(x, labels)" if isinstance(data, Tensor) else "give a Dataset, or data.load(path)"
+        raise TypeError(f"`data` must be Samples, got {type(data).__name__}; {how}")
     if training.batch > len(data):
         raise ValueError(f"`batch` must be at most the {len(data)} samples of the data, got {training.batch}")
-    if training.label_dropout is not None and data.labels is None:
+    if training.label_dropout is not None and data.labels is None and data.cond is None:
         raise ValueError(f"`label_dropout` must be left out for data without labels, such as {data.name}")
     parts = launch.world() * training.accumulate
     if training.batch % parts:
@@ -132,14 +134,11 @@ def _step(worker: Denoiser, state: State, data: Samples, training: Training, obj
     for group in state.optimiser.param_groups:
         group["lr"] = rate
     state.optimiser.zero_grad(set_to_none=True)
-    x0, labels = data.batch(step, training.batch, training.seed, own)
+    x0, given = data.batch(step, training.batch, training.seed, own)
     x0 = x0.to(draws.device, torch.promote_types(x0.dtype, torch.float32))
     eps, (u, hidden) = draws.noise(step), draws.uniform(step).T
     t, weight = objective.draw(u, worker.process)
-    cond = None
-    if training.label_dropout is not None:
-        assert labels is not None
-        cond = torch.where(hidden[own.start : own.stop] < training.label_dropout, NO_LABEL, labels).to(draws.device)
+    cond = _condition(given, data, training, hidden[own.start : own.stop], draws.device)
     size = len(own) // training.accumulate
     found: list[Tensor] = []
     for k in range(training.accumulate):
@@ -148,7 +147,7 @@ def _step(worker: Denoiser, state: State, data: Samples, training: Training, obj
         these = slice(first, first + size)
         # Layers that draw (dropout) draw from a seed of the step's own, so that they too are repeated exactly.
         with seeded(mixed(training.seed, step * training.batch + first), draws.device), _alone(worker, k == training.accumulate - 1):
-            each = objective(worker, x0[rows], t[these], weight[these], eps[rows], None if cond is None else cond[rows])
+            each = objective(worker, x0[rows], t[these], weight[these], eps[rows], conditions.rows(cond, rows))
             state.scaler.scale(each.sum() / len(own)).backward()
         found.append(each.detach())
     losses = launch.gather(torch.cat(found))
@@ -173,6 +172,15 @@ def _step(worker: Denoiser, state: State, data: Samples, training: Training, obj
     state.scaler.update()
     state.step += 1
     return Progress(state.step, value, size_of_gradient, rate, t, losses.cpu(), skipped)
+
+
+def _condition(given: Any, data: Samples, training: Training, u: Tensor, device: torch.device) -> Any:
+    """What the network is given: the labels where it is class-conditional, or the data's own conditions; a share left out."""
+    if training.label_dropout is not None:
+        given = conditions.hidden(given, u < training.label_dropout)
+    elif data.cond is None:
+        return None
+    return conditions.prepared(given, len(u), device)
 
 
 def _where(losses: Tensor, t: Tensor, index: Tensor, gradient: float) -> str:

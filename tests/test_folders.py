@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -72,7 +73,8 @@ def test_likelihood_of_given_data(pipeline, capsys):
     x = folders.load(pipeline).held_out("digits").head(2)
     assert x.unit == pytest.approx(8.0)
     mean = log_likelihood(pipelines.load(pipeline), x.x, probes=1, rtol=0.1, atol=0.1).log_prob.mean()
-    assert f"{mean:.2f} +-" in said
+    assert f"{mean:.2f} in the model's scale" in said
+    assert f"{mean.item() - 64 * math.log(x.unit):.2f} +-" in said
     assert f"{bits_per_dim(mean, 64, 8.0):.3f} bits/dim" in said
 
 

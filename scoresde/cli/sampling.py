@@ -12,7 +12,7 @@ import typer
 from ..ownership import writing_file
 from .common import Data, Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
 from .failures import fitting, loading
-from .targets import check_kind, check_target, default_target, save_arrays
+from .targets import check_kind, check_target, default_target, save_arrays, save_table
 
 
 def sample(
@@ -23,8 +23,8 @@ def sample(
     n: Annotated[int, typer.Option(help="number of samples")] = 64,
     seed: Annotated[int, typer.Option(help="sample i is a function of (seed, i)")] = 0,
     batch: Annotated[int, typer.Option(help="samples at once")] = 256,
-    out: Annotated[Path | None, typer.Option(help="a .png grid or a .npz of arrays in the data's own scale; default RUN/samples.png, of points .npz")] = None,
-    label: Annotated[int | None, typer.Option(help="class of all samples, where the model is class-conditional")] = None,
+    out: Annotated[Path | None, typer.Option(help="a .png grid, or a .npz or .csv in the data's own scale; default RUN/samples.png, of points .npz")] = None,
+    label: Annotated[str | None, typer.Option(help="class of all samples, its number or its name, where the model is class-conditional")] = None,
     best: Annotated[bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")] = False,
     ema_width: Annotated[float | None, typer.Option(help="average the weights afterwards, with this width; needs training.posthoc")] = None,
     compile: Annotated[bool, typer.Option("--compile", help="each step one compiled graph: seconds at first, faster from then on")] = False,
@@ -50,16 +50,12 @@ def sample(
         model = folders.load(run, place, best, ema_width)
     target = default_target(run, model.shape, overwrite) if out is None else out
     check_kind(target, model.shape)
-    if label is not None and not 0 <= label < (model.classes or 0):
-        if model.classes is None:
-            raise UsageError(f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout")
-        raise UsageError(f"`--label` must lie in [0, {model.classes}), got {label}")
+    wanted = None if label is None else _class(label, model)
     chosen = _method(method, steps, rtol, model)
 
     def part(rows: range) -> torch.Tensor:
-        cond = None if label is None else torch.full((len(rows),), label, device=place)
         shape = (len(rows), *model.shape)
-        return draw(model.denoiser, shape, chosen, seed, cond=cond, first=rows.start, batch=batch, compile=compile).cpu()
+        return draw(model.denoiser, shape, chosen, seed, cond=wanted, first=rows.start, batch=batch, compile=compile).cpu()
 
     def parts(rows: range) -> torch.Tensor:
         drawn: list[torch.Tensor] = []
@@ -81,9 +77,24 @@ def sample(
             return
         if target.suffix.lower() == ".png":
             report.save_image(report.tiled(x, columns=max(1, round(n**0.5))), target)
+        elif target.suffix.lower() == ".csv":
+            save_table(model.original(x), target, model.columns)
         else:
             save_arrays(model.original(x), target)
     console().print(f"{n} samples by {method}: {target}")
+
+
+def _class(label: str, model: Any) -> int:
+    """The class that a number or a name stands for. Raises UsageError naming `--label`."""
+    if model.classes is None:
+        raise UsageError(f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout")
+    names = model.class_names or []
+    if label in names:
+        return names.index(label)
+    if not (label.isascii() and label.isdigit() and int(label) < model.classes):
+        told = f", or be one of {', '.join(names)}" if names else ""
+        raise UsageError(f"`--label` must lie in [0, {model.classes}){told}, got {label}")
+    return int(label)
 
 
 def likelihood(
@@ -125,11 +136,15 @@ def likelihood(
     spread = f" +- {(log_prob.std() / len(x) ** 0.5).item():.2f}" if len(x) > 1 else ""
     over = " over samples" if len(x) > 1 else ""
     trace = f"{probes} probes, standard error {torch.cat(errors).mean().item():.2f} nats a sample" if errors else "no error estimate"
-    bits = bits_per_dim(log_prob.mean(), x[0].numel(), held_out.unit).item()
+    mean, d = log_prob.mean(), x[0].numel()
+    own = mean.item() - d * math.log(held_out.unit)
     say = console().print
-    say(f"{len(x)} {'held-out' if data is None else 'given'} samples of {held_out.name}: {log_prob.mean().item():.2f}{spread} nats{over}")
+    say(f"{len(x)} {'held-out' if data is None else 'given'} samples of {held_out.name}: {own:.2f}{spread} nats{over}")
+    if held_out.unit != 1.0:
+        say(f"in the data's units: {mean.item():.2f} in the model's scale, less {d} log {held_out.unit:.4g} = {d * math.log(held_out.unit):.2f}")
     say(f"{'exact trace' if not probes else trace}; {evals:.0f} drift evaluations a sample")
-    say(f"{bits:.3f} bits/dim, if the data were integers dequantised by uniform noise of one unit")
+    if held_out.whole:
+        say(f"{bits_per_dim(mean, d, held_out.unit).item():.3f} bits/dim of the integers, dequantised by uniform noise of one unit")
 
 
 def info(run: Folder) -> None:

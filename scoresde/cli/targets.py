@@ -10,13 +10,14 @@ from typing import Any
 from .common import UsageError, reachable
 
 _ORIGIN = b"scoresde"
-_KINDS = (".png", ".npz")
+_KINDS = (".png", ".npz", ".csv")
+_COLUMNS = 16_384  # of a table at most
 
 
 def check_target(out: Path, overwrite: bool) -> None:
     """Raise UsageError where a file that was asked for cannot be written, or holds what we did not write."""
     if out.suffix.lower() not in _KINDS:
-        raise UsageError(f"`--out` must end in .png or .npz, got {out}")
+        raise UsageError(f"`--out` must end in .png, .npz or .csv, got {out}")
     if not reachable(out).exists():
         return
     if not out.is_file():
@@ -24,7 +25,8 @@ def check_target(out: Path, overwrite: bool) -> None:
     if not overwrite:
         raise UsageError(f"`--out` must not exist, got {out}; use --overwrite")
     if not _ours(out):
-        raise UsageError(f"`--out` must be new or hold samples that scoresde wrote, got {out}: nothing says so; use another name")
+        said = "a .csv never says so" if out.suffix.lower() == ".csv" else "nothing says so"
+        raise UsageError(f"`--out` must be new or hold samples that scoresde wrote, got {out}: {said}; use another name")
 
 
 def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
@@ -38,9 +40,24 @@ def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
 
 
 def check_kind(target: Path, shape: tuple[int, ...]) -> None:
-    """Raise UsageError where samples of this shape are no pictures but a picture is asked for."""
+    """Raise UsageError where samples of this shape are no pictures but a picture is asked for, or no rows of a table but a table is."""
+    if target.suffix.lower() == ".csv" and len(shape) != 1:
+        raise UsageError(f"`--out` must be a .png or .npz for samples of shape {shape}, got {target}; a .csv holds points")
     if target.suffix.lower() == ".png" and len(shape) != 3:
         raise UsageError(f"`--out` must be a .npz for {'points' if len(shape) == 1 else f'samples of shape {shape}'}, got {target}")
+
+
+def save_table(x: Any, path: Path, columns: list[str] | None) -> None:
+    """A .csv of points (N, d), its first line the names of the columns."""
+    import csv
+
+    from ..checkpoint import write_whole
+
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns or [f"x{i}" for i in range(x.shape[1])])
+    writer.writerows(x.tolist())
+    write_whole(path, text.getvalue().encode())
 
 
 def save_arrays(x: Any, path: Path) -> None:
@@ -62,6 +79,8 @@ def _ours(path: Path) -> bool:
         if path.suffix.lower() == ".npz":
             with zipfile.ZipFile(path) as archive:
                 return archive.comment == _ORIGIN
+        if path.suffix.lower() == ".csv":
+            return False  # a table has no place for a mark
         from PIL import Image
 
         with Image.open(path) as image:
