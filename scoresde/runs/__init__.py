@@ -1,0 +1,16 @@
+"""Train a model from a configuration, save it with everything needed to repeat it, take it up again, load it back.
+
+    model.safetensors, run.json    the finished model, by `checkpoint`
+    moments.safetensors            mean and standard deviations of the data, which the recommended sampler uses
+    averages/                      stored for widths chosen afterwards, by `averaging`
+    checkpoints/                   the last two and the best, by `snapshots`: from any of them a run is taken up to the same bits
+    log.jsonl, samples/            by `record`
+"""
+
+from __future__ import annotations
+
+from .description import MOMENTS, NO_DATA, description, fingerprint, moments
+from .load import FREE, Trained, identity, load
+from .train import train
+
+__all__ = ["FREE", "MOMENTS", "NO_DATA", "Trained", "description", "fingerprint", "identity", "load", "moments", "train"]

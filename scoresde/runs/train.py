@@ -1,0 +1,167 @@
+"""Train a model from a configuration into a run folder, or take a run up where its last checkpoint left it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import averaging, launch, ownership, snapshots
+from ..checkpoint import CheckpointError, another, described, read_about, save_run, versions
+from ..config import Config
+from ..dataset import Samples
+from ..denoiser import Denoiser
+from ..record import Gallery, Journal, held_out_loss
+from ..state import State, begin
+from ..stopping import Stopped, listening
+from ..training import Progress, check_batch, fit
+from .description import MOMENTS, data_identity, description, moments
+from .load import FREE, Trained, identity, run_config
+
+_TAIL = 100
+
+
+def train(
+    config: Config,
+    data: Samples,
+    folder: Path,
+    command: str,
+    device: Any = "cpu",
+    report: Callable[[Progress], None] | None = None,
+    *,
+    held_out: Samples | None = None,
+    resume: bool = False,
+    held: bool = False,
+) -> Trained:
+    """Train on `data` into `folder`: checkpoints on the way, the model at the end.
+
+    held_out  scores the checkpoints, by the loss of the averaged weights;  resume  take up the latest checkpoint, if there is one, and
+    arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed; held  the caller holds `folder`
+    by `ownership.writing`. Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; BusyError where another process writes there,
+    ValueError where files there are no run's, CheckpointError where the run in `folder` is another one; and as `fit`."""
+    with nullcontext() if held or launch.rank() else ownership.writing(folder, command):
+        return _train(config, data, folder, command, device, report, held_out, resume)
+
+
+def _train(config: Config, data: Samples, folder: Path, command: str, device: Any, report: Any, held_out: Any, resume: bool) -> Trained:
+    _check_not_imported(folder)
+    check_batch(data, config.training)
+    denoiser = config.denoiser(data.shape, data.classes)
+    state = begin(denoiser.network, config.training, device)
+    averaged = Denoiser(state.average.module, denoiser.process, denoiser.table, time=denoiser.time)
+    story = _Story(config, data, command)
+    if resume:
+        story.take_up(folder, state)
+    elif launch.rank() == 0:
+        ownership.clear(folder)
+    writer = _Writer(folder, config, data, held_out, averaged, state.step) if launch.rank() == 0 else None
+    if writer is not None and story.moments is not None:
+        story.moments.save(folder / MOMENTS)
+    with listening() as request:
+        for progress in fit(denoiser, data, config.training, state, config.objective):
+            story.add(progress)
+            if report is not None:
+                report(progress)
+            code = int(launch.gather(torch.tensor([request.code], device="cpu")).max())
+            if writer is not None:
+                writer.after(progress, story, state, code != 0)
+            if code:
+                where = f"step {progress.step} of {config.training.steps}"
+                raise Stopped(f"stopped at {where}; saved in {folder / 'checkpoints'}, taken up by --resume", code)
+        about = story.about()
+        if writer is not None:
+            save_run(folder, denoiser.network, averaged.network, about)
+        launch.wait()
+    averaged.moments = story.moments
+    return Trained(averaged.eval(), config, data.shape, about)
+
+
+class _Story:
+    """What is told of a run: its description, its last losses, its seconds over all sessions."""
+
+    def __init__(self, config: Config, data: Samples, command: str):
+        self.config, self.command = config, command
+        self.moments = moments(data)
+        self.data = description(data, self.moments)
+        self.done, self.before, self.start = 0, 0.0, time.perf_counter()
+        self.tail: list[float] = []
+
+    def add(self, progress: Progress) -> None:
+        self.done = progress.step
+        if not progress.skipped:
+            self.tail = [*self.tail[1 - _TAIL :], progress.loss]
+
+    def about(self) -> dict[str, Any]:
+        """JSON: the `about` of a run."""
+        seconds = round(self.before + time.perf_counter() - self.start, 1)
+        training = {"steps_done": self.done, "seconds": seconds, "loss": sum(self.tail) / len(self.tail) if self.tail else None}
+        return {"command": self.command, "config": self.config.as_dict(), "data": self.data, "training": training}
+
+    def take_up(self, folder: Path, state: State) -> None:
+        """Continue from the latest checkpoint of the same configuration and data."""
+        found = snapshots.latest(folder / "checkpoints")
+        if found is None:
+            if finished := [name for name in ("run.json", "model.safetensors") if (folder / name).exists()]:
+                raise CheckpointError(f"{folder} holds {finished[0]} but no checkpoints to resume from; train into another --out, or --overwrite it")
+            return
+        described(found.path, found.about)
+        before = run_config(found.about, found.path).as_dict()
+        for name, now, then in (("", self.config.as_dict(), before), ("data.", data_identity(self.data), data_identity(found.about["data"]))):
+            for key, (a, b) in _differences(now, then):
+                if not f"{name}{key}".startswith(FREE):
+                    raise CheckpointError(f"{found.path} was trained with {name}{key} = {b!r}, now {a!r}; give it back its value, or train into another --out")
+        try:
+            state.load(found.tensors)
+        except (RuntimeError, KeyError) as error:
+            raise another(found.path, error) from error
+        then = run_config(found.about, found.path).training
+        if then.steps != self.config.training.steps:
+            state.since = state.step, then.decay(state.step, state.since)
+        self.done, self.tail, self.before = state.step, found.about["tail"], found.about["training"]["seconds"]
+
+
+def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
+    """(dotted key, (value in a, value in b)) where two nested mappings differ."""
+    if isinstance(a, Mapping) and isinstance(b, Mapping):
+        for key in sorted({*a, *b}):
+            yield from _differences(a.get(key), b.get(key), f"{name}.{key}".lstrip("."))
+    elif a != b:
+        yield name, (a, b)
+
+
+class _Writer:
+    """Everything the first process writes while a run goes on."""
+
+    def __init__(self, folder: Path, config: Config, data: Samples, held_out: Samples | None, averaged: Denoiser, start: int):
+        self.folder, self.config, self.held_out, self.averaged = folder, config, held_out, averaged
+        averaging.forget(folder, start)
+        self.journal = Journal(folder, config.record, config.process, start)
+        self.gallery = Gallery(folder, data, held_out, config.training.seed) if config.record.sample else None
+
+    def after(self, progress: Progress, story: _Story, state: State, stopping: bool) -> None:
+        """What is due after a step."""
+        step, every, training = progress.step, self.config.record, self.config.training
+        self.journal.note(progress)
+        if self.gallery is not None and step % every.sample == 0:
+            self.journal.write(step, self.gallery.draw(self.averaged, step))
+        if training.posthoc and (step % training.posthoc == 0 or step == training.steps):
+            averaging.store(self.folder, step, state.tracks, identity(story.about(), self.folder))
+        if step % every.save == 0 or step == training.steps or stopping:
+            score = None if self.held_out is None else held_out_loss(self.averaged, self.held_out, self.config.objective, training)
+            about = {"step": step, "score": score, "seed": training.seed, "tail": story.tail, "versions": versions(), **story.about()}
+            snapshots.save(self.folder / "checkpoints", state.tensors(), about)
+
+
+def _check_not_imported(folder: Path) -> None:
+    """Raise CheckpointError where training would overwrite weights that came from elsewhere."""
+    if not (folder / "run.json").is_file():
+        return
+    about = read_about(folder)
+    if "imported" in about or about["data"]["count"] == 0:
+        raise CheckpointError(f"{folder} holds imported weights, {about['data']['name']}, which training would overwrite; train into another --out")
+
+
