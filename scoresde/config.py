@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from solvers import check
@@ -25,7 +24,7 @@ from .losses import DSM, Absolute, FlowMatching, Huber, Hybrid, KarrasWeighted, 
 from .process import Process
 from .record import Record
 from .schedules import VESDE, VPSDE, CosineVP, RectifiedFlow, SubVPSDE
-from .seeding import seeded
+from .seeding import seeded, single_precision_on
 from .state import Training
 from .training import Objective
 
@@ -164,7 +163,7 @@ class Config:
 
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:
         """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is conditional."""
-        with torch.device(device), seeded(self.training.seed):
+        with single_precision_on(device), seeded(self.training.seed):
             network = self.network.build(shape, None if self.training.label_dropout is None else classes)
         return Denoiser(network, self.process, self.network.table, time=Clock(self.process))
 

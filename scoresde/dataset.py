@@ -58,18 +58,18 @@ class Samples(ABC):
     @property
     def unit(self) -> float:
         """What a unit of the model's scale is in the data's own: the geometric mean where columns differ."""
-        return float(torch.as_tensor(self.half_range, dtype=torch.float64).log().mean().exp())
+        return float(torch.as_tensor(self.half_range, dtype=torch.float64, device="cpu").log().mean().exp())
 
     @property
     def whole(self) -> bool:
         """Whether the data's own numbers are integers, as far as the first 256 samples tell."""
         some = self.head(256)
         own = original(some.x.double(), some.centre, some.half_range)
-        return bool(((own - own.round()).abs() < 1e-3 * torch.as_tensor(some.half_range, dtype=own.dtype)).all())
+        return bool(((own - own.round()).abs() < 1e-3 * torch.as_tensor(some.half_range, dtype=own.dtype, device=own.device)).all())
 
     def head(self, n: int) -> Dataset:
         """The first n, or all there are, in memory and without augmentation."""
-        index = torch.arange(min(n, len(self)))
+        index = torch.arange(min(n, len(self)), device="cpu")
         labels = None if self.labels is None else self.labels[index]
         cond = conditions.rows(self.cond, index)
         return Dataset(
@@ -90,9 +90,9 @@ class Samples(ABC):
         index = self.order(step, size, seed)[part]
         x = self.at(index)
         if self.shift:
-            x = shifted(x, torch.randint(-self.shift, self.shift + 1, (size,), generator=_generator(seed + 1, step))[part])
+            x = shifted(x, torch.randint(-self.shift, self.shift + 1, (size,), generator=_generator(seed + 1, step), device="cpu")[part])
         if self.flip:
-            mirrored = torch.randint(0, 2, (size,), generator=_generator(seed + 2, step)).bool()[part]
+            mirrored = torch.randint(0, 2, (size,), generator=_generator(seed + 2, step), device="cpu").bool()[part]
             x = torch.where(mirrored.reshape(-1, 1, 1, 1), x.flip(-1), x)
         return x, conditions.rows(self.labels if self.cond is None else self.cond, index)
 
@@ -108,7 +108,7 @@ class Samples(ABC):
             from sklearn.model_selection import train_test_split
 
         kept, out = train_test_split(range(len(self)), test_size=held_out, random_state=seed, stratify=None if self.labels is None else self.labels.numpy())
-        return self.take(torch.tensor(kept)), self.take(torch.tensor(out))
+        return self.take(torch.tensor(kept, device="cpu")), self.take(torch.tensor(out, device="cpu"))
 
 
 @dataclass(frozen=True)
@@ -203,12 +203,14 @@ class Mapped(Samples):
 
 def scaled(raw: Tensor, centre: Scale, half_range: Scale) -> Tensor:
     """(raw - centre)/half_range in float32, contiguous."""
-    return ((raw.to(torch.float32) - torch.tensor(centre)) / torch.tensor(half_range)).contiguous()
+    shift, scale = (torch.tensor(value, dtype=torch.float32, device=raw.device) for value in (centre, half_range))
+    return ((raw.to(torch.float32) - shift) / scale).contiguous()
 
 
 def original(x: Tensor, centre: float | Sequence[float], half_range: float | Sequence[float]) -> Tensor:
     """The inverse: samples in the data's own scale."""
-    return x * torch.as_tensor(half_range, dtype=x.dtype) + torch.as_tensor(centre, dtype=x.dtype)
+    shift, scale = (torch.as_tensor(value, dtype=x.dtype, device=x.device) for value in (centre, half_range))
+    return x * scale + shift
 
 
 def unscaled(data: Samples) -> Dataset:
@@ -219,7 +221,7 @@ def unscaled(data: Samples) -> Dataset:
 
 @lru_cache(maxsize=2)
 def _permutation(n: int, seed: int) -> Tensor:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed))
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed), device="cpu")
 
 
 def _generator(seed: int, step: int) -> torch.Generator:
@@ -234,7 +236,7 @@ def mixed(seed: int, n: int) -> int:
 def shifted(x: Tensor, by: Tensor) -> Tensor:
     """Images (B, C, H, W) moved right by `by` (B,) pixels; what is vacated takes the image's minimum."""
     width = x.shape[-1]
-    source = torch.arange(width) - by.unsqueeze(-1)
+    source = torch.arange(width, device=by.device) - by.unsqueeze(-1)
     inside = ((source >= 0) & (source < width)).reshape(-1, 1, 1, width)
     moved = x.gather(-1, source.clamp(0, width - 1).reshape(-1, 1, 1, width).expand(x.shape))
     return torch.where(inside, moved, x.amin(dim=(1, 2, 3), keepdim=True))

@@ -176,7 +176,7 @@ def run(config: Config, folder: Path, command: str, n: int, device: str, console
 
 def judged(judge: Judge, x: Tensor, known: Tensor, **about: Any) -> dict[str, Any]:
     """A row: what samples are, what the judge says of them, and the 95 % interval of their Frechet distance."""
-    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0))
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0), device="cpu")
     interval = distances.estimate(frechet, judge.features(x.cpu().float()), judge.features(known[order]), blocks=min(20, len(x)))
     plain = {"calls": None, "seconds": None, **about, **judge(x)}
     return {**plain, "frechet_low": max(0.0, interval.low), "frechet_high": interval.high}

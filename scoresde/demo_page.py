@@ -33,7 +33,7 @@ def draw_paths(denoiser: Denoiser, shape: tuple[int, ...], seed: int, folder: Pa
         SDE: list(trajectory(denoiser, (36, *shape), catalogue.euler_maruyama(201, process), seed)),
         FLOW: list(trajectory(denoiser, (36, *shape), recommended(denoiser, 61), seed)),
     }
-    levels = torch.linspace(-3.0, float(process.lam(process.t_data)), columns).tolist()
+    levels = torch.linspace(-3.0, float(process.lam(process.t_data)), columns, device="cpu").tolist()
     rows: list[tuple[str, list[Tensor]]] = []
     for name, states in paths.items():
         nearest = [min(states, key=lambda state, level=level: abs(float(state[0]) - level)) for level in levels]

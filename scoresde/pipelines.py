@@ -170,7 +170,7 @@ def _chain(denoiser: Denoiser) -> DiscreteVP:
     process = denoiser.process
     if isinstance(process, DiscreteVP) and denoiser.time == Timesteps(process):
         return process
-    t = torch.arange(math.floor(1000 * min(process.t_max, 2.0) + 1e-9) + 1, dtype=torch.float64) / 1000
+    t = torch.arange(math.floor(1000 * min(process.t_max, 2.0) + 1e-9) + 1, dtype=torch.float64, device="cpu") / 1000
     t[0] = t[1] / 2
     if denoiser.time != Clock(process) or process.t_max > 2.0 or not bool((process.alpha(t) ** 2 + process.sigma(t) ** 2 - 1).abs().max() < 1e-9):
         raise ValueError(

@@ -32,7 +32,7 @@ def tiled(x: Tensor, columns: int, side: int = 32, gap: int = 1) -> Any:
     big = tiles.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
     rows = -(-count // columns)
     h, w = height * scale + gap, width * scale + gap
-    sheet = torch.full((rows * h + gap, columns * w + gap, 3), 60 if gap == 1 else 110, dtype=torch.uint8)
+    sheet = torch.full((rows * h + gap, columns * w + gap, 3), 60 if gap == 1 else 110, dtype=torch.uint8, device="cpu")
     for i in range(count):
         top, left = (i // columns) * h + gap, (i % columns) * w + gap
         sheet[top : top + h - gap, left : left + w - gap] = big[i]

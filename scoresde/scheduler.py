@@ -45,7 +45,7 @@ class MethodScheduler:
         self.answers = Answers()
         self.denoiser = Denoiser(_Asked(self.answers), self.process, table, time=Timesteps(self.process))
         self.method: Method | None = None
-        self.timesteps = torch.zeros(0)
+        self.timesteps = torch.zeros(0, device="cpu")
         self.init_noise_sigma = 1.0
         self._run: Generator[tuple[Any, ...], Any, Tensor] | None = None
         self._given: Tensor | None = None
@@ -63,12 +63,12 @@ class MethodScheduler:
         self.init_noise_sigma = float(self.process.sigma(self.process.time(first)))
         asked: list[float] = []
         with torch.no_grad():
-            run = self._questions(torch.zeros(1, 1), 0)
+            run = self._questions(torch.zeros(1, 1, device="cpu"), 0)
             question = next(run)
             while True:
                 asked.append(float(question[1]))
                 try:
-                    question = run.send(torch.zeros(1, self.denoiser.table.outputs))
+                    question = run.send(torch.zeros(1, self.denoiser.table.outputs, device="cpu"))
                 except StopIteration:
                     break
         if abs(asked[0] - float(Timesteps(self.process)(first))) > 1e-3:

@@ -25,6 +25,18 @@ def seeded(seed: int, device: Any = "cpu") -> Generator[None, None, None]:
 
 
 @contextmanager
+def single_precision_on(device: Any) -> Generator[None, None, None]:
+    """Inside, new weights are float32 on `device`, whatever torch's defaults are; outside, nothing changed."""
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.device(device):
+            yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@contextmanager
 def untouched() -> Generator[None, None, None]:
     """Around an import of rich, or of scikit-learn, which imports it: rich draws from Python's generator when it is imported."""
     state = random.getstate()

@@ -92,7 +92,7 @@ def diffusers(scheduler: str, **options: Any) -> Run:
         count = len(levels) - 1
         made = getattr(importlib.import_module("diffusers"), scheduler)(num_train_timesteps=count + 1, prediction_type="sample", **options)
         made.set_timesteps(count)
-        made.timesteps, made.sigmas, made.num_inference_steps = torch.arange(count, 0, -1), levels, count
+        made.timesteps, made.sigmas, made.num_inference_steps = torch.arange(count, 0, -1, device="cpu"), levels, count
         x = x / (1 + levels[0] ** 2).sqrt()
         for k, t in enumerate(made.timesteps):
             x0 = model(x * (1 + levels[k] ** 2).sqrt(), levels[k])
@@ -126,7 +126,7 @@ def diffusers_sigma(scheduler: str, calls: int = 1, **options: Any) -> Run:
         made = getattr(importlib.import_module("diffusers"), scheduler)(num_train_timesteps=count + 1, prediction_type="sample", **options)
         made.set_timesteps(count)
         made.sigmas = levels if calls == 1 else torch.cat([levels[:1], levels[1:].repeat_interleave(2)])
-        made.timesteps = torch.arange(calls * count, 0, -1).to(made.timesteps.dtype)
+        made.timesteps = torch.arange(calls * count, 0, -1, device="cpu").to(made.timesteps.dtype)
         for k, t in enumerate(made.timesteps):
             made.scale_model_input(x, t)
             x = made.step(model(x, made.sigmas[k]), t, x).prev_sample
@@ -225,7 +225,7 @@ def scipy(method: str, tolerance: float) -> Run:
 
         def field(t: float, y: Any) -> Any:
             now = torch.from_numpy(y).reshape(x.shape)
-            return (now - model(now, torch.tensor(t, dtype=x.dtype).exp())).flatten().numpy()
+            return (now - model(now, torch.tensor(t, dtype=x.dtype, device="cpu").exp())).flatten().numpy()
 
         ends = levels[[0, -1]].log().tolist()
         answer = library.solve_ivp(field, ends, x.flatten().numpy(), method=method, rtol=tolerance, atol=tolerance)

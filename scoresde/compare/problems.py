@@ -109,10 +109,10 @@ class LowRank(BaseDenoiser):
 
 def gaussian3() -> Problem:
     """N(m, C) in three dimensions, C with eigenvalues 1/4, 1, 4 turned: the flow is linear and known."""
-    angle = torch.tensor(0.7, dtype=F64)
+    angle = torch.tensor(0.7, dtype=F64, device="cpu")
     c, s = angle.cos(), angle.sin()
-    turn = torch.stack([torch.stack([c, -s, 0 * c]), torch.stack([s, c, 0 * c]), torch.tensor([0.0, 0.0, 1.0], dtype=F64)]).roll(1, 0)
-    mean, values = torch.tensor([1.0, -0.5, 2.0], dtype=F64), torch.tensor([0.25, 1.0, 4.0], dtype=F64)
+    turn = torch.stack([torch.stack([c, -s, 0 * c]), torch.stack([s, c, 0 * c]), torch.tensor([0.0, 0.0, 1.0], dtype=F64, device="cpu")]).roll(1, 0)
+    mean, values = torch.tensor([1.0, -0.5, 2.0], dtype=F64, device="cpu"), torch.tensor([0.25, 1.0, 4.0], dtype=F64, device="cpu")
     data = Gaussian(mean, turn @ torch.diag(values) @ turn.T)
 
     def flow(x: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def gaussian3() -> Problem:
 
 def mixture1d() -> Problem:
     """Three Gaussians on the line: the flow is the monotone map between marginals, F_low^{-1}(F_high(x))."""
-    weights, means, stds = (torch.tensor(v, dtype=F64) for v in ([0.3, 0.5, 0.2], [-2.0, 0.5, 3.0], [0.3, 0.6, 0.2]))
+    weights, means, stds = (torch.tensor(v, dtype=F64, device="cpu") for v in ([0.3, 0.5, 0.2], [-2.0, 0.5, 3.0], [0.3, 0.6, 0.2]))
     data = GaussianMixture(means[:, None], stds**2, weights)
 
     def tails(x: Tensor, s: float) -> tuple[Tensor, Tensor]:
@@ -146,7 +146,7 @@ def mixture1d() -> Problem:
 
 def gmm2d() -> Problem:
     """Eight equal Gaussians of standard deviation 0.05 on the unit circle."""
-    angle = 2 * math.pi * torch.arange(8, dtype=F64) / 8
+    angle = 2 * math.pi * torch.arange(8, dtype=F64, device="cpu") / 8
     data = GaussianMixture(torch.stack([angle.cos(), angle.sin()], 1), 0.05**2)
     return Problem("gmm2d", data, (2,), 2048, data.sample)
 
@@ -157,7 +157,7 @@ def digits() -> Problem:
         from sklearn.datasets import load_digits
 
     bunch: Any = load_digits()
-    return _of_points("digits", torch.as_tensor(bunch.data, dtype=F64) / 8 - 1, 0.15, 256)
+    return _of_points("digits", torch.as_tensor(bunch.data, dtype=F64, device="cpu") / 8 - 1, 0.15, 256)
 
 
 def patches() -> Problem:
@@ -166,7 +166,7 @@ def patches() -> Problem:
         from sklearn.datasets import load_sample_images
 
     bunch: Any = load_sample_images()
-    tiles = [torch.tensor(photo).unfold(0, 8, 8).unfold(1, 8, 8).flatten(0, 1) for photo in bunch.images]  # (tiles, 3, 8, 8) each
+    tiles = [torch.tensor(photo, device="cpu").unfold(0, 8, 8).unfold(1, 8, 8).flatten(0, 1) for photo in bunch.images]  # (tiles, 3, 8, 8) each
     every = torch.cat(tiles).flatten(1).to(F64) / 127.5 - 1
     return _of_points("patches", every[:: len(every) // 1024][:1024].contiguous(), 0.1, 128)
 

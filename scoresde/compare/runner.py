@@ -159,7 +159,7 @@ def _exact(case: Problem, competitor: Entry, solve: Solve, device: str) -> Row:
     if competitor.adaptive or (competitor.stochastic and competitor.family != OURS):
         return {"law": "sampled"}
     mean, cov = case.denoiser.law()
-    eye = torch.eye(len(mean), dtype=torch.float64)
+    eye = torch.eye(len(mean), dtype=torch.float64, device=mean.device)
     try:
         maps = laws.affine(lambda x, noise: solve(case, x, noise if competitor.stochastic else 0), len(mean), case.high, device)
     except (laws.NotAffine, SolveError):
