@@ -41,6 +41,9 @@ class Method:
     frame: Frame | None = None
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.grid, Tolerance) or callable(self.grid)):
+            own = "levels of your own are grids.from_list([80.0, 1.0, 0.1], EDM()), the times of EDM being sigmas"
+            raise TypeError(f"`grid` must be a grid of scoresde.grids or a Tolerance, got {type(self.grid).__name__}; {own}")
         if isinstance(self.grid, Tolerance) != (self.n is None):
             raise ValueError(f"`n` must be a number of levels exactly when `grid` is one of levels, got n = {self.n!r} with {self.grid!r}")
         if self.n is not None:

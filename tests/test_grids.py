@@ -144,3 +144,11 @@ def test_levels_beyond_the_trained_range_are_said_once():
 def test_a_clock_is_not_measured_where_there_is_no_signal():
     with pytest.raises(ValueError, match="`denoiser`"):
         grids.equidistributed(exact.Gaussian(torch.zeros(2), 1.0, process=RectifiedFlow()), (4, 2))
+
+
+@pytest.mark.parametrize("levels", [[80.0, 1.0, 0.1], (80.0, 1.0), torch.tensor([80.0, 1.0]), 3, None])
+def test_a_list_of_sigmas_is_no_grid(levels):
+    """The message names the grid that a list of sigmas makes, which runs."""
+    with pytest.raises(TypeError, match=r"`grid` must be a grid .*grids\.from_list\(\[80"):
+        catalogue.ddim(3, grid=levels)
+    assert grids.from_list([80.0, 1.0, 0.1], EDM()).lams == pytest.approx([-math.log(80.0), 0.0, math.log(10.0)])
