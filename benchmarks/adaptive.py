@@ -17,7 +17,7 @@ from torch import Tensor
 
 from benchmarks.common import save, show
 from scoresde import VPSDE
-from scoresde.exact import GaussianMixture
+from scoresde.denoisers.exact import GaussianMixture
 from solvers import Adaptive, BogackiShampine32, DormandPrince54, DormandPrince853, Equation, Tsitouras54, solve
 
 F64 = torch.float64

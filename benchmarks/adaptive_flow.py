@@ -17,8 +17,8 @@ from benchmarks.rivals import F64, Task
 from scoresde import EDM, Angle, Split, catalogue, sampling
 from scoresde.compare import peers
 from scoresde.compare.problems import digits, gmm2d, rms
-from scoresde.denoiser import BaseDenoiser
-from scoresde.reverse import reverse
+from scoresde.denoisers.denoiser import BaseDenoiser
+from scoresde.samplers.reverse import reverse
 
 Row = dict[str, Any]
 TOLERANCES = (1e-4, 1e-5)

@@ -14,9 +14,9 @@ import torch
 
 from benchmarks.common import save, show
 from benchmarks.strong_error import MIXTURES
-from scoresde.charts import UnitNoise
-from scoresde.exact import GaussianMixture
-from scoresde.reverse import Split, reverse
+from scoresde.denoisers.exact import GaussianMixture
+from scoresde.processes.coordinates import UnitNoise
+from scoresde.samplers.reverse import Split, reverse
 from solvers import SRA1, Adaptive, BrownianTree, Equation, Noise, Solution, solve
 
 F64 = torch.float64

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from scoresde import Method, catalogue
-from scoresde.grids import Tolerance
+from scoresde.samplers.grids import Tolerance
 
 PAGE = Path(__file__).parents[1] / "docs" / "catalogue.md"
 HEAD = """# Catalogue
 
-Generated from `scoresde.catalogue` by `python -m benchmarks.catalogue_table`; a test compares. Every published sampler is one line: a process
+Generated from `scoresde.samplers.catalogue` by `python -m benchmarks.catalogue_table`; a test compares. Every published sampler is one line: a process
 integrated along, a split of its drift, a solver, a grid of noise levels, and eta (0: the probability flow, 1: the reverse SDE); a few need something
 done around each step besides. The defaults are shown; `grid=` and the other arguments change them. Calls: network calls of `sample` at n = 10.
 

@@ -24,11 +24,11 @@ from torch import Tensor
 
 from benchmarks.common import save, show
 from scoresde import VPSDE, LogSNR, Split, ddpm, exact
-from scoresde.checkpoint import write_whole
-from scoresde.elbo import gaussian_bound
-from scoresde.likelihood import log_likelihood
-from scoresde.metrics import frechet_gaussian
-from scoresde.reverse import reverse
+from scoresde.evaluation.elbo import gaussian_bound
+from scoresde.evaluation.judge import frechet_gaussian
+from scoresde.evaluation.likelihood import log_likelihood
+from scoresde.samplers.reverse import reverse
+from scoresde.storage.files import write_whole
 from solvers import Equation, EulerMaruyama, ExpEuler, SeededNoise, Solver, solve
 
 F64 = torch.float64

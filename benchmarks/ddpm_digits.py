@@ -22,8 +22,8 @@ from torch import Tensor
 
 from benchmarks.common import RESULTS, save, show
 from scoresde import Method, catalogue, runs, sample
-from scoresde.config import Config
-from scoresde.metrics import Judge, frechet
+from scoresde.evaluation.judge import Judge, frechet
+from scoresde.runs.config import Config
 from scoresde.training import Training
 
 BUDGETS, SEEDS, EACH = (10, 20, 50, 100, 1000), 5, 250

@@ -16,11 +16,11 @@ from typing import Any
 import torch
 
 from scoresde import catalogue, runs
-from scoresde.checkpoint import versions, write_json
-from scoresde.config import Config
-from scoresde.demo import draw
-from scoresde.metrics import Judge
-from scoresde.report import save_image, tiled
+from scoresde.cli.demo import draw
+from scoresde.evaluation.judge import Judge
+from scoresde.reports.images import save_image, tiled
+from scoresde.runs.config import Config
+from scoresde.storage.files import versions, write_json
 from scoresde.training import Training
 
 RESULT = Path(__file__).parent / "results" / "digits_quality.json"

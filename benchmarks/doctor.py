@@ -23,12 +23,12 @@ from torch import Tensor, nn
 
 from scoresde import EDM, VPSDE, X0, Denoiser, Eps, Process, RectifiedFlow, Score, V, exact
 from scoresde.data import SETS
-from scoresde.dataset import Dataset, Samples
-from scoresde.denoiser import BaseDenoiser, Table
-from scoresde.doctor import doctor
+from scoresde.data.samples import Dataset, Samples
+from scoresde.denoisers.denoiser import BaseDenoiser, Table
+from scoresde.evaluation.doctor import doctor
 from scoresde.networks import MLP, UNet
-from scoresde.seeding import seeded
-from scoresde.times import like
+from scoresde.processes.coefficients import like
+from scoresde.runtime.torch_state import seeded
 from scoresde.training import Training, fit
 
 from .common import save, show

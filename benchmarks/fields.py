@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from scoresde.compare.problems import Problem, digits, gmm2d
-from scoresde.exact import Empirical, GaussianMixture
+from scoresde.denoisers.exact import Empirical, GaussianMixture
 from solvers import WhiteNoise
 
 F64 = torch.float64

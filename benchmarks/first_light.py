@@ -23,8 +23,8 @@ from rich.table import Table
 from torch import Tensor
 
 from scoresde import VPSDE, exact
-from scoresde.checkpoint import versions, write_json
-from scoresde.metrics import frechet_gaussian
+from scoresde.evaluation.judge import frechet_gaussian
+from scoresde.storage.files import versions, write_json
 from solvers import SRA1, Adaptive, DormandPrince54, Equation, EulerMaruyama, SeededNoise, Solution, solve
 from solvers.adapters import SciPy, TorchDiffEq, TorchSDE
 

@@ -14,14 +14,15 @@ from pathlib import Path
 import torch
 
 from benchmarks.fields import cancer, terrain
-from scoresde import EDM, VPSDE, Process, runs, toys
-from scoresde.config import Config, DataConfig, NetworkConfig
-from scoresde.dataset import Dataset
-from scoresde.levels import LogNormal, Uniform
-from scoresde.losses import DSM, Huber, KarrasWeighted, MinSNR, PlainV
-from scoresde.record import Record
-from scoresde.state import Training
+from scoresde import EDM, VPSDE, Process, runs
+from scoresde.data import toys
+from scoresde.data.samples import Dataset
+from scoresde.runs.config import Config, DataConfig, NetworkConfig
+from scoresde.runs.journal import Record
 from scoresde.training import Objective
+from scoresde.training.losses import DSM, Huber, KarrasWeighted, MinSNR, PlainV
+from scoresde.training.noise_levels import LogNormal, Uniform
+from scoresde.training.state import Training
 
 FOLDER = Path("build/fleet")
 COMMAND = "python -m benchmarks.fleet"

@@ -26,8 +26,8 @@ from torch import Tensor, nn
 from benchmarks.common import save, show
 from scoresde import EDM, VPSDE, Denoiser, Method, catalogue, exact, sample
 from scoresde.compare import peers
-from scoresde.reverse import reverse
-from scoresde.sampling import transport
+from scoresde.samplers.reverse import reverse
+from scoresde.samplers.transport import transport
 from solvers import Compiled, Equation, Solver, WhiteNoise
 from solvers.solver import Path
 

@@ -2,7 +2,8 @@
 
 Four data sets of other shapes and scales, each trained with everything else at its default (VPSDE, DSM, uniform levels; fewer steps for images), predicting
 eps, v, or Karras' target with the measured standard deviation. 2000 samples of the nearly converged flow (60 calls of `recommended`): energy distance over that
-of two halves of the data, and how far samples go (`scoresde.tails`): the share twice as far out as any data, and the farthest beside the data's own."""
+of two halves of the data, and how far samples go (`scoresde.evaluation.tails`): the share twice as far out
+as any data, and the farthest beside the data's own."""
 
 from __future__ import annotations
 
@@ -16,12 +17,13 @@ import torch
 
 from benchmarks import fleet
 from benchmarks.common import save, show
-from scoresde import distances, recommended, runs, sample
-from scoresde.config import Config, NetworkConfig
-from scoresde.dataset import Dataset
-from scoresde.record import Record
-from scoresde.state import Training
-from scoresde.tails import tails
+from scoresde import recommended, runs, sample
+from scoresde.data.samples import Dataset
+from scoresde.evaluation import distances
+from scoresde.evaluation.tails import tails
+from scoresde.runs.config import Config, NetworkConfig
+from scoresde.runs.journal import Record
+from scoresde.training.state import Training
 
 COUNT, CALLS = 2000, 60
 KINDS = ("eps", "v", "karras")

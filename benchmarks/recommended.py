@@ -20,7 +20,7 @@ from benchmarks.common import save, show
 from benchmarks.rivals import F64, Errors, Task, geometric, rivals
 from scoresde import Method, catalogue, recommended
 from scoresde.compare.problems import Problem
-from scoresde.moments import Moments
+from scoresde.denoisers.moments import Moments
 
 BUDGETS = {"exact": (5, 8, 10, 15, 20, 30, 50), "trained": (5, 10, 20)}
 BARS = {"exact": (0.75, 1.5), "trained": (0.9, 1.2)}  # geometric mean and worst ratio to the oracle, recommended

@@ -12,7 +12,7 @@ from torch import Tensor
 from scoresde import EDM, Method, catalogue, grids, sampling
 from scoresde.compare import peers
 from scoresde.compare.problems import Problem, rms
-from scoresde.grids import Grid
+from scoresde.samplers.grids import Grid
 
 F64 = torch.float64
 SHORT = {grids.karras: "Karras", grids.uniform_lambda: "lambda", grids.uniform_time: "time", grids.quadratic: "quadratic"}

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from benchmarks.common import save, show
-from scoresde.charts import UnitNoise
-from scoresde.exact import GaussianMixture
-from scoresde.reverse import Split, reverse
+from scoresde.denoisers.exact import GaussianMixture
+from scoresde.processes.coordinates import UnitNoise
+from scoresde.samplers.reverse import Split, reverse
 from solvers import SRA1, SRA3, Equation, EulerMaruyama, ExpAdams, ExpEuler, ExpMidpoint, GridPath, ShARK, Solver, StochasticHeun, solve
 
 F64 = torch.float64

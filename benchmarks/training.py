@@ -29,18 +29,21 @@ from typing import Any
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from scoresde import catalogue, distances, sample, snapshots
-from scoresde.config import Clock, Config, DataConfig, NetworkConfig
-from scoresde.dataset import Dataset
-from scoresde.denoiser import Denoiser
-from scoresde.levels import Importance, LogNormal, Uniform
-from scoresde.likelihood import bits_per_dim, log_likelihood
-from scoresde.losses import DSM, Absolute, FlowMatching, Huber, KarrasWeighted, MaximumLikelihood, MinSNR, PlainV, Sliced
-from scoresde.metrics import Judge
-from scoresde.schedules import RectifiedFlow
-from scoresde.state import Training, begin
-from scoresde.toys import ring
+from scoresde import catalogue, sample
+from scoresde.data.samples import Dataset
+from scoresde.data.toys import ring
+from scoresde.denoisers.denoiser import Denoiser
+from scoresde.denoisers.noise_conditioning import Clock
+from scoresde.evaluation import distances
+from scoresde.evaluation.judge import Judge
+from scoresde.evaluation.likelihood import bits_per_dim, log_likelihood
+from scoresde.processes.forward import RectifiedFlow
+from scoresde.runs.config import Config, DataConfig, NetworkConfig
+from scoresde.storage import checkpoints
 from scoresde.training import Objective, fit
+from scoresde.training.losses import DSM, Absolute, FlowMatching, Huber, KarrasWeighted, MaximumLikelihood, MinSNR, PlainV, Sliced
+from scoresde.training.noise_levels import Importance, LogNormal, Uniform
+from scoresde.training.state import Training, begin
 
 from .common import RESULTS, save, show
 
@@ -169,8 +172,8 @@ def faults(kills: int = 50, flips: int = 300) -> None:
             at = k * 7919 % len(whole)
             path.write_bytes(whole[:at] + bytes([whole[at] ^ (1 << (k % 8))]) + whole[at + 1 :])
             try:
-                snapshots.unseal(path)
-            except snapshots.CheckpointError:
+                checkpoints.unseal(path)
+            except checkpoints.CheckpointError:
                 noticed += 1
     equal = [end == [0, True, 0] for end in answer["train"]["ends"]]
     rows: list[dict[str, Any]] = [

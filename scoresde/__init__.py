@@ -4,36 +4,49 @@ Three names are enough: a process (`VPSDE`), a `Denoiser` (a score network and w
 a point (process integrated along, split, solver, grid, eta); `catalogue` names the published ones, `solvers` does the numerics.
 """
 
-from . import beginning as beginning  # first: torch is imported by the next line
-from . import catalogue as catalogue
-from . import ddpm as ddpm
-from . import exact as exact
-from . import grids as grids
-from . import langevin as langevin
-from . import sampling as sampling
-from . import steps as steps
-from .charts import EDM as EDM
-from .charts import Angle as Angle
-from .charts import LogSNR as LogSNR
-from .charts import UnitNoise as UnitNoise
-from .charts import Variance as Variance
-from .denoiser import X0 as X0
-from .denoiser import Denoiser as Denoiser
-from .denoiser import Eps as Eps
-from .denoiser import Score as Score
-from .denoiser import V as V
-from .doctor import Finding as Finding
-from .doctor import doctor as doctor
-from .frame import Frame as Frame
-from .method import Method as Method
-from .moments import Moments as Moments
-from .own import OwnProcess as OwnProcess
-from .process import Process as Process
-from .recommend import recommended as recommended
-from .reverse import Split as Split
-from .sampling import sample as sample
-from .schedules import VESDE as VESDE
-from .schedules import VPSDE as VPSDE
-from .schedules import CosineVP as CosineVP
-from .schedules import RectifiedFlow as RectifiedFlow
-from .schedules import SubVPSDE as SubVPSDE
+from .runtime import beginning as beginning  # first: torch is imported by the next line
+
+# isort: split
+from . import moved
+from .denoisers import exact as exact
+from .denoisers.denoiser import X0 as X0
+from .denoisers.denoiser import Denoiser as Denoiser
+from .denoisers.denoiser import Eps as Eps
+from .denoisers.denoiser import Score as Score
+from .denoisers.denoiser import V as V
+from .denoisers.moments import Moments as Moments
+from .evaluation.doctor import Finding as Finding
+from .evaluation.doctor import doctor as doctor
+from .processes import ddpm as ddpm
+from .processes.base import Process as Process
+from .processes.coordinates import EDM as EDM
+from .processes.coordinates import Angle as Angle
+from .processes.coordinates import LogSNR as LogSNR
+from .processes.coordinates import UnitNoise as UnitNoise
+from .processes.coordinates import Variance as Variance
+from .processes.custom import OwnProcess as OwnProcess
+from .processes.forward import VESDE as VESDE
+from .processes.forward import VPSDE as VPSDE
+from .processes.forward import CosineVP as CosineVP
+from .processes.forward import RectifiedFlow as RectifiedFlow
+from .processes.forward import SubVPSDE as SubVPSDE
+from .samplers import catalogue as catalogue
+from .samplers import grids as grids
+from .samplers import sampling as sampling
+from .samplers import wrappers as wrappers
+from .samplers.frame import Frame as Frame
+from .samplers.method import Method as Method
+from .samplers.recommend import recommended as recommended
+from .samplers.reverse import Split as Split
+from .samplers.sampling import sample as sample
+from .samplers.wrappers import langevin as langevin
+
+steps = wrappers
+moved.install()
+
+
+def __getattr__(name: str) -> object:
+    """A module by its old name, as in `scoresde.pipelines`; see `moved`."""
+    if f"scoresde.{name}" not in moved.MODULES:
+        raise AttributeError(f"module 'scoresde' has no attribute {name!r}")
+    return moved.importlib.import_module(f"scoresde.{name}")

@@ -21,10 +21,6 @@ from .compiled import Compiled as Compiled
 from .equation import Equation as Equation
 from .equation import Noise as Noise
 from .equation import Sense as Sense
-from .errors import MaxStepsError as MaxStepsError
-from .errors import NonFiniteError as NonFiniteError
-from .errors import SolveError as SolveError
-from .errors import StepSizeUnderflow as StepSizeUnderflow
 from .exponential import ETDRK4 as ETDRK4
 from .exponential import ETDRK4Krogstad as ETDRK4Krogstad
 from .exponential import ExpEuler as ExpEuler
@@ -44,7 +40,11 @@ from .runge_kutta import Kutta3 as Kutta3
 from .runge_kutta import Midpoint as Midpoint
 from .runge_kutta import Ralston as Ralston
 from .runge_kutta import Tsitouras54 as Tsitouras54
+from .solution import MaxStepsError as MaxStepsError
+from .solution import NonFiniteError as NonFiniteError
 from .solution import Solution as Solution
+from .solution import SolveError as SolveError
+from .solution import StepSizeUnderflow as StepSizeUnderflow
 from .solve import iterate as iterate
 from .solve import solve as solve
 from .solver import Solver as Solver

@@ -22,9 +22,8 @@ from . import check
 from .brownian import BrownianTree
 from .counted import Tally, counted
 from .equation import Equation
-from .errors import MaxStepsError, NonFiniteError, SolveError, StepSizeUnderflow
 from .runge_kutta import RungeKutta
-from .solution import Solution
+from .solution import MaxStepsError, NonFiniteError, Solution, SolveError, StepSizeUnderflow
 from .solver import Estimate, Solver, State
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0

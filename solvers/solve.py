@@ -14,9 +14,8 @@ from .adaptive import Adaptive, AdaptiveRun
 from .brownian import BrownianTree
 from .counted import Tally, counted
 from .equation import Equation, Noise
-from .errors import NonFiniteError
 from .noise import Path, Source
-from .solution import Solution
+from .solution import NonFiniteError, Solution
 from .solver import Solver, cut
 
 _LOOK_EVERY = 16  # steps between looks at the state for NaN

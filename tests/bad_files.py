@@ -19,9 +19,10 @@ import numpy as np
 import torch
 from safetensors.torch import load, save
 
-from scoresde import cli, config, data, runs
-from scoresde.checkpoint import CheckpointError
-from scoresde.config import ConfigError
+from scoresde import cli, data, runs
+from scoresde.runs import config
+from scoresde.runs.config import ConfigError
+from scoresde.storage.files import CheckpointError
 from scoresde.training import Training
 
 from .bad_inputs import Case

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from scoresde import EDM, VESDE, VPSDE, Angle, Denoiser, LogSNR, Split, SubVPSDE, catalogue, exact, grids, sample, sampling
 from scoresde.compare.entries import entry
-from scoresde.dataset import Dataset
-from scoresde.distances import mmd
-from scoresde.langevin import Langevin
-from scoresde.likelihood import log_likelihood
+from scoresde.data.samples import Dataset
+from scoresde.evaluation.distances import mmd
+from scoresde.evaluation.likelihood import log_likelihood
 from scoresde.networks import MLP
-from scoresde.reverse import reverse
+from scoresde.samplers.reverse import reverse
+from scoresde.samplers.wrappers.langevin import Langevin
 from scoresde.training import Training, fit
 from solvers import (
     RK4,

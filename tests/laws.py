@@ -1,4 +1,4 @@
-"""What a linear solver does, exactly: `scoresde.compare.laws` on an equation, and the strong error that follows from its maps."""
+"""What a linear solver does, exactly: `scoresde.evaluation.affine_laws` on an equation, and the strong error that follows from its maps."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from scoresde.compare import laws
-from scoresde.compare.laws import Affine
+from scoresde.evaluation import affine_laws
+from scoresde.evaluation.affine_laws import Affine
 from solvers import Equation, Noise, solve
 from solvers.noise import AREA, INCREMENT
 from solvers.solver import Solver
@@ -22,7 +22,7 @@ F64 = torch.float64
 
 def affine(eq: Equation, solver: Solver, times: Tensor, d: int) -> Affine:
     """The maps of `solver` for an equation whose drift is affine and whose noise is additive."""
-    return laws.affine(lambda x, noise: solve(eq, x, solver, times, None if eq.kind is Noise.NONE else noise).y, d)
+    return affine_laws.affine(lambda x, noise: solve(eq, x, solver, times, None if eq.kind is Noise.NONE else noise).y, d)
 
 
 class Weights(NamedTuple):

@@ -21,10 +21,12 @@ import numpy as np
 import sklearn.model_selection  # noqa: F401
 import torch
 
-from scoresde import catalogue, cli, exact, launch, runs, sample, snapshots
-from scoresde.config import Config, NetworkConfig
-from scoresde.dataset import Dataset
-from scoresde.record import Record
+from scoresde import catalogue, cli, exact, runs, sample
+from scoresde.data.samples import Dataset
+from scoresde.runs.config import Config, NetworkConfig
+from scoresde.runs.journal import Record
+from scoresde.runtime import distributed
+from scoresde.storage import checkpoints
 from scoresde.training import Training
 
 CONFIG = Config(network=NetworkConfig(widths=(16,)), training=Training(steps=40, batch=16, posthoc=5), record=Record(save=3, log=5))
@@ -91,28 +93,28 @@ def kill_training(folder: Path, count: int, draw: random.Random) -> dict[str, ob
 def kill_saving(folder: Path, count: int, draw: random.Random) -> dict[str, object]:
     """A child that does nothing but save, killed at random moments: what is found afterwards."""
     tensors = {"x": torch.arange(200_000, dtype=torch.float32)}
-    snapshots.save(folder, tensors, {"step": 0, "score": None})
+    checkpoints.save(folder, tensors, {"step": 0, "score": None})
 
     def forever() -> None:
-        last = max(snapshots.steps(folder))
+        last = max(checkpoints.steps(folder))
         while True:
             last += 1
-            snapshots.save(folder, tensors, {"step": last, "score": None})
+            checkpoints.save(folder, tensors, {"step": last, "score": None})
 
     found = []
     for _ in range(count):
-        last = max(snapshots.steps(folder))
+        last = max(checkpoints.steps(folder))
         pid = child(forever)
-        while max(snapshots.steps(folder)) < last + 2:  # it is at work
+        while max(checkpoints.steps(folder)) < last + 2:  # it is at work
             time.sleep(0.002)
         time.sleep(draw.uniform(0.0, 0.05))
         os.kill(pid, signal.SIGKILL)
         ended(pid)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            snapshot = snapshots.latest(folder)
+            snapshot = checkpoints.latest(folder)
         found.append(snapshot is not None and torch.equal(snapshot.tensors["x"], tensors["x"]))
-    return {"found": found, "steps": max(snapshots.steps(folder))}
+    return {"found": found, "steps": max(checkpoints.steps(folder))}
 
 
 def send_signals(folder: Path, count: int, draw: random.Random) -> dict[str, object]:
@@ -138,7 +140,7 @@ def send_signals(folder: Path, count: int, draw: random.Random) -> dict[str, obj
             time.sleep(0.3)
             os.kill(pid, number)
         code = ended(pid)
-        answers[name] = [code, max(snapshots.steps(run / "checkpoints"), default=0), (folder / f"{name}.err").read_text()]
+        answers[name] = [code, max(checkpoints.steps(run / "checkpoints"), default=0), (folder / f"{name}.err").read_text()]
     return answers
 
 
@@ -152,12 +154,12 @@ def join_two(folder: Path, count: int, draw: random.Random) -> dict[str, object]
 
     def work(rank: int) -> None:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        launch.join("cpu")
+        distributed.join("cpu")
         runs.train(dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, accumulate=2)), points(), folder / "pair", "tests")
-        x = launch.shared(7, exact_samples)
-        if launch.rank() == 0:
+        x = distributed.shared(7, exact_samples)
+        if distributed.rank() == 0:
             np.save(folder / "samples.npy", x.numpy())
-        launch.leave()
+        distributed.leave()
 
     return {"codes": [ended(pid) for pid in [child(lambda rank=rank: work(rank)) for rank in range(2)]]}
 

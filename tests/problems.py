@@ -17,7 +17,7 @@ from torch import Tensor
 import scoresde
 import solvers
 from scoresde import OwnProcess, ddpm, exact
-from scoresde.process import Process
+from scoresde.processes.base import Process
 from solvers import Equation, Noise, solve
 from solvers.adapters.base import Adapter
 from solvers.runge_kutta import RungeKutta
@@ -31,8 +31,8 @@ F64 = torch.float64
 
 def load(package) -> None:
     """Import the modules of a package, so that the classes in them can be found; not what parses a command line."""
-    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
-        if module.name.rpartition(".")[2] not in ("__main__", "cli"):
+    for module in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
+        if not {"__main__", "cli"} & set(module.name.split(".")):
             importlib.import_module(module.name)
 
 

@@ -45,6 +45,97 @@ def test_solvers_know_nothing_of_diffusion(path):
     assert not foreign
 
 
+ROOMS = (
+    *("storage", "runtime", "reports", "processes", "networks", "denoisers", "data", "samplers", "tuning", "evaluation"),
+    *("training", "runs", "interop", "compare", "cli"),
+)  # each imports from itself and from those before it
+HOUSE = Path(scoresde.__file__).parent
+FACE = {"__init__", "__main__", "moved"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Import:
+    """An import of our own: from which module, of which one, and whether it is made when the module is."""
+
+    source: str
+    target: str
+    line: int
+    at_once: bool
+
+
+def modules(house: Path) -> dict[str, Path]:
+    """The modules of a package by dotted name, packages by theirs."""
+    found: dict[str, Path] = {}
+    for path in sorted(house.rglob("*.py")):
+        parts = path.relative_to(house.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(house: Path) -> list[Import]:
+    """All imports of a package's own modules."""
+    known, found = modules(house), []
+    for name, path in known.items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.ImportFrom):
+                continue
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            for alias in node.names:
+                target = f"{module}.{alias.name}" if f"{module}.{alias.name}" in known else module
+                if target in known:
+                    found.append(Import(name, target, node.lineno, node in tree.body))
+    return found
+
+
+def room(module: str) -> str:
+    """The room of a module of scoresde; its face for those that lie in none."""
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "face"
+
+
+def test_few_modules_lie_outside_the_rooms() -> None:
+    """And every folder is a room of the list."""
+    assert {path.stem for path in HOUSE.glob("*.py")} <= FACE
+    assert {path.parent.name for path in HOUSE.glob("*/__init__.py")} == set(ROOMS)
+
+
+def test_each_room_imports_only_rooms_above_it() -> None:
+    wrong = [
+        f"{found.source}:{found.line} imports {found.target}"
+        for found in imports(HOUSE)
+        if room(found.source) != "face" and (room(found.target) == "face" or ROOMS.index(room(found.target)) > ROOMS.index(room(found.source)))
+    ]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("house", [HOUSE, ROOT], ids=["scoresde", "solvers"])
+def test_nothing_is_imported_late(house: Path) -> None:
+    """No import of our own within a function or under TYPE_CHECKING: it would hide a circle. The command line may, to start fast."""
+    heavy = "scoresde.networks"
+    seen = [i for i in imports(house) if not i.at_once and i.target != heavy]
+    late = [f"{i.source}:{i.line} imports {i.target}" for i in seen if room(i.source) not in ("cli", "face")]
+    assert late == []
+
+
+@pytest.mark.parametrize("house", [HOUSE, ROOT], ids=["scoresde", "solvers"])
+def test_no_circle(house: Path) -> None:
+    """Modules taken away once all that they import is gone, none is left."""
+    needs: dict[str, set[str]] = {name: set() for name in modules(house)}
+    for found in imports(house):
+        needs[found.source].add(found.target)
+    while ready := {name for name, targets in needs.items() if targets <= {name}}:
+        needs = {name: targets - ready for name, targets in needs.items() if name not in ready}
+    assert sorted(needs) == []
+
+
+def test_discovery_descends() -> None:
+    """What the laws enumerate: a module that is moved or lost changes these counts, which then are to be changed knowingly."""
+    assert (len(PROCESSES), len(SOLVERS), len(ADAPTERS)) == (10, 30, 3)
+
+
 def ours() -> list[type]:
     """Every class the two packages define, private ones included."""
     modules = [m for name, m in sys.modules.items() if name.split(".")[0] in ("solvers", "scoresde")]

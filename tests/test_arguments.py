@@ -11,9 +11,9 @@ import pytest
 
 from scoresde import cli, exact, runs
 from scoresde.compare import figures
-from scoresde.likelihood import log_likelihood
-from scoresde.metrics import frechet
-from scoresde.toys import moons
+from scoresde.data.toys import moons
+from scoresde.evaluation.judge import frechet
+from scoresde.evaluation.likelihood import log_likelihood
 
 from .command import one_line
 from .nursery import CONFIG, TOML, points
@@ -123,7 +123,7 @@ def test_a_target_that_cannot_be_is_refused_before_drawing(
     place: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A picture of points, another ending, a folder, a file that exists, a path below a file, a name too long or with a zero byte."""
-    monkeypatch.setattr("scoresde.sampling.sample", None)  # drawing would fail
+    monkeypatch.setattr("scoresde.samplers.sampling.sample", None)  # drawing would fail
     (tmp_path / "folder.npz").mkdir()
     for name in ("file", "exists.npz"):
         (tmp_path / name).write_bytes(b"")

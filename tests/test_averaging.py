@@ -13,12 +13,13 @@ import numpy as np
 import pytest
 import torch
 
-from scoresde import averaging, catalogue, runs, sample
-from scoresde.averaging import combination, posthoc
-from scoresde.checkpoint import CheckpointError
-from scoresde.state import WIDTHS, Training, begin, power_average
-from scoresde.stopping import Stopped
+from scoresde import catalogue, runs, sample
+from scoresde.runs import posthoc_ema
+from scoresde.runs.posthoc_ema import combination, posthoc
+from scoresde.runtime.signals import Stopped
+from scoresde.storage.files import CheckpointError
 from scoresde.training import fit
+from scoresde.training.state import WIDTHS, Training, begin, power_average
 
 from .nursery import CONFIG, points
 from .test_doctor import called
@@ -45,7 +46,7 @@ def test_the_share_missed_is_that_of_the_profiles() -> None:
     k = torch.arange(1, steps + 1, dtype=torch.float64)
 
     def profile(n: int, width: float) -> torch.Tensor:
-        g = averaging.power(width) + 1
+        g = posthoc_ema.power(width) + 1
         return torch.where(k <= n, (k / n) ** g - ((k - 1) / n) ** g, 0.0)
 
     for stored in (8, 16, 32, 64):
@@ -71,8 +72,8 @@ def test_an_average_made_afterwards_is_the_one_tracked(tmp_path: Path) -> None:
             each.update()
         for every in (5, 10, 20):
             if progress.step % every == 0:
-                averaging.store(tmp_path / str(every), progress.step, state.tracks)
-    averaging.store(tmp_path / "5", 241, state.tracks)  # as after a step that was skipped
+                posthoc_ema.store(tmp_path / str(every), progress.step, state.tracks)
+    posthoc_ema.store(tmp_path / "5", 241, state.tracks)  # as after a step that was skipped
     last = torch.cat([p.detach().flatten() for p in model.network.parameters()])
     errors: dict[float, list[float]] = {}
     for width in widths:
@@ -94,7 +95,7 @@ def train(folder: Path, **options: Any) -> runs.Trained:
 
 
 def stored(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in sorted((folder / averaging.FOLDER).iterdir())}
+    return {path.name: path.read_bytes() for path in sorted((folder / posthoc_ema.FOLDER).iterdir())}
 
 
 def test_a_run_that_was_stopped_stores_the_same_bits(tmp_path: Path) -> None:
@@ -109,7 +110,7 @@ def test_a_run_that_was_stopped_stores_the_same_bits(tmp_path: Path) -> None:
 
     with pytest.raises(Stopped):
         train(tmp_path / "run", report=stop)
-    kept = tmp_path / "run" / averaging.FOLDER
+    kept = tmp_path / "run" / posthoc_ema.FOLDER
     (kept / "step-00000021.safetensors").write_bytes(b"of another future")
     (kept / ".scoresde-tmp-1").write_bytes(b"half")
     train(tmp_path / "run", resume=True)
@@ -150,7 +151,7 @@ def test_the_command_line_samples_any_width(tmp_path: Path, capsys: pytest.Captu
 def test_a_damaged_average_is_named(tmp_path: Path) -> None:
     """By its SHA-256, as checkpoints are."""
     train(tmp_path)
-    path = tmp_path / averaging.FOLDER / "step-00000014.safetensors"
+    path = tmp_path / posthoc_ema.FOLDER / "step-00000014.safetensors"
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from scoresde import EDM, VPSDE, Angle, LogSNR, Method, RectifiedFlow, Split, UnitNoise, catalogue, exact, grids, sample, sampling
-from scoresde.compare.laws import affine
 from scoresde.compare.problems import gmm2d, rms
+from scoresde.evaluation.affine_laws import affine
 from solvers import Euler, ExpEuler, GridPath, SeededNoise, WhiteNoise
 
 from . import papers

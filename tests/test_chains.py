@@ -8,9 +8,9 @@ import pytest
 import torch
 from diffusers import CogVideoXDDIMScheduler, DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
 
-from scoresde import pipelines
-from scoresde.checkpoint import CheckpointError
-from scoresde.pipelines import read_scheduler
+from scoresde.interop import pipelines
+from scoresde.interop.pipelines import read_scheduler
+from scoresde.storage.files import CheckpointError
 
 from .test_pipelines import written
 
@@ -110,12 +110,12 @@ def test_a_latent_pipeline_is_not_sampled_as_images(tmp_path):
 
 def test_a_pipeline_of_other_parts_is_named(tmp_path):
     """A folder without run.json is told for what it is, by every command."""
-    from scoresde import folders
+    from scoresde.interop import models
 
     parts = {"transformer": ["diffusers", "DiTTransformer2DModel"], "scheduler": ["diffusers", "DDIMScheduler"]}
     (tmp_path / "model_index.json").write_text(json.dumps({"_class_name": "DiTPipeline", **parts}))
     with pytest.raises(CheckpointError, match=r"DiTPipeline.*transformer"):
-        folders.load(tmp_path)
+        models.load(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model-00001-of-00002.safetensors"])
@@ -132,7 +132,7 @@ def test_a_latent_pipeline_as_diffusers_saves_it_is_named(tmp_path):
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 
-    from scoresde import folders
+    from scoresde.interop import models
 
     blocks = {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D")}
     unet = UNet2DConditionModel(8, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2, cross_attention_dim=8, attention_head_dim=2, **blocks)
@@ -142,6 +142,6 @@ def test_a_latent_pipeline_as_diffusers_saves_it_is_named(tmp_path):
     chain = DDIMScheduler(steps_offset=1, clip_sample=False)
     pipe = StableDiffusionPipeline(vae=vae, text_encoder=text, unet=unet, scheduler=chain, requires_safety_checker=False, **none)
     pipe.save_pretrained(tmp_path)
-    for load in (pipelines.load, folders.load):
+    for load in (pipelines.load, models.load):
         with pytest.raises(CheckpointError, match=r"StableDiffusionPipeline.*text_encoder, vae.*latents"):
             load(tmp_path)

@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image, ImageSequence
 
-from scoresde import cli, demo
-from scoresde.config import Config, DataConfig, NetworkConfig
+from scoresde import cli
+from scoresde.cli import demo
 from scoresde.runs import load
+from scoresde.runs.config import Config, DataConfig, NetworkConfig
 from scoresde.training import Training
 
 

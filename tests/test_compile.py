@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
 from scoresde import EDM, VPSDE, Denoiser, Method, catalogue, sample, sampling
-from scoresde.reverse import reverse
+from scoresde.samplers.reverse import reverse
 from solvers import Adaptive, Compiled, DormandPrince54, Equation, EulerMaruyama, Heun, Milstein, Noise, NonFiniteError, SeededNoise, Solver, WhiteNoise, solve
 from solvers.compiled import compiled
 

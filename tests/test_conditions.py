@@ -12,14 +12,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from scoresde import VPSDE, Denoiser, catalogue, conditions, data, ddpm, sample
-from scoresde.config import Config, ConfigError, DataConfig
-from scoresde.dataset import Dataset
-from scoresde.doctor import doctor
-from scoresde.elbo import elbo
-from scoresde.likelihood import log_likelihood
-from scoresde.state import Training
+from scoresde import VPSDE, Denoiser, catalogue, data, ddpm, sample
+from scoresde.data.samples import Dataset
+from scoresde.denoisers import conditions
+from scoresde.evaluation.doctor import doctor
+from scoresde.evaluation.elbo import elbo
+from scoresde.evaluation.likelihood import log_likelihood
+from scoresde.runs.config import Config, ConfigError, DataConfig
 from scoresde.training import Objective, fit
+from scoresde.training.state import Training
 
 VP = VPSDE()
 Pair = namedtuple("Pair", "a b")

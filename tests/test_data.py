@@ -14,11 +14,13 @@ import pytest
 import torch
 from PIL import Image
 
-from scoresde import data, dataset, runs
-from scoresde.checkpoint import CheckpointError, load_run, write_whole
-from scoresde.config import Config, ConfigError, DataConfig, NetworkConfig, parse, read
-from scoresde.dataset import Dataset, Mapped, original
-from scoresde.metrics import frechet, frechet_gaussian, nearest
+from scoresde import data, runs
+from scoresde.data import samples
+from scoresde.data.samples import Dataset, Mapped, original
+from scoresde.evaluation.judge import frechet, frechet_gaussian, nearest
+from scoresde.runs.config import Config, ConfigError, DataConfig, NetworkConfig, parse, read
+from scoresde.runs.run_folder import load_run
+from scoresde.storage.files import CheckpointError, write_whole
 from scoresde.training import Training
 
 
@@ -34,7 +36,7 @@ def test_digits_are_the_embedded_set() -> None:
 
 def test_shifts_move_columns_and_fill_with_background() -> None:
     x = torch.arange(16.0).reshape(1, 1, 4, 4).expand(3, 1, 4, 4)
-    moved = dataset.shifted(x, torch.tensor([-1, 0, 2]))
+    moved = samples.shifted(x, torch.tensor([-1, 0, 2]))
     assert torch.equal(moved[1], x[1])
     assert torch.equal(moved[0, 0, :, :3], x[0, 0, :, 1:])
     assert torch.equal(moved[2, 0, :, 2:], x[2, 0, :, :2])
@@ -150,9 +152,9 @@ def test_a_mapped_file_takes_no_memory(tmp_path: Path) -> None:
     code = """
 import sys, torch
 from scoresde import VPSDE, Denoiser, data
-from scoresde.dataset import Dataset
+from scoresde.data.samples import Dataset
 from scoresde.networks import MLP
-from scoresde.state import Training
+from scoresde.training.state import Training
 from scoresde.training import fit
 def train(points):
     return [p.loss > 0 for p in fit(Denoiser(MLP(64, 8, 1), VPSDE()), points, Training(steps=3, batch=64))]

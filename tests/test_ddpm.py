@@ -10,9 +10,9 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
 from scoresde import VPSDE, Denoiser, Eps, LogSNR, Method, RectifiedFlow, Split, V, catalogue, ddpm, exact, sample, sampling
-from scoresde.elbo import elbo, gaussian_bound
-from scoresde.grids import Trailing, UniformTime
-from scoresde.reverse import reverse
+from scoresde.evaluation.elbo import elbo, gaussian_bound
+from scoresde.samplers.grids import Trailing, UniformTime
+from scoresde.samplers.reverse import reverse
 from solvers import Euler, ExpEuler, Heun, SeededNoise, solve
 
 F64 = torch.float64

@@ -14,18 +14,18 @@ import torch
 from torch import Tensor
 
 from scoresde import VPSDE, Denoiser, catalogue, data, ddpm, exact, runs, sample, sampling
-from scoresde.config import parse
-from scoresde.distances import METRICS
-from scoresde.doctor import doctor
-from scoresde.elbo import elbo
-from scoresde.levels import Importance, LogitNormal, LogNormal, Uniform
-from scoresde.likelihood import log_likelihood
-from scoresde.metrics import frechet
-from scoresde.moments import Moments
+from scoresde.denoisers.moments import Moments
+from scoresde.evaluation.distances import METRICS
+from scoresde.evaluation.doctor import doctor
+from scoresde.evaluation.elbo import elbo
+from scoresde.evaluation.judge import frechet
+from scoresde.evaluation.likelihood import log_likelihood
 from scoresde.networks import MLP
-from scoresde.recommend import recommended
-from scoresde.state import Training, begin
+from scoresde.runs.config import parse
+from scoresde.samplers.recommend import recommended
 from scoresde.training import fit
+from scoresde.training.noise_levels import Importance, LogitNormal, LogNormal, Uniform
+from scoresde.training.state import Training, begin
 
 VP = VPSDE()
 X = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))

@@ -8,9 +8,22 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoresde import distances, exact
-from scoresde.distances import METRICS, energy, estimate, frechet_floor, kid, mmd, mmd_gaussian, precision_recall, sliced, sliced_gaussian, unit_directions
-from scoresde.metrics import frechet, frechet_gaussian
+from scoresde import exact
+from scoresde.evaluation import distances
+from scoresde.evaluation.distances import (
+    METRICS,
+    energy,
+    estimate,
+    frechet_floor,
+    kid,
+    mmd,
+    mmd_gaussian,
+    precision_recall,
+    sliced,
+    sliced_gaussian,
+    unit_directions,
+)
+from scoresde.evaluation.judge import frechet, frechet_gaussian
 
 F64 = torch.float64
 MEAN_A, MEAN_B = torch.tensor([0.5, -0.2], dtype=F64), torch.tensor([-0.1, 0.4], dtype=F64)

@@ -11,7 +11,7 @@ import torch
 import scoresde
 from benchmarks.doctor import Changed, Dropout, Model, Oracle, faults, oracles, sources, trained
 from scoresde import EDM, VPSDE, X0, Denoiser, Finding, RectifiedFlow, Score, V, cli, doctor, exact
-from scoresde.readings import Velocity
+from scoresde.evaluation.interpretations import Velocity
 
 THREE = sources()[0]
 DATA = THREE.truth.sample(64, seed=3).float()

@@ -12,7 +12,7 @@ import torch
 
 import scoresde
 import solvers
-from scoresde import runs, stopping, training  # noqa: F401 - their errors are found among the subclasses
+from scoresde.runtime import signals  # noqa: F401 - their errors are found among the subclasses
 from solvers import (
     RK4,
     SRA1,
@@ -207,7 +207,7 @@ def test_an_error_travels_whole(kind, copied):
 
 
 def test_errors_are_found():
-    assert {SolveError, scoresde.checkpoint.CheckpointError} <= set(ERRORS)
+    assert {SolveError, scoresde.storage.files.CheckpointError} <= set(ERRORS)
     assert len(ERRORS) >= 8
 
 

@@ -18,16 +18,18 @@ import pytest
 import torch
 from torch import nn
 
-from scoresde import VPSDE, Denoiser, cli, launch, runs, snapshots
-from scoresde.checkpoint import CheckpointError, write_whole
-from scoresde.config import Config
-from scoresde.dataset import Dataset
+from scoresde import VPSDE, Denoiser, cli, runs
+from scoresde.data.samples import Dataset
 from scoresde.networks import MLP
-from scoresde.record import Record
-from scoresde.seeding import seeded
-from scoresde.state import begin
-from scoresde.stopping import Stopped
+from scoresde.runs.config import Config
+from scoresde.runs.journal import Record
+from scoresde.runtime import distributed
+from scoresde.runtime.signals import Stopped
+from scoresde.runtime.torch_state import seeded
+from scoresde.storage import checkpoints
+from scoresde.storage.files import CheckpointError, write_whole
 from scoresde.training import NonFiniteLossError, Training, TrainingMemoryError, fit
+from scoresde.training.state import begin
 
 from .nursery import CONFIG, TOML, exact_samples, points
 
@@ -92,7 +94,7 @@ def test_signals_end_the_command_line(few: tuple[Path, Any]) -> None:
         assert answer[name][0] == code
         assert answer[name][1] > 0
         assert f"stopped at step {answer[name][1]} of 100000" in answer[name][2]
-        assert snapshots.latest(folder / name / "checkpoints") is not None
+        assert checkpoints.latest(folder / name / "checkpoints") is not None
     assert answer["intint"][:2] == [130, 0]
 
 
@@ -183,34 +185,34 @@ def test_a_run_older_than_a_key_is_taken_up(tmp_path: Path) -> None:
     train(tmp_path, config)
     kept, want = tmp_path / "checkpoints", (tmp_path / "model.safetensors").read_bytes()
     (kept / "step-00000040.safetensors").unlink()
-    older = snapshots.latest(kept)
+    older = checkpoints.latest(kept)
     assert older is not None
     assert older.about["step"] == 39
     told = {key: value for key, value in older.about.items() if key != "sha256"}
     for key in ("posthoc", "skip_nonfinite"):
         del told["config"]["training"][key]
-    snapshots.save(kept, older.tensors, told)
+    checkpoints.save(kept, older.tensors, told)
     train(tmp_path, config, resume=True)
     assert (tmp_path / "model.safetensors").read_bytes() == want
     told["config"]["training"]["younger"] = 1
     (kept / "step-00000040.safetensors").unlink()
-    snapshots.save(kept, older.tensors, told)
+    checkpoints.save(kept, older.tensors, told)
     with pytest.raises(CheckpointError, match=r"step-00000039.*`training.younger` is not a known key"):
         train(tmp_path, config, resume=True)
 
 
 def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
     for step, score in enumerate([3.0, 1.0, None, 2.0, 1.0, 4.0]):
-        snapshots.save(tmp_path, {"x": torch.tensor(float(step))}, {"step": step, "score": score})
-    assert sorted(snapshots.steps(tmp_path)) == [1, 4, 5]
-    best = snapshots.best(tmp_path)
+        checkpoints.save(tmp_path, {"x": torch.tensor(float(step))}, {"step": step, "score": score})
+    assert sorted(checkpoints.steps(tmp_path)) == [1, 4, 5]
+    best = checkpoints.best(tmp_path)
     assert best is not None
     assert best.about["step"] == 1
 
 
 def test_the_best_is_the_least_held_out_loss(tmp_path: Path) -> None:
     train(tmp_path, held_out=points().take(torch.arange(50)))
-    scores = {step: snapshots.unseal(path).about["score"] for step, path in snapshots.steps(tmp_path / "checkpoints").items()}
+    scores = {step: checkpoints.unseal(path).about["score"] for step, path in checkpoints.steps(tmp_path / "checkpoints").items()}
     best = runs.load(tmp_path, best=True).about
     assert best["score"] == min(scores.values())
 
@@ -228,7 +230,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_damage_is_detected(finished: Path, tmp_path: Path) -> None:
     """T-FT-04: 300 flipped bits, 100 truncations, an empty file, one checkpoint under the name of another."""
-    paths = snapshots.steps(finished / "checkpoints")
+    paths = checkpoints.steps(finished / "checkpoints")
     source = paths[40]
     whole, path = source.read_bytes(), tmp_path / source.name
     damaged = [whole[: (at := k * 7919 % len(whole))] + bytes([whole[at] ^ (1 << (k % 8))]) + whole[at + 1 :] for k in range(300)]
@@ -237,15 +239,15 @@ def test_every_damage_is_detected(finished: Path, tmp_path: Path) -> None:
     for content in damaged:
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=source.name):
-            snapshots.unseal(path)
+            checkpoints.unseal(path)
     path.write_bytes(whole)
-    assert snapshots.unseal(path).about["step"] == 40
+    assert checkpoints.unseal(path).about["step"] == 40
 
 
 def test_the_one_before_is_used_and_the_bad_one_named(tmp_path: Path) -> None:
     train(tmp_path)
     want = sha(tmp_path)
-    paths = snapshots.steps(tmp_path / "checkpoints")
+    paths = checkpoints.steps(tmp_path / "checkpoints")
     paths[40].write_bytes(paths[40].read_bytes()[:-1])
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.warns(UserWarning, match="passed over|does not match") as said:
@@ -255,7 +257,7 @@ def test_the_one_before_is_used_and_the_bad_one_named(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="step-00000040"):
         train(tmp_path, resume=True)
     assert sha(tmp_path) == want
-    for path in snapshots.steps(tmp_path / "checkpoints").values():
+    for path in checkpoints.steps(tmp_path / "checkpoints").values():
         path.write_bytes(b"")
     with pytest.warns(UserWarning, match="passed over"), pytest.raises(CheckpointError, match="none can be read"):
         train(tmp_path, resume=True)
@@ -267,7 +269,7 @@ def test_the_one_before_is_used_and_the_bad_one_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("call", ["write", "fsync", "chmod", "replace", "mkstemp"])
 def test_a_full_disk_is_said_and_costs_nothing(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """T-FT-03: no space at any call of a save: the message says so, the checkpoint before is intact, no temporary stays."""
-    old = snapshots.steps(finished / "checkpoints")[39]
+    old = checkpoints.steps(finished / "checkpoints")[39]
     (tmp_path / old.name).write_bytes(old.read_bytes())
 
     def full(*_: object, **__: object) -> None:
@@ -290,9 +292,9 @@ def test_a_full_disk_is_said_and_costs_nothing(finished: Path, tmp_path: Path, m
         else:
             patch.setattr("tempfile.mkstemp" if call == "mkstemp" else f"os.{call}", full)
         with pytest.raises(OSError, match=r"disk full.*step-00000040"):
-            snapshots.save(tmp_path, {"x": torch.zeros(5)}, {"step": 40, "score": None})
+            checkpoints.save(tmp_path, {"x": torch.zeros(5)}, {"step": 40, "score": None})
     assert [p.name for p in tmp_path.iterdir()] == [old.name]
-    snapshot = snapshots.latest(tmp_path)
+    snapshot = checkpoints.latest(tmp_path)
     assert snapshot is not None
     assert snapshot.about["step"] == 39
 
@@ -323,7 +325,7 @@ def test_a_full_disk_stops_the_command_line_with_one_line(tmp_path: Path, monkey
     said = capsys.readouterr().err
     assert "disk full" in said
     assert said.count("\n") == 1
-    assert sorted(snapshots.steps(tmp_path / "run" / "checkpoints")) == [3]
+    assert sorted(checkpoints.steps(tmp_path / "run" / "checkpoints")) == [3]
 
 
 def call_train(folder: Path, monkeypatch: pytest.MonkeyPatch, *change: str) -> int:
@@ -400,7 +402,7 @@ def test_a_folder_deleted_while_training_comes_back(tmp_path: Path) -> None:
             shutil.rmtree(tmp_path / "run" / "checkpoints")
 
     train(tmp_path / "run", report=delete)
-    assert sorted(snapshots.steps(tmp_path / "run" / "checkpoints")) == [39, 40]
+    assert sorted(checkpoints.steps(tmp_path / "run" / "checkpoints")) == [39, 40]
 
 
 # -- steps that fail -------------------------------------------------------------------------------------------------------
@@ -486,7 +488,7 @@ def test_a_nan_exits_3_and_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch
     monkeypatch.setattr(MLP, "forward", sick)
     assert call_train(tmp_path, monkeypatch, "save = 1000", "save = 4") == 3
     assert "the loss is nan at step 5" in capsys.readouterr().err  # calls 5 to 7 scored the checkpoint of step 4 on 40 held-out samples
-    snapshot = snapshots.latest(tmp_path / "run" / "checkpoints")
+    snapshot = checkpoints.latest(tmp_path / "run" / "checkpoints")
     assert snapshot is not None
     assert snapshot.about["step"] == 4
     assert all(bool(v.isfinite().all()) for v in snapshot.tensors.values())
@@ -494,7 +496,7 @@ def test_a_nan_exits_3_and_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch
 
 def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"step 3 was not saved: NaN or Inf in x"):
-        snapshots.save(tmp_path, {"x": torch.tensor([1.0, torch.inf])}, {"step": 3, "score": None})
+        checkpoints.save(tmp_path, {"x": torch.tensor([1.0, torch.inf])}, {"step": 3, "score": None})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -535,7 +537,7 @@ def test_an_error_of_the_data_comes_through(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(Dataset, "batch", broken)
     assert call_train(tmp_path, monkeypatch, "save = 1000", "save = 4") == 2
-    assert sorted(snapshots.steps(tmp_path / "run" / "checkpoints")) == [4]
+    assert sorted(checkpoints.steps(tmp_path / "run" / "checkpoints")) == [4]
 
 
 @pytest.mark.slow
@@ -557,18 +559,18 @@ def test_accelerate_launches_it(tmp_path: Path) -> None:
 def who(out: Path, fail: bool) -> None:
     """What `together` runs in each process: the sum of both, written by the first, or a failure."""
     if fail:
-        raise ValueError(f"rank {launch.rank()} of {launch.world()} fails")
-    total = launch.gather(torch.tensor([launch.rank() + 1.0])).sum().item()
-    if launch.rank() == 0:
-        out.write_text(f"{total} of {launch.world()}, threads {torch.get_num_threads()}")
+        raise ValueError(f"rank {distributed.rank()} of {distributed.world()} fails")
+    total = distributed.gather(torch.tensor([distributed.rank() + 1.0])).sum().item()
+    if distributed.rank() == 0:
+        out.write_text(f"{total} of {distributed.world()}, threads {torch.get_num_threads()}")
 
 
 @pytest.mark.slow
 def test_processes_started_here_are_joined_and_their_failure_is_told(tmp_path: Path) -> None:
     """Two processes of one thread hear each other; one process is this one; what the first failure said is the message."""
-    launch.together(2, who, tmp_path / "two", False)
+    distributed.together(2, who, tmp_path / "two", False)
     assert (tmp_path / "two").read_text() == "3.0 of 2, threads 1"
-    launch.together(1, who, tmp_path / "one", False)
+    distributed.together(1, who, tmp_path / "one", False)
     assert (tmp_path / "one").read_text().startswith("1.0 of 1")
-    with pytest.raises(launch.WorkerError, match=r"ValueError: rank \d of 2 fails"):
-        launch.together(2, who, tmp_path / "none", True)
+    with pytest.raises(distributed.WorkerError, match=r"ValueError: rank \d of 2 fails"):
+        distributed.together(2, who, tmp_path / "none", True)

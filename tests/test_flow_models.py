@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from scoresde import EDM, RectifiedFlow, catalogue, ddpm, exact, runs, sample, sampling
-from scoresde.catalogue import lines
-from scoresde.plan import NEARLY_NOISE, levels
+from scoresde.samplers.catalogue import lines
+from scoresde.samplers.plan import NEARLY_NOISE, levels
 
 from .bad_files import command
 from .problems import F64
@@ -64,7 +64,7 @@ def test_a_time_without_signal_is_refused_by_its_name():
 @pytest.fixture(scope="module")
 def flow_run(tmp_path_factory):
     """A flow model of points after a few steps, with pictures on the way."""
-    from scoresde.config import parse
+    from scoresde.runs.config import parse
 
     made = parse({"data": {"path": "moons"}, "process": {"name": "RectifiedFlow"}, "loss": {"name": "FlowMatching"}, "training": {"steps": 60}})
     folder = tmp_path_factory.mktemp("flow") / "run"

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from scoresde import V, catalogue, folders, pipelines, sample
+from scoresde import V, catalogue, sample
 from scoresde.compare import runner, trained
 from scoresde.data import load
-from scoresde.likelihood import bits_per_dim, log_likelihood
+from scoresde.evaluation.likelihood import bits_per_dim, log_likelihood
+from scoresde.interop import models, pipelines
 
 from .test_doctor import called
 from .test_pipelines import written
@@ -70,7 +71,7 @@ def test_likelihood_of_given_data(pipeline, capsys):
     """The number log_likelihood gives, in bits of the data's own scale, where 16 grey levels are eight to the unit."""
     assert called("likelihood", str(pipeline), "--data", "digits", "--n", "2", "--probes", "1", "--rtol", "0.1") == 0
     said = capsys.readouterr().out
-    x = folders.load(pipeline).held_out("digits").head(2)
+    x = models.load(pipeline).held_out("digits").head(2)
     assert x.unit == pytest.approx(8.0)
     mean = log_likelihood(pipelines.load(pipeline), x.x, probes=1, rtol=0.1, atol=0.1).log_prob.mean()
     assert f"{mean:.2f} in the model's scale" in said

@@ -15,8 +15,8 @@ import numpy
 import torch
 from pathlib import Path
 from scoresde import VPSDE, catalogue, exact, runs, sample
-from scoresde.config import Config, DataConfig, NetworkConfig
-from scoresde.dataset import Dataset
+from scoresde.runs.config import Config, DataConfig, NetworkConfig
+from scoresde.data.samples import Dataset
 from scoresde.training import Training
 
 torch.set_num_threads(1)
@@ -39,7 +39,7 @@ WORK = {
     "split": "points.split(0.2)",
     "toys": "from scoresde import toys; toys.digits(), toys.photos(), toys.moons()",
     "sample": "sample(mixture, (4, 2), catalogue.ddim(3)); sample(mixture, (4, 2), catalogue.sra1(3))",
-    "likelihood": "from scoresde.likelihood import log_likelihood; log_likelihood(mixture, points.x[:2], process=VPSDE(), probes=1, rtol=1e-2)",
+    "likelihood": "from scoresde.evaluation.likelihood import log_likelihood; log_likelihood(mixture, points.x[:2], process=VPSDE(), probes=1, rtol=1e-2)",
     "doctor": "from scoresde import doctor; doctor(mixture, VPSDE(), points.x)",
     "train": "runs.train(config, points, folder / 'run', 'tests', held_out=points)",
     "demo": """
@@ -62,6 +62,6 @@ SLOW = ("demo", "compare", "train", "doctor")
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in WORK])
 def test_no_global_random_state_moves(name: str, tmp_path: Path) -> None:
     """In a process of its own, so that what is imported at first use is imported inside the law."""
-    code = PREPARED.format(folder=str(tmp_path), work=WORK[name].replace("from rich.console", "from scoresde.demo"))
+    code = PREPARED.format(folder=str(tmp_path), work=WORK[name].replace("from rich.console", "from scoresde.cli.demo"))
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scoresde import EDM, VESDE, VPSDE, LogSNR, Process, Split, SubVPSDE, UnitNoise, catalogue
-from scoresde.reverse import reverse
+from scoresde.samplers.reverse import reverse
 from solvers import RK4, SRA1, Equation, Euler, EulerMaruyama, ExpAdams, ExpEuler, Heun, Noise, Solver
 
 from .laws import Weights, affine, exact_law

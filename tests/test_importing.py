@@ -10,10 +10,12 @@ import torch
 from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
 
-from scoresde import VPSDE, importing, pipelines, runs, sample, weights
-from scoresde.catalogue import ddim
-from scoresde.checkpoint import CheckpointError
-from scoresde.config import parse
+from scoresde import VPSDE, runs, sample
+from scoresde.interop import importing, pipelines
+from scoresde.runs.config import parse
+from scoresde.samplers.catalogue import ddim
+from scoresde.storage import weights
+from scoresde.storage.files import CheckpointError
 
 from .test_doctor import called
 from .test_pipelines import written

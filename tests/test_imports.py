@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from scoresde import config, folders, importing, runs
-from scoresde.checkpoint import CheckpointError
+from scoresde import runs
+from scoresde.interop import importing, models
+from scoresde.runs import config
+from scoresde.storage.files import CheckpointError
 
 from .bad_files import Said, command
 
@@ -70,12 +72,12 @@ def test_an_import_takes_data(tmp_path, described, points):
     """Points come to it in the file's own units."""
     run = imported(tmp_path, described)
     succeeds("likelihood", run, "--data", points, "--n", "4")
-    held_out = folders.load(run).held_out(str(points))
+    held_out = models.load(run).held_out(str(points))
     assert held_out.x[:2].numpy() == pytest.approx(np.load(points)["x"][:2], rel=1e-5)
 
 
 def test_an_import_is_told_from_a_run_that_knows_its_data(tmp_path, described):
-    told = folders.load(imported(tmp_path, described)).told()
+    told = models.load(imported(tmp_path, described)).told()
     assert told["data"].startswith("not said")
 
 
@@ -88,7 +90,7 @@ def test_an_import_of_another_shape_names_both(tmp_path, described):
 def test_an_import_whose_configuration_names_data_knows_them(tmp_path, described, points):
     """It is examined on what it held out, and has the moments of the data."""
     run = imported(tmp_path, described, f'[data]\npath = "{points}"\n')
-    model = folders.load(run)
+    model = models.load(run)
     assert len(model.held_out()) == 24
     assert model.denoiser.moments is not None
 

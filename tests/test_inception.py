@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from scoresde.checkpoint import CheckpointError
-from scoresde.distances import energy, on_features
-from scoresde.inception import Conv, Inception, Mixed, load_inception, pixels, resized
-from scoresde.seeding import seeded
+from scoresde.evaluation.distances import energy, on_features
+from scoresde.evaluation.inception import Conv, Inception, Mixed, load_inception, pixels, resized
+from scoresde.runtime.torch_state import seeded
+from scoresde.storage.files import CheckpointError
 
 from .test_importing import Loud
 

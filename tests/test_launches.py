@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scoresde import launch
+from scoresde.runtime import distributed
 
 from .command import PLAIN, one_line, started
 
@@ -43,7 +43,7 @@ def test_a_variable_that_no_launcher_sets_is_named(variables: dict[str, str], na
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=f"`{named}`"):
-        launch.join("cpu")
+        distributed.join("cpu")
 
 
 def free_port() -> str:
@@ -137,10 +137,10 @@ def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
 def test_the_variable_that_makes_paths_safe_is_put_back(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set for processes started inside, and as it was afterwards."""
     monkeypatch.delenv("PYTHONSAFEPATH", raising=False)
-    with launch.safe_path():
+    with distributed.safe_path():
         assert os.environ["PYTHONSAFEPATH"] == "1"
     assert "PYTHONSAFEPATH" not in os.environ
     monkeypatch.setenv("PYTHONSAFEPATH", "yes")
-    with launch.safe_path():
+    with distributed.safe_path():
         pass
     assert os.environ["PYTHONSAFEPATH"] == "yes"

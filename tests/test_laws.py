@@ -13,8 +13,8 @@ from torch import Tensor
 from scoresde import grids
 from scoresde.compare import figures, problems, runner
 from scoresde.compare.entries import entry
-from scoresde.compare.laws import Affine, NotAffine, affine, w2
-from scoresde.metrics import frechet_gaussian
+from scoresde.evaluation.affine_laws import Affine, NotAffine, affine, w2
+from scoresde.evaluation.judge import frechet_gaussian
 from solvers import SeededNoise
 
 F64 = torch.float64

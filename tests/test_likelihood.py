@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from scoresde import VESDE, VPSDE, SubVPSDE, exact
-from scoresde.likelihood import bits_per_dim, log_likelihood
+from scoresde.evaluation.likelihood import bits_per_dim, log_likelihood
 from solvers import SeededNoise
 
 F64 = torch.float64

@@ -14,9 +14,8 @@ from scipy.special import ndtr
 from torch import Tensor
 
 from scoresde import EDM, VESDE, VPSDE, X0, CosineVP, Denoiser, Eps, RectifiedFlow, Score, SubVPSDE, V, ddpm, exact
-from scoresde.elbo import gaussian_bound
-from scoresde.levels import Importance, Levels, LogitNormal, LogNormal, Uniform, stratified
-from scoresde.losses import (
+from scoresde.evaluation.elbo import gaussian_bound
+from scoresde.training.losses import (
     DSM,
     Absolute,
     ChainBound,
@@ -35,6 +34,7 @@ from scoresde.losses import (
     Square,
     signs,
 )
+from scoresde.training.noise_levels import Importance, Levels, LogitNormal, LogNormal, Uniform, stratified
 from solvers import SeededNoise
 
 from .problems import F64, classes

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from scoresde import cli, runs
-from scoresde.checkpoint import CheckpointError
 from scoresde.cli.failures import out_of_memory
+from scoresde.storage.files import CheckpointError
 
 from .command import one_line, scoresde
 from .nursery import CONFIG, TOML, points
@@ -36,15 +36,15 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("arguments", "place", "said"),
     [
-        (["sample", "RUN"], "scoresde.sampling.sample", ("a batch of 64 samples", "--batch", "--n")),
-        (["sample", "RUN"], "scoresde.folders.load", ("the model of", "no option")),
-        (["likelihood", "RUN", "--n", "5"], "scoresde.likelihood.log_likelihood", ("the flow of 5 samples", "--batch (now 64)")),
-        (["doctor", "RUN"], "scoresde.doctor.doctor", ("an examination of 128 samples", "--n")),
-        (["info", "RUN"], "scoresde.folders.load", ("the model of", "no option")),
+        (["sample", "RUN"], "scoresde.samplers.sampling.sample", ("a batch of 64 samples", "--batch", "--n")),
+        (["sample", "RUN"], "scoresde.interop.models.load", ("the model of", "no option")),
+        (["likelihood", "RUN", "--n", "5"], "scoresde.evaluation.likelihood.log_likelihood", ("the flow of 5 samples", "--batch (now 64)")),
+        (["doctor", "RUN"], "scoresde.evaluation.doctor.doctor", ("an examination of 128 samples", "--n")),
+        (["info", "RUN"], "scoresde.interop.models.load", ("the model of", "no option")),
         (["compare", "RUN", "--out", "OUT"], "scoresde.compare.runner.run", ("a comparison on", "--jobs")),
         (["compare", "--out", "OUT"], "scoresde.compare.runner.problem", ("a comparison on gmm2d, digits", "--problem")),
-        (["train", "CONFIG", "--out", "OUT"], "scoresde.config.Config.dataset", ("the data of", "data.path")),
-        (["train", "CONFIG", "--out", "RUN", "--resume"], "scoresde.snapshots.unseal", ("the run in", "training.accumulate")),
+        (["train", "CONFIG", "--out", "OUT"], "scoresde.runs.config.Config.dataset", ("the data of", "data.path")),
+        (["train", "CONFIG", "--out", "RUN", "--resume"], "scoresde.storage.checkpoints.unseal", ("the run in", "training.accumulate")),
     ],
 )
 @pytest.mark.parametrize("error", [TORCH, MemoryError()], ids=["torch", "python"])
@@ -58,8 +58,8 @@ def test_what_was_too_large_is_named(
 
     if place.endswith("problem"):
         full.cache_clear = lambda: None  # type: ignore[attr-defined]
-    if place == "scoresde.doctor.doctor":  # the function has the name of its module
-        monkeypatch.setattr(sys.modules["scoresde.doctor"], "doctor", full)
+    if place == "scoresde.evaluation.doctor.doctor":  # the function has the name of its module
+        monkeypatch.setattr(sys.modules["scoresde.evaluation.doctor"], "doctor", full)
     else:
         monkeypatch.setattr(place, full)
     named = {"RUN": str(run), "OUT": str(tmp_path / "out"), "CONFIG": str(run.parent / "c.toml")}

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from scoresde import EDM, Angle, Frame, Method, Moments, Split, catalogue, exact, sampling
-from scoresde.frame import LEAST, Whitened
-from scoresde.grids import Tolerance, uniform_lambda
-from scoresde.moments import Axes, Basis, Cosines, Directions
+from scoresde.denoisers.moments import Axes, Basis, Cosines, Directions
+from scoresde.samplers.frame import LEAST, Whitened
+from scoresde.samplers.grids import Tolerance, uniform_lambda
 from solvers import DormandPrince54, ExpAdamsPC, WhiteNoise
 
 F64 = torch.float64

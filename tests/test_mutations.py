@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from scoresde import VPSDE, LogSNR, Split
-from scoresde.reverse import reverse
+from scoresde.samplers.reverse import reverse
 from solvers import SRA1, Equation, EulerMaruyama, ExpEuler, Heun, Milstein, Noise, solve
 from solvers.runge_kutta import RungeKutta, Tableau
 from solvers.solver import OneStep, Solver, State

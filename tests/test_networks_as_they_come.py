@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from scoresde import VPSDE, X0, Denoiser, Eps, V, catalogue, sample
-from scoresde.dataset import Dataset
-from scoresde.toys import moons
+from scoresde.data.samples import Dataset
+from scoresde.data.toys import moons
 from scoresde.training import Training, fit
 
 HALF = torch.tensor(0.5, dtype=torch.float64)

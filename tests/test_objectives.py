@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from scoresde.config import LOSSES, NetworkConfig
-from scoresde.denoiser import Denoiser
-from scoresde.losses import Hybrid
-from scoresde.schedules import VPSDE
-from scoresde.seeding import seeded
+from scoresde.denoisers.denoiser import Denoiser
+from scoresde.processes.forward import VPSDE
+from scoresde.runs.config import LOSSES, NetworkConfig
+from scoresde.runtime.torch_state import seeded
+from scoresde.training.losses import Hybrid
 
 SHAPES = {"mlp": (3,), "unet": (1, 8, 8), "dit": (1, 8, 8)}
 

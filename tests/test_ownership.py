@@ -16,9 +16,10 @@ import pytest
 import torch
 from PIL import Image
 
-from scoresde import cli, ownership, runs
-from scoresde.checkpoint import CheckpointError
-from scoresde.ownership import BusyError
+from scoresde import cli, runs
+from scoresde.storage import ownership
+from scoresde.storage.files import CheckpointError
+from scoresde.storage.ownership import BusyError
 
 from .nursery import CONFIG, TOML, child, ended, points
 

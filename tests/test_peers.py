@@ -11,7 +11,7 @@ from torch import Tensor
 
 from scoresde import EDM, LogSNR, Method, RectifiedFlow, Split, UnitNoise, catalogue, grids, sampling
 from scoresde.compare import peers, problems
-from scoresde.reverse import reverse
+from scoresde.samplers.reverse import reverse
 from solvers import Euler, ExpAdams, ExpAdamsPC, ExpEuler, ExpMidpoint, Heun, SeededNoise, solve
 
 F64 = torch.float64

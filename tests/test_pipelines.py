@@ -11,12 +11,13 @@ import torch
 from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DModel
 from diffusers.utils import logging
 
-from scoresde import VPSDE, X0, Denoiser, Eps, Method, RectifiedFlow, Score, Split, V, catalogue, ddpm, grids, pipelines, sample, sampling
-from scoresde.checkpoint import CheckpointError
-from scoresde.config import Clock
+from scoresde import VPSDE, X0, Denoiser, Eps, Method, RectifiedFlow, Score, Split, V, catalogue, ddpm, grids, sample, sampling
+from scoresde.denoisers.noise_conditioning import Clock
+from scoresde.interop import pipelines
+from scoresde.interop.scheduler import MethodScheduler
 from scoresde.networks import MLP, UNet
-from scoresde.scheduler import MethodScheduler
-from scoresde.seeding import seeded
+from scoresde.runtime.torch_state import seeded
+from scoresde.storage.files import CheckpointError
 from solvers import Euler, SeededNoise
 
 from .test_catalogue import FIXED

@@ -9,7 +9,7 @@ import torch
 
 import scoresde
 from scoresde import VESDE, VPSDE, OwnProcess, Process, Split, SubVPSDE
-from scoresde.reverse import reverse
+from scoresde.samplers.reverse import reverse
 from solvers import Euler, EulerMaruyama, Noise, SeededNoise, solve
 
 from .laws import exact_law
@@ -210,7 +210,7 @@ def test_two_functions_make_the_process_of_their_closed_forms():
         torch.testing.assert_close(getattr(got, name)(t), getattr(want, name)(t), rtol=1e-10, atol=0)
     assert (got.time(want.lam(t)) - t).abs().max() < 1e-12
     assert (got.t_noise, got.t_data, got.t_min, got.t_max) == (1.0, 1e-3, 1e-3, 1.0)
-    methods = [scoresde.Method(p, Split.EPS, Euler(), scoresde.grids.UniformTime(p), 8) for p in (want, got)]
+    methods = [scoresde.Method(p, Split.EPS, Euler(), scoresde.samplers.grids.UniformTime(p), 8) for p in (want, got)]
     one, other = (scoresde.sample(G3, (4, 3), m, dtype=F64) for m in methods)
     assert (one - other).abs().max() < 1e-10
 

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from scoresde import EDM, VPSDE, Denoiser, Eps, Method, Moments, Score, V, catalogue, exact, recommended, sampling
 from scoresde.compare.problems import gmm2d, rms
-from scoresde.denoiser import X0, Karras, LearnedRange, Table
-from scoresde.peaked import Peaked
-from scoresde.recommend import LEAST, estimated
+from scoresde.denoisers.denoiser import X0, Karras, LearnedRange, Table
+from scoresde.samplers.peaked import Peaked
+from scoresde.samplers.recommend import LEAST, estimated
 from tests.test_doctor import called
 
 F64 = torch.float64

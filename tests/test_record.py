@@ -18,14 +18,16 @@ import torch
 from PIL import Image
 
 from scoresde import EDM, VPSDE, cli, exact, runs
-from scoresde.config import LEVELS, LOSSES, NORMS, PROCESSES, TABLES, Config, ConfigError, DataConfig, NetworkConfig, parse, read
 from scoresde.data import SETS
-from scoresde.dataset import Dataset
-from scoresde.denoiser import Karras
-from scoresde.levels import LogNormal
-from scoresde.losses import DSM, Absolute, Huber, KarrasWeighted, Sliced
-from scoresde.record import CELLS, Gallery, Record, by_level, held_out_loss
+from scoresde.data.samples import Dataset
+from scoresde.denoisers.denoiser import Karras
+from scoresde.runs.config import LEVELS, LOSSES, NORMS, PROCESSES, TABLES, Config, ConfigError, DataConfig, NetworkConfig, parse, read
+from scoresde.runs.gallery import Gallery
+from scoresde.runs.journal import CELLS, Record, by_level
 from scoresde.training import SIMPLE, Objective, Training
+from scoresde.training.losses import DSM, Absolute, Huber, KarrasWeighted, Sliced
+from scoresde.training.noise_levels import LogNormal
+from scoresde.training.validation import held_out_loss
 from solvers import SeededNoise
 
 F64 = torch.float64
@@ -75,7 +77,7 @@ def test_a_run_notes_what_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     images = Dataset(SeededNoise(0).uniform(0, range(1), (60, 1, 6, 6), torch.float32)[0] * 2 - 1)
     config = Config(network=NetworkConfig(widths=(8, 8)), training=Training(steps=4, batch=20), record=Record(save=100, log=2, sample=4))
-    monkeypatch.setattr("scoresde.record._DRAWN", 66)
+    monkeypatch.setattr("scoresde.runs.gallery._DRAWN", 66)
     runs.train(config, images, tmp_path, "tests", held_out=images.take(torch.arange(30)))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [line["step"] for line in lines] == [2, 4, 4]

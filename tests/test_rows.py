@@ -75,7 +75,7 @@ def test_a_run_trained_again_is_measured_again(tmp_path: Path) -> None:
 
 
 def _model(run: Path) -> str:
-    from scoresde.denoiser import Denoiser
+    from scoresde.denoisers.denoiser import Denoiser
 
     denoiser = runs.load(run).denoiser
     assert isinstance(denoiser, Denoiser)

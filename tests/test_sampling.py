@@ -9,12 +9,12 @@ import torch
 from torch import nn
 
 from scoresde import VPSDE, Denoiser, Method, catalogue, exact, grids, sample, sampling
-from scoresde.charts import LogSNR
-from scoresde.demo import counting
+from scoresde.cli.demo import counting
 from scoresde.networks import MLP
-from scoresde.reverse import Split, reverse
-from scoresde.schedules import RectifiedFlow
-from scoresde.seeding import seeded
+from scoresde.processes.coordinates import LogSNR
+from scoresde.processes.forward import RectifiedFlow
+from scoresde.runtime.torch_state import seeded
+from scoresde.samplers.reverse import Split, reverse
 
 F64 = torch.float64
 RING = exact.GaussianMixture(torch.tensor([[math.cos(a), math.sin(a)] for a in torch.arange(8) * math.pi / 4], dtype=F64), 0.0025)

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from scoresde import runs
-from scoresde.checkpoint import CheckpointError
-from scoresde.config import parse
-from scoresde.dataset import Dataset
-from scoresde.snapshots import seal, unseal
-from scoresde.state import Training
+from scoresde.data.samples import Dataset
+from scoresde.runs.config import parse
+from scoresde.storage.checkpoints import seal, unseal
+from scoresde.storage.files import CheckpointError
+from scoresde.training.state import Training
 
 POINTS = Dataset(torch.randn(64, 2, generator=torch.Generator().manual_seed(0)))
 

@@ -26,8 +26,11 @@ import torch
 from PIL import Image
 from safetensors.torch import save
 
-from scoresde import config, data, folders, importing, pipelines, runs, snapshots
-from scoresde.checkpoint import CheckpointError
+from scoresde import data, runs
+from scoresde.interop import importing, models, pipelines
+from scoresde.runs import config
+from scoresde.storage import checkpoints
+from scoresde.storage.files import CheckpointError
 from scoresde.training import Training
 
 from .test_doctor import called
@@ -67,7 +70,7 @@ LOADERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "toml": ("c.toml", config.read),
     "run.json": ("run/run.json", lambda p: runs.load(p.parent)),
     "weights of a run": ("run/model.safetensors", lambda p: runs.load(p.parent)),
-    "checkpoint": ("run/checkpoints/step-00000002.safetensors", snapshots.unseal),
+    "checkpoint": ("run/checkpoints/step-00000002.safetensors", checkpoints.unseal),
     "image": ("images/a.png", lambda p: data.load(p.parent)),
     "pipeline scheduler": ("pipeline/scheduler/scheduler_config.json", lambda p: pipelines.load(p.parents[1])),
     "pipeline network": ("pipeline/unet/config.json", lambda p: pipelines.load(p.parents[1])),
@@ -175,7 +178,7 @@ ABUSED = """
 import resource, sys
 from pathlib import Path
 from scoresde import importing
-from scoresde.checkpoint import CheckpointError
+from scoresde.storage.files import CheckpointError
 import safetensors.torch, torch
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for file in sorted(Path(sys.argv[1]).iterdir()):
@@ -302,7 +305,7 @@ def test_descriptions_that_tell_something_else_are_refused(good, tmp_path):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's, of networks without a weight
-                model = folders.load(tmp_path / "run")
+                model = models.load(tmp_path / "run")
             model.told()
             assert model.original(torch.zeros(2, *model.shape)).isfinite().all()
         except CheckpointError as error:

@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoresde.charts import LogSNR
-from scoresde.reverse import Split, reverse
+from scoresde.processes.coordinates import LogSNR
+from scoresde.samplers.reverse import Split, reverse
 from solvers import Adaptive, Equation, Noise, SeededNoise, Sense, Solver, solve
 from solvers.solver import cut
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from scoresde import EDM, LogSNR, Method, Split, catalogue, exact, grids, sample, sampling
-from scoresde.langevin import Hold, Langevin, OfVariance
-from scoresde.steps import Churn, LargeVariance, Lift, Restart
+from scoresde.samplers.wrappers.churn import Churn, Lift, Restart
+from scoresde.samplers.wrappers.langevin import Hold, Langevin, OfVariance
+from scoresde.samplers.wrappers.large_variance import LargeVariance
 from solvers import ExpAdams, ExpEuler, Heun, SeededNoise, WhiteNoise
 from solvers.noise import CORRECTOR
 

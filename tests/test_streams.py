@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from scoresde import cli, config, runs
+from scoresde import cli, runs
 from scoresde.cli.streams import Output
+from scoresde.runs import config
 
 from .command import one_line, scoresde, started
 from .nursery import CONFIG, points
@@ -154,7 +155,7 @@ def test_sigterm_ends_every_command_with_143(run: Path, tmp_path: Path, monkeypa
         os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(60)
 
-    monkeypatch.setattr("scoresde.sampling.sample", draw)
+    monkeypatch.setattr("scoresde.samplers.sampling.sample", draw)
     monkeypatch.setattr("sys.argv", ["scoresde", "sample", str(run), "--out", str(tmp_path / "x.npz")])
     with pytest.raises(SystemExit) as stop:
         cli.main()

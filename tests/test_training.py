@@ -14,15 +14,15 @@ import torch
 from torch import nn
 
 from scoresde import EDM, VPSDE, Denoiser, Eps, RectifiedFlow, exact
-from scoresde.dataset import Dataset
-from scoresde.denoiser import Karras
-from scoresde.levels import Importance, LogNormal, Uniform, stratified
-from scoresde.losses import DSM, FlowMatching, Huber, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, PlainV, PlainX0, Sliced
-from scoresde.metrics import frechet_gaussian
+from scoresde.data.samples import Dataset
+from scoresde.denoisers.denoiser import Karras
+from scoresde.evaluation.judge import frechet_gaussian
 from scoresde.networks import MLP, DiT, UNet
-from scoresde.seeding import seeded
-from scoresde.state import average, begin, power_average
+from scoresde.runtime.torch_state import seeded
 from scoresde.training import NonFiniteLossError, Objective, Training, fit
+from scoresde.training.losses import DSM, FlowMatching, Huber, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, PlainV, PlainX0, Sliced
+from scoresde.training.noise_levels import Importance, LogNormal, Uniform, stratified
+from scoresde.training.state import average, begin, power_average
 from solvers import SeededNoise
 
 F64 = torch.float64

@@ -11,15 +11,16 @@ import pytest
 import torch
 from PIL import Image
 
-from scoresde import data, folders
-from scoresde.config import ConfigError, parse
-from scoresde.dataset import Dataset
-from scoresde.denoiser import Denoiser
-from scoresde.likelihood import log_likelihood
+from scoresde import data
+from scoresde.data.samples import Dataset
+from scoresde.denoisers.denoiser import Denoiser
+from scoresde.evaluation.likelihood import log_likelihood
+from scoresde.interop import models
 from scoresde.networks import MLP
-from scoresde.schedules import VPSDE
-from scoresde.state import Training
+from scoresde.processes.forward import VPSDE
+from scoresde.runs.config import ConfigError, parse
 from scoresde.training import fit
+from scoresde.training.state import Training
 
 from .test_doctor import called
 
@@ -166,7 +167,7 @@ def test_likelihood_is_in_the_units_of_the_data(table: Path, capsys: pytest.Capt
     """The log-determinant is added and told; there are no bits for numbers that are no integers."""
     assert called("likelihood", str(table / "run"), "--n", "8", "--probes", "0") == 0
     said = capsys.readouterr().out
-    model = folders.load(table / "run")
+    model = models.load(table / "run")
     held_out = model.held_out()
     mean = float(log_likelihood(model.denoiser, held_out.head(8).x, rtol=1e-4, atol=1e-4).log_prob.mean())
     scale = float(torch.tensor(held_out.half_range, dtype=torch.float64).log().sum())

@@ -12,17 +12,18 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from scoresde import VPSDE, Denoiser, Eps, V, catalogue, ddpm, exact, grids, pipelines, sample, sampling
-from scoresde.checkpoint import CheckpointError
-from scoresde.config import Config, Hybrid, NetworkConfig, parse
-from scoresde.dataset import Dataset
-from scoresde.denoiser import LearnedRange
-from scoresde.elbo import elbo, gaussian_bound
-from scoresde.losses import DSM, ChainBound
+from scoresde import VPSDE, Denoiser, Eps, V, catalogue, ddpm, exact, grids, sample, sampling
+from scoresde.data.samples import Dataset
+from scoresde.denoisers.denoiser import LearnedRange
+from scoresde.evaluation.elbo import elbo, gaussian_bound
+from scoresde.interop import pipelines
+from scoresde.interop.scheduler import MethodScheduler
 from scoresde.networks import DiT
-from scoresde.scheduler import MethodScheduler
+from scoresde.runs.config import Config, Hybrid, NetworkConfig, parse
+from scoresde.samplers.wrappers.variance import LearnedVariance
+from scoresde.storage.files import CheckpointError
 from scoresde.training import Objective, Training, fit
-from scoresde.variance import LearnedVariance
+from scoresde.training.losses import DSM, ChainBound
 from solvers import ExpMidpoint, SeededNoise
 
 from .test_ddpm import _Given

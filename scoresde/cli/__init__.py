@@ -11,7 +11,7 @@ import sys
 
 def main() -> None:
     """Run the command line; errors become one line and an exit code."""
-    from .. import beginning
+    from ..runtime import beginning
     from .running import run
 
     beginning.started()

@@ -38,7 +38,7 @@ def reachable(out: Path) -> Path:
 @contextmanager
 def output_folder(out: Path, overwrite: bool, resume: bool = False) -> Generator[Path, None, None]:
     """A folder to write into, held until the end: new, empty, or one of ours that may be overwritten or resumed."""
-    from .. import ownership
+    from ..storage import ownership
 
     _check_folder(out, overwrite, resume)
     with ownership.writing(out, command()):
@@ -47,7 +47,7 @@ def output_folder(out: Path, overwrite: bool, resume: bool = False) -> Generator
 
 
 def _check_folder(out: Path, overwrite: bool, resume: bool) -> None:
-    from .. import ownership
+    from ..storage import ownership
 
     reachable(out)
     if out.exists() and not out.is_dir():
@@ -104,13 +104,13 @@ def bar(what: str, total: int, shown: bool = True) -> Generator[Callable[[int], 
 
 def processes(device: str) -> Any:
     """Join the processes of a launch, say how many there are, and warn where another number was asked for: this one's device."""
-    from .. import launch
+    from ..runtime import distributed
 
-    place, wanted = launch.join(device), launch.asked()
-    if launch.rank() == 0 and (wanted is not None or launch.joined()):
-        console().print(f"processes: {launch.world()}")
-    if wanted is not None and wanted != launch.world():
-        warn(f"{wanted} processes were asked for, {launch.world()} runs; give accelerate --multi_gpu, on the CPU too, or torchrun --nproc_per_node")
+    place, wanted = distributed.join(device), distributed.asked()
+    if distributed.rank() == 0 and (wanted is not None or distributed.joined()):
+        console().print(f"processes: {distributed.world()}")
+    if wanted is not None and wanted != distributed.world():
+        warn(f"{wanted} processes were asked for, {distributed.world()} runs; give accelerate --multi_gpu, on the CPU too, or torchrun --nproc_per_node")
     return place
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..ownership import MARKER, writing
+from ..storage.ownership import MARKER, writing
 from .common import Device, UsageError, bar, command, console, positive, reachable, usable
 from .failures import fitting
 

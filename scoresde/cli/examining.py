@@ -22,13 +22,14 @@ def doctor(
     """Look for what is wrong with a trained run or a saved pipeline: exit code 0 where nothing is found, 3 otherwise.
 
     Example: scoresde doctor runs/demo"""
-    from .. import folders, runs
-    from ..doctor import doctor as examine
+    from .. import runs
+    from ..evaluation.doctor import doctor as examine
+    from ..interop import models
 
     positive("n", n)
     place = usable(device)
     with loading(run):
-        model = folders.load(run, place)
+        model = models.load(run, place)
         raw = None if model.run is None else runs.load(run, place, part="network").denoiser
     some = model.held_out(data).head(n)
     labels = None if model.classes is None or some.labels is None else some.labels.to(place)
@@ -54,8 +55,8 @@ def import_(
     """Take weights trained elsewhere, without running any code of theirs; what would have to run is refused.
 
     Example: scoresde import weights.pth --config network.toml --shape 1,28,28 --out runs/theirs"""
-    from .. import config as configs
-    from .. import importing
+    from ..interop import importing
+    from ..runs import config as configs
 
     if (config is None) != (not shape) or not re.fullmatch(r"(?:[1-9][0-9]{0,8}(?:,[1-9][0-9]{0,8})*)?", shape):
         raise UsageError(f"`--shape` must be positive numbers such as 1,28,28, given together with --config, got {shape!r}")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from solvers import MaxStepsError, NonFiniteError, SolveError, StepSizeUnderflow
 
-from ..checkpoint import CheckpointError
-from ..launch import PartnerError, WorkerError, lost, patience
-from ..stopping import Stopped
-from ..training import NonFiniteLossError, TrainingMemoryError
+from ..runtime.distributed import PartnerError, WorkerError, lost, patience
+from ..runtime.signals import Stopped
+from ..storage.files import CheckpointError
+from ..training.fit import NonFiniteLossError, TrainingMemoryError
 
 _USAGE = (ValueError, TypeError, OSError, Warning, CheckpointError, TrainingMemoryError, PartnerError, WorkerError)
 _NUMERICAL = (SolveError, NonFiniteLossError)

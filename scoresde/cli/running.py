@@ -13,9 +13,8 @@ from typing import Any, NoReturn
 
 import typer
 
-from .. import folders as folders  # with torch and all that takes long to import, before the first file is touched
-from ..beginning import OTHERS
-from ..seeding import untouched
+from ..runtime.beginning import OTHERS
+from ..runtime.torch_state import untouched
 from . import compare, examining, sampling, training
 from .failures import told
 from .streams import Output, opened, say_error, silenced
@@ -40,7 +39,7 @@ for name, function in {
 
 def _version(asked: bool) -> None:
     if asked:
-        from ..checkpoint import versions
+        from ..storage.files import versions
 
         print(f"scoresde {versions()['scoresde']}, torch {versions()['torch']}, python {versions()['python']}")
         raise typer.Exit

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..ownership import writing_file
+from ..storage.ownership import writing_file
 from .common import Data, Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
 from .failures import fitting, loading
 from .targets import check_kind, check_target, default_target, save_arrays, save_table
@@ -36,8 +36,10 @@ def sample(
     Example: scoresde sample runs/demo --method ddim --steps 20 --n 64 --seed 0 --out digits.png"""
     import torch
 
-    from .. import folders, launch, report
-    from ..sampling import sample as draw
+    from ..interop import models
+    from ..reports import images
+    from ..runtime import distributed
+    from ..samplers.sampling import sample as draw
 
     positive("n", n)
     positive("batch", batch)
@@ -47,7 +49,7 @@ def sample(
         check_target(out, overwrite)
     place = processes(usable(device))
     with loading(run):
-        model = folders.load(run, place, best, ema_width)
+        model = models.load(run, place, best, ema_width)
     target = default_target(run, model.shape, overwrite) if out is None else out
     check_kind(target, model.shape)
     wanted = None if label is None else _class(label, model)
@@ -59,24 +61,24 @@ def sample(
 
     def parts(rows: range) -> torch.Tensor:
         drawn: list[torch.Tensor] = []
-        with bar("sampling", len(rows), shown=launch.rank() == 0) as advance:
+        with bar("sampling", len(rows), shown=distributed.rank() == 0) as advance:
             for start in range(rows.start, rows.stop, batch):
                 some = range(start, min(start + batch, rows.stop))
                 drawn.append(part(some))
                 advance(len(some))
         return torch.cat(drawn)
 
-    writes = launch.rank() == 0
+    writes = distributed.rank() == 0
     remedy = f"take a smaller --batch (now {batch}) or a smaller --n"
     with writing_file(target, command()) if writes else nullcontext(), fitting(f"a batch of {min(n, batch)} samples, or all {n} of them,", remedy):
         if out is not None and writes:
             check_target(out, overwrite)  # again: another command may have written it meanwhile
-        x = launch.shared(n, part if compile else parts)
-        launch.leave()
+        x = distributed.shared(n, part if compile else parts)
+        distributed.leave()
         if not writes:
             return
         if target.suffix.lower() == ".png":
-            report.save_image(report.tiled(x, columns=max(1, round(n**0.5))), target)
+            images.save_image(images.tiled(x, columns=max(1, round(n**0.5))), target)
         elif target.suffix.lower() == ".csv":
             save_table(model.original(x), target, model.columns)
         else:
@@ -112,14 +114,14 @@ def likelihood(
     Example: scoresde likelihood runs/demo --n 64 --probes 4"""
     import torch
 
-    from .. import folders
-    from ..likelihood import Likelihood, bits_per_dim, log_likelihood
+    from ..evaluation.likelihood import Likelihood, bits_per_dim, log_likelihood
+    from ..interop import models
 
     positive("n", n)
     positive("batch", batch)
     place = usable(device)
     with loading(run):
-        model = folders.load(run, place)
+        model = models.load(run, place)
     held_out = model.held_out(data)
     x = held_out.head(n).x
     options: dict[str, Any] = {"probes": probes or None, "rtol": rtol, "atol": rtol, "seed": seed}
@@ -153,11 +155,11 @@ def info(run: Folder) -> None:
     Example: scoresde info runs/demo"""
     from rich.table import Table
 
-    from .. import folders
+    from ..interop import models
 
     table = Table(show_header=False)
     with loading(run):
-        told = folders.load(run).told()
+        told = models.load(run).told()
     for key, value in told.items():
         table.add_row(key, value)
     console().print(table)
@@ -167,8 +169,8 @@ def _method(name: str, steps: int | None, rtol: float | None, model: Any) -> Any
     """A catalogue entry by its name: the one place where a string selects code. `best` is what is recommended for the model."""
     from solvers import check
 
-    from .. import catalogue
-    from ..recommend import recommended
+    from ..samplers import catalogue
+    from ..samplers.recommend import recommended
 
     check.choice("method", name, [*catalogue.lines(), "probability_flow"])
     adaptive = name == "probability_flow"

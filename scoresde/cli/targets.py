@@ -31,7 +31,7 @@ def check_target(out: Path, overwrite: bool) -> None:
 
 def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
     """Where samples go that were given no name: beside the run, an earlier file of ours replaced."""
-    from ..ownership import owned
+    from ..storage.ownership import owned
 
     target = run / ("samples.png" if len(shape) == 3 else "samples.npz")
     if reachable(target).exists() and not (_ours(target) or owned(run)):
@@ -51,7 +51,7 @@ def save_table(x: Any, path: Path, columns: list[str] | None) -> None:
     """A .csv of points (N, d), its first line the names of the columns."""
     import csv
 
-    from ..checkpoint import write_whole
+    from ..storage.files import write_whole
 
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
@@ -64,7 +64,7 @@ def save_arrays(x: Any, path: Path) -> None:
     """A .npz with the samples as `x`, whose archive comment tells who wrote it."""
     import numpy as np
 
-    from ..checkpoint import write_whole
+    from ..storage.files import write_whole
 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, x=x.numpy())

@@ -17,13 +17,13 @@ from torch import Tensor
 from solvers import SeededNoise, check
 from solvers.noise import Source
 
-from .. import catalogue, grids
-from ..charts import EDM
-from ..denoiser import Denoiser
-from ..grids import Grid
-from ..method import Method
-from ..recommend import recommended
-from ..sampling import transport
+from ..denoisers.denoiser import Denoiser
+from ..processes.coordinates import EDM
+from ..samplers import catalogue, grids
+from ..samplers.grids import Grid
+from ..samplers.method import Method
+from ..samplers.recommend import recommended
+from ..samplers.transport import transport
 from . import peers
 from .problems import Problem
 

@@ -10,8 +10,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..checkpoint import write_whole
-from ..seeding import untouched
+from ..runtime.torch_state import untouched
+from ..storage.files import write_whole
 from .runner import Row
 
 COLOURS = {

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..report import embedded, save_page
+from ..reports.page import embedded, save_page
 from .figures import COLOURS, Panel
 from .runner import Row
 

@@ -21,9 +21,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import grids
-from ..grids import Grid
-from ..seeding import seeded
+from ..runtime.torch_state import seeded
+from ..samplers import grids
+from ..samplers.grids import Grid
 
 Model = Callable[[Tensor, Tensor], Tensor]
 Run = Callable[[Model, Tensor, Tensor, int], Tensor]

@@ -17,17 +17,17 @@ from torch import Tensor
 
 from solvers import DormandPrince853, WhiteNoise, check
 
-from ..catalogue import edm_heun
-from ..charts import EDM, Angle
-from ..denoiser import BaseDenoiser, Prediction, V
-from ..exact import Empirical, Gaussian, GaussianMixture
-from ..grids import Tolerance, uniform_lambda
-from ..method import Method
-from ..process import Process
-from ..reverse import Split
-from ..sampling import transport
-from ..seeding import untouched
-from ..times import as_time, like
+from ..denoisers.denoiser import BaseDenoiser, Prediction, V
+from ..denoisers.exact import Empirical, Gaussian, GaussianMixture
+from ..processes.base import Process
+from ..processes.coefficients import as_time, like
+from ..processes.coordinates import EDM, Angle
+from ..runtime.torch_state import untouched
+from ..samplers.catalogue import edm_heun
+from ..samplers.grids import Tolerance, uniform_lambda
+from ..samplers.method import Method
+from ..samplers.reverse import Split
+from ..samplers.transport import transport
 
 F64 = torch.float64
 

@@ -28,13 +28,15 @@ from torch import Tensor
 
 from solvers import SolveError
 
-from .. import checkpoint, distances
-from ..exact import Gaussian
-from ..launch import safe_path
-from . import laws, peers, problems, store
+from ..denoisers.exact import Gaussian
+from ..evaluation import affine_laws, distances
+from ..runtime.distributed import safe_path
+from ..storage import files
+from . import peers, problems, store
 from .entries import OURS, Entry, Solve, entry
 from .problems import Problem, rms
 from .store import Row, Store
+from .trained import of_folder
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
 
@@ -74,8 +76,6 @@ def problem(source: str, device: str = "cpu") -> Problem:
         made = makers[source]()
         made.denoiser.to(device)
         return made
-    from .trained import of_folder
-
     return of_folder(Path(source), device)
 
 
@@ -161,10 +161,10 @@ def _exact(case: Problem, competitor: Entry, solve: Solve, device: str) -> Row:
     mean, cov = case.denoiser.law()
     eye = torch.eye(len(mean), dtype=torch.float64, device=mean.device)
     try:
-        maps = laws.affine(lambda x, noise: solve(case, x, noise if competitor.stochastic else 0), len(mean), case.high, device)
-    except (laws.NotAffine, SolveError):
+        maps = affine_laws.affine(lambda x, noise: solve(case, x, noise if competitor.stochastic else 0), len(mean), case.high, device)
+    except (affine_laws.NotAffine, SolveError):
         return {"law": "sampled"}
-    return {"law": "exact", "w2": laws.w2(maps.law(0 * mean, case.high**2 * eye), (mean, cov + case.low**2 * eye))}
+    return {"law": "exact", "w2": affine_laws.w2(maps.law(0 * mean, case.high**2 * eye), (mean, cov + case.low**2 * eye))}
 
 
 def _watched(case: Problem, run: Callable[[], Tensor], count: int, device: str) -> tuple[Tensor, Row]:
@@ -209,7 +209,7 @@ def environment(family: str) -> Row:
     if (root / ".git").exists():  # the project's own checkout, not whatever folder it is run from
         done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root, check=False)
         commit = done.stdout.strip() or None
-    versions = checkpoint.versions() | ({} if family == OURS else {family: importlib.metadata.version(family)})
+    versions = files.versions() | ({} if family == OURS else {family: importlib.metadata.version(family)})
     return {
         "versions": versions, "machine": platform.machine(), "system": sys.platform, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
         "commit": commit, "date": time.strftime("%Y-%m-%d"),

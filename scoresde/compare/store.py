@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .. import checkpoint
-from ..denoiser import Denoiser
+from ..denoisers.denoiser import Denoiser
+from ..storage import files
 from .problems import Problem
 
 Row = dict[str, Any]
@@ -64,7 +64,7 @@ class Store:
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             warnings.warn(f"{self.path}: {wrong[0]}{more}; what is asked for again is measured again", stacklevel=2)
         if wrong or torn:
-            checkpoint.write_whole(self.path, b"".join(json.dumps(row).encode() + b"\n" for row in self.rows))
+            files.write_whole(self.path, b"".join(json.dumps(row).encode() + b"\n" for row in self.rows))
 
     @property
     def done(self) -> set[tuple[Any, ...]]:
@@ -164,7 +164,7 @@ def _keep(path: Path, y: Tensor, error: float) -> None:
     tensors = {"y": y.detach().cpu().contiguous(), "error": torch.tensor(error, dtype=torch.float64, device="cpu")}
     tensors["sha256"] = _seal(tensors["y"], tensors["error"])
     try:
-        checkpoint.write_whole(path, save(tensors))
+        files.write_whole(path, save(tensors))
     except OSError as failure:
         warnings.warn(f"a reference is not kept: {failure}", stacklevel=3)
 

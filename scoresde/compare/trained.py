@@ -13,15 +13,15 @@ from torch import Tensor
 
 from solvers import check
 
-from .. import folders
-from ..checkpoint import CheckpointError
-from ..denoiser import BaseDenoiser, Prediction, V
-from ..exact import Empirical
-from ..plan import NEARLY_NOISE
-from ..process import Process
-from ..recommend import estimated
+from ..denoisers.denoiser import BaseDenoiser, Prediction, V
+from ..denoisers.exact import Empirical
+from ..interop import models
+from ..processes.base import Process
+from ..processes.coefficients import as_time, like
 from ..runs import load
-from ..times import as_time, like
+from ..samplers.plan import NEARLY_NOISE
+from ..samplers.recommend import estimated
+from ..storage.files import CheckpointError
 from .entries import entry
 from .problems import Problem, rms
 
@@ -30,7 +30,7 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
     """The model of a run or a pipeline, over the noise levels it was trained on; exact samples are the run's data. The reference takes 200 calls.
 
     Raises CheckpointError for a pipeline that cannot be asked without a label or at a finite noise level."""
-    model = folders.load(folder, device)
+    model = models.load(folder, device)
     process = model.denoiser.process
     first, last = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
     high, low = math.exp(-max(first, NEARLY_NOISE)), math.exp(-last)

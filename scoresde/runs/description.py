@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from ..dataset import Samples
-from ..moments import SAMPLES, Moments
+from ..data.samples import Samples
+from ..denoisers.moments import SAMPLES, Moments
 
 MOMENTS = "moments.safetensors"
 NO_DATA = {"count": 0, "centre": 0.0, "half_range": 1.0, "classes": None, "fingerprint": "", "moments": None}  # of a run that knows none

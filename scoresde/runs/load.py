@@ -12,13 +12,16 @@ from typing import Any
 
 from torch import Tensor
 
-from .. import averaging, snapshots
-from ..checkpoint import CheckpointError, Run, another, described, load_run, read_about, restore
-from ..config import Config, ConfigError, parse
-from ..dataset import original
-from ..denoiser import Denoiser
-from ..moments import Moments
+from ..data.samples import original
+from ..denoisers.denoiser import Denoiser
+from ..denoisers.moments import Moments
+from ..storage import checkpoints
+from ..storage.files import CheckpointError
+from ..storage.weights import another, restore
+from . import posthoc_ema
+from .config import Config, ConfigError, parse
 from .description import MOMENTS, data_identity
+from .run_folder import Run, described, load_run, read_about
 
 FREE = ("record.", "training.steps")  # what may change when a run is taken up
 
@@ -77,14 +80,14 @@ def _moments(folder: Path, about: Mapping[str, Any]) -> Moments | None:
 def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None, *, part: str = "ema") -> Trained:
     """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best checkpoint.
 
-    width  of an average made afterwards instead (`averaging.posthoc`), up to the last step stored
+    width  of an average made afterwards instead (`posthoc_ema.posthoc`), up to the last step stored
     part   "network" gives the weights that were averaged
 
     A damaged file is passed over with a warning that names it. Raises CheckpointError."""
     folder = Path(folder)
     run, path = _found(folder, best)
     config, shape, classes = run_config(run.about, path), tuple(run.about["data"]["shape"]), run.about["data"].get("classes")
-    weights = run.part(part) | ({} if width is None else averaging.posthoc(folder, width, identity(run.about, path)))
+    weights = run.part(part) | ({} if width is None else posthoc_ema.posthoc(folder, width, identity(run.about, path)))
     _fitting(config, shape, classes, weights, path)
     denoiser = config.denoiser(shape, classes)
     restore(denoiser.network, weights, path)
@@ -112,7 +115,7 @@ def _fitting(config: Config, shape: tuple[int, ...], classes: int | None, weight
 def _found(folder: Path, best: bool) -> tuple[Run, Path]:
     kept = folder / "checkpoints"
     if best:
-        found = snapshots.best(kept)
+        found = checkpoints.best(kept)
         if found is None:
             raise CheckpointError(f"{kept} holds no checkpoint with a score")
         if (folder / "run.json").is_file() and identity(read_about(folder), folder) != identity(found.about, found.path):
@@ -121,7 +124,7 @@ def _found(folder: Path, best: bool) -> tuple[Run, Path]:
     try:
         return load_run(folder), folder / "model.safetensors"
     except CheckpointError as error:
-        found = snapshots.latest(kept)
+        found = checkpoints.latest(kept)
         if found is None:
             raise
         if (folder / "run.json").exists():
@@ -129,6 +132,6 @@ def _found(folder: Path, best: bool) -> tuple[Run, Path]:
         return _run(found)
 
 
-def _run(found: snapshots.Snapshot) -> tuple[Run, Path]:
+def _run(found: checkpoints.Snapshot) -> tuple[Run, Path]:
     described(found.path, found.about)
     return Run(found.about, found.tensors), found.path

@@ -10,17 +10,23 @@ from typing import Any
 
 import torch
 
-from .. import averaging, launch, ownership, snapshots
-from ..checkpoint import CheckpointError, another, described, read_about, save_run, versions
-from ..config import Config
-from ..dataset import Samples
-from ..denoiser import Denoiser
-from ..record import Gallery, Journal, held_out_loss
-from ..state import State, begin
-from ..stopping import Stopped, listening
-from ..training import Progress, check_batch, fit
+from ..data.samples import Samples
+from ..denoisers.denoiser import Denoiser
+from ..runtime import distributed
+from ..runtime.signals import Stopped, listening
+from ..storage import checkpoints, ownership
+from ..storage.files import CheckpointError, versions
+from ..storage.weights import another
+from ..training.fit import Progress, check_batch, fit
+from ..training.state import State, begin
+from ..training.validation import held_out_loss
+from . import posthoc_ema
+from .config import Config
 from .description import MOMENTS, data_identity, description, moments
+from .gallery import Gallery
+from .journal import Journal
 from .load import FREE, Trained, identity, run_config
+from .run_folder import described, read_about, save_run
 
 _TAIL = 100
 
@@ -43,7 +49,7 @@ def train(
     arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed; held  the caller holds `folder`
     by `ownership.writing`. Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; BusyError where another process writes there,
     ValueError where files there are no run's, CheckpointError where the run in `folder` is another one; and as `fit`."""
-    with nullcontext() if held or launch.rank() else ownership.writing(folder, command):
+    with nullcontext() if held or distributed.rank() else ownership.writing(folder, command):
         return _train(config, data, folder, command, device, report, held_out, resume)
 
 
@@ -56,9 +62,9 @@ def _train(config: Config, data: Samples, folder: Path, command: str, device: An
     story = _Story(config, data, command)
     if resume:
         story.take_up(folder, state)
-    elif launch.rank() == 0:
+    elif distributed.rank() == 0:
         ownership.clear(folder)
-    writer = _Writer(folder, config, data, held_out, averaged, state.step) if launch.rank() == 0 else None
+    writer = _Writer(folder, config, data, held_out, averaged, state.step) if distributed.rank() == 0 else None
     if writer is not None and story.moments is not None:
         story.moments.save(folder / MOMENTS)
     with listening() as request:
@@ -66,7 +72,7 @@ def _train(config: Config, data: Samples, folder: Path, command: str, device: An
             story.add(progress)
             if report is not None:
                 report(progress)
-            code = int(launch.gather(torch.tensor([request.code], device="cpu")).max())
+            code = int(distributed.gather(torch.tensor([request.code], device="cpu")).max())
             if writer is not None:
                 writer.after(progress, story, state, code != 0)
             if code:
@@ -75,7 +81,7 @@ def _train(config: Config, data: Samples, folder: Path, command: str, device: An
         about = story.about()
         if writer is not None:
             save_run(folder, denoiser.network, averaged.network, about)
-        launch.wait()
+        distributed.wait()
     averaged.moments = story.moments
     return Trained(averaged.eval(), config, data.shape, about)
 
@@ -103,7 +109,7 @@ class _Story:
 
     def take_up(self, folder: Path, state: State) -> None:
         """Continue from the latest checkpoint of the same configuration and data."""
-        found = snapshots.latest(folder / "checkpoints")
+        found = checkpoints.latest(folder / "checkpoints")
         if found is None:
             if finished := [name for name in ("run.json", "model.safetensors") if (folder / name).exists()]:
                 raise CheckpointError(f"{folder} holds {finished[0]} but no checkpoints to resume from; train into another --out, or --overwrite it")
@@ -138,7 +144,7 @@ class _Writer:
 
     def __init__(self, folder: Path, config: Config, data: Samples, held_out: Samples | None, averaged: Denoiser, start: int):
         self.folder, self.config, self.held_out, self.averaged = folder, config, held_out, averaged
-        averaging.forget(folder, start)
+        posthoc_ema.forget(folder, start)
         self.journal = Journal(folder, config.record, config.process, start)
         self.gallery = Gallery(folder, data, held_out, config.training.seed) if config.record.sample else None
 
@@ -149,11 +155,11 @@ class _Writer:
         if self.gallery is not None and step % every.sample == 0:
             self.journal.write(step, self.gallery.draw(self.averaged, step))
         if training.posthoc and (step % training.posthoc == 0 or step == training.steps):
-            averaging.store(self.folder, step, state.tracks, identity(story.about(), self.folder))
+            posthoc_ema.store(self.folder, step, state.tracks, identity(story.about(), self.folder))
         if step % every.save == 0 or step == training.steps or stopping:
             score = None if self.held_out is None else held_out_loss(self.averaged, self.held_out, self.config.objective, training)
             about = {"step": step, "score": score, "seed": training.seed, "tail": story.tail, "versions": versions(), **story.about()}
-            snapshots.save(self.folder / "checkpoints", state.tensors(), about)
+            checkpoints.save(self.folder / "checkpoints", state.tensors(), about)
 
 
 def _check_not_imported(folder: Path) -> None:

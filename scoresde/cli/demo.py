@@ -1,0 +1,208 @@
+"""`scoresde demo`: one network trained on digits, the same noise through many solvers, judged, drawn and reported."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from .. import runs
+from ..data.samples import Dataset
+from ..denoisers.denoiser import Denoiser
+from ..evaluation import distances
+from ..evaluation.judge import Judge, frechet
+from ..reports import images
+from ..runs.config import Config, DataConfig, NetworkConfig
+from ..runtime import distributed
+from ..runtime.torch_state import untouched
+from ..samplers import catalogue
+from ..samplers.method import Method
+from ..samplers.recommend import recommended
+from ..samplers.sampling import sample
+from ..storage.files import versions, write_json
+from ..training.fit import Objective
+from ..training.losses import Huber, PlainV
+from ..training.state import Training
+from .demo_page import DIGITS, draw_paths, losses, said, write_page
+
+with untouched():
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.table import Table
+
+TIGHT = 1e-3  # tolerance of the adaptive flow, far below the model's own error
+SHOWN, TILE = 16, 56  # samples of each method in the pictures, and the pixels a side of one
+TENTHS = 10
+
+
+def recipe(data: str = "digits", steps: int = 2500, seed: int = 0) -> Config:
+    """How the demo trains: v by the pseudo-Huber loss, which of eleven losses came nearest to the digits in six processor minutes (docs/losses.md)."""
+    objective = Objective(PlainV(norm=Huber()))
+    return Config(data=DataConfig(path=data), network=NetworkConfig(predicts="v"), objective=objective, training=Training(steps=steps, lr=4e-3, seed=seed))
+
+
+def methods(denoiser: Denoiser) -> list[tuple[str, str, Method]]:
+    """(name, file stem, method) of every row of the table."""
+    process = denoiser.process
+    return [
+        ("recommended, 10", "recommended_10", recommended(denoiser, 10)),
+        ("recommended, 20", "recommended_20", recommended(denoiser, 20)),
+        (f"probability flow, adaptive {TIGHT:g}", "probability_flow", catalogue.probability_flow(TIGHT)),
+        ("Heun (EDM), 19", "heun_19", catalogue.edm_heun(10)),
+        ("DDIM, 20", "ddim_20", catalogue.ddim(20)),
+        ("SDE: Euler-Maruyama, 100", "euler_maruyama_100", catalogue.euler_maruyama(100, process)),
+        ("SDE: SRA1, 101", "sra1_101", catalogue.sra1(51)),
+        ("SDE: DDPM ancestral, 100", "ddpm_100", catalogue.ddpm(100)),
+    ]
+
+
+@dataclass
+class Calls:
+    """Network calls, counted at the network: samples passed through it, and batches."""
+
+    rows: int = 0
+    batches: int = 0
+
+
+@contextmanager
+def counting(network: torch.nn.Module) -> Generator[Calls, None, None]:
+    """Count every call of `network` made inside."""
+    calls = Calls()
+
+    def count(module: Any, inputs: Any) -> None:
+        calls.rows += len(inputs[0])
+        calls.batches += 1
+
+    handle = network.register_forward_pre_hook(count)
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def bars(console: Console) -> Progress:
+    """Progress with a loss column and the time left; silent when not a terminal."""
+    counts = (TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[note]}", markup=False))
+    clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    name = TextColumn("{task.description}", markup=False)
+    return Progress(SpinnerColumn(), name, BarColumn(), *counts, *clock, console=console, disable=not console.is_terminal)
+
+
+@contextmanager
+def progress(console: Console, what: str, total: int) -> Generator[Callable[[int, str], None], None, None]:
+    """Yield tell(done, note): a bar on a terminal, elsewhere a line at every tenth of the way."""
+    start = time.perf_counter()
+    tenth = 0
+    with bars(console) as bar:
+        task = bar.add_task(what, total=total, note="")
+
+        def tell(done: int, note: str) -> None:
+            nonlocal tenth
+            bar.update(task, completed=done, note=note)
+            if not console.is_terminal and TENTHS * done // total > tenth:
+                tenth = TENTHS * done // total
+                console.print(f"{what}: {done}/{total}, {note}, {time.perf_counter() - start:.0f} s")
+
+        yield tell
+
+
+def train_with_bar(config: Config, data: Any, folder: Path, command: str, device: Any, console: Console, **options: Any) -> runs.Trained:
+    """`runs.train` behind a progress bar; `options` are its own."""
+    smooth = 0.0
+    with progress(console, "training", config.training.steps) as tell:
+
+        def show(now: Any) -> None:
+            nonlocal smooth
+            smooth = now.loss if smooth == 0.0 else 0.98 * smooth + 0.02 * now.loss
+            tell(now.step, f"loss {smooth:.4f}")
+
+        trained = runs.train(config, data, folder, command, device, show, **options)
+    about = trained.about["training"]
+    loss = "not known" if about["loss"] is None else f"{about['loss']:.4f} per element"
+    console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {loss}")
+    return trained
+
+
+def train(config: Config, folder: Path, command: str, quiet: bool, width: int | None) -> None:
+    """What each of the processes that train together does."""
+    data, held_out = config.dataset().split(config.data.held_out)
+    console = Console(quiet=quiet or distributed.rank() > 0, highlight=False, markup=False, emoji=False, width=width)
+    train_with_bar(config, data, folder, command, "cpu", console, held_out=held_out, held=True)
+
+
+def run(config: Config, folder: Path, command: str, n: int, device: str, console: Console, workers: int | None = None) -> None:
+    """The whole demo, into `folder`, which the caller holds (`ownership.writing`); trained by `workers` processes on a CPU, default one a core, two at most."""
+    begin = time.perf_counter()
+    data, held_out = config.dataset().split(config.data.held_out)
+    if len(data.shape) != 3:
+        raise ValueError(f"`data` must be images for the demo, got points of shape {data.shape}; use scoresde train")
+    if not (isinstance(data, Dataset) and isinstance(held_out, Dataset)):
+        raise ValueError(f"`data` must fit into memory for the demo, got the mapped file {data.name}; use scoresde train")
+    console.print(f"{data.name}: {len(data.x)} training and {len(held_out.x)} held-out samples of shape {tuple(data.x.shape[1:])}")
+    if device == "cpu":
+        count = min(2, os.cpu_count() or 1) if workers is None else workers
+        distributed.together(count, train, config, folder, command, console.quiet, None if console.is_terminal else console.width)
+    else:
+        train_with_bar(config, data, folder, command, device, console, held_out=held_out, held=True)
+    trained = runs.load(folder, device)
+    judge = Judge.of(data, held_out, config.training.seed)
+    if judge.accuracy is not None:
+        console.print(f"judge: a classifier of {judge.accuracy:.1%} held-out accuracy")
+    known = torch.cat([data.x, held_out.x])
+    rows = [judged(judge, held_out.x, known, name="real, held out", real=True)]
+    chosen = methods(trained.denoiser)
+    images.save_image(images.tiled(held_out.x[:SHOWN], columns=SHOWN // 2, side=TILE, gap=4), folder / "samples_real.png")
+    with progress(console, "sampling", len(chosen)) as tell:
+        for done, (name, stem, method) in enumerate(chosen, 1):
+            x, calls, seconds = draw(trained.denoiser, (n, *trained.shape), method, config.training.seed)
+            images.save_image(images.tiled(x[:SHOWN], columns=SHOWN // 2, side=TILE, gap=4), folder / f"samples_{stem}.png")
+            about = {"name": name, "stem": stem, "method": repr(method), "calls": calls, "seconds": seconds, "real": False}
+            rows.append(judged(judge, x, known, **about))
+            tell(done, name)
+    draw_paths(trained.denoiser, trained.shape, config.training.seed, folder)
+    images.save_losses(*losses(folder), folder / "loss.png")
+    rows[1:] = sorted(rows[1:], key=lambda row: row["frechet"])
+    floors = {"halves of the real data": judge.floor(), f"{n} real samples": judge.floor(min(n, len(data.x)))}
+    facts: dict[str, Any] = {"accuracy": judge.accuracy, "floors": floors, "n": n, "seconds": time.perf_counter() - begin, "device": device}
+    facts |= {"threads": torch.get_num_threads(), "versions": versions()}
+    write_json(folder / "metrics.json", {"command": command, **facts, "training": trained.about["training"], "rows": rows})
+    write_page(folder, trained, judge, rows, facts, command)
+    show_table(console, judge, rows, floors)
+    console.print(f"{facts['seconds']:.0f} s in all. Report: {folder / 'report.html'}")
+
+
+def judged(judge: Judge, x: Tensor, known: Tensor, **about: Any) -> dict[str, Any]:
+    """A row: what samples are, what the judge says of them, and the 95 % interval of their Frechet distance."""
+    order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0), device="cpu")
+    interval = distances.estimate(frechet, judge.features(x.cpu().float()), judge.features(known[order]), blocks=min(20, len(x)))
+    plain = {"calls": None, "seconds": None, **about, **judge(x)}
+    return {**plain, "frechet_low": max(0.0, interval.low), "frechet_high": interval.high}
+
+
+def draw(denoiser: Denoiser, shape: tuple[int, ...], method: Method, seed: int) -> tuple[Tensor, float, float]:
+    """Samples on the CPU, mean network calls per sample, seconds."""
+    with counting(denoiser.network) as calls:
+        start = time.perf_counter()
+        x = sample(denoiser, shape, method, seed).cpu()
+        return x, round(calls.rows / shape[0], 1), time.perf_counter() - start
+
+
+def show_table(console: Console, judge: Judge, rows: list[dict[str, Any]], floors: dict[str, float]) -> None:
+    """The page's table, on the terminal."""
+    table = Table(caption="Fréchet: lower is better, 95 % intervals; floors: " + ", ".join(f"{k} {v:.2f}" for k, v in floors.items()))
+    heads = ["method", "model calls", "seconds", "Fréchet", *(["confidence", "rarest class"] if judge.classifier else []), "nearest training"]
+    for head in heads:
+        table.add_column(head, justify="left" if head == "method" else "right")
+    for row in rows:
+        cell = {key: said(row.get(key), digits) for key, digits in DIGITS.items()}
+        distance = f"{cell['frechet']} ({cell['frechet_low']} to {cell['frechet_high']})"
+        extra = [cell["confidence"], f"{min(row['class_shares']):.1%}"] if judge.classifier else []
+        table.add_row(row["name"], cell["calls"], cell["seconds"], distance, *extra, cell["nearest"])
+    console.print(table)

@@ -1,0 +1,109 @@
+"""What the demo shows: pictures of the way from noise to data, the loss, the table and the samples, on one page."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..denoisers.denoiser import Denoiser
+from ..evaluation.judge import Judge
+from ..reports import images
+from ..reports.page import embedded, save_page
+from ..runs import Trained
+from ..samplers import catalogue
+from ..samplers.recommend import recommended
+from ..samplers.sampling import trajectory
+
+DIGITS = {"calls": 0, "seconds": 1, "frechet": 1, "frechet_low": 1, "frechet_high": 1, "confidence": 3, "nearest": 3}  # decimals shown
+FLOW, SDE = "probability-flow ODE (recommended, 60 calls)", "reverse SDE (Euler-Maruyama, 200 steps)"
+MOVED = 3.0  # mean change of grey levels, of 255, from one frame of the animation to the next
+
+
+def said(value: float | None, digits: int) -> str:
+    """A figure as it is shown; nothing where there is none."""
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def draw_paths(denoiser: Denoiser, shape: tuple[int, ...], seed: int, folder: Path) -> None:
+    """trajectory.png: four samples on their way, by the SDE and by the flow; flow.gif: 36 along the flow."""
+    process, columns = denoiser.process, 11
+    paths = {
+        SDE: list(trajectory(denoiser, (36, *shape), catalogue.euler_maruyama(201, process), seed)),
+        FLOW: list(trajectory(denoiser, (36, *shape), recommended(denoiser, 61), seed)),
+    }
+    levels = torch.linspace(-3.0, float(process.lam(process.t_data)), columns, device="cpu").tolist()
+    rows: list[tuple[str, list[Tensor]]] = []
+    for name, states in paths.items():
+        nearest = [min(states, key=lambda state, level=level: abs(float(state[0]) - level)) for level in levels]
+        rows.append((name, [x[:4] for _, x in nearest]))
+    images.save_trajectories(rows, levels, folder / "trajectory.png")
+    images.save_gif([images.tiled(x, columns=6, side=48) for x in moving([x for _, x in paths[FLOW]])], folder / "flow.gif")
+
+
+def moving(states: list[Tensor]) -> list[Tensor]:
+    """The states that look different from the one shown before; the first and the last always."""
+    kept = [states[0]]
+    for x in states[1:]:
+        change = images.pixels(x).double() - images.pixels(kept[-1]).double()
+        if change.abs().mean() >= MOVED:
+            kept.append(x)
+    if kept[-1] is not states[-1] and len(kept) > 1:
+        kept[-1] = states[-1]
+    return kept
+
+
+def losses(folder: Path) -> tuple[list[int], list[float]]:
+    """Steps and mean losses of a run's log.jsonl; lines without a finite loss are left out."""
+    lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    whole = [line for line in lines if isinstance(line.get("loss"), float)]
+    return [line["step"] for line in whole], [line["loss"] for line in whole]
+
+
+def write_page(folder: Path, trained: Trained, judge: Judge, rows: list[dict[str, Any]], facts: dict[str, Any], command: str) -> None:
+    """report.html, self-contained."""
+    training, floors = trained.about["training"], facts["floors"]
+    config = trained.config
+    done = f"{training['steps_done']} steps of {config.training.batch} in {training['seconds']:.0f} s, loss {training['loss']:.4f} per element"
+    features = "the classifier" if judge.classifier else "32 principal components"
+    reading = (
+        f"Fréchet: distance of {facts['n']} samples from all real data, in the features of {features}, with 95 % intervals. Lower is better."
+        " Methods whose intervals overlap cannot be told apart here. Real data show "
+        + " and ".join(f"{v:.1f} ({k})" for k, v in floors.items())
+        + ", which is as low as it gets. Nearest: mean distance per pixel to the closest training sample; far below that of real held-out data"
+        " it would mean memorised samples."
+    )
+    page = [{**row, **{key: said(row.get(key), digits) for key, digits in DIGITS.items()}, **_shares(row)} for row in rows]
+    pictures = [("real, held out", "real"), *((row["name"], row["stem"]) for row in rows if not row["real"])]
+    save_page(
+        folder / "report.html",
+        title="scoresde demo",
+        subtitle=f"{trained.about['data']['name']}: one score network, {facts['n']} samples by each solver from the same seed",
+        rows=page,
+        labelled=judge.classifier is not None,
+        classes=len(rows[0].get("class_shares", [])),
+        reading=reading,
+        trajectory=embedded(folder / "trajectory.png"),
+        flow=embedded(folder / "flow.gif"),
+        losses=embedded(folder / "loss.png"),
+        pictures=[{"name": name, "uri": embedded(folder / f"samples_{stem}.png")} for name, stem in pictures],
+        facts=[
+            ("training", done),
+            ("predicts", config.network.predicts),
+            ("loss", repr(config.objective.loss)),
+            ("process", repr(config.process)),
+            ("parameters", f"{sum(p.numel() for p in trained.denoiser.network.parameters()):,}"),
+            ("classifier", "none: the data has no labels" if judge.accuracy is None else f"{judge.accuracy:.1%} accuracy on held-out data"),
+            ("whole demo", f"{facts['seconds']:.0f} s on {facts['device']}, {facts['threads']} threads"),
+            ("versions", ", ".join(f"{k} {v}" for k, v in facts["versions"].items())),
+        ],
+        command=command,
+    )
+
+
+def _shares(row: dict[str, Any]) -> dict[str, Any]:
+    shares = row.get("class_shares", [])
+    return {"shares": [max(1, round(130 * s)) for s in shares], "shares_text": ", ".join(f"{i}: {s:.1%}" for i, s in enumerate(shares))}

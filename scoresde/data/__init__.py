@@ -1,0 +1,23 @@
+"""Data: samples in the model's scale, files, and small sets that need no file."""
+
+from .files import KINDS, SETS, load
+from .samples import Dataset, Mapped, Samples, original, scaled, unscaled
+from .toys import checkerboard, digits, eight_gaussians, moons, photos, swiss_roll
+
+__all__ = [
+    "KINDS",
+    "SETS",
+    "Dataset",
+    "Mapped",
+    "Samples",
+    "checkerboard",
+    "digits",
+    "eight_gaussians",
+    "load",
+    "moons",
+    "original",
+    "photos",
+    "scaled",
+    "swiss_roll",
+    "unscaled",
+]

@@ -1,0 +1,254 @@
+"""Samples to train on, in the model's scale: points (N, d), series (N, C, L), images (N, C, H, W), any (N, ...), in memory or in a mapped file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from solvers import check
+
+from ..denoisers import conditions
+from ..runtime.torch_state import untouched
+
+Scale = float | tuple[float, ...]  # one number, or one a column of a table
+
+
+class Samples(ABC):
+    """Abstract set of samples, with what is needed to undo its scale: original = x * half_range + centre."""
+
+    labels: Tensor | None
+    cond: Any
+    name: str
+    centre: Scale
+    half_range: Scale
+    shift: int
+    flip: bool
+    columns: tuple[str, ...] | None
+    class_names: tuple[str, ...] | None
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many."""
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Of one sample."""
+
+    @abstractmethod
+    def at(self, index: Tensor) -> Tensor:
+        """The samples at `index` (B,), in the model's scale, float32."""
+
+    @abstractmethod
+    def take(self, index: Tensor) -> Self:
+        """The set of the samples at `index`."""
+
+    @property
+    def classes(self) -> int | None:
+        """How many labels there are, or None."""
+        return None if self.labels is None else int(self.labels.max()) + 1
+
+    @property
+    def unit(self) -> float:
+        """What a unit of the model's scale is in the data's own: the geometric mean where columns differ."""
+        return float(torch.as_tensor(self.half_range, dtype=torch.float64, device="cpu").log().mean().exp())
+
+    @property
+    def whole(self) -> bool:
+        """Whether the data's own numbers are integers, as far as the first 256 samples tell."""
+        some = self.head(256)
+        own = original(some.x.double(), some.centre, some.half_range)
+        return bool(((own - own.round()).abs() < 1e-3 * torch.as_tensor(some.half_range, dtype=own.dtype, device=own.device)).all())
+
+    def head(self, n: int) -> Dataset:
+        """The first n, or all there are, in memory and without augmentation."""
+        index = torch.arange(min(n, len(self)), device="cpu")
+        labels = None if self.labels is None else self.labels[index]
+        cond = conditions.rows(self.cond, index)
+        return Dataset(
+            self.at(index), labels, self.name, self.centre, self.half_range, columns=self.columns, class_names=self.class_names, cond=cond
+        )
+
+    def order(self, step: int, size: int, seed: int) -> Tensor:
+        """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations."""
+        n, first, last = len(self), step * size, (step + 1) * size
+        parts = [_permutation(n, mixed(seed, k))[max(first - k * n, 0) : last - k * n] for k in range(first // n, (last - 1) // n + 1)]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Any]:
+        """The batch of a training step, or `rows` of it: (samples, condition); shifts and flips are drawn anew each step.
+
+        The condition is `cond`, or else the labels."""
+        part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
+        index = self.order(step, size, seed)[part]
+        x = self.at(index)
+        if self.shift:
+            x = shifted(x, torch.randint(-self.shift, self.shift + 1, (size,), generator=_generator(seed + 1, step), device="cpu")[part])
+        if self.flip:
+            mirrored = torch.randint(0, 2, (size,), generator=_generator(seed + 2, step), device="cpu").bool()[part]
+            x = torch.where(mirrored.reshape(-1, 1, 1, 1), x.flip(-1), x)
+        return x, conditions.rows(self.labels if self.cond is None else self.cond, index)
+
+    def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
+        """(training, held-out) parts, stratified by label where there are labels."""
+        if self.labels is not None:
+            counts = self.labels.bincount()
+            if bool((counts == 1).any()):
+                label = int((counts == 1).nonzero()[0])
+                name = label if self.class_names is None else self.class_names[label]
+                raise ValueError(f"`labels` of {self.name} must leave each class two samples, one to hold out, got one alone of class {name}; add another")
+        with untouched():
+            from sklearn.model_selection import train_test_split
+
+        kept, out = train_test_split(range(len(self)), test_size=held_out, random_state=seed, stratify=None if self.labels is None else self.labels.numpy())
+        return self.take(torch.tensor(kept, device="cpu")), self.take(torch.tensor(out, device="cpu"))
+
+
+@dataclass(frozen=True)
+class Dataset(Samples):
+    """Samples in memory.
+
+    x        (N, ...) float32;  labels  (N,) int64 or None;  name  where it came from
+    shift    horizontal shifts, in pixels, drawn in [-shift, shift] as augmentation; vacated pixels take the image's minimum
+    flip     mirror half of the images
+    columns  names of a table's columns;  class_names  of the classes
+    cond     what a network of one's own is given instead of labels: a tensor, or a dict, list or tuple of them, N rows each"""
+
+    x: Tensor
+    labels: Tensor | None = None
+    name: str = "data"
+    centre: Scale = 0.0
+    half_range: Scale = 1.0
+    shift: int = 0
+    flip: bool = False
+    columns: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+    cond: Any = None
+
+    def __post_init__(self) -> None:
+        check.floating("data", self.x)
+        check_shape(self.name, self.x)
+        if not bool(self.x.isfinite().all()):
+            bad = ~self.x.reshape(len(self.x), -1).isfinite()
+            row = int(bad.any(1).nonzero()[0])
+            raise ValueError(f"`data` must be finite, got {int(bad.sum())} NaN or Inf values from {self.name}, the first in row {row}")
+        check_labels(self.name, self.labels, len(self.x))
+        object.__setattr__(self, "cond", conditions.prepared(self.cond, len(self.x)))
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.x.shape[1:])
+
+    def at(self, index: Tensor) -> Tensor:
+        return self.x[index]
+
+    def take(self, index: Tensor) -> Dataset:
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, x=self.x[index], labels=labels, cond=conditions.rows(self.cond, index))
+
+
+@dataclass(frozen=True)
+class Mapped(Samples):
+    """Samples of a file mapped into memory, read as they are asked for: the set may be larger than memory.
+
+    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range;  rows  which of them there are, (N,);  else as `Dataset`
+    file     that is mapped, of so many `bytes`: reading what is no longer there would end the process"""
+
+    stored: Tensor
+    rows: Tensor
+    labels: Tensor | None = None
+    name: str = "data"
+    centre: Scale = 0.0
+    half_range: Scale = 1.0
+    shift: int = 0
+    flip: bool = False
+    columns: tuple[str, ...] | None = None
+    class_names: tuple[str, ...] | None = None
+    cond: Any = None
+    file: Path | None = None
+    bytes: int = 0
+
+    def __post_init__(self) -> None:
+        check_shape(self.name, self.stored)
+        check_labels(self.name, self.labels, len(self.rows))
+        object.__setattr__(self, "cond", conditions.prepared(self.cond, len(self.rows)))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(self.stored.shape[1:])
+
+    def at(self, index: Tensor) -> Tensor:
+        """Raises ValueError naming the file where it has become shorter than it was."""
+        if self.file is not None and (not self.file.is_file() or self.file.stat().st_size < self.bytes):
+            raise ValueError(f"`data` must stay as it is while it is read, got {self.file}, which is shorter than the {self.bytes} bytes it had")
+        return scaled(self.stored[self.rows[index]], self.centre, self.half_range)
+
+    def take(self, index: Tensor) -> Mapped:
+        labels = None if self.labels is None else self.labels[index]
+        return replace(self, rows=self.rows[index], labels=labels, cond=conditions.rows(self.cond, index))
+
+
+def scaled(raw: Tensor, centre: Scale, half_range: Scale) -> Tensor:
+    """(raw - centre)/half_range in float32, contiguous."""
+    shift, scale = (torch.tensor(value, dtype=torch.float32, device=raw.device) for value in (centre, half_range))
+    return ((raw.to(torch.float32) - shift) / scale).contiguous()
+
+
+def original(x: Tensor, centre: float | Sequence[float], half_range: float | Sequence[float]) -> Tensor:
+    """The inverse: samples in the data's own scale."""
+    shift, scale = (torch.as_tensor(value, dtype=x.dtype, device=x.device) for value in (centre, half_range))
+    return x * scale + shift
+
+
+def unscaled(data: Samples) -> Dataset:
+    """All of it in memory, in its own units."""
+    some = data.head(len(data))
+    return replace(some, x=original(some.x, some.centre, some.half_range), centre=0.0, half_range=1.0)
+
+
+@lru_cache(maxsize=2)
+def _permutation(n: int, seed: int) -> Tensor:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed), device="cpu")
+
+
+def _generator(seed: int, step: int) -> torch.Generator:
+    return torch.Generator().manual_seed(mixed(seed, step))
+
+
+def mixed(seed: int, n: int) -> int:
+    """A seed of its own for the n-th use of `seed`."""
+    return (seed * 0x9E3779B97F4A7C15 + n * 0xBF58476D1CE4E5B9) % 2**63
+
+
+def shifted(x: Tensor, by: Tensor) -> Tensor:
+    """Images (B, C, H, W) moved right by `by` (B,) pixels; what is vacated takes the image's minimum."""
+    width = x.shape[-1]
+    source = torch.arange(width, device=by.device) - by.unsqueeze(-1)
+    inside = ((source >= 0) & (source < width)).reshape(-1, 1, 1, width)
+    moved = x.gather(-1, source.clamp(0, width - 1).reshape(-1, 1, 1, width).expand(x.shape))
+    return torch.where(inside, moved, x.amin(dim=(1, 2, 3), keepdim=True))
+
+
+def check_shape(name: str, x: Tensor) -> None:
+    """Samples of one dimension or more, some."""
+    if x.dim() < 2 or not x.numel():
+        raise ValueError(f"`data` must be points (N, d), images (N, C, H, W) or other samples (N, ...), not empty; got shape {tuple(x.shape)} from {name}")
+
+
+def check_labels(name: str, labels: Any, count: int) -> None:
+    """None, or one non-negative int64 a sample."""
+    if labels is not None and (labels.dtype != torch.int64 or labels.shape != (count,) or bool((labels < 0).any())):
+        raise ValueError(f"`labels` of {name} must be {count} non-negative int64, got {tuple(labels.shape)} {labels.dtype}")

@@ -1,0 +1,86 @@
+"""Conditions of a batch: a tensor, or a dict, list or tuple of them, nested as deep as you like, each with one entry per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from ..networks.labels import NO_LABEL
+
+
+def each(f: Callable[[Any, str], Any], cond: Any, name: str = "cond") -> Any:
+    """f(leaf, its name) for everything in a condition that is no dict, list or tuple, in the same structure."""
+    if isinstance(cond, Mapping):
+        return {key: each(f, part, f"{name}[{key!r}]") for key, part in cast("Mapping[Any, Any]", cond).items()}
+    if isinstance(cond, (list, tuple)):
+        parts = [each(f, part, f"{name}[{i}]") for i, part in enumerate(cast("list[Any]", cond))]
+        named = hasattr(cond, "_fields")  # a named tuple
+        return type(cond)(*parts) if named else type(cond)(parts)  # pyright: ignore[reportUnknownVariableType, reportCallIssue]
+    return f(cond, name)
+
+
+def prepared(cond: Any, count: int, device: Any = None, name: str = "cond") -> Any:
+    """A condition for `count` samples, checked: each tensor has as many rows, and lies on `device`.
+
+    Args:
+        cond: None for none, a tensor, or a dict, list or tuple of them. A plain number holds for all samples: a whole one becomes
+            (count,) int64, another one floating.
+        count: samples of the batch.
+        device: where the batch lies; None leaves tensors where they are.
+        name: of the argument, for messages.
+
+    Returns:
+        The condition in the same structure, of tensors alone.
+
+    Raises:
+        ValueError: naming the tensor, as in `cond['text']`, whose rows are not one per sample.
+        TypeError: naming what is no tensor, number, dict, list or tuple.
+    """
+    def checked(leaf: Any, leaf_name: str) -> Any:
+        if leaf is None:
+            return None
+        if isinstance(leaf, (int, float)) and not isinstance(leaf, bool):
+            return torch.full((count,), leaf, dtype=torch.int64 if isinstance(leaf, int) else torch.float32, device=device or "cpu")
+        if not isinstance(leaf, Tensor):
+            raise TypeError(f"`{leaf_name}` must be a tensor, a number, or a dict, list or tuple of them, got {type(leaf).__name__}")
+        if leaf.dim() == 0:
+            leaf = leaf.expand(count)
+        if len(leaf) != count:
+            raise ValueError(f"`{leaf_name}` must hold one entry per sample, as `labels` do, {count} of them, got shape {tuple(leaf.shape)}")
+        return leaf if device is None else leaf.to(device)
+
+    return each(checked, cond, name)
+
+
+def rows(cond: Any, index: Any) -> Any:
+    """The entries of some samples: `index` is a slice or a tensor of whole numbers."""
+
+    def some(leaf: Any, _: str) -> Any:
+        if leaf is None:
+            return None
+        return leaf[index.to(leaf.device) if isinstance(index, Tensor) else index]
+
+    return each(some, cond)
+
+
+def differ(a: Any, b: Any) -> Tensor:
+    """Which samples have other conditions in `a` than in `b`, (B,) bool on the CPU; both of one structure."""
+    leaves: list[list[Tensor]] = [[], []]
+    for kept, cond in zip(leaves, (a, b), strict=True):
+        each(lambda leaf, _, kept=kept: None if leaf is None else kept.append(leaf.cpu()), cond)
+    return torch.stack([(one != other).reshape(len(one), -1).any(1) for one, other in zip(*leaves, strict=True)]).any(0)
+
+
+def hidden(cond: Any, where: Tensor) -> Any:
+    """A condition left out for the samples at `where` (B,) bool: whole numbers become NO_LABEL, floating ones zero."""
+
+    def masked(leaf: Any, _: str) -> Any:
+        if leaf is None:
+            return None
+        mask = where.to(leaf.device).reshape(-1, *[1] * (leaf.dim() - 1))
+        return leaf.masked_fill(mask, 0.0 if leaf.is_floating_point() else NO_LABEL)
+
+    return each(masked, cond)

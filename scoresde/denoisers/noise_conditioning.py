@@ -1,0 +1,33 @@
+"""c_noise: the number by which a network is told the noise level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..processes.base import Process
+from ..processes.ddpm import DiscreteVP
+
+
+@dataclass(frozen=True)
+class Clock:
+    """c_noise in 0..1000, what sinusoidal embeddings resolve: 1000 t/t_max for bounded clocks, 250 log sigma otherwise."""
+
+    process: Process
+
+    def __call__(self, lam: Any) -> Any:
+        if self.process.t_max <= 2.0:
+            return 1000.0 * self.process.time(lam)
+        return -250.0 * lam
+
+
+@dataclass(frozen=True)
+class Timesteps:
+    """c_noise of a network of discrete time: level i of the chain is timestep i - 1; between levels it is a fraction."""
+
+    chain: DiscreteVP
+
+    def __call__(self, lam: Tensor) -> Tensor:
+        return self.chain.steps * self.chain.time(lam) - 1

@@ -1,0 +1,1 @@
+"""How good a model or its samples are: distances, likelihoods, bounds, and the doctor."""

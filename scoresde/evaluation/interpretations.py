@@ -1,0 +1,155 @@
+"""Ways to understand a network's output, and how well each explains a batch.
+
+One number compares them, the denoising loss relative to that of a Gaussian fitted to the batch,
+
+    r = exp mean_k log( E|eps_hat - eps|^2 / E|eps_gauss - eps|^2 ),    E|eps_gauss - eps|^2 = d v e^{2 lam} / (1 + v e^{2 lam}),
+
+over levels k with lam + log std in [-2, 1.5], where neither x0 nor eps is plain to see; v the batch's variance. The true score has
+r <= 1 and no reading of its output has less.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise, check
+from solvers.noise import PROBE
+
+from ..denoisers import conditions
+from ..denoisers.denoiser import X0, BaseDenoiser, Denoiser, Eps, Pair, Score, Table, Unscaled, V
+from ..processes.base import Process
+from ..processes.coefficients import like
+
+LEVELS = torch.linspace(-2.0, 1.5, 8, dtype=torch.float64, device="cpu")  # lam + log std
+BETTER, CLOCKED = 0.8, 0.93  # what another output or data range, another clock must make of the loss to be believed
+_NUMBERS, _ROWS = 2048, 512  # numbers wanted a level; samples used at most
+
+
+@dataclass(frozen=True)
+class Velocity(Unscaled):
+    """F = eps - x0, the straight path's velocity."""
+
+    def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / (alpha + sigma), -sigma / (alpha + sigma)
+
+    def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
+        return 1 / (alpha + sigma), alpha / (alpha + sigma)
+
+
+@dataclass(frozen=True)
+class Clock:
+    """scale * c, or scale * (first + last - c) when reversed: other noise levels to feed a network, c running from first to last."""
+
+    scale: float = 1.0
+    reversed: bool = False
+
+    def __call__(self, c: Tensor, ends: tuple[float, float]) -> Tensor:
+        return self.scale * (sum(ends) - c if self.reversed else c)
+
+
+@dataclass(frozen=True)
+class Range:
+    """x -> (x - centre)/half: another scale of the data."""
+
+    centre: float = 0.0
+    half: float = 1.0
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One way to understand a network: what its output is, its sign, its clock, the scale of the data."""
+
+    table: Table
+    sign: int = 1
+    clock: Clock = Clock()
+    range: Range = Range()
+
+    def doubt(self, declared: Reading) -> float:
+        """What the loss must fall by before this reading is believed instead: a clock is felt less than a wrong output."""
+        other = BETTER if (self.table, self.sign) != (declared.table, declared.sign) else 1.0
+        return other * (CLOCKED if self.clock != declared.clock else 1.0) * (BETTER if self.range != declared.range else 1.0)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clean samples, their noise at each level (K, B, ...), the levels, and the condition."""
+
+    x0: Tensor
+    eps: Tensor
+    lams: Tensor
+    cond: Any
+
+    @property
+    def gauss(self) -> Tensor:
+        """E|eps_gauss - eps|^2 per element, (K,)."""
+        snr = variance(self.x0) * torch.exp(2 * self.lams)
+        return snr / (1 + snr)
+
+    def at(self, process: Process) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
+        """x, alpha, sigma and eps at each level, in the frame of `process`."""
+        for eps, t in zip(self.eps, process.time(self.lams), strict=True):
+            alpha, sigma = process.alpha(t), process.sigma(t)
+            yield self.x0 * like(alpha, self.x0) + eps * like(sigma, eps), alpha, sigma, eps
+
+    def scaled(self, to: Range) -> Batch:
+        """The same with the data mapped, and the levels moved along."""
+        return replace(self, x0=(self.x0 - to.centre) / to.half, lams=self.lams + math.log(to.half))
+
+
+def variance(x: Tensor) -> float:
+    """Mean over elements of the variance over samples."""
+    return x.double().var(0).mean().item()
+
+
+def draw(x0: Tensor, cond: Any, process: Process, seed: int) -> Batch:
+    """Noise for the first samples of a batch, which is repeated while it is small."""
+    x0 = x0[:_ROWS]
+    index = torch.arange(len(x0), device="cpu").repeat(max(1, _NUMBERS // x0.numel()))
+    x0, cond = x0[index.to(x0.device)], conditions.rows(cond, index)
+    ends = sorted(check.values(process.lam(torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu"))))
+    lams = (LEVELS - 0.5 * math.log(variance(x0))).clamp(*ends)
+    eps = SeededNoise(seed).normal(PROBE, range(len(lams)), x0.shape, x0.dtype, x0.device)
+    return Batch(x0, eps, lams, cond)
+
+
+TABLES: tuple[Table, ...] = (Eps(), X0(), V(), Score(), Velocity())
+CLOCKS = tuple(Clock(scale, back) for back in (False, True) for scale in (1.0, 1000.0, 1e-3))
+
+
+def as_declared(model: BaseDenoiser) -> Reading:
+    """How a denoiser reads its own output; one that is no network is read by its eps."""
+    return Reading(model.table if isinstance(model, Denoiser) else Eps())
+
+
+def data_ranges(x0: Tensor) -> list[Range]:
+    """As given, and the other scale that images of these values often have."""
+    low, high = x0.min().item(), x0.max().item()
+    if low >= 0:
+        return [Range(), Range(0.5, 0.5) if high <= 1 else Range(127.5, 127.5)]
+    return [Range(), Range(-1.0, 2.0)] if low >= -1 and high <= 1 else [Range()]
+
+
+def loss_ratios(model: BaseDenoiser, batch: Batch, process: Process, clock: Clock, readings: list[Reading]) -> dict[Reading, float]:
+    """r for each reading, from one call a level."""
+    logs = dict.fromkeys(readings, 0.0)
+    asked = with_clock(model, clock) if isinstance(model, Denoiser) else model
+    for gauss, (x, alpha, sigma, eps) in zip(check.values(batch.gauss), batch.at(process), strict=True):
+        p = asked(x, alpha, sigma, batch.cond)
+        out = p.out if isinstance(model, Denoiser) else p.eps
+        for reading in readings:
+            keep, scale = reading.table.to_eps(alpha, sigma)
+            error = (x * keep + out * (reading.sign * scale) - eps).double().square().mean().item()
+            logs[reading] += math.log(max(error, 1e-300) / gauss) / len(LEVELS) if math.isfinite(error) else math.inf
+    return {reading: math.exp(min(total, 700.0)) for reading, total in logs.items()}
+
+
+def with_clock(model: Denoiser, clock: Clock) -> Denoiser:
+    """The same network told other noise levels."""
+    first, last = check.values(model.time(model.process.lam(torch.tensor([model.process.t_min, model.process.t_max], dtype=torch.float64, device="cpu"))))
+    return Denoiser(model.network, model.process, model.table, time=lambda lam: clock(model.time(lam), (first, last)))

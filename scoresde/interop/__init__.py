@@ -1,0 +1,1 @@
+"""Models and schedulers of diffusers, and weights of other trainers."""

@@ -1,0 +1,115 @@
+"""What a folder is as a model to use: a run of ours, or a saved pipeline of diffusers."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from .. import runs
+from ..data.samples import Samples, unscaled
+from ..denoisers.denoiser import Denoiser
+from ..runs.config import Config, DataConfig
+from ..storage.files import CheckpointError
+from . import pipelines
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained model, whoever trained it.
+
+    denoiser  with the averaged weights;  shape  of one sample;  classes  how many labels it takes, None: none
+    run       how it was trained and on what; None for a pipeline, which does not say"""
+
+    folder: Path
+    denoiser: Denoiser
+    shape: tuple[int, ...]
+    classes: int | None
+    run: runs.Trained | None
+
+    def original(self, x: Tensor) -> Tensor:
+        """Samples in the data's own scale; those of a pipeline as they are, its images in [-1, 1]."""
+        return x if self.run is None else self.run.original(x)
+
+    @property
+    def columns(self) -> list[str] | None:
+        """Names of the columns of a table it was trained on."""
+        return None if self.run is None else self.run.about["data"].get("columns")
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Names of its classes, where the data has them."""
+        return None if self.run is None else self.run.about["data"].get("class_names")
+
+    def held_out(self, path: str | None = None) -> Samples:
+        """Samples to examine it on.
+
+        Args:
+            path: of data like those it was trained on (`data.load`), for a model that does not name its own.
+
+        Returns:
+            What a run held out. Of a model that does not know its data all that `path` names: images in [-1, 1], points in the file's own
+            units, since the scale of the network is not known either.
+
+        Raises:
+            CheckpointError: where it is not known on what, or the samples have another shape.
+            ConfigError, ValueError: as `Config.dataset`.
+        """
+        known = self.run is not None and self.run.knows_data
+        if known != (path is None):
+            unnamed = f"name data for {self.folder}, which does not say what it was trained on"
+            raise CheckpointError(f"`--data` must {f'be left out for {self.folder}, which names its own' if known else unnamed}, got {path}")
+        if path is None:
+            assert self.run is not None
+            return self.run.config.dataset().split(self.run.config.data.held_out)[1]
+        size = max(self.shape[1:]) if len(self.shape) == 3 else None
+        found = Config(data=DataConfig(path, size=size)).dataset()
+        if found.shape != self.shape:
+            raise CheckpointError(f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape} from {path}")
+        return found if len(found.shape) == 3 else unscaled(found)
+
+    def told(self) -> dict[str, str]:
+        """What there is to say of it, by heading."""
+        size = f"{sum(p.numel() for p in self.denoiser.parameters()):,} parameters"
+        if self.run is None:
+            digest = hashlib.sha256(pipelines.weights(self.folder).read_bytes()).hexdigest()
+            labels = "" if self.classes is None else f", of {self.classes} classes"
+            return {
+                "data": f"not said: samples of shape {self.shape}{labels}",
+                "process": repr(self.denoiser.process),
+                "network": f"UNet2DModel of a diffusers pipeline, predicts {self.denoiser.table}, {size}",
+                "weights": f"SHA-256 {digest[:16]}..., with nothing to verify it by",
+            }
+        about, config = self.run.about, self.run.config
+        loss = about["training"]["loss"]
+        seen = f"{about['data']['name']}: {about['data']['count']} samples" if self.run.knows_data else "not said: samples"
+        return {
+            "data": f"{seen} of shape {tuple(about['data']['shape'])}",
+            **_names("columns", self.columns),
+            **_names("classes", self.class_names),
+            "process": repr(config.process),
+            "network": f"{config.network}, {size}",
+            "training": f"{config.training}",
+            "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss {'not known' if loss is None else f'{loss:.4f}'}",
+            "versions": ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
+            "weights": f"SHA-256 {about['sha256'][:16]}..., verified",
+            "repeat": about["command"],
+        }
+
+
+def _names(what: str, names: list[str] | None) -> dict[str, str]:
+    return {} if names is None else {what: ", ".join(names)}
+
+
+def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None) -> Model:
+    """The model of a folder; `best` and `width` as in `runs.load`, for runs alone. Raises CheckpointError."""
+    folder = Path(folder)
+    if not best and width is None and pipelines.described(folder):
+        denoiser = pipelines.load(folder, device)
+        return Model(folder, denoiser, *pipelines.takes(denoiser), None)
+    run = runs.load(folder, device, best, width)
+    classes = None if run.config.training.label_dropout is None else run.about["data"].get("classes")
+    return Model(folder, run.denoiser, run.shape, classes, run)

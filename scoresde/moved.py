@@ -1,0 +1,126 @@
+"""Modules under the names they had before they were sorted into rooms: `from scoresde.sampling import transport` goes on working.
+
+The table of old and new names is in CHANGELOG.md. An old name gives the very module of the new one, or of its part that was moved on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+MODULES: dict[str, tuple[str, ...]] = {
+    "scoresde.checkpoint": ("scoresde.storage.files", "scoresde.storage.weights", "scoresde.runs.run_folder",),
+    "scoresde.snapshots": ("scoresde.storage.checkpoints",),
+    "scoresde.weights": ("scoresde.storage.weights",),
+    "scoresde.ownership": ("scoresde.storage.ownership",),
+    "scoresde.beginning": ("scoresde.runtime.beginning",),
+    "scoresde.seeding": ("scoresde.runtime.torch_state",),
+    "scoresde.launch": ("scoresde.runtime.distributed",),
+    "scoresde.stopping": ("scoresde.runtime.signals",),
+    "scoresde.report": ("scoresde.reports.images", "scoresde.reports.page",),
+    "scoresde.process": ("scoresde.processes.base",),
+    "scoresde.schedules": ("scoresde.processes.forward",),
+    "scoresde.charts": ("scoresde.processes.coordinates",),
+    "scoresde.ddpm": ("scoresde.processes.ddpm",),
+    "scoresde.own": ("scoresde.processes.custom",),
+    "scoresde.times": ("scoresde.processes.coefficients",),
+    "scoresde.parameterisations": ("scoresde.denoisers.parameterisations",),
+    "scoresde.denoiser": ("scoresde.denoisers.denoiser",),
+    "scoresde.exact": ("scoresde.denoisers.exact",),
+    "scoresde.moments": ("scoresde.denoisers.moments",),
+    "scoresde.conditions": ("scoresde.denoisers.conditions",),
+    "scoresde.dataset": ("scoresde.data.samples",),
+    "scoresde.reading": ("scoresde.data.reading",),
+    "scoresde.toys": ("scoresde.data.toys",),
+    "scoresde.reverse": ("scoresde.samplers.reverse", "scoresde.processes.base",),
+    "scoresde.grids": ("scoresde.samplers.grids", "scoresde.samplers.plan", "scoresde.tuning.measured_grid",),
+    "scoresde.pieces": ("scoresde.samplers.adams_rules", "scoresde.samplers.eta",),
+    "scoresde.method": ("scoresde.samplers.method",),
+    "scoresde.catalogue": ("scoresde.samplers.catalogue",),
+    "scoresde.plan": ("scoresde.samplers.plan", "scoresde.runtime.torch_state",),
+    "scoresde.sampling": ("scoresde.samplers.sampling", "scoresde.samplers.transport", "scoresde.samplers.plan", "scoresde.runtime.torch_state",),
+    "scoresde.frame": ("scoresde.samplers.frame",),
+    "scoresde.peaked": ("scoresde.samplers.peaked",),
+    "scoresde.recommend": ("scoresde.samplers.recommend",),
+    "scoresde.steps": ("scoresde.samplers.wrappers.base", "scoresde.samplers.wrappers.churn", "scoresde.samplers.wrappers.large_variance",),
+    "scoresde.langevin": ("scoresde.samplers.wrappers.langevin",),
+    "scoresde.variance": ("scoresde.samplers.wrappers.variance", "scoresde.samplers.plan", "scoresde.denoisers.denoiser",),
+    "scoresde.metrics": ("scoresde.evaluation.judge",),
+    "scoresde.distances": ("scoresde.evaluation.distances",),
+    "scoresde.inception": ("scoresde.evaluation.inception",),
+    "scoresde.likelihood": ("scoresde.evaluation.likelihood",),
+    "scoresde.elbo": ("scoresde.evaluation.elbo",),
+    "scoresde.doctor": ("scoresde.evaluation.doctor",),
+    "scoresde.readings": ("scoresde.evaluation.interpretations",),
+    "scoresde.compare.laws": ("scoresde.evaluation.affine_laws",),
+    "scoresde.tails": ("scoresde.evaluation.tails",),
+    "scoresde.losses": ("scoresde.training.losses",),
+    "scoresde.levels": ("scoresde.training.noise_levels",),
+    "scoresde.state": ("scoresde.training.state",),
+    "scoresde.config": ("scoresde.runs.config", "scoresde.denoisers.noise_conditioning",),
+    "scoresde.record": ("scoresde.runs.journal", "scoresde.runs.gallery", "scoresde.training.validation",),
+    "scoresde.averaging": ("scoresde.runs.posthoc_ema",),
+    "scoresde.pipelines": ("scoresde.interop.pipelines", "scoresde.denoisers.noise_conditioning",),
+    "scoresde.scheduler": ("scoresde.interop.scheduler",),
+    "scoresde.importing": ("scoresde.interop.importing", "scoresde.storage.foreign",),
+    "scoresde.chains": ("scoresde.interop.chains",),
+    "scoresde.unets": ("scoresde.interop.unets",),
+    "scoresde.folders": ("scoresde.interop.models",),
+    "scoresde.demo": ("scoresde.cli.demo",),
+    "scoresde.demo_page": ("scoresde.cli.demo_page",),
+}
+
+
+NAMES = (("scoresde.samplers.grids", "equidistributed", "scoresde.tuning.measured_grid"),)  # that left a module of the face
+
+
+class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds a module by its old name."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
+        """A spec for an old name, None for any other."""
+        return importlib.util.spec_from_loader(fullname, self) if fullname in MODULES else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
+        """The module that stands in the place of the old one; None, for a new one, where there are several."""
+        home, *others = MODULES[spec.name]
+        if others:
+            return None
+        module = importlib.import_module(home)
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave a module of today as it is; let a new one look its names up in those of today."""
+        spec = module.__spec__
+        if spec is not None and spec.loader_state is not None:
+            module.__spec__ = spec.loader_state
+            return
+        homes = MODULES[module.__name__]
+
+        def look(name: str) -> Any:
+            for home in map(importlib.import_module, homes):
+                if hasattr(home, name):
+                    return getattr(home, name)
+            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}; its parts are {', '.join(homes)}")
+
+        module.__dict__["__getattr__"] = look
+
+
+def install() -> None:
+    """Old names are found from now on. Modules that are loaded already stand under their old names at once.
+
+    So `scoresde.doctor` stays the function: importing a module of that name anew would put the module in its place."""
+    for name, homes in MODULES.items():
+        if len(homes) == 1 and homes[0] in sys.modules:
+            sys.modules.setdefault(name, sys.modules[homes[0]])
+    for home, name, today in NAMES:
+        setattr(sys.modules[home], name, getattr(importlib.import_module(today), name))
+    if not any(isinstance(finder, Moved) for finder in sys.meta_path):
+        sys.meta_path.append(Moved())

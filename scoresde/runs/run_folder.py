@@ -1,0 +1,109 @@
+"""A finished run as files: its weights, and run.json, which says what they are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from torch import Tensor, nn
+
+from ..storage.files import FORMAT, CheckpointError, versions, write_json, write_whole
+
+
+def save_run(folder: Path, network: nn.Module, ema: nn.Module, about: dict[str, Any]) -> None:
+    """Write model.safetensors, then run.json naming its hash. `about` must be JSON."""
+    from safetensors.torch import save
+
+    tensors: dict[str, Tensor] = {}
+    for prefix, module in (("network", network), ("ema", ema)):
+        for key, value in module.state_dict().items():
+            tensors[f"{prefix}.{key}"] = value.detach().cpu().contiguous().clone()
+    content = save(tensors, metadata={"format": str(FORMAT)})
+    write_whole(folder / "model.safetensors", content)
+    write_json(folder / "run.json", {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), "versions": versions(), **about})
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder as read: `about` is run.json, `weights` the tensors by full name."""
+
+    about: dict[str, Any]
+    weights: dict[str, Tensor]
+
+    def part(self, prefix: str) -> dict[str, Tensor]:
+        """The state dict saved under `prefix`."""
+        return {k[len(prefix) + 1 :]: v for k, v in self.weights.items() if k.startswith(prefix + ".")}
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """run.json, checked."""
+    path = folder / "run.json"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing; give the folder that `scoresde train` or `scoresde demo` wrote")
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(about, dict) or not isinstance(about.get("format"), int):
+        raise CheckpointError(f"{path} is not a run description: it has no format version")
+    if about["format"] > FORMAT:
+        raise CheckpointError(f"{path} has format {about['format']}, newer than {FORMAT}; upgrade scoresde")
+    described(path, about)
+    return about
+
+
+def described(path: Path, about: dict[str, Any]) -> None:
+    """Raise CheckpointError naming the first thing that a run's description lacks or tells as something else."""
+    for key, fits in _DESCRIPTION.items():
+        value: Any = about
+        for part in key.split("."):
+            value = value.get(part, ...) if isinstance(value, dict) else ...
+        if not fits(value) or (key in _SCALES and isinstance(value, list) and len(value) != about["data"]["shape"][-1]):
+            said = "missing" if value is ... else f"{value!r:.60}"
+            raise CheckpointError(f"{path} is not a run description: its `{key}` is {said}")
+
+
+def _is(*kinds: type) -> Callable[[Any], bool]:
+    return lambda value: type(value) in kinds and (not isinstance(value, float) or math.isfinite(value))
+
+
+def _is_names(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(name, str) for name in cast("list[Any]", value))
+
+
+_number, _text, _table = _is(int, float), _is(str), _is(dict)
+_SCALES = ("data.centre", "data.half_range")  # one number, or one a column
+_DESCRIPTION: dict[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(("command", "data.name"), _text),
+    **dict.fromkeys(("config", "versions"), _table),
+    **dict.fromkeys(("data.count", "training.steps_done"), _is(int)),
+    "data.shape": lambda value: isinstance(value, list) and bool(value) and all(type(n) is int and n > 0 for n in cast("list[Any]", value)),
+    **dict.fromkeys(_SCALES, lambda value: _number(value) or (isinstance(value, list) and all(map(_number, cast("list[Any]", value))))),
+    **dict.fromkeys(("data.columns", "data.class_names"), lambda value: value in (..., None) or _is_names(value)),
+    "training.seconds": _number,
+    "training.loss": _is(int, float, type(None)),
+}
+
+
+def load_run(folder: Path) -> Run:
+    """Read and verify a run folder. Raises CheckpointError saying which file and what."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    about = read_about(folder)
+    path = folder / "model.safetensors"
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != about.get("sha256"):
+        raise CheckpointError(f"{path} does not match the SHA-256 in run.json: damaged, truncated, or of another run")
+    try:
+        weights = load(content)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
+    return Run(about, weights)

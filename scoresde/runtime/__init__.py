@@ -1,0 +1,1 @@
+"""The process a program runs in: start, signals, random state, several processes."""

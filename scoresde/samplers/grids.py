@@ -1,0 +1,260 @@
+"""Grids of noise levels: functions (n_levels, lam_first, lam_last) -> lam.
+
+lam is half the log-SNR, rising from lam_first (noise) to lam_last (data): a float64 CPU tensor, strictly monotone, both ends
+assigned exactly, independent of the process integrated along. A choice of grid is a frozen dataclass, so that its repr says
+which it was; `uniform_time`, `quadratic`, `uniform_lambda`, `karras` and `cosine` are the usual choices, ready to call.
+`from_list` takes a user's levels, `Leading`, `Trailing` and `Linspace` those of a chain's index, `equidistributed` measures
+where a model needs them.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from solvers import check
+
+from ..processes.base import Process
+from ..processes.ddpm import DiscreteVP
+from ..processes.forward import VPSDE, CosineVP
+
+if TYPE_CHECKING:
+    pass
+
+
+class Grid(ABC):
+    """Abstract: a monotone clock u(lam) in which the levels are equally spaced."""
+
+    @abstractmethod
+    def clock(self, lam: Tensor) -> Tensor:
+        """u(lam)."""
+
+    @abstractmethod
+    def level(self, u: Tensor) -> Tensor:
+        """lam(u), its inverse."""
+
+    def __call__(self, n_levels: int, lam_first: float, lam_last: float) -> Tensor:
+        """n_levels values from lam_first to lam_last; one level is lam_first."""
+        check.integer("n_levels", n_levels)
+        for name, lam in (("lam_first", lam_first), ("lam_last", lam_last)):
+            if lam != -math.inf:  # pure noise, where the clock must be finite
+                check.number(name, lam)
+        ends = torch.tensor([lam_first, lam_last], dtype=torch.float64, device="cpu")
+        if n_levels == 1:
+            return ends[:1]
+        if ends[0] == ends[1]:
+            raise ValueError(f"`lam_last` must differ from lam_first for {n_levels} levels, got both {lam_first!r}")
+        first, last = self.clock(ends)
+        if not bool(torch.isfinite(last - first)):
+            raise ValueError(f"`lam_first` must be finite on {self!r}, got {lam_first!r}: pure noise needs a clock that reaches it, as RectifiedFlow's time")
+        lam = self.level(first + (last - first) * torch.linspace(0, 1, n_levels, dtype=torch.float64, device="cpu"))
+        lam[0], lam[-1] = ends
+        return lam
+
+
+class Fixed(Grid):
+    """Abstract: levels of its own, which `sample` takes whatever the range of the model; between given ends it is its clock."""
+
+    @abstractmethod
+    def own(self, n_levels: int) -> Tensor:
+        """Its n_levels levels, rising."""
+
+
+@dataclass(frozen=True)
+class UniformTime(Grid):
+    """Equal steps in t^(1/power) of `process`: power 1 uniform time, 2 the quadratic grid of DDIM (arXiv:2010.02502).
+
+    unit is the data's standard deviation, in which noise levels are measured."""
+
+    process: Process = VPSDE()
+    power: float = 1.0
+    unit: float = 1.0
+
+    def __post_init__(self) -> None:
+        check.number("power", self.power, above=0.0)
+        check.number("unit", self.unit, above=0.0)
+
+    def clock(self, lam: Tensor) -> Tensor:
+        return self.process.time(lam + math.log(self.unit)) ** (1 / self.power)
+
+    def level(self, u: Tensor) -> Tensor:
+        return self.process.lam(u**self.power) - math.log(self.unit)
+
+
+@dataclass(frozen=True)
+class UniformLambda(Grid):
+    """Equal steps in lam. Lu et al. 2022, arXiv:2206.00927."""
+
+    def clock(self, lam: Tensor) -> Tensor:
+        return lam
+
+    def level(self, u: Tensor) -> Tensor:
+        return u
+
+
+@dataclass(frozen=True)
+class Karras(Grid):
+    """Equal steps in (sigma/alpha)^(1/rho). Karras et al. 2022, arXiv:2206.00364, eq. 5."""
+
+    rho: float = 7.0
+
+    def __post_init__(self) -> None:
+        check.number("rho", self.rho, above=0.0)
+
+    def clock(self, lam: Tensor) -> Tensor:
+        return torch.exp(-lam / self.rho)
+
+    def level(self, u: Tensor) -> Tensor:
+        return -self.rho * u.log()
+
+
+@dataclass(frozen=True)
+class Through(Grid):
+    """Equal steps in the index of a rising list of levels, linear in lam between them and beyond: a clock made of points."""
+
+    lams: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_rising(self.lams, 2, finite=True)
+
+    def clock(self, lam: Tensor) -> Tensor:
+        return index_at(self.lams, lam)
+
+    def level(self, u: Tensor) -> Tensor:
+        return at_index(self.lams, u)
+
+
+@dataclass(frozen=True)
+class Listed(Fixed):
+    """The levels of a list and no others (see `from_list`). The first may be minus infinity, no signal at all."""
+
+    lams: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        _check_rising(self.lams, 1, finite=False)
+
+    def own(self, n_levels: int) -> Tensor:
+        if n_levels != len(self.lams):
+            raise ValueError(f"`n` must be {len(self.lams)}, the length of the list of levels, got {n_levels}")
+        return torch.tensor(self.lams, dtype=torch.float64, device="cpu")
+
+    def clock(self, lam: Tensor) -> Tensor:
+        return index_at(self.lams, lam)
+
+    def level(self, u: Tensor) -> Tensor:
+        return at_index(self.lams, u)
+
+
+def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> Listed:
+    """The levels given, and no others: lam, or times of `process`; in either order. The method's n is their number.
+
+    Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond the range of `process`."""
+    check.detached("values", values)
+    given = values.tolist() if isinstance(values, Tensor) else values
+    t = torch.tensor([check.number("values", v) for v in given], dtype=torch.float64, device="cpu")
+    if len(t) > 1:
+        check.times("values", t)
+    lam = t if process is None else process.lam(process.inside(t, "values"))
+    return Listed(tuple(check.values(lam.sort().values)))
+
+
+def _check_rising(lams: tuple[float, ...], least: int, finite: bool) -> None:
+    lam = torch.tensor(lams, dtype=torch.float64, device="cpu")
+    if len(lam) < least or not bool((lam.diff() > 0).all() & lam[1:].isfinite().all() & (lam[:1] < math.inf).all()) or (finite and lams[0] == -math.inf):
+        raise ValueError(f"`lams` must hold {least} or more strictly rising{' finite' if finite else ''} levels, got {lams!r:.80}")
+
+
+def index_at(lams: tuple[float, ...], lam: Tensor) -> Tensor:
+    """The index at a level, a polyline."""
+    table = torch.tensor(lams, dtype=torch.float64, device="cpu")
+    k = torch.searchsorted(table, lam.contiguous()).clamp(1, len(lams) - 1)
+    return k - 1 + (lam - table[k - 1]) / (table[k] - table[k - 1])
+
+
+def at_index(lams: tuple[float, ...], u: Tensor) -> Tensor:
+    """The level at an index, its inverse."""
+    table = torch.tensor(lams, dtype=torch.float64, device="cpu")
+    k = u.ceil().long().clamp(1, len(lams) - 1)
+    return table[k - 1] + (u - (k - 1)) * (table[k] - table[k - 1])
+
+
+class Spaced(Fixed):
+    """Abstract: n of the T levels of a chain, evenly spaced in their index. Between given ends uniform in the chain's time."""
+
+    chain: DiscreteVP
+
+    @abstractmethod
+    def steps(self, n: int) -> Sequence[int]:
+        """The n timesteps i - 1 of levels i, falling, in 0..T-1 as networks of discrete time count them."""
+
+    def own(self, n_levels: int) -> Tensor:
+        check.integer("n", n_levels, most=self.chain.steps, hint=f"{self.chain!r} has no more levels")
+        t = (torch.tensor(self.steps(n_levels), dtype=torch.float64, device="cpu") + 1) / self.chain.steps
+        if not t[0] <= 1:
+            raise ValueError(f"`offset` must leave the first timestep below {self.chain.steps}, got {self!r} for {n_levels} levels")
+        return self.chain.lam(t)
+
+    def clock(self, lam: Tensor) -> Tensor:
+        return self.chain.time(lam)
+
+    def level(self, u: Tensor) -> Tensor:
+        return self.chain.lam(u)
+
+
+@dataclass(frozen=True)
+class Leading(Spaced):
+    """Timesteps 0, r, 2r, ... + offset with r = floor(T/n): the spacing of DDIM (Song et al. 2021, arXiv:2010.02502). It does not begin at T."""
+
+    chain: DiscreteVP
+    offset: int = 0
+
+    def steps(self, n: int) -> Sequence[int]:
+        ratio = self.chain.steps // n
+        return [k * ratio + self.offset for k in reversed(range(n))]
+
+
+@dataclass(frozen=True)
+class Trailing(Spaced):
+    """Timesteps T - 1 downward in steps of T/n, rounded: begins at T, as it should. Lin et al. 2023, arXiv:2305.08891, table 2."""
+
+    chain: DiscreteVP
+
+    def steps(self, n: int) -> Sequence[int]:
+        total = self.chain.steps
+        return [round(total - k * (total / n)) - 1 for k in range(n)]
+
+
+@dataclass(frozen=True)
+class Linspace(Spaced):
+    """Timesteps from T - 1 to 0, both included, rounded. Nichol & Dhariwal 2021, arXiv:2102.09672."""
+
+    chain: DiscreteVP
+
+    def steps(self, n: int) -> Sequence[int]:
+        last = self.chain.steps - 1
+        return [round(k * (last / max(1, n - 1))) for k in reversed(range(n))]
+
+
+uniform_time = UniformTime()
+quadratic = UniformTime(power=2.0)
+uniform_lambda = UniformLambda()
+karras = Karras()
+cosine = UniformTime(CosineVP())
+@dataclass(frozen=True)
+class Tolerance:
+    """In a grid's place: steps chosen per sample to meet rtol, atol on the state of the process integrated along."""
+
+    rtol: float = 1e-5
+    atol: float = 1e-5
+    max_evals: int = 10_000
+
+    def __post_init__(self) -> None:
+        check.number("rtol", self.rtol, above=0.0)
+        check.number("atol", self.atol, above=0.0)
+        check.integer("max_evals", self.max_evals)

@@ -1,0 +1,226 @@
+"""One batch on its way from level to level: what `sampling` makes ready and runs."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from solvers import Adaptive, Equation, Solution, Solver, Source, iterate, solve
+from solvers.solver import cut
+
+from ..denoisers import conditions
+from ..denoisers.denoiser import BaseDenoiser, Prediction
+from ..processes.base import Process
+from ..processes.coefficients import like
+from ..runtime.torch_state import evaluating
+from .frame import Whitened
+from .grids import Fixed, Tolerance
+from .method import Method
+from .reverse import reverse
+
+Ends = tuple[float, float]
+NEARLY_NOISE = -5.0  # lam just inside pure noise, sigma/alpha = 148: where VPSDE and chains of a thousand steps begin
+
+
+class Plan:
+    """Levels, times, equation segments and noise, checked and ready.
+
+    lams   the levels of the steps (`levels`);  state  a batch like those that come: its numbers do not matter
+    ends   lam from which to which the state is taken, where a frame carries it beyond the levels; None: their ends"""
+
+    def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, state: Tensor, source: Any, ends: Ends | None = None):
+        self.model, self.method, self.lams = Asked(denoiser) if method.wrap else denoiser, method, lams
+        self.cond = conditions.prepared(cond, len(state), state.device)
+        warn_beyond(denoiser.process, lams)
+        process, stochastic = method.process, method.stochastic
+        self.times = process.time(lams)
+        self.first = self.times[0] if ends is None else process.time(torch.tensor(ends[0], dtype=torch.float64, device="cpu"))
+        self.last = self.times[-1] if ends is None else process.time(torch.tensor(ends[1], dtype=torch.float64, device="cpu"))
+        if not bool(self.times.isfinite().all()):
+            flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
+            raise ValueError(f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got {process!r}; {flow}")
+        if stochastic and not bool(process.alpha(self.times[0]) > 0):
+            said = f"to start where alpha vanishes, where the noise of {process!r} is singular, got {method.eta!r}"
+            raise ValueError(f"`method` must have eta = 0 {said}; or run along VPSDE()")
+        self.whitened = None if method.frame is None else Whitened(self.model, method.frame.moments, state)
+        self.denoiser = self.model if self.whitened is None else self.whitened
+        self.noise, self.solver = source, method.around(source, self._ask)
+        if isinstance(method.solver, Solver) and isinstance(source, Source) and stochastic and len(lams) > 1:
+            self.noise = source.on(cut(self.times, method.solver.cuts), state)
+        self.segments = list(self._segments()) if len(lams) > 1 else []
+
+    def _ask(self, t: Tensor, y: Tensor) -> Prediction:
+        """What the model says of a state on the way; see `steps.Ground`."""
+        process = self.method.process
+        return cast(Asked, self.model).ask(y, process.alpha(t), process.sigma(t), self.cond)
+
+    def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
+        """One equation for all steps, or one a step where eta varies."""
+        m, times, lams = self.method, self.times, self.lams
+        if isinstance(m.grid, Tolerance):
+            eq = reverse(m.process, self.denoiser, 0.0, m.split, self.cond)
+            yield eq, Adaptive(times[0].item(), times[-1].item(), m.grid.rtol, m.grid.atol, max_evals=m.grid.max_evals)
+        elif callable(m.eta):
+            for k in range(len(times) - 1):
+                eta = m.eta(lams[k].item(), lams[k + 1].item())
+                yield reverse(m.process, self.denoiser, eta, m.split, self.cond), times[k : k + 2]
+        else:
+            yield reverse(m.process, self.denoiser, m.eta, m.split, self.cond), times
+
+    def prior(self, z: Tensor) -> Tensor:
+        """The state that begins at noise z of unit variance."""
+        process, t = self.method.process, self.first
+        return self.enter(z * like(process.sigma(t), z), process.alpha(t), process.sigma(t))
+
+    def enter(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """The state that begins at x = alpha x0 + sigma eps of the first end."""
+        size = self._size(self.times[0])
+        if self.whitened is None:
+            return x * like(size / (alpha**2 + sigma**2).sqrt(), x)
+        return self.whitened.enter(x, alpha, sigma) * like(size, x)
+
+    def leave(self, y: Tensor, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        """x = alpha x0 + sigma eps, of the state at time t."""
+        size = self._size(t)
+        if self.whitened is None:
+            return y * like((alpha**2 + sigma**2).sqrt() / size, y)
+        return self.whitened.leave(y / like(size, y), alpha, sigma)
+
+    def seen(self, y: Tensor, t: Tensor) -> Tensor:
+        """The state at time t in the frame alpha^2 + sigma^2 = 1, where all levels are one scale."""
+        process = self.method.process
+        if self.whitened is None:
+            return y / like(radius(process, t), y)
+        return self.leave(y, t, process.alpha(t) / radius(process, t), process.sigma(t) / radius(process, t))
+
+    def _size(self, t: Tensor) -> Tensor:
+        """What states at time t are measured by: the same state at another level differs by its ratio alone."""
+        process = self.method.process
+        scale = 1.0 if self.whitened is None else self.whitened.scale
+        return radius(process, t) if scale == 1.0 else ((process.alpha(t) * scale) ** 2 + process.sigma(t) ** 2).sqrt()
+
+    def run(self, x: Tensor, save: bool = False) -> list[Solution]:
+        """The solutions of all segments, one after the other; `save` keeps the state at every level."""
+        solutions: list[Solution] = []
+        with evaluating(self.denoiser), torch.no_grad():
+            for eq, steps in self.segments:
+                kept = steps if save and isinstance(steps, Tensor) else None
+                solutions.append(solve(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise, save=kept))
+                x = solutions[-1].y
+        return solutions
+
+    def states(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """(t, x) at the start and after every step."""
+        yield self.times[0], x
+        for eq, steps in self.segments:
+            states = iterate(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise)
+            while True:
+                with evaluating(self.denoiser), torch.no_grad():
+                    pair = next(states, None)
+                if pair is None:
+                    break
+                x = pair[1]
+                yield pair
+
+    def end(self, y: Tensor, denoise: bool) -> Tensor:
+        """The state at the last level denoised, or as it is in the frame alpha = 1."""
+        process, t = self.method.process, self.times[-1]
+        alpha, sigma = process.alpha(t), process.sigma(t)
+        x = y if self.whitened is None else self.leave(y, t, alpha, sigma)
+        with evaluating(self.model), torch.no_grad():
+            return self.model(x, alpha, sigma, self.cond).x0 if denoise else x / like(alpha, x)
+
+
+def home(denoiser: BaseDenoiser, method: Method) -> Ends:
+    """lam of the ends of the range of the denoiser's training process, or of the method's own where there is none.
+
+    Where that range begins at pure noise and the method cannot, as a grid uniform in lam, it begins at `NEARLY_NOISE`."""
+    process = method.process if denoiser.process is None else denoiser.process
+    first, last = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
+    return NEARLY_NOISE if first == -math.inf and not reaches_noise(method) else first, last
+
+
+def reaches_noise(method: Method) -> bool:
+    """Whether a method can begin at lam = -inf: along a process and on a grid whose times are finite there."""
+    noise = torch.tensor(-math.inf, dtype=torch.float64, device="cpu")
+    if not bool(method.process.time(noise).isfinite()):
+        return False
+    if method.frame is not None or isinstance(method.grid, Tolerance):
+        return True
+    return bool(method.grid.clock(noise).isfinite())
+
+
+def levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
+    """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says."""
+    if method.n is not None and isinstance(method.grid, Fixed):
+        return method.grid.own(method.n + extra)
+    return between(method, home(denoiser, method), extra)
+
+
+def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
+    """lam of the method's levels from one end to the other, less what a frame carries."""
+    first, last = ends if method.frame is None else (method.frame.begin(lam) for lam in ends)
+    if method.n is None or isinstance(method.grid, Tolerance):
+        return torch.tensor([first, last], dtype=torch.float64, device="cpu")
+    return method.grid(method.n + extra, first, last)
+
+
+def radius(process: Process, t: Any) -> Tensor:
+    """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio."""
+    return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
+
+
+def warn_beyond(process: Process | None, lams: Tensor) -> None:
+    """Warn where levels leave the range of the process a denoiser was trained on; Python shows one warning once."""
+    if process is None:
+        return
+    noisy, clean = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
+    low, high = (float(end) for end in lams.aminmax())
+    if low < noisy - 1e-6 * (1 + abs(noisy)) or high > clean + 1e-6 * (1 + abs(clean)):
+        warnings.warn(
+            f"levels from lam = {low:.4g} to {high:.4g} leave [{noisy:.4g}, {clean:.4g}], where the denoiser was trained along {process!r}:"
+            " what it says there is extrapolated; choose times or a grid inside",
+            stacklevel=2,
+        )
+
+
+class Asked(BaseDenoiser):
+    """A denoiser that may be asked beside the solve: asked the same next, it gives the same answer and calls nothing."""
+
+    def __init__(self, inner: BaseDenoiser):
+        super().__init__()
+        self.process: Process | None = inner.process
+        self.inner = inner
+        self.kept: tuple[Tensor, Tensor, Tensor, Prediction] | None = None
+
+    def ask(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any) -> Prediction:
+        """The prediction, kept."""
+        prediction = self.inner(x, alpha, sigma, cond)
+        self.kept = x, alpha, sigma, prediction
+        return prediction
+
+    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
+        if self.kept is not None and x is self.kept[0] and torch.equal(alpha, self.kept[1]) and torch.equal(sigma, self.kept[2]):
+            return self.kept[3]
+        return self.inner(x, alpha, sigma, cond)
+
+
+def plan_for(denoiser: BaseDenoiser, method: Method, cond: Any, state: Tensor, source: Any, backward: bool = False) -> Plan:
+    """A plan over the denoiser's own range, or back over it."""
+    lams = levels(denoiser, method)
+    first, last = (float(lams[0]), float(lams[-1])) if isinstance(method.grid, Fixed) else home(denoiser, method)
+    return Plan(denoiser, method, cond, *((lams.flip(0), state, source, (last, first)) if backward else (lams, state, source, (first, last))))
+
+
+def check_method(denoiser: Any, method: Any, compile: bool = False) -> Method:
+    """The method that runs."""
+    if not isinstance(denoiser, BaseDenoiser):
+        raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)")
+    if not isinstance(method, Method):
+        raise TypeError(f"`method` must be a Method, got {method!r}; for example catalogue.ddim(20)")
+    return method.compiled() if compile else method

@@ -1,0 +1,149 @@
+"""What does not fit the five coordinates: things done around the steps of a solver.
+
+Churn and Restart add noise and go back up, LargeVariance widens the noise of a step; Langevin moves (`langevin`) stay on one level.
+A wrapper says what it does around each step of a grid; `Wrapped` is the solver that does it. Each step within is a solve of its
+own, so that nothing the inner solver remembers outlives a change of the state: multistep methods start afresh in each.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from solvers import Equation, Noise, Sense, Solver
+from solvers.noise import Normals, Path
+from solvers.solver import State
+
+from ...denoisers.denoiser import Prediction
+from ...processes.base import Process
+
+Ask = Callable[[Tensor, Tensor], Prediction]
+Draw = Callable[[int, Tensor], Tensor]  # (index, y) -> standard normals shaped like y, the index-th of a stream
+_SLOT = 24  # bits of the index below the wrapper's place in `Method.wrap`
+
+
+class Ground(NamedTuple):
+    """What a wrapper may use beside the equation: process and eta, the noise source of the solve, its own place among the wrappers.
+
+    ask  (t, y) -> Prediction of the model, which is not called again when the solver asks the same next"""
+
+    process: Process
+    eta: float
+    source: Any
+    place: int
+    ask: Ask
+
+    def drawing(self, stream: int) -> Draw:
+        """Normals of a stream. Raises ValueError naming `noise` where the source has none to give."""
+        source, first = self.source, self.place << _SLOT
+        if isinstance(source, Normals):
+            return lambda index, y: source.draw(stream, first + index, y)
+        raise ValueError(f"`noise` must be SeededNoise or WhiteNoise for a method with step wrappers, got {source!r}")
+
+
+class Around(NamedTuple):
+    """What one wrapper does around one step: where the step starts from and how the state gets there, its path there, and what follows."""
+
+    start: Tensor | None = None
+    before: Callable[[Tensor], Tensor] | None = None
+    path: Callable[[Path, Tensor], Path] | None = None
+    after: Callable[[Equation, Tensor], Tensor] | None = None
+
+
+class Wrapper(ABC):
+    """Abstract: something done around steps. Concrete ones are frozen dataclasses."""
+
+    stochastic: ClassVar[bool | None] = None  # whether the equation must have noise (eta > 0), must have none, or either
+    evaluates: ClassVar[bool] = False  # whether it asks the equation for values of its own, outside the solver's steps
+
+    @abstractmethod
+    def extra(self, calls: Callable[[int], int], n: int) -> int:
+        """Model calls beside those of n steps, `calls` being the solver's."""
+
+    @abstractmethod
+    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+        """What happens at each step of `times`; y only for its shape."""
+
+
+@dataclass(frozen=True)
+class Wrapped(Solver):
+    """A solver whose steps have something done around them."""
+
+    inner: Solver
+    wrap: tuple[Wrapper, ...]
+    process: Process
+    eta: float
+    source: Any
+    ask: Ask
+
+    reference: ClassVar[str] = "see the wrappers"
+
+    @property
+    def noise(self) -> Noise:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the inner solver."""
+        return self.inner.noise
+
+    @property
+    def sense(self) -> Sense | None:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the inner solver."""
+        return self.inner.sense
+
+    @property
+    def levy(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the inner solver."""
+        return self.inner.levy
+
+    @property
+    def cuts(self) -> tuple[float, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """As the inner solver."""
+        return self.inner.cuts
+
+    def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
+        grounds = [Ground(self.process, self.eta, self.source, place, self.ask) for place in range(len(self.wrap))]
+        moves = list(zip(*(w.around(self.inner, ground, eq, times, y) for w, ground in zip(self.wrap, grounds, strict=True)), strict=True))
+        starts = [next((m.start for m in step if m.start is not None), t) for step, t in zip(moves, times, strict=False)]
+        return [(Leg.of(self.inner, eq, torch.stack(ends), y), step) for *ends, step in zip(starts, times[1:], moves, strict=True)]
+
+    def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
+        return ()
+
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+    ) -> tuple[Tensor, Tensor | None, State]:
+        leg, moves = w
+        for move in moves:
+            y = y if move.before is None else move.before(y)
+        for move in moves:
+            noise = noise if move.path is None or noise is None else move.path(noise, y)
+        y = leg(eq, y, noise)
+        for move in moves:
+            y = y if move.after is None else move.after(eq, y)
+        return y, None, state
+
+    def calls(self, n: int) -> int:
+        return n * self.inner.calls(1) + sum(w.extra(self.inner.calls, n) for w in self.wrap)
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A short solve on its own grid, its weights made beforehand."""
+
+    solver: Solver
+    times: tuple[Tensor, ...]
+    plan: Sequence[Any]
+
+    @classmethod
+    def of(cls, solver: Solver, eq: Equation, times: Tensor, y: Tensor) -> Leg:
+        """Weights of `solver` on `times`."""
+        return cls(solver, times.unbind(), solver.plan(eq, times, y))
+
+    def __call__(self, eq: Equation, y: Tensor, noise: Path | None = None) -> Tensor:
+        state = self.solver.init(eq, self.times[0], y)
+        for t0, t1, w in zip(self.times[:-1], self.times[1:], self.plan, strict=True):
+            y, _, state = self.solver.step(eq, t0, t1, y, state, noise, w)
+        return y

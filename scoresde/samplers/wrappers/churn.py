@@ -1,0 +1,119 @@
+"""Noise is added and the state goes back up: Churn within a step, Restart over a stretch of levels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from solvers import Equation, Solver, check
+from solvers.noise import CHURN
+from solvers.solver import axpy
+
+from ...processes.base import Process
+from ..grids import Karras
+from .base import Around, Ground, Leg, Wrapper
+
+
+class Lift(NamedTuple):
+    """x -> keep x + std z: the forward process from one level up to a noisier one, exactly in law."""
+
+    keep: Tensor
+    std: Tensor
+
+    @classmethod
+    def between(cls, process: Process, low: Tensor, high: Tensor, s_noise: float) -> Lift:
+        """From t = low to t = high: keep = alpha_1/alpha_0, std = s_noise sqrt(sigma_1^2 - keep^2 sigma_0^2)."""
+        gained = -torch.expm1(2 * (process.lam(high) - process.lam(low)))
+        return cls(process.alpha(high) / process.alpha(low), s_noise * process.sigma(high) * gained.clamp(min=0).sqrt())
+
+    def __call__(self, y: Tensor, z: Tensor) -> Tensor:
+        return axpy(y * self.keep.to(y.dtype), z, self.std)
+
+
+@dataclass(frozen=True)
+class Churn(Wrapper):
+    """Before each step, noise is added up to sigma (1 + gamma), gamma = min(amount/levels, sqrt 2 - 1) where low <= sigma/alpha <= high.
+
+    The step then runs from the raised level. For eta 0. Karras et al. 2022, arXiv:2206.00364, algorithm 2 (S_churn, S_min, S_max,
+    S_noise); its last step is the final denoise here, made without churn."""
+
+    amount: float = 40.0
+    low: float = 0.05
+    high: float = 50.0
+    s_noise: float = 1.003
+
+    stochastic: ClassVar[bool | None] = False
+
+    def __post_init__(self) -> None:
+        check.number("amount", self.amount, least=0.0)
+        check.number("low", self.low, least=0.0)
+        check.number("high", self.high, least=self.low)
+        check.number("s_noise", self.s_noise, above=0.0)
+
+    def extra(self, calls: Callable[[int], int], n: int) -> int:
+        return 0
+
+    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+        process, draw = ground.process, ground.drawing(CHURN)
+        lam = process.lam(times)
+        noise = torch.exp(-lam)
+        gamma = min(self.amount / len(times), 2**0.5 - 1) * ((noise >= self.low) & (noise <= self.high)).to(torch.float64)
+        raised = process.time(lam - torch.log1p(gamma))
+
+        def churned(k: int) -> Around:
+            if gamma[k] == 0:
+                return Around()
+            lift = Lift.between(process, times[k], raised[k], self.s_noise)
+            return Around(raised[k], lambda x: lift(x, draw(k, x)))
+
+        return [churned(k) for k in range(len(times) - 1)]
+
+
+@dataclass(frozen=True)
+class Restart(Wrapper):
+    """At the level nearest to `low`, `times` times: noise is added up to `high`, and `steps` Karras steps lead down again.
+
+    low and high are sigma/alpha. For eta 0. Xu et al. 2023, arXiv:2306.14878, algorithm 1."""
+
+    low: float = 0.06
+    high: float = 0.3
+    times: int = 2
+    steps: int = 2
+    rho: float = 7.0
+    s_noise: float = 1.0
+
+    stochastic: ClassVar[bool | None] = False
+
+    def __post_init__(self) -> None:
+        check.number("low", self.low, above=0.0)
+        check.number("high", self.high, above=self.low)
+        check.integer("times", self.times)
+        check.integer("steps", self.steps)
+        check.number("rho", self.rho, above=0.0)
+        check.number("s_noise", self.s_noise, above=0.0)
+
+    def extra(self, calls: Callable[[int], int], n: int) -> int:
+        return self.times * calls(self.steps) if n else 0
+
+    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+        process, draw = ground.process, ground.drawing(CHURN)
+        noise = torch.exp(-process.lam(times))
+        at = int((noise[1:] - self.low).abs().argmin())
+        bottom = noise[at + 1].item()
+        if bottom >= self.high:
+            raise ValueError(f"`high` must lie above the level restarted from, got {self.high:g} and {bottom:g}, the nearest level to low = {self.low:g}")
+        down = process.time(Karras(self.rho)(self.steps + 1, -math.log(self.high), -math.log(bottom)))
+        down[-1] = times[at + 1]
+        lift, leg = Lift.between(process, down[-1], down[0], self.s_noise), Leg.of(solver, eq, down, y)
+
+        def again(eq: Equation, x: Tensor) -> Tensor:
+            for k in range(self.times):
+                x = leg(eq, lift(x, draw(k, x)))
+            return x
+
+        return [Around(after=again) if k == at else Around() for k in range(len(times) - 1)]

@@ -1,0 +1,46 @@
+"""Wider noise in a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from solvers import Equation, Solver
+from solvers.noise import Path
+
+from .base import Around, Ground, Wrapper
+
+
+@dataclass(frozen=True)
+class LargeVariance(Wrapper):
+    """The noise of each step widened by sqrt(beta/beta~), beta~ = (1 - abar_1)/(1 - abar_0) beta: DDPM's "large" variance. For eta 1.
+
+    In any frame the factor is (sigma_0/r_0)/(sigma_1/r_1), r = hypot(alpha, sigma). Ho et al. 2020, arXiv:2006.11239, section 3.2."""
+
+    stochastic: ClassVar[bool | None] = True
+
+    def extra(self, calls: Callable[[int], int], n: int) -> int:
+        return 0
+
+    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+        share = torch.sigmoid(-2 * ground.process.lam(times)).sqrt()
+        return [Around(path=lambda path, _, wider=wider: Wider(path, wider)) for wider in share[:-1] / share[1:]]
+
+
+class Wider(NamedTuple):
+    """A path scaled by a factor, or element by element."""
+
+    path: Path
+    factor: Tensor
+
+    def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
+        dw = self.path(t0, t1)
+        return dw * self.factor.to(dw.dtype)
+
+    def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+        dw, h = self.path.levy(t0, t1)
+        return dw * self.factor.to(dw.dtype), h * self.factor.to(h.dtype)

@@ -1,0 +1,47 @@
+"""Ancestral steps of learned variance: the network says, element by element, how wide each is.
+
+The noise of a reverse step has a variance between beta~ and beta (`denoiser.LearnedRange`), which lie apart as far as two levels do; so
+it belongs to steps and to no equation: exponential integrators of higher order and the flow take no notice of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from solvers import Equation, Solver
+from solvers.noise import Path
+
+from ...denoisers.denoiser import needed
+from ...processes.coefficients import like
+from .base import Around, Ground, Wrapper
+from .large_variance import Wider
+
+
+@dataclass(frozen=True)
+class LearnedVariance(Wrapper):
+    """The noise of each step widened by (beta/beta~)^(v/2), v what the network says where the step starts. For eta 1.
+
+    beta and beta~ are those of the step made, however far its levels are apart. Nichol & Dhariwal 2021, arXiv:2102.09672, section 4.
+    Raises ValueError naming `denoiser` where it says nothing of variances."""
+
+    stochastic: ClassVar[bool | None] = True
+    evaluates: ClassVar[bool] = True
+
+    def extra(self, calls: Callable[[int], int], n: int) -> int:
+        return 0
+
+    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+        share = torch.sigmoid(-2 * ground.process.lam(times))
+
+        def wider(path: Path, y: Tensor, t: Tensor, gap: Tensor) -> Path:
+            spread = needed(ground.ask(t, y))
+            return Wider(path, torch.exp((spread + 1) * like(gap / 4, y)))
+
+        gaps = torch.log(share[:-1] / share[1:])
+        return [Around(path=lambda path, y, t=t, gap=gap: wider(path, y, t, gap)) for t, gap in zip(times[:-1], gaps, strict=True)]
+

@@ -1,0 +1,91 @@
+"""Files that are whole or absent, and runs that can be reloaded.
+
+A file is written to a temporary one in the same directory, flushed, fsynced, renamed over the old one, and the directory
+fsynced: a kill at any moment leaves the old file or the new one. A run folder holds `model.safetensors` (the network's weights
+and their moving average) and `run.json` (everything else, with the SHA-256 of the weights, since safetensors does not notice a
+flipped bit). No pickle is ever loaded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import platform
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+_TEMPORARY = ".scoresde-tmp-"
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class CheckpointError(RuntimeError):
+    """A run that cannot be read; the message says which file and what is wrong with it."""
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write `content` to `path` atomically and durably; on any exception the old file stays and the temporary goes.
+
+    Raises OSError; its message says so where the disk is full."""
+    try:
+        _write_whole(path, content)
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        said = f"disk full: {len(content):,} bytes could not be written; the file before is intact; make room and go on"
+        raise OSError(error.errno, said, str(path)) from error
+
+
+def _write_whole(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def sweep(folder: Path) -> None:
+    """Remove temporaries that a killed process left."""
+    for stale in folder.glob(_TEMPORARY + "*"):
+        stale.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """JSON, readable, with NaN refused."""
+    write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What ran: for run.json and benchmark rows."""
+    return {"python": platform.python_version(), **{name: _version(name) for name in ("scoresde", "torch", "numpy", "diffusers")}}
+
+
+def _version(name: str) -> str:
+    """Of a package; "not installed" for one that is read from a source tree alone."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+

@@ -1,0 +1,202 @@
+"""How to train, and all that training changes: what a checkpoint holds."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
+
+from solvers import check
+
+from ..storage.weights import load_weights
+
+WIDTHS = (0.05, 0.10)  # of the averages that are stored for others to be made of
+_LAST_RATE = 0.05  # of the cosine, over lr
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Training:
+    """How to train. Raises TypeError or ValueError naming the field.
+
+    steps, batch  optimiser steps and samples a step
+    lr            AdamW's peak rate, reached in `warmup` steps;  schedule  from then on: cosine, to lr/20 at the last step, or constant
+    ema           decay of the weight average (ramped as (1+n)/(10+n) at the start);  ema_width  instead of it, the width of a power-function
+                  average as a share of the steps done, say 0.05 to 0.15: the same at any length;  grad_clip  limit of the gradient's norm
+    posthoc       steps between averages stored for any width to be made of them afterwards (`averaging`), 0: none
+    seed          of weights, times, noise, order and augmentation
+    accumulate    parts a batch is worked through in, to save memory;  precision  inside the network: float32, bfloat16 or float16
+    label_dropout share of labels hidden from a class-conditional network, for classifier-free guidance; None: the network is not one
+    compile       torch.compile the network;  skip_nonfinite  skip a step without finite loss and gradient, and stop at ten in a row"""
+
+    steps: int = 1000
+    batch: int = 128
+    lr: float = 2e-3
+    warmup: int = 50
+    schedule: str = "cosine"
+    weight_decay: float = 0.0
+    ema: float = 0.995
+    ema_width: float | None = None
+    posthoc: int = 0
+    grad_clip: float = 1.0
+    seed: int = 0
+    accumulate: int = 1
+    precision: str = "float32"
+    label_dropout: float | None = None
+    compile: bool = False
+    skip_nonfinite: bool = False
+
+    def __post_init__(self) -> None:
+        check.integer("steps", self.steps)
+        check.integer("batch", self.batch)
+        check.number("lr", self.lr, above=0.0)
+        check.integer("warmup", self.warmup, least=0)
+        check.choice("schedule", self.schedule, ("cosine", "constant"))
+        check.number("weight_decay", self.weight_decay, least=0.0)
+        check.number("ema", self.ema, least=0.0, below=1.0)
+        if self.ema_width is not None:
+            check.number("ema_width", self.ema_width, above=0.0, below=0.28)
+        check.integer("posthoc", self.posthoc, least=0)
+        check.number("grad_clip", self.grad_clip, above=0.0)
+        check.seed("seed", self.seed)
+        check.integer("accumulate", self.accumulate)
+        check.choice("precision", self.precision, PRECISIONS)
+        if self.label_dropout is not None:
+            check.number("label_dropout", self.label_dropout, least=0.0, below=1.0)
+        for name in ("compile", "skip_nonfinite"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
+
+    def rate(self, step: int, since: tuple[int, float] = (0, 1.0)) -> float:
+        """Learning rate at a step, over lr; `since` as in `decay`."""
+        return min(1.0, (step + 1) / max(1, self.warmup)) * self.decay(step, since)
+
+    def decay(self, step: int, since: tuple[int, float] = (0, 1.0)) -> float:
+        """The same without the warm-up. since: the step from which this schedule holds, and its value there.
+
+        A run that is lengthened goes on from the value it had reached, and from there along a cosine to the new last step."""
+        begun, level = since
+        if self.schedule == "constant" or self.steps <= begun:
+            return level
+        return _LAST_RATE + (level - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * (step - begun) / (self.steps - begun)))
+
+
+class Average:
+    """A moving average of a network's weights, in `module`: w <- d w + (1 - d) w_n with d = decay(n), n updates before this one; the first copies.
+
+    Buffers and packed weights are copied. It knows the network's tensors, so that an update is two operations on lists and no walk over modules."""
+
+    def __init__(self, network: nn.Module, decay: Callable[[int], float]):
+        self.module, self.decay, self.count = copy.deepcopy(network), decay, 0
+        weights = [(kept.detach(), now.detach()) for kept, now in zip(self.module.parameters(), network.parameters(), strict=True)]
+        self._kept, self._now = ([pair[k] for pair in weights if _has_mean(pair[0])] for k in (0, 1))
+        self._copied = [pair for pair in weights if not _has_mean(pair[0])]
+        self._copied += zip(self.module.buffers(), network.buffers(), strict=True)
+
+    def update(self) -> None:
+        """Take in the weights as they are now."""
+        get_ema_multi_avg_fn(self.decay(self.count) if self.count else 0.0)(self._kept, self._now, self.count)
+        for kept, now in self._copied:
+            kept.copy_(now)
+        self.count += 1
+
+
+def _has_mean(weight: Tensor) -> bool:
+    """Whether weights of its dtype can be averaged: real or complex numbers, no packed ones."""
+    return weight.is_complex() or (weight.is_floating_point() and weight.element_size() > 1)
+
+
+@dataclass
+class State:
+    """What training changes: network, average, optimiser, the steps done, how many of the last ones were skipped, the averages to be stored.
+
+    since  the step from which the learning rate's schedule holds, and its value there (`Training.decay`)"""
+
+    network: nn.Module
+    average: Average
+    optimiser: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    skipped: int = 0
+    tracks: tuple[Average, ...] = ()
+    since: tuple[int, float] = (0, 1.0)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """All of it, by name, on the CPU: what `load` takes."""
+        groups = {"network": self.network.state_dict(), "ema": self.average.module.state_dict()}
+        groups |= {f"track{k}": track.module.state_dict() for k, track in enumerate(self.tracks)}
+        groups |= {f"optimiser.{i}": kept for i, kept in self.optimiser.state_dict()["state"].items()}
+        scale = self.scaler.state_dict()
+        counts = [self.step, self.skipped, self.average.count, scale.get("scale", 1.0), scale.get("_growth_tracker", 0), *self.since]
+        flat = {f"{name}.{key}": value for name, group in groups.items() for key, value in group.items()}
+        stored = {name: torch.as_tensor(value, device="cpu").detach().contiguous().clone() for name, value in flat.items()}
+        return stored | {"counts": torch.tensor(counts, dtype=torch.float64, device="cpu")}
+
+    def load(self, tensors: dict[str, Tensor]) -> None:
+        """Become what `tensors` was taken from. Raises RuntimeError or KeyError where it is of another architecture."""
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
+
+        load_weights(self.network, part("network"))
+        load_weights(self.average.module, part("ema"))
+        for k, track in enumerate(self.tracks):
+            load_weights(track.module, part(f"track{k}"))
+        kept: dict[int, dict[str, Tensor]] = {}
+        for key, value in part("optimiser").items():
+            index, _, name = key.partition(".")
+            kept.setdefault(int(index), {})[name] = value
+        self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": kept})
+        step, skipped, averaged, scale, tracker, *since = tensors["counts"].tolist()
+        self.step, self.skipped = int(step), int(skipped)
+        if since:  # checkpoints from before there was a schedule to bend have none
+            self.since = int(since[0]), since[1]
+        for each in (self.average, *self.tracks):
+            each.count = int(averaged)
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict({**self.scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})
+
+
+def average(network: nn.Module, decay: float, ramp: bool = True) -> Average:
+    """An exponential moving average of a network's weights: w <- d w + (1 - d) w_new, d = min(decay, (1+n)/(10+n)) if `ramp`."""
+    return Average(network, lambda n: min(decay, (1 + n) / (10 + n)) if ramp else decay)
+
+
+def power_average(network: nn.Module, width: float) -> Average:
+    """An average whose memory grows with the run: w <- d w + (1 - d) w_n with d = (1 - 1/n)^(g+1), that is
+
+        w = sum_k (k^(g+1) - (k-1)^(g+1))/n^(g+1) w_k,    width = (g+1)^(1/2)/((g+2)(g+3)^(1/2)),
+
+    width the standard deviation of the weight's profile over n, below 0.28. Karras et al. 2024, arXiv:2312.02696, section 3.1."""
+    exponent = power(width) + 1
+    return Average(network, lambda n: (1 - 1 / (n + 1)) ** exponent)
+
+
+def power(width: float) -> float:
+    """g of `power_average`, by bisection: the width falls as g rises."""
+    low, high = 0.0, 1e6
+    for _ in range(100):
+        g = (low + high) / 2
+        low, high = (g, high) if math.sqrt(g + 1) / ((g + 2) * math.sqrt(g + 3)) > width else (low, g)
+    return low
+
+
+def begin(network: nn.Module, training: Training, device: Any = "cpu") -> State:
+    """The state before the first step, the network moved to `device`."""
+    network.to(device)
+    kind = torch.device(device).type
+    weights = list(network.parameters())
+    if not any(w.requires_grad for w in weights):
+        raise ValueError(f"`network` must have weights to train, got {len(weights)}, none of which requires a gradient; call network.requires_grad_()")
+    fused = not any(w.is_complex() for w in weights)  # torch has no fused step of complex weights
+    optimiser = torch.optim.AdamW(weights, lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=fused)
+    scaler = torch.amp.GradScaler(kind, enabled=training.precision == "float16")
+    averaged = average(network, training.ema) if training.ema_width is None else power_average(network, training.ema_width)
+    tracks = tuple(power_average(network, width) for width in WIDTHS) if training.posthoc else ()
+    return State(network, averaged, optimiser, scaler, tracks=tracks)

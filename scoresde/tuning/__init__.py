@@ -1,0 +1,1 @@
+"""Grids that are measured on a model."""

@@ -1,0 +1,46 @@
+"""A grid that is measured on a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from solvers import DormandPrince54, check
+
+from ..denoisers.denoiser import BaseDenoiser
+from ..processes.base import Process
+from ..processes.coordinates import Angle
+from ..samplers.grids import Through, Tolerance, at_index, index_at
+from ..samplers.method import Method
+from ..samplers.plan import levels
+from ..samplers.reverse import Split
+from ..samplers.sampling import trajectory
+
+
+def equidistributed(
+    denoiser: BaseDenoiser, shape: Sequence[int], rtol: float = 1e-4, *, process: Process = Angle(), seed: int = 0, cond: Any = None, points: int = 65
+) -> Through:
+    """A clock measured on a model: equal steps in it are what an adaptive solver takes to err equally in each.
+
+    One solve of the probability flow of `shape` samples by Dormand-Prince at `rtol` along `process`; each sample's count of accepted
+    steps, from 0 to 1, is a function of lam, and their mean is the clock, kept at `points` levels. It serves methods along the same
+    `process` best. The calls are those of the solve.
+    Raises ValueError naming `denoiser` where its range begins without signal, and what `sample` raises."""
+    check.integer("points", points, least=2)
+    method = Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol))
+    first, last = check.values(levels(denoiser, method))
+    if first == -math.inf:
+        raise ValueError("`denoiser` must be trained on a range that begins with some signal, got one that begins at alpha = 0")
+    path = [lam for lam, _ in trajectory(denoiser, shape, method, seed, cond=cond)]
+    fine = torch.linspace(first, last, 16 * points, dtype=torch.float64, device="cpu")
+    clock = torch.zeros_like(fine)
+    for sample in torch.stack([lam.expand(shape[0]) for lam in path], 1).cpu():
+        taken = sample.unique()
+        taken[0], taken[-1] = first, last
+        clock += index_at(tuple(check.values(taken)), fine) / (len(taken) - 1) / shape[0]
+    lams = at_index(tuple(check.values(fine)), index_at(tuple(check.values(clock)), torch.linspace(0, 1, points, dtype=torch.float64, device="cpu")))
+    lams[0], lams[-1] = first, last
+    return Through(tuple(check.values(lams)))
