@@ -32,11 +32,10 @@ from ..denoisers.exact import Gaussian
 from ..evaluation import affine_laws, distances
 from ..runtime.distributed import safe_path
 from ..storage import files
-from . import peers, problems, store
+from . import peers, problems, store, trained
 from .entries import OURS, Entry, Solve, entry
 from .problems import Problem, rms
 from .store import Row, Store
-from .trained import of_folder
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
 
@@ -76,7 +75,7 @@ def problem(source: str, device: str = "cpu") -> Problem:
         made = makers[source]()
         made.denoiser.to(device)
         return made
-    return of_folder(Path(source), device)
+    return trained.of_folder(Path(source), device)
 
 
 @functools.lru_cache(maxsize=32)
