@@ -22,7 +22,7 @@ def test_write_your_own_solver_runs(tmp_path):
 def test_the_page_on_diffusers_runs(tmp_path):
     """Folders both ways and a method in a scheduler's place, pasted block by block."""
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "ddpm.linear(1000) Eps()\n"

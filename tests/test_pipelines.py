@@ -212,8 +212,8 @@ def test_a_scheduler_says_what_is_out_of_turn() -> None:
     scheduler.set_timesteps(3)
     first, second = scheduler.timesteps[:2]
     assert scheduler.scale_model_input(x, first) is x
-    with pytest.raises(ValueError, match="`timestep`"):
-        scheduler.step(x, second, x)
+    with pytest.raises(ValueError, match="`timestep` must be one that begins a step"):
+        scheduler.step(x, 3.5, x)
     (moved,) = scheduler.step(x, first, x, return_dict=False)
     with pytest.raises(ValueError, match="`sample`"):
         scheduler.step(x, second, x)

@@ -3,118 +3,293 @@
 Such a loop owns the model and hands its outputs in one by one, so the solve is driven from outside (`solvers.driven`): the timesteps
 are the levels at which the method calls its model, each `step` takes the output there and returns the next input, and the last
 returns the denoised sample. Methods of several evaluations a step have as many timesteps.
+
+A run begins at the first timestep, or at another that begins a step: image-to-image pipelines start there. A sample that is not the one
+returned last, as a callback or an inpainting pipeline hands in, begins a new run from there on: what a multistep method remembers is forgotten.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+import inspect
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 import torch
+from diffusers.configuration_utils import ConfigMixin
+from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutput
 from torch import Tensor, nn
 
 from solvers import SeededNoise, Solver, check
 from solvers.driven import Answers, driven
 from solvers.solve import bind
 
+from ..data.samples import mixed
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.noise_conditioning import Timesteps
 from ..processes.coefficients import like
+from ..samplers import catalogue
+from ..samplers.grids import Listed
 from ..samplers.method import Method
-from ..samplers.sampling import Plan, levels
-from .pipelines import read_scheduler
+from ..samplers.plan import Plan, levels
+from . import chains
+from .noise import source
+
+_OWN = {"method": None, "seed": 0, "chain_class": None}  # entries of the configuration that are no chain's
+_NEAR = 1e-3  # of a timestep
+Make = Callable[..., Method]
 
 
-class MethodScheduler:
-    """`make(n)` as a diffusers scheduler.
+class MethodScheduler(SchedulerMixin, ConfigMixin):
+    """`make(n)` as a diffusers scheduler: pipe.scheduler = MethodScheduler(catalogue.unipc, pipe.scheduler.config).
 
-    make    n levels -> Method: catalogue.unipc, or lambda n: catalogue.ddim(n, grid=grids.Trailing(chain)); not an adaptive one, nor one
-            that calls its model elsewhere than at its first level first (annealed Langevin, churn there)
-    config  the scheduler configuration of the pipeline it is for: its chain and what its network predicts
-    seed    of the noise of stochastic methods, where `step` is given no generator
+    States are those of the chain, x = alpha x0 + sigma eps, and start at `init_noise_sigma` = sigma of the first level, where schedulers
+    of diffusers start at 1: a difference of 5e-4 on Stable Diffusion.
 
-    pipe.scheduler = MethodScheduler(catalogue.unipc, pipe.scheduler.config). States are those of the chain, x = alpha x0 + sigma eps;
-    `num_inference_steps` is n, and timesteps hold the method's calls. Raises TypeError or ValueError naming the argument."""
+    Args:
+        make: n levels -> Method, such as catalogue.unipc, "unipc" by its name, or lambda n: catalogue.ddim(n, grid=grids.Trailing(chain)).
+            Not an adaptive method, nor one that calls its model elsewhere than at its first level first (annealed Langevin, churn there).
+            Only what has a name in the catalogue can be saved.
+        config: the scheduler configuration of the pipeline it is for: its chain and what its network predicts.
+        seed: of the noise of stochastic methods, where `step` is given no generator.
 
+    Raises:
+        TypeError, ValueError: naming the argument.
+        CheckpointError: naming an entry of `config` that cannot be honoured.
+    """
+
+    config_name = "scheduler_config.json"
     order = 1  # pipelines that start midway ask: one timestep a call
+    _compatibles: list[Any] = []  # noqa: RUF012 - as in diffusers
 
-    def __init__(self, make: Callable[[int], Method], config: Mapping[str, Any], seed: int = 0):
+    def __init__(self, make: Make | str, config: Mapping[str, Any], seed: int = 0):
+        named = {name: line for name, line in catalogue.lines().items() if make in (name, line)}
+        if isinstance(make, str):
+            check.choice("make", make, tuple(catalogue.lines()))
+            make = named[make]
         check.takes("make", make, 1, "n -> Method")
-        self.make, self.config, self.seed = make, config, check.seed("seed", seed)
-        self.process, table = read_scheduler(config)
+        self.make, self.seed = make, check.seed("seed", seed)
+        entries = {key: value for key, value in dict(config).items() if key not in _OWN}
+        if "chain_class" in config:  # of a MethodScheduler: what matters is whose entries they are
+            entries["_class_name"] = config["chain_class"]
+            entries = {key: value for key, value in entries.items() if value is not None or key != "_class_name"}
+        self.process, table = chains.read(entries)
+        kept = {key: value for key, value in entries.items() if not key.startswith("_")}
+        kept.setdefault("num_train_timesteps", self.process.steps)
+        own = {"method": next(iter(named), None), "seed": seed, "chain_class": entries.get("_class_name")}
+        self.register_to_config(**kept, **own)
         self.answers = Answers()
         self.denoiser = Denoiser(_Asked(self.answers), self.process, table, time=Timesteps(self.process))
         self.method: Method | None = None
         self.timesteps = torch.zeros(0, device="cpu")
+        self.num_inference_steps: int | None = None
         self.init_noise_sigma = 1.0
+        self.begin_index: int | None = None
+        self._lams = torch.zeros(0, device="cpu")
+        self._starts: dict[int, int] = {}  # timestep that begins a step -> the step
         self._run: Generator[tuple[Any, ...], Any, Tensor] | None = None
         self._given: Tensor | None = None
         self._at = 0
 
-    def set_timesteps(self, num_inference_steps: int, device: Any = None) -> None:
-        """Choose make(num_inference_steps), and find the timesteps it asks for by a run on nothing."""
-        method = self.make(check.integer("num_inference_steps", num_inference_steps))
+    @classmethod
+    def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
+        """A scheduler from its own configuration, or, with `make`, from another scheduler's.
+
+        Args:
+            config: of a MethodScheduler, or of the scheduler of a pipeline.
+            return_unused_kwargs: whether the arguments that are not used are returned beside it.
+            kwargs: `make` and `seed`, instead of what the configuration says.
+
+        Raises:
+            ValueError: naming `make` where neither says which method.
+        """
+        make = kwargs.pop("make", None) or config.get("method")
+        if make is None:
+            raise ValueError("`make` must be given, a line of the catalogue such as make='unipc': the configuration is another scheduler's")
+        scheduler = cls(make, config, kwargs.pop("seed", config.get("seed", 0)))
+        return (scheduler, kwargs) if return_unused_kwargs else scheduler
+
+    def save_config(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
+        """Write scheduler_config.json. Raises ValueError naming `make` where the method has no name in the catalogue."""
+        if self.config["method"] is None:
+            raise ValueError(f"`make` must be a line of the catalogue, such as 'unipc', to be saved, got {self.make!r}")
+        super().save_config(save_directory, push_to_hub, **kwargs)
+
+    def __len__(self) -> int:
+        return self.process.steps
+
+    @property
+    def step_index(self) -> int | None:
+        """The timestep that comes next, or None before the first."""
+        return self._at if self._run is not None else None
+
+    def set_begin_index(self, begin_index: int = 0) -> None:
+        """Say at which of the timesteps the loop will begin, where two are equal."""
+        self.begin_index = check.integer("begin_index", begin_index, least=0)
+
+    def set_timesteps(
+        self,
+        num_inference_steps: int | None = None,
+        device: Any = None,
+        timesteps: Sequence[float] | Tensor | None = None,
+        sigmas: Sequence[float] | Tensor | None = None,
+    ) -> None:
+        """Choose the method, and find the timesteps it asks for by a run on nothing.
+
+        Args:
+            num_inference_steps: n of make(n).
+            device: of `timesteps`.
+            timesteps: levels of one's own instead, as falling timesteps of the chain; `make` must take a grid.
+            sigmas: the same as falling sigma/alpha; a last zero is left out, since the last step ends there.
+
+        Raises:
+            ValueError: naming the argument.
+        """
+        given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas}
+        names = [name for name, value in given.items() if value is not None]
+        if len(names) != 1:
+            raise ValueError(f"one of `num_inference_steps`, `timesteps` and `sigmas` must be given, got {' and '.join(names) or 'none'}")
+        method = self._method(names[0], given[names[0]])
+        self.method, self._run, self._at, self.begin_index = method, None, 0, None
+        self.num_inference_steps = method.n
+        self._lams = levels(self.denoiser, method)
+        self.init_noise_sigma = float(self.process.sigma(self.process.time(self._lams[0])))
+        asked = self._dry_run()
+        if abs(asked[0] - float(Timesteps(self.process)(self._lams[0]))) > _NEAR:
+            raise ValueError(f"`make` must give a method that calls its model at its first level first, as the loop will have done, got {method!r}")
+        solver = cast(Solver, method.around(None, None))
+        self._starts = {solver.calls(step) if step else 0: step for step in range(len(self._lams))}
+        self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device or "cpu")
+
+    def _method(self, name: str, value: Any) -> Method:
+        """The method of n levels, or of the levels given."""
+        if name == "num_inference_steps":
+            method = self.make(check.integer(name, value))
+        else:
+            lams = self._listed(name, value)
+            if "grid" not in inspect.signature(self.make).parameters:
+                raise ValueError(f"`{name}` must be left out: `make` takes no grid, got {self.make!r}; catalogue.ddim and others do")
+            method = self.make(len(lams), grid=Listed(lams))
         if not isinstance(method, Method) or method.calls is None:
             raise ValueError(f"`make` must give a method of a known number of calls, got {method!r}; neither an adaptive one nor another library's")
         if method.frame is not None:
             raise ValueError(f"`make` must give a method without a frame, whose first call is not at the loop's own state, got {method!r}; catalogue.best")
-        self.method, self._run, self._at = method, None, 0
-        first = levels(self.denoiser, method)[:1]
-        self.init_noise_sigma = float(self.process.sigma(self.process.time(first)))
+        return method
+
+    def _listed(self, name: str, value: Any) -> tuple[float, ...]:
+        """Levels lam, rising, from falling timesteps or sigmas."""
+        values = torch.tensor([check.number(name, float(v), least=0.0) for v in value], dtype=torch.float64, device="cpu")
+        if name == "sigmas":
+            values = values[:-1] if len(values) > 1 and float(values[-1]) == 0.0 else values
+            lams = -values.log()
+        else:
+            lams = self.process.lam((values + 1) / self.process.steps)
+        if not len(lams) or not bool((lams.diff() > 0).all()) or not bool(lams[1:].isfinite().all()):
+            raise ValueError(f"`{name}` must fall strictly, got {values.tolist()!r:.80}")
+        return tuple(check.values(lams))
+
+    def _dry_run(self) -> list[float]:
+        """The timesteps that a whole run asks for."""
         asked: list[float] = []
+        answer = torch.zeros(1, self.denoiser.table.outputs, device="cpu")
         with torch.no_grad():
-            run = self._questions(torch.zeros(1, 1, device="cpu"), 0)
+            run = self._questions(torch.zeros(1, 1, device="cpu"), SeededNoise(0), 0)
             question = next(run)
             while True:
                 asked.append(float(question[1]))
                 try:
-                    question = run.send(torch.zeros(1, self.denoiser.table.outputs, device="cpu"))
+                    question = run.send(answer)
                 except StopIteration:
-                    break
-        if abs(asked[0] - float(Timesteps(self.process)(first))) > 1e-3:
-            raise ValueError(f"`make` must give a method that calls its model at its first level first, as the loop will have done, got {method!r}")
-        self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device)
+                    return asked
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
         """The sample: `step` returns what the model is to see."""
         return sample
 
+    def _coefficients(self, sample: Tensor, timesteps: Any) -> tuple[Tensor, Tensor]:
+        """alpha and sigma at timesteps, one or one a sample."""
+        t = (torch.as_tensor(timesteps, dtype=torch.float64, device="cpu").reshape(-1) + 1) / self.process.steps
+        t = t if len(t) == len(sample) else t.expand(len(sample))
+        return like(self.process.alpha(t), sample, "timesteps"), like(self.process.sigma(t), sample, "timesteps")
+
+    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Any) -> Tensor:
+        """alpha x0 + sigma eps at `timesteps`, one or one a sample."""
+        alpha, sigma = self._coefficients(original_samples, timesteps)
+        return alpha * original_samples + sigma * noise
+
+    def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Any) -> Tensor:
+        """v = alpha eps - sigma x0, what a network of v_prediction is trained on."""
+        alpha, sigma = self._coefficients(sample, timesteps)
+        return alpha * noise - sigma * sample
+
     @torch.no_grad()
-    def step(self, model_output: Tensor, timestep: Any, sample: Tensor, generator: torch.Generator | None = None, return_dict: bool = True) -> Any:
-        """The next model input, from the output at this one; the denoised sample after the last. The first call starts a run from `sample`.
+    def step(
+        self,
+        model_output: Tensor,
+        timestep: Any,
+        sample: Tensor,
+        eta: float | None = None,
+        generator: torch.Generator | list[torch.Generator] | None = None,
+        return_dict: bool = True,
+        use_clipped_model_output: bool | None = None,
+    ) -> Any:
+        """The next model input, from the output at this one; the denoised sample after the last.
 
-        generator  of the run's noise, read at its first step alone. Raises ValueError where timesteps or samples come out of turn."""
-        from diffusers.schedulers.scheduling_utils import SchedulerOutput
+        Args:
+            model_output: of the network, for `sample` at `timestep`.
+            timestep: the next in turn; or one that begins a step, where a run begins.
+            sample: what the step before returned. Another one, where a step begins, starts a new run from it.
+            eta: 0 or None: the method has its own.
+            generator: of the noise, one, or one a sample; read where a run begins.
+            return_dict: False returns a tuple.
+            use_clipped_model_output: False or None.
 
-        if self._at >= len(self.timesteps):
-            raise ValueError("`timestep` must be one of a run begun by set_timesteps, got one after its end or before any")
-        if abs(float(timestep) - float(self.timesteps[self._at])) > 1e-3:
+        Raises:
+            TypeError, ValueError: naming the argument, where it cannot be, or comes out of turn.
+        """
+        if eta:
+            raise ValueError(f"`eta` must be 0 or None, got {eta!r}: the method has its own; take catalogue.ddpm, or lambda n: catalogue.ddim(n, eta)")
+        if use_clipped_model_output:
+            raise ValueError("`use_clipped_model_output` must be False or None: x0 is not clipped here")
+        check.state("sample", sample)
+        if self._run is None or not (sample is self._given or torch.equal(sample, cast(Tensor, self._given))):
+            self._begin(timestep, sample, generator)
+        elif abs(float(timestep) - float(self.timesteps[self._at])) > _NEAR:
             raise ValueError(f"`timestep` must be {float(self.timesteps[self._at]):g}, the next in turn, got {float(timestep):g}")
-        if self._run is None:
-            self._run = self._questions(check.state("sample", sample).to(torch.promote_types(sample.dtype, torch.float32)), self._seed(generator))
-            next(self._run)
-        elif not (sample is self._given or torch.equal(sample, cast(Tensor, self._given))):
-            raise ValueError("`sample` must be what the step before returned: a solver that is within a step cannot take another")
         self._at += 1
         try:
-            following = self._run.send(model_output)[0]
+            following = cast(Any, self._run).send(model_output)[0]
         except StopIteration as done:
             following, self._run = done.value, None
         self._given = given = following.to(sample.dtype)
         return SchedulerOutput(prev_sample=given) if return_dict else (given,)
 
-    def _seed(self, generator: torch.Generator | None) -> int:
-        if generator is None:
-            return self.seed
-        if not isinstance(generator, torch.Generator):
-            raise TypeError(f"`generator` must be one torch.Generator, got {type(generator).__name__}; sample i of a run has its own noise anyway")
-        return int(torch.randint(0, 1 << 62, (1,), generator=generator, device=generator.device))
+    def _begin(self, timestep: Any, sample: Tensor, generator: Any) -> None:
+        """A run from `sample` on, at the step that begins at `timestep`."""
+        if self._run is None and self._at >= len(self.timesteps):
+            raise ValueError("`timestep` must be one of a run begun by set_timesteps, got one after its end or before any")
+        at = self._at
+        if self._run is None and at == 0:
+            near = [k for k in self._starts if abs(float(self.timesteps[k]) - float(timestep)) <= _NEAR]
+            if self.begin_index in near:
+                near = [self.begin_index]
+            if not near:
+                begins = self.timesteps[list(self._starts)].tolist()
+                raise ValueError(f"`timestep` must be one that begins a step, of {begins}, got {float(timestep):g}")
+            at = near[0]
+        elif at not in self._starts:
+            raise ValueError("`sample` must be what the step before returned: a solver that is within a step cannot take another")
+        elif abs(float(timestep) - float(self.timesteps[at])) > _NEAR:
+            raise ValueError(f"`timestep` must be {float(self.timesteps[at]):g}, the next in turn, got {float(timestep):g}")
+        x = sample.to(torch.promote_types(sample.dtype, torch.float32))
+        noise = source(generator, len(x)) if generator is not None else SeededNoise(mixed(self.seed, at) if at else self.seed)
+        self._run, self._at = self._questions(x, noise, self._starts[at]), at
+        next(self._run)
 
-    def _questions(self, x: Tensor, seed: int) -> Generator[tuple[Any, ...], Any, Tensor]:
-        """The whole run from a state of the chain at the first level: yields (model input, c_noise), is sent outputs, returns x0."""
+    def _questions(self, x: Tensor, noise: Any, first: int) -> Generator[tuple[Any, ...], Any, Tensor]:
+        """A run from a state of the chain at a level: yields (model input, c_noise), is sent outputs, returns x0."""
         assert self.method is not None
-        plan = Plan(self.denoiser, self.method, None, levels(self.denoiser, self.method), x, SeededNoise(seed))
+        plan = Plan(self.denoiser, self.method, None, self._lams[first:], x, noise)
         along, t = self.method.process, plan.times[0]
         x, solver = x * like((along.alpha(t) ** 2 + along.sigma(t) ** 2).sqrt(), x), cast(Solver, plan.solver)
         for eq, steps in plan.segments:
