@@ -40,7 +40,8 @@ class Adaptive:
                   equation the error of the embedded Euler-Maruyama method, which the result beats by half an order, and
                   h |f'| at most 1/4 whatever the tolerance: beyond that the estimate cannot be believed
     h_init        first step (positive); None: chosen from the equation by one more evaluation (Hairer's rule)
-    h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span
+    h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span. Steps see f at their stages alone: a pulse
+                  that lies between them is stepped over. h_max of some three times its width, or a save time within it, keeps it in sight
     max_evals     evaluations of f per sample before a sample is given up
 
     Raises TypeError or ValueError naming the argument.
@@ -275,9 +276,10 @@ class AdaptiveRun:
         count, t = int((self.status != _DONE).sum()), float(self.t[row])
         where = f"at t = {t:.6g} in {count} of {len(self.t)} samples (first: {row})"
         limit, smallest = self.control.max_evals, self.control.smallest
+        jump = "a jump of f (solve up to it, and go on from it)"
         kinds: dict[int, tuple[type[SolveError], str, str]] = {
             _EVALS: (MaxStepsError, f"max_evals = {limit} evaluations used up", "a stiff or noisy f (a network in train mode), or too small a tolerance"),
-            _UNDERFLOW: (StepSizeUnderflow, f"the step fell below h_min = {smallest:.3g}", "a stiff equation, or f not smooth or not finite there"),
+            _UNDERFLOW: (StepSizeUnderflow, f"the step fell below h_min = {smallest:.3g}", f"a stiff equation, {jump}, or f not finite there"),
             _NOT_FINITE: (NonFiniteError, "f is NaN or infinite", "a singular right-hand side near that time, or a state that ran away"),
         }
         kind, what, why = kinds[int(self.status[row])]

@@ -15,6 +15,7 @@ from .brownian import BrownianTree
 from .counted import Tally, counted
 from .equation import Equation, Noise
 from .noise import Path, Source
+from .probe import check_declared
 from .solution import NonFiniteError, Solution
 from .solver import Solver, cut
 
@@ -33,7 +34,9 @@ def iterate(eq: Equation, y0: Tensor, solver: Solver | Adapter, steps: Tensor | 
     if isinstance(steps, Adaptive):
         return adaptive_run(eq, y0, solver, steps, noise).states()
     times = check_times(eq, steps)
-    return fixed_steps(counted(eq, Tally()), y0, solver, times, bind(eq, solver, times, y0, noise))
+    path = bind(eq, solver, times, y0, noise)
+    check_declared(eq, solver, times[0], y0)
+    return fixed_steps(counted(eq, Tally()), y0, solver, times, path)
 
 
 def solve(
@@ -66,7 +69,9 @@ def solve(
             pass
         return run.solution(strict)
     times = check_times(eq, steps)
-    return _solve_fixed(eq, y0, solver, times, bind(eq, solver, times, y0, noise), _kept(save, times), strict)
+    path, keep = bind(eq, solver, times, y0, noise), _kept(save, times)
+    check_declared(eq, solver, times[0], y0)
+    return _solve_fixed(eq, y0, solver, times, path, keep, strict)
 
 
 def fixed_steps(eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Path | None) -> Iterator[tuple[Tensor, Tensor]]:
@@ -162,6 +167,7 @@ def adaptive_run(eq: Equation, y0: Tensor, solver: Solver, steps: Adaptive, nois
             f"`noise` must be a BrownianTree for adaptive steps, got {noise!r}: a step redrawn after a rejection biases the law;"
             f" use BrownianTree(y0, {steps.t0!r}, {steps.t1!r}, seed=0)"
         )
+    check_declared(eq, solver, ends[0], y0)
     return AdaptiveRun(eq, y0, solver, steps, noise.on(ends, y0), save)
 
 

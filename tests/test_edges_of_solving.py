@@ -12,7 +12,6 @@ import torch
 
 import scoresde
 import solvers
-from scoresde.runtime import signals  # noqa: F401 - their errors are found among the subclasses
 from solvers import (
     RK4,
     SRA1,
@@ -31,6 +30,8 @@ from solvers import (
     solve,
 )
 from solvers.phi import convolution_std
+
+from .problems import load
 
 F64 = torch.float64
 UNIT = torch.linspace(0, 1, 41, dtype=F64)
@@ -186,6 +187,7 @@ def subclasses(kind: type) -> set[type]:
     return {kind}.union(*(subclasses(each) for each in kind.__subclasses__()))
 
 
+load(scoresde)  # so that all errors are there
 ERRORS = sorted((c for c in subclasses(Exception) if c.__module__.split(".")[0] in ("solvers", "scoresde")), key=repr)
 
 
@@ -239,3 +241,69 @@ def test_adaptive_steps_and_noise_do_not_ask_for_the_default_device(elsewhere):
     for source in (SeededNoise(0), solvers.WhiteNoise(torch.Generator().manual_seed(0)), BrownianTree(y0, 0.0, 1.0, seed=0)):
         assert solve(eq, y0, EulerMaruyama(), times, source).y.device.type == "cpu"
     assert solve(eq, y0, SRA1(), Adaptive(0.0, 1.0, rtol=1e-2, atol=1e-2), BrownianTree(y0, 0.0, 1.0, seed=0)).ok.all()
+
+
+# -- what a noise coefficient is declared to be ----------------------------------------------------------------------------
+
+GRID = torch.linspace(0, 1, 5, dtype=F64)
+STATE = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, 0.1]], dtype=F64)
+
+
+@pytest.mark.parametrize("solver", [EulerMaruyama(), SRA1(), ExpEuler(), solvers.ShARK()], ids=repr)
+def test_additive_noise_that_depends_on_the_state_is_noticed(solver):
+    eq = Equation(lambda t, y: -y, lambda t, y: 0.1 * y, noise=Noise.ADDITIVE)
+    for run in (solve, lambda *given: list(solvers.iterate(*given))):
+        with pytest.raises(ValueError, match=r"`g` must depend on t alone, as its noise is declared ADDITIVE"):
+            run(eq, STATE, solver, GRID, SeededNoise(0))
+
+
+@pytest.mark.parametrize("solver", [Milstein(), solvers.SRI1(), solvers.Milstein(derivative_free=True)], ids=repr)
+def test_diagonal_noise_of_other_components_is_noticed(solver):
+    """Where the order rests on it: Euler-Maruyama is right for any matrix that is diagonal."""
+    eq = Equation(lambda t, y: -y, lambda t, y: 0.1 * y.flip(1))
+    with pytest.raises(ValueError, match=r"`g` must have components g_i of t and y_i alone"):
+        solve(eq, STATE, solver, GRID, SeededNoise(0))
+    solve(eq, STATE, EulerMaruyama(), GRID, SeededNoise(0))
+
+
+def test_the_look_at_g_is_counted_nowhere_and_leaves_no_graph():
+    calls = []
+
+    def g(t, y):
+        calls.append(y.requires_grad)
+        return 0.1 * torch.cos(y)
+
+    y0 = STATE.clone().requires_grad_()
+    solution = solve(Equation(lambda t, y: -y, g), y0, solvers.Milstein(derivative_free=True), GRID, SeededNoise(0))
+    assert len(calls) == 2 + solution.g_calls
+    assert calls[:2] == [False, False]
+
+
+def test_what_is_declared_right_is_left_alone():
+    of_time, constant, of_itself = (lambda t, y: 0.3 * t), (lambda t, y: torch.full_like(y, 0.3)), (lambda t, y: torch.sin(y))
+    for g, noise in ((of_time, Noise.ADDITIVE), (constant, Noise.ADDITIVE), (of_itself, Noise.DIAGONAL)):
+        for dtype in (torch.float32, F64):
+            solve(Equation(lambda t, y: -y, g, noise=noise), STATE.to(dtype), Milstein(), GRID, SeededNoise(0))
+
+
+# -- jumps and pulses ------------------------------------------------------------------------------------------------------
+
+
+def pulse(t, y):
+    """Area 1, at t = 70, width 0.01."""
+    return torch.exp(-0.5 * ((t - 70.0) / 0.01) ** 2) / (0.01 * math.sqrt(2 * math.pi)) * torch.ones_like(y)
+
+
+def test_a_pulse_between_long_steps_needs_h_max():
+    """Steps see f at their stages alone: what lies between them is not there. `h_max` says how narrow a feature can be."""
+    y0 = torch.zeros(1, 1, dtype=F64)
+    blind = solve(Equation(pulse), y0, DormandPrince54(), Adaptive(0.0, 100.0))
+    seen = solve(Equation(pulse), y0, DormandPrince54(), Adaptive(0.0, 100.0, h_max=0.03, rtol=1e-6, atol=1e-6, max_evals=1_000_000))
+    assert float(blind.y) == pytest.approx(0.0, abs=1e-6)
+    assert float(seen.y) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_a_jump_that_cannot_be_stepped_over_names_the_ways_out():
+    eq = Equation(lambda t, y: torch.where(t < 0.5, 1.0, 1e6) * torch.ones_like(y))
+    with pytest.raises(SolveError, match="jump"):
+        solve(eq, ONE, DormandPrince54(), Adaptive(0.0, 1.0, h_min=1e-3))
