@@ -26,7 +26,7 @@ done around each step besides. The defaults are shown; `grid=` and the other arg
 def lines() -> Iterator[tuple[str, Callable[..., Method]]]:
     """The functions of the catalogue, in its order."""
     for name, make in vars(catalogue).items():
-        if inspect.isfunction(make) and make.__module__ == catalogue.__name__ and name != "lines":
+        if inspect.isfunction(make) and make.__module__ == catalogue.__name__ and name != "fixed_step_methods":
             yield name, make
 
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from scoresde import EDM, VPSDE, X0, Denoiser, Eps, Process, RectifiedFlow, Score, V, exact
 from scoresde.data import SETS
 from scoresde.data.samples import Dataset, Samples
-from scoresde.denoisers.denoiser import BaseDenoiser, Table
+from scoresde.denoisers.denoiser import BaseDenoiser, Parameterisation
 from scoresde.evaluation.doctor import doctor
 from scoresde.networks import MLP, UNet
 from scoresde.processes.coefficients import like
@@ -34,7 +34,7 @@ from scoresde.training import Training, fit
 from .common import save, show
 
 PROCESSES: list[Process] = [VPSDE(), EDM(), RectifiedFlow()]
-TABLES: list[Table] = [Eps(), X0(), V(), Score()]
+TABLES: list[Parameterisation] = [Eps(), X0(), V(), Score()]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ def sources() -> list[Source]:
 class Oracle(nn.Module):
     """A closed-form denoiser as a network of c_noise = 1000 t. With two classes, `cond` moves the data by +-0.2."""
 
-    def __init__(self, truth: BaseDenoiser, process: Process, table: Table):
+    def __init__(self, truth: BaseDenoiser, process: Process, table: Parameterisation):
         super().__init__()
         self.truth, self.process, self.table = truth, process, table
 
@@ -113,12 +113,12 @@ class Model:
     kind: str
     network: nn.Module
     process: Process
-    table: Table
+    table: Parameterisation
     data: Tensor
     cond: Tensor | None = None
     untrained: nn.Module | None = None
 
-    def denoiser(self, network: nn.Module | None = None, table: Table | None = None, scale: float = 1000.0) -> Denoiser:
+    def denoiser(self, network: nn.Module | None = None, table: Parameterisation | None = None, scale: float = 1000.0) -> Denoiser:
         """With a fault, where one is given."""
         network, process = self.network if network is None else network, self.process
         return Denoiser(network, process, self.table if table is None else table, time=lambda lam: scale * process.time(lam)).eval()
@@ -138,7 +138,7 @@ def oracles(seed: int) -> Iterator[Model]:
         yield Model("exact, two classes", Oracle(three.truth, VPSDE(), table), VPSDE(), table, data, cond)
 
 
-def trained(steps: int, seed: int, processes: list[Process], tables: list[Table]) -> Iterator[Model]:
+def trained(steps: int, seed: int, processes: list[Process], tables: list[Parameterisation]) -> Iterator[Model]:
     """Small MLPs after `steps` steps of 256 samples."""
     source = sources()[0]
     for process in processes:
@@ -149,7 +149,7 @@ def trained(steps: int, seed: int, processes: list[Process], tables: list[Table]
             yield taught(Model(f"MLP, {steps} steps", network, process, table, source.draw(128, seed).float()), train, 256, steps, seed)
 
 
-def pictures(steps: int, seed: int, tables: list[Table]) -> Iterator[Model]:
+def pictures(steps: int, seed: int, tables: list[Parameterisation]) -> Iterator[Model]:
     """Small U-Nets after `steps` steps of 64 digits, examined on held-out ones."""
     train, held_out = SETS["digits"]().split()
     for table in tables:

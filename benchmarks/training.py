@@ -33,7 +33,7 @@ from scoresde import catalogue, sample
 from scoresde.data.samples import Dataset
 from scoresde.data.toys import ring
 from scoresde.denoisers.denoiser import Denoiser
-from scoresde.denoisers.noise_conditioning import Clock
+from scoresde.denoisers.noise_conditioning import NoiseConditioning
 from scoresde.evaluation import distances
 from scoresde.evaluation.judge import Judge
 from scoresde.evaluation.likelihood import bits_per_dim, log_likelihood
@@ -143,7 +143,7 @@ def budgeted(config: Config, data: Any, minutes: float, pilot: int) -> tuple[Any
 
 def replace_network(config: Config, network: torch.nn.Module) -> Any:
     """The denoiser of a configuration around a given network."""
-    return Denoiser(network, config.process, config.network.table, time=Clock(config.process)).eval()
+    return Denoiser(network, config.process, config.network.table, time=NoiseConditioning(config.process)).eval()
 
 
 def mixture(minutes: float = 2.0) -> None:

@@ -24,7 +24,7 @@ from .processes.coordinates import Angle as Angle
 from .processes.coordinates import LogSNR as LogSNR
 from .processes.coordinates import UnitNoise as UnitNoise
 from .processes.coordinates import Variance as Variance
-from .processes.custom import OwnProcess as OwnProcess
+from .processes.custom import CustomProcess as CustomProcess
 from .processes.forward import VESDE as VESDE
 from .processes.forward import VPSDE as VPSDE
 from .processes.forward import CosineVP as CosineVP
@@ -46,7 +46,7 @@ moved.install()
 
 
 def __getattr__(name: str) -> object:
-    """A module by its old name, as in `scoresde.pipelines`; see `moved`."""
-    if f"scoresde.{name}" not in moved.MODULES:
-        raise AttributeError(f"module 'scoresde' has no attribute {name!r}")
-    return moved.importlib.import_module(f"scoresde.{name}")
+    """A module or a class by its old name, as in `scoresde.pipelines`; see `moved`."""
+    if f"scoresde.{name}" in moved.MODULES:
+        return moved.importlib.import_module(f"scoresde.{name}")
+    return moved.today("scoresde", name)

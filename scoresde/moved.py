@@ -11,6 +11,7 @@ import importlib.machinery
 import importlib.util
 import sys
 from collections.abc import Sequence
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -77,7 +78,39 @@ MODULES: dict[str, tuple[str, ...]] = {
 }
 
 
-NAMES = (("scoresde.samplers.grids", "equidistributed", "scoresde.tuning.measured_grid"),)  # that left a module of the face
+RENAMED: dict[str, dict[str, str]] = {
+    "scoresde.samplers.grids": {
+        "Fixed": "AbsoluteGrid",
+        "Karras": "KarrasGrid",
+        "Listed": "ExplicitGrid",
+        "Spaced": "ChainGrid",
+        "Through": "InterpolatedGrid",
+        "equidistributed": "error_balanced_grid",
+        "warn_beyond": "warn_outside_training_range",
+    },
+    "scoresde.samplers.catalogue": {"lines": "fixed_step_methods"},
+    "scoresde.samplers.plan": {"Asked": "CachedDenoiser", "levels": "method_levels"},
+    "scoresde.samplers.sampling": {"levels": "method_levels"},
+    "scoresde.samplers.wrappers.langevin": {"Hold": "IdentityStep", "OfNorms": "SnrStepSize", "OfVariance": "VarianceStepSize"},
+    "scoresde.samplers.adams_rules": {"Flat": "EqualStepWeights", "HalfCurvature": "PublishedThirdOrder", "InGrid": "GridClock"},
+    "scoresde.denoisers.parameterisations": {"Karras": "KarrasPreconditioning", "Table": "Parameterisation"},
+    "scoresde.denoisers.denoiser": {"Karras": "KarrasPreconditioning", "Table": "Parameterisation", "needed": "require_variance"},
+    "scoresde.denoisers.noise_conditioning": {"Clock": "NoiseConditioning"},
+    "scoresde.processes.custom": {"OwnProcess": "CustomProcess"},
+    "scoresde.training.noise_levels": {"Levels": "NoiseLevels"},
+    "scoresde.training.state": {"State": "TrainState"},
+    "scoresde.training": {"State": "TrainState"},
+    "scoresde": {"OwnProcess": "CustomProcess"},
+}  # old names of what is public, module by module, and those of today
+_ELSEWHERE = {"error_balanced_grid": "scoresde.tuning.measured_grid", "warn_outside_training_range": "scoresde.samplers.plan"}
+
+
+def today(module: str, name: str) -> Any:
+    """What an old name of a module stands for. Raises AttributeError for any other name."""
+    new = RENAMED.get(module, {}).get(name)
+    if new is None:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_ELSEWHERE.get(new, module)), new)
 
 
 class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -105,9 +138,9 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         homes = MODULES[module.__name__]
 
         def look(name: str) -> Any:
-            for home in map(importlib.import_module, homes):
-                if hasattr(home, name):
-                    return getattr(home, name)
+            for home in homes:
+                if name in vars(importlib.import_module(home)) or name in RENAMED.get(home, {}):
+                    return getattr(importlib.import_module(home), name)
             raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}; its parts are {', '.join(homes)}")
 
         module.__dict__["__getattr__"] = look
@@ -120,7 +153,7 @@ def install() -> None:
     for name, homes in MODULES.items():
         if len(homes) == 1 and homes[0] in sys.modules:
             sys.modules.setdefault(name, sys.modules[homes[0]])
-    for home, name, today in NAMES:
-        setattr(sys.modules[home], name, getattr(importlib.import_module(today), name))
+    for module in RENAMED.keys() - {"scoresde"}:
+        vars(importlib.import_module(module))["__getattr__"] = partial(today, module)
     if not any(isinstance(finder, Moved) for finder in sys.meta_path):
         sys.meta_path.append(Moved())

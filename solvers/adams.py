@@ -26,7 +26,7 @@ from . import check
 from .equation import Equation, Noise
 from .exponential import columns, noise_scales, unbind
 from .phi import graded, phi
-from .solver import Path, Solver, State, add_noise, axpy, grow
+from .solver import Path, Solver, State, add_noise, axpy, scale_by_exp
 
 Clock = Callable[[Tensor], Tensor]
 Rule = Callable[[Tensor], Tensor]
@@ -209,7 +209,7 @@ class ExpAdams(Adams):
             y1, value = started(w.start, eq, t0, t1, y, noise)
         else:
             value = eq.f(t0, y)
-            y1 = combined(grow(y, w.growth), w.predict, (value, *state))
+            y1 = combined(scale_by_exp(y, w.growth), w.predict, (value, *state))
             if noise is not None and w.scale is not None:
                 y1 = add_noise(y1, w.scale, noise(t0, t1))
         return y1, None, (value, *state)[: self.order - 1]
@@ -239,7 +239,7 @@ class ExpAdamsPC(Adams):
         values = (value, *state[1:])  # state: the part of y without f, then the values of f, newest first
         if w.correct is not None:
             y = combined(state[0], w.correct, values)
-        base = grow(y, w.growth)
+        base = scale_by_exp(y, w.growth)
         if noise is not None and w.scale is not None:
             base = add_noise(base, w.scale, noise(t0, t1))
         return combined(base, w.predict, values), None, (base, *values[: self.order])

@@ -24,7 +24,7 @@ from .counted import Tally, counted
 from .equation import Equation
 from .runge_kutta import RungeKutta
 from .solution import MaxStepsError, NonFiniteError, Solution, SolveError, StepSizeUnderflow
-from .solver import Estimate, Solver, State
+from .solver import ErrorEstimate, Solver, State
 
 _SAFETY, _SHRINK, _GROW = 0.9, 0.2, 10.0
 _PROPORTIONAL, _INTEGRAL = 0.7, 0.4  # exponents of the PI controller, over the order of the error
@@ -169,7 +169,7 @@ class AdaptiveRun:
                 said = f"`eq` must have a `take` where f or g hold per-sample data, got none: {len(now.rows)} of {len(self.t)} samples are left"
                 raise ValueError(f"{said}, and f or g failed on them ({' '.join(str(error).split())[:200]})") from error
             self.evals[now.rows] += solver.evals
-            ratio = self._ratio(cast("Tensor | Estimate", estimate), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()))
+            ratio = self._ratio(cast("Tensor | ErrorEstimate", estimate), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()))
             finite = ratio.isfinite() & torch.isfinite(y1.detach()).reshape(len(y1), -1).all(1)
             ratio = torch.where(finite, ratio, torch.inf)
             accept = ratio <= 1
@@ -228,7 +228,7 @@ class AdaptiveRun:
         self.evals += self.tally.f
         self._retire(torch.where(torch.isfinite(f0.detach()).reshape(len(f0), -1).all(1), _RUNNING, _NOT_FINITE))
 
-    def _ratio(self, estimate: Tensor | Estimate, scale: Tensor) -> Tensor:
+    def _ratio(self, estimate: Tensor | ErrorEstimate, scale: Tensor) -> Tensor:
         """Error over tolerance; or, of an estimate that says it, h |f'| over its limit, in the same power of h."""
         if isinstance(estimate, Tensor):
             return _rms(estimate, scale)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .equation import Equation, Noise
 from .runge_kutta import weighted
-from .solver import Estimate, OneStep, Path, State, add_noise, axpy, times_noise
+from .solver import ErrorEstimate, OneStep, Path, State, add_noise, axpy, times_noise
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class AdditiveRungeKutta(OneStep):
 
     def step(
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
-    ) -> tuple[Tensor, Tensor | Estimate | None, State]:
+    ) -> tuple[Tensor, Tensor | ErrorEstimate | None, State]:
         tableau, h, stage = self.tableau, t1 - t0, y
         k: list[Tensor] = []
         drive = None if eq.g is None or noise is None else Drive.over(eq.g(t0, y), eq.g(t1, y), *noise.levy(t0, t1))
@@ -64,7 +64,7 @@ class AdditiveRungeKutta(OneStep):
         estimate = None if error is None else self.typical(error, stage - y, k, h, drive)
         return add_noise(add_noise(y1, drive.g1, drive.dw - drive.mean), drive.g0, drive.mean), estimate, state
 
-    def typical(self, error: Tensor, moved: Tensor, k: list[Tensor], h: Tensor, drive: Drive) -> Estimate:
+    def typical(self, error: Tensor, moved: Tensor, k: list[Tensor], h: Tensor, drive: Drive) -> ErrorEstimate:
         """The error a draw of typical size would have made, and h |f'| between the first and the last stage.
 
         The difference from Euler-Maruyama is h f' (Y - y), proportional to the noise that was drawn: where that is small by
@@ -77,7 +77,7 @@ class AdditiveRungeKutta(OneStep):
         here = per_sample(moved**2).clamp(min=torch.finfo(error.dtype).tiny)
         stiffness = (per_sample(((k[-1] - k[0]) * size) ** 2) / here).sqrt()
         error = error * (usual / here).sqrt().clamp(min=1.0)
-        return Estimate(torch.sqrt(error**2 + times_noise((drive.g1 - drive.g0) ** 2, (size / 3).expand_as(error))), stiffness.flatten())
+        return ErrorEstimate(torch.sqrt(error**2 + times_noise((drive.g1 - drive.g0) ** 2, (size / 3).expand_as(error))), stiffness.flatten())
 
 
 def per_sample(x: Tensor) -> Tensor:

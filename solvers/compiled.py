@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .counted import Tally, charge, counted
+from .counted import Tally, add_calls, counted
 from .equation import Equation
 from .noise import Path
 from .solver import Solver, State, cut
@@ -65,7 +65,7 @@ class Compiled(Solver):
         ask = None if noise is None else noise.levy if self.levy else noise
         draws = None if ask is None else tuple(ask(*ends) for ends in pairwise(points))
         y1, state, f, g = run(eq, t0, t1, y, state, draws, inner)
-        charge(eq, f, g)
+        add_calls(eq, f, g)
         return y1, None, state
 
     def calls(self, n: int) -> int:

@@ -75,7 +75,7 @@ def counted(eq: Equation, tally: Tally) -> Equation:
     )
 
 
-def charge(eq: Equation, f: int, g: int) -> None:
+def add_calls(eq: Equation, f: int, g: int) -> None:
     """Tell the tally of an equation, if it has one, of calls that went past it."""
     if isinstance(eq.f, Counted):
         eq.f.tally.add(f, g)

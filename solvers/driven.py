@@ -24,7 +24,7 @@ class Unanswered(Exception):
     """A question that has no answer yet; `args` is the question."""
 
 
-class Answers:
+class Oracle:
     """A function answered from outside: the calls of one piece of work in their order; one call too many raises Unanswered."""
 
     def __init__(self) -> None:
@@ -38,7 +38,7 @@ class Answers:
         self.used += 1
         return self.known[self.used - 1]
 
-    def during(self, work: Callable[[], T]) -> Generator[tuple[Any, ...], Any, T]:
+    def run(self, work: Callable[[], T]) -> Generator[tuple[Any, ...], Any, T]:
         """Do the work as often as it has questions: yields each, is sent the answer, returns what the work returned."""
         self.known = []
         while True:
@@ -51,12 +51,12 @@ class Answers:
 
 
 def driven(
-    eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Path | None, answers: Answers
+    eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Path | None, answers: Oracle
 ) -> Generator[tuple[Any, ...], Any, Tensor]:
     """The solve of `eq` over a grid where `answers` is called somewhere inside eq.f: yields its questions, returns the state at the end.
 
     path  the Brownian path, which must give one interval one increment, as that of SeededNoise does; None for an ODE"""
-    state = yield from answers.during(partial(solver.init, eq, times[0], y))
+    state = yield from answers.run(partial(solver.init, eq, times[0], y))
     for t0, t1, w in zip(times[:-1], times[1:], solver.plan(eq, times, y), strict=True):
-        y, _, state = yield from answers.during(partial(solver.step, eq, t0, t1, y, state, path, w))
+        y, _, state = yield from answers.run(partial(solver.step, eq, t0, t1, y, state, path, w))
     return y

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .equation import Equation, Noise
 from .phi import convolution_std, phi
-from .solver import Path, Solver, State, add_noise, axpy, cut, grow, times_noise
+from .solver import Path, Solver, State, add_noise, axpy, cut, scale_by_exp, times_noise
 
 
 def unbind(weights: Tensor, y: Tensor) -> list[Tensor]:
@@ -68,7 +68,7 @@ class ExpEuler(Solver):
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
     ) -> tuple[Tensor, Tensor | None, State]:
         growth, drive, scale = w
-        y1 = axpy(grow(y, growth), eq.f(t0, y), drive)
+        y1 = axpy(scale_by_exp(y, growth), eq.f(t0, y), drive)
         return y1 if noise is None else add_noise(y1, scale, noise(t0, t1)), None, state
 
     def calls(self, n: int) -> int:
@@ -103,12 +103,12 @@ class ExpMidpoint(Solver):
         self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
     ) -> tuple[Tensor, Tensor | None, State]:
         half_growth, half_drive, growth, drive, middle, scale0, scale1 = w
-        ym = axpy(grow(y, half_growth), eq.f(t0, y), half_drive)
+        ym = axpy(scale_by_exp(y, half_growth), eq.f(t0, y), half_drive)
         if noise is None:
-            return axpy(grow(y, growth), eq.f(middle, ym), drive), None, state
+            return axpy(scale_by_exp(y, growth), eq.f(middle, ym), drive), None, state
         first = times_noise(scale0, noise(t0, middle))
-        y1 = axpy(grow(y, growth), eq.f(middle, ym + first), drive)
-        return add_noise(y1 + grow(first, half_growth), scale1, noise(middle, t1)), None, state
+        y1 = axpy(scale_by_exp(y, growth), eq.f(middle, ym + first), drive)
+        return add_noise(y1 + scale_by_exp(first, half_growth), scale1, noise(middle, t1)), None, state
 
     def calls(self, n: int) -> int:
         return 2 * n
@@ -143,7 +143,7 @@ class ExpRungeKutta(Solver):
     ) -> tuple[Tensor, Tensor | None, State]:
         k, point, last = [eq.f(t0, y)], y, len(w) - 1
         for i, (t, growth, row) in enumerate(w):
-            point = grow(y, growth)
+            point = scale_by_exp(y, growth)
             for weight, stage in zip(row, k, strict=True):
                 point = point if weight is None else axpy(point, stage, weight)
             if i < last:

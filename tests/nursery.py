@@ -154,12 +154,12 @@ def join_two(folder: Path, count: int, draw: random.Random) -> dict[str, object]
 
     def work(rank: int) -> None:
         os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-        distributed.join("cpu")
+        distributed.init("cpu")
         runs.train(dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, accumulate=2)), points(), folder / "pair", "tests")
-        x = distributed.shared(7, exact_samples)
+        x = distributed.run_sharded(7, exact_samples)
         if distributed.rank() == 0:
             np.save(folder / "samples.npy", x.numpy())
-        distributed.leave()
+        distributed.shutdown()
 
     return {"codes": [ended(pid) for pid in [child(lambda rank=rank: work(rank)) for rank in range(2)]]}
 

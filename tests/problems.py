@@ -16,7 +16,7 @@ from torch import Tensor
 
 import scoresde
 import solvers
-from scoresde import OwnProcess, ddpm, exact
+from scoresde import CustomProcess, ddpm, exact
 from scoresde.processes.base import Process
 from solvers import Equation, Noise, solve
 from solvers.adapters.base import Adapter
@@ -103,8 +103,8 @@ EXPONENTIAL: list[Solver] = [s for s in SOLVERS if type(s).__module__ in ("solve
 OWN: list[Process] = [  # a process needs arguments: chains, and a user's two functions, t running either way
     ddpm.linear(50),
     ddpm.zero_terminal_snr(ddpm.linear(50)),
-    OwnProcess(lambda t: torch.cos(1.5 * t), lambda t: 0.7 * torch.sin(1.5 * t) + t**3, t_noise=1.0, t_data=1e-3),
-    OwnProcess(lambda t: t, lambda t: 1 - t, t_noise=0.0, t_data=0.999),
+    CustomProcess(lambda t: torch.cos(1.5 * t), lambda t: 0.7 * torch.sin(1.5 * t) + t**3, t_noise=1.0, t_data=1e-3),
+    CustomProcess(lambda t: t, lambda t: 1 - t, t_noise=0.0, t_data=0.999),
 ]
 TOWARD_NOISE: list[Process] = [p for p in PROCESSES + OWN if p.t_noise > p.t_data]
 

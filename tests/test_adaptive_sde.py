@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from solvers import SRA1, Adaptive, BrownianTree, Equation, Noise, solve
-from solvers.solver import Estimate
+from solvers.solver import ErrorEstimate
 
 F64 = torch.float64
 OU = Equation(lambda t, y: -3 * y, lambda t, y: (0.5 + t).to(y.dtype), noise=Noise.ADDITIVE)
@@ -57,7 +57,7 @@ def test_stiffness_is_h_times_the_slope_of_the_drift() -> None:
     y0, path = paths(5, 4)
     h = torch.tensor([0.01, 0.02, 0.1, 0.2, 0.4], dtype=F64)[:, None]
     _, estimate, _ = SRA1().step(OU, torch.zeros_like(h), h, y0 + 1, (), path, None)
-    assert isinstance(estimate, Estimate)
+    assert isinstance(estimate, ErrorEstimate)
     assert torch.allclose(estimate.stiffness, 3 * h.flatten(), rtol=1e-12)
     assert SRA1().step(OU, torch.tensor(0.0, dtype=F64), torch.tensor(0.1, dtype=F64), y0, (), path, None)[1] is None
 

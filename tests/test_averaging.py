@@ -72,8 +72,8 @@ def test_an_average_made_afterwards_is_the_one_tracked(tmp_path: Path) -> None:
             each.update()
         for every in (5, 10, 20):
             if progress.step % every == 0:
-                posthoc_ema.store(tmp_path / str(every), progress.step, state.tracks)
-    posthoc_ema.store(tmp_path / "5", 241, state.tracks)  # as after a step that was skipped
+                posthoc_ema.store_average(tmp_path / str(every), progress.step, state.tracks)
+    posthoc_ema.store_average(tmp_path / "5", 241, state.tracks)  # as after a step that was skipped
     last = torch.cat([p.detach().flatten() for p in model.network.parameters()])
     errors: dict[float, list[float]] = {}
     for width in widths:

@@ -18,7 +18,7 @@ from . import papers
 F64 = torch.float64
 MIX = exact.GaussianMixture(torch.tensor([[-1.0, 0.3], [0.8, -0.6], [0.2, 1.1]], dtype=F64), torch.tensor([0.05, 0.2, 0.01], dtype=F64))
 STEPS = 12
-FIXED = {name: make for name, make in catalogue.lines().items() if name != "improved_ddpm"}  # for networks that say variances: test_variance
+FIXED = {name: make for name, make in catalogue.fixed_step_methods().items() if name != "improved_ddpm"}  # for networks that say variances: test_variance
 PAPERS = {
     "ddim": (catalogue.ddim, papers.ddim),
     "ddim eta 0.6": (lambda n: catalogue.ddim(n, eta=0.6), lambda *a: papers.ddim(*a, eta=0.6)),
@@ -172,15 +172,15 @@ def test_every_entry_is_finite_and_spends_what_it_declares(name: str, dtype: tor
         assert len(calls) == method.calls
 
 
-@pytest.mark.parametrize("name", sorted({*catalogue.lines(), "probability_flow"}))
+@pytest.mark.parametrize("name", sorted({*catalogue.fixed_step_methods(), "probability_flow"}))
 def test_every_entry_says_what_it_is(name: str) -> None:
     """Its docstring names order and reference; its repr is a key."""
     make = getattr(catalogue, name)
     said = make.__doc__
     assert "rder" in said or "adaptive" in said
     assert any(word in said for word in ("arXiv", "Karras", "k-diffusion", "Roessler", "any process", "benchmarks.recommended"))
-    method = make(5) if name in catalogue.lines() else make()
-    assert hash(method) == hash(make(5) if name in catalogue.lines() else make())
+    method = make(5) if name in catalogue.fixed_step_methods() else make()
+    assert hash(method) == hash(make(5) if name in catalogue.fixed_step_methods() else make())
     assert "object at" not in repr(method)
 
 

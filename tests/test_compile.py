@@ -23,7 +23,7 @@ TIMES = torch.linspace(1.0, 0.2, 51, dtype=F64)
 START = torch.linspace(-1, 1, 12, dtype=F64).reshape(4, 3)
 BETWEEN = {"predictor_corrector", "annealed_langevin", "improved_ddpm"}  # call the network between steps
 QUICK = ("ddim", "dpm_solver_pp_2s", "restart")
-LINES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in catalogue.lines()]
+LINES = [pytest.param(name, marks=() if name in QUICK else pytest.mark.slow) for name in catalogue.fixed_step_methods()]
 
 
 class Network(nn.Module):
@@ -89,7 +89,7 @@ def test_one_graph_for_fifty_steps(solver: Solver) -> None:
 @pytest.mark.parametrize("name", LINES)
 def test_the_catalogue_compiles(name: str) -> None:
     """The samples of every line to rounding; another call, another number of levels and another network of the same making compile nothing."""
-    make, made = catalogue.lines()[name], [graphs()]
+    make, made = catalogue.fixed_step_methods()[name], [graphs()]
     if name in BETWEEN:
         with pytest.raises(ValueError, match="`compile` must be False for network calls between steps"):
             make(8).compiled()
@@ -108,7 +108,7 @@ def test_the_catalogue_compiles(name: str) -> None:
 def test_compiled_samples(name: str) -> None:
     """By machine code: the same samples, in chunks and with noise too, no gradient, and every module's mode restored."""
     D = denoiser().float().train()
-    method = catalogue.lines()[name](12)
+    method = catalogue.fixed_step_methods()[name](12)
     got, want = (sample(D, (7, 2), method, batch=4, compile=fast) for fast in (True, False))
     assert (got - want).abs().max() < 1e-4 * want.abs().max()
     assert not got.requires_grad
@@ -201,7 +201,7 @@ def test_a_compiled_solver_is_a_value() -> None:
 @torch.no_grad()
 def test_a_step_is_one_graph_though_its_times_lie_elsewhere(name: str) -> None:
     """The times of a grid are on the CPU whatever the state's device; "meta" stands for a GPU."""
-    method, elsewhere = traced(catalogue.lines()[name](4)), denoiser().to("meta")
+    method, elsewhere = traced(catalogue.fixed_step_methods()[name](4)), denoiser().to("meta")
     eq = reverse(method.process, elsewhere, 0.0, method.split)  # pyright: ignore
     solver, x = method.solver, torch.empty(4, 2, device="meta")  # pyright: ignore
     times = method.process.time(method.grid(5, -1.0, 3.0))  # pyright: ignore

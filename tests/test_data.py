@@ -66,7 +66,7 @@ def _write_npz(path: Path, **arrays: np.ndarray) -> Path:
     ],
 )
 def test_arrays_load_in_the_models_scale(tmp_path: Path, array: np.ndarray, shape: tuple[int, ...], low: float, high: float) -> None:
-    loaded = data.load(_write_npz(tmp_path / "a.npz", x=array)).head(10)
+    loaded = data.load(_write_npz(tmp_path / "a.npz", x=array)).in_memory(10)
     assert loaded.x.shape == shape
     assert loaded.x.min() == pytest.approx(low)
     assert loaded.x.max() == pytest.approx(high)
@@ -79,7 +79,7 @@ def test_folders_of_classes_load_with_labels(tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         for i in range(2):
             Image.fromarray(np.full((6, 5), value, np.uint8)).save(tmp_path / name / f"{i}.png")
-    loaded = data.load(tmp_path).head(10)
+    loaded = data.load(tmp_path).in_memory(10)
     assert loaded.x.shape == (4, 1, 6, 5)
     assert loaded.labels is not None
     assert loaded.labels.tolist() == [0, 0, 1, 1]
@@ -141,7 +141,7 @@ def test_a_mapped_file_reads_like_the_same_in_memory(tmp_path: Path, array: np.n
             assert got is not None
             assert want is not None
             assert torch.equal(got, want)
-        assert torch.equal(a.head(5).x, b.head(5).x)
+        assert torch.equal(a.in_memory(5).x, b.in_memory(5).x)
     assert runs.fingerprint(mapped) == runs.fingerprint(memory)
 
 
@@ -180,7 +180,7 @@ def test_tables_are_standardised_and_come_back(tmp_path: Path) -> None:
     loaded = data.load(tmp_path / "t.csv")
     assert loaded.labels is not None
     assert loaded.labels.tolist() == [k % 4 for k in range(50)]
-    x = loaded.head(50).x
+    x = loaded.in_memory(50).x
     assert x.mean(0).abs().max() < 1e-6
     assert x.std(0, correction=0).tolist() == pytest.approx([1, 0, 1])
     back = original(x.double(), loaded.centre, loaded.half_range).numpy()
@@ -241,7 +241,7 @@ def test_images_of_any_size_are_cropped_and_resized(tmp_path: Path) -> None:
     Image.fromarray(np.full((30, 30), 250, np.uint8)).save(tmp_path / "b.png")
     loaded = data.load(tmp_path, size=10)
     assert loaded.shape == (1, 10, 10)
-    assert torch.equal(loaded.head(2).x[0], loaded.head(2).x[1])
+    assert torch.equal(loaded.in_memory(2).x[0], loaded.in_memory(2).x[1])
 
 
 def test_flips_mirror_about_half() -> None:

@@ -32,7 +32,7 @@ X = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
 MIXTURE = exact.GaussianMixture(torch.tensor([[-1.0, 0.3], [0.8, -0.6]]), 0.2, process=VP)
 NETWORK = Denoiser(MLP(2, 8, 1), VP)
 UNIFORM = torch.linspace(0.01, 0.99, 8, dtype=torch.float64)
-NAMES = [*[name for name in catalogue.lines() if name != "improved_ddpm"], "probability_flow"]  # that one needs a network with variances
+NAMES = [*[name for name in catalogue.fixed_step_methods() if name != "improved_ddpm"], "probability_flow"]  # that one needs a network with variances
 DIGITS = data.SETS["digits"]()
 
 
@@ -70,7 +70,7 @@ def of_files(where: Path) -> Any:
     np.savez(where / "a.npz", x=np.linspace(0, 1, 80).reshape(20, 2, 2), y=np.arange(20))
     np.save(where / "b.npy", np.linspace(-1, 1, 40).reshape(20, 2))
     (where / "c.csv").write_text("label,a\n" + "".join(f"{i % 2},{i}\n" for i in range(20)))
-    return [data.load(where / name).head(8).x for name in ("a.npz", "b.npy", "c.csv")]
+    return [data.load(where / name).in_memory(8).x for name in ("a.npz", "b.npy", "c.csv")]
 
 
 CALLS: dict[str, Callable[[Path], Any]] = {
@@ -88,9 +88,9 @@ CALLS: dict[str, Callable[[Path], Any]] = {
     "recommended, measured": lambda _: sample(MIXTURE, (4, 2), recommended(MIXTURE, 6, shape=(2,))),
     "levels": lambda _: [levels(UNIFORM, VP) for levels in (Uniform(), LogNormal(), LogitNormal(), Importance())],
     "fit": lambda _: trained(),
-    "split": lambda _: [part.head(4).x for part in DIGITS.split(0.2)],
+    "split": lambda _: [part.in_memory(4).x for part in DIGITS.split(0.2)],
     "batch": lambda _: DIGITS.batch(3, 8, 0),
-    "sets": lambda _: [make().head(4).x for make in data.SETS.values()],
+    "sets": lambda _: [make().in_memory(4).x for make in data.SETS.values()],
     "distances": lambda _: [metric(X, X + 1) for metric in METRICS.values()],
     "frechet": lambda _: frechet(X.double(), X.double() + 1),
     "files": of_files,
@@ -100,7 +100,7 @@ CALLS: dict[str, Callable[[Path], Any]] = {
 
 
 def make(name: str) -> Any:
-    return catalogue.probability_flow(1e-2) if name == "probability_flow" else catalogue.lines()[name](4)
+    return catalogue.probability_flow(1e-2) if name == "probability_flow" else catalogue.fixed_step_methods()[name](4)
 
 
 @contextmanager

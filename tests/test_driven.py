@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from solvers import Equation, Noise, SeededNoise, solve
-from solvers.driven import Answers, driven
+from solvers.driven import Oracle, driven
 from solvers.solve import bind
 
 from .problems import F64, SOLVERS, noise
@@ -31,7 +31,7 @@ def test_a_driven_solve_is_the_solve(solver):
 
     source = SeededNoise(3) if stochastic else None
     whole = solve(Equation(watched, g, -0.5, kind), y0, solver, times, source).y
-    answers = Answers()
+    answers = Oracle()
     eq = Equation(answers, g, -0.5, kind)
     run = driven(eq, y0, solver, times, bind(eq, solver, times, y0, source), answers)
     again: list[tuple] = []

@@ -10,14 +10,14 @@ import pytest
 import torch
 
 from scoresde import EDM, RectifiedFlow, catalogue, ddpm, exact, runs, sample, sampling
-from scoresde.samplers.catalogue import lines
-from scoresde.samplers.plan import NEARLY_NOISE, levels
+from scoresde.samplers.catalogue import fixed_step_methods
+from scoresde.samplers.plan import NEARLY_NOISE, method_levels
 
 from .bad_files import command
 from .problems import F64
 
 FLOWS = [RectifiedFlow(), ddpm.zero_terminal_snr(ddpm.linear(100))]
-NAMES = sorted(set(lines()) - {"improved_ddpm"})  # which asks for learned variances
+NAMES = sorted(set(fixed_step_methods()) - {"improved_ddpm"})  # which asks for learned variances
 
 
 def model(process):
@@ -29,7 +29,7 @@ def model(process):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_line_of_the_catalogue_samples_a_flow_model(name, process):
     """At 40 levels mean and standard deviation are right to 0.1: 30 standard errors of 64 x 256 numbers, and what the crudest line errs."""
-    x = sample(model(process), (256, 64), lines()[name](40))
+    x = sample(model(process), (256, 64), fixed_step_methods()[name](40))
     wide = {"annealed_langevin": 0.2}.get(name, 0.1)
     assert abs(x.mean() - 1) < wide
     assert abs(x.std() - 0.5) < wide
@@ -37,13 +37,13 @@ def test_every_line_of_the_catalogue_samples_a_flow_model(name, process):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_line_begins_at_pure_noise_or_just_inside(name):
-    first = float(levels(model(RectifiedFlow()), lines()[name](5))[0])
+    first = float(method_levels(model(RectifiedFlow()), fixed_step_methods()[name](5))[0])
     assert first in (-math.inf, NEARLY_NOISE)
 
 
 def test_what_reaches_pure_noise_begins_there():
     """Euler along the straight path is the sampler of flow matching: from t = 1, by the velocity eps - x0."""
-    assert float(levels(model(RectifiedFlow()), catalogue.euler(5))[0]) == -math.inf
+    assert float(method_levels(model(RectifiedFlow()), catalogue.euler(5))[0]) == -math.inf
     D, z = model(RectifiedFlow()), torch.randn(8, 64, dtype=F64, generator=torch.Generator().manual_seed(0))
     x = z
     times = torch.linspace(1, 1e-3, 5, dtype=F64)

@@ -71,7 +71,7 @@ def test_likelihood_of_given_data(pipeline, capsys):
     """The number log_likelihood gives, in bits of the data's own scale, where 16 grey levels are eight to the unit."""
     assert called("likelihood", str(pipeline), "--data", "digits", "--n", "2", "--probes", "1", "--rtol", "0.1") == 0
     said = capsys.readouterr().out
-    x = models.load(pipeline).held_out("digits").head(2)
+    x = models.load(pipeline).held_out("digits").in_memory(2)
     assert x.unit == pytest.approx(8.0)
     mean = log_likelihood(pipelines.load(pipeline), x.x, probes=1, rtol=0.1, atol=0.1).log_prob.mean()
     assert f"{mean:.2f} in the model's scale" in said
@@ -139,5 +139,5 @@ def test_a_run_is_a_run_though_pipeline_files_lie_beside_it(pipeline, tmp_path):
 
     shutil.copytree(pipeline, tmp_path / "both")
     (tmp_path / "both" / "run.json").write_text("{")
-    assert not pipelines.described(tmp_path / "both")
+    assert not pipelines.is_pipeline(tmp_path / "both")
     assert called("info", str(tmp_path / "both")) == 2

@@ -11,6 +11,7 @@ import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
 from scoresde import EDM, VPSDE, Angle, CosineVP, Method, RectifiedFlow, Split, catalogue, ddpm, exact, grids, sample, sampling
+from scoresde.tuning.measured_grid import error_balanced_grid
 from solvers import Euler, Heun
 
 F64 = torch.float64
@@ -18,7 +19,7 @@ MIX = exact.GaussianMixture(torch.tensor([[-1.0, 0.3], [0.8, -0.6], [0.2, 1.1]],
 CHAIN = ddpm.linear(1000)
 SPACED = {"leading": grids.Leading, "trailing": grids.Trailing, "linspace": grids.Linspace}
 EVERY = [
-    grids.uniform_time, grids.quadratic, grids.uniform_lambda, grids.karras, grids.cosine, grids.Through((-4.0, -1.0, 3.0)), grids.from_list([-3.0, 1.0]),
+    grids.uniform_time, grids.quadratic, grids.uniform_lambda, grids.karras, grids.cosine, grids.InterpolatedGrid((-4.0, -1.0, 3.0)), grids.from_list([-3.0, 1.0]),
     *(make(CHAIN) for make in SPACED.values()),
 ]  # fmt: skip
 
@@ -72,18 +73,18 @@ def test_a_fixed_grid_keeps_its_levels_whatever_the_model():
     with pytest.raises(ValueError, match=r"`n` must be 4"):
         sample(MIX, (2, 2), catalogue.ddim(5, grid=grid))
     chain = ddpm.zero_terminal_snr(ddpm.linear(100))
-    own = grids.Trailing(chain).own(10)
+    own = grids.Trailing(chain).fixed_levels(10)
     assert own[0] == -math.inf
     assert (chain.time(own) * 100 - torch.arange(100, 0, -10)).abs().max() < 1e-10
     method = Method(RectifiedFlow(), Split.FLOW, Euler(), grids.Trailing(chain), 10)
     assert sample(MIX, (4, 2), method).isfinite().all()
-    assert [float(grids.from_list([0.3]).own(1)), len(grids.Leading(CHAIN).own(1000))] == [0.3, 1000]
+    assert [float(grids.from_list([0.3]).fixed_levels(1)), len(grids.Leading(CHAIN).fixed_levels(1000))] == [0.3, 1000]
 
 
 def test_a_list_of_times_is_one_of_levels():
     t = [0.9, 0.5, 0.1]
     assert grids.from_list(t, VPSDE()) == grids.from_list(t[::-1], VPSDE()) == grids.from_list(torch.tensor(t, dtype=F64), VPSDE())
-    assert torch.equal(grids.from_list(t, VPSDE()).own(3), VPSDE().lam(torch.tensor(t, dtype=F64)))
+    assert torch.equal(grids.from_list(t, VPSDE()).fixed_levels(3), VPSDE().lam(torch.tensor(t, dtype=F64)))
     x = MIX.sample(4, 0)
     carried = sampling.transport(MIX, x, catalogue.ddim(2, grid=grids.from_list(t, VPSDE())), VPSDE(), 0.9, 0.1, save=True)
     assert carried.ts is not None
@@ -99,17 +100,17 @@ def test_bad_lists_are_named(values):
 def test_more_levels_than_the_chain_has_are_refused():
     for make in SPACED.values():
         with pytest.raises(ValueError, match="`n`"):
-            make(ddpm.linear(50)).own(51)
+            make(ddpm.linear(50)).fixed_levels(51)
     with pytest.raises(ValueError, match="`offset`"):
-        grids.Leading(ddpm.linear(50), 1).own(50)
+        grids.Leading(ddpm.linear(50), 1).fixed_levels(50)
 
 
 def test_equal_steps_in_the_measured_clock_err_less():
     """The clock of one adaptive solve of a mixture: over the model's range, the same each time, and second-order steps in the same
     coordinates err less on it than on any of the general grids, at 10 and at 20 steps."""
     model = exact.GaussianMixture(MIX.means, torch.tensor([0.05, 0.2, 0.01], dtype=F64), process=EDM())
-    clock = grids.equidistributed(model, (64, 2))
-    assert clock == grids.equidistributed(model, (64, 2))
+    clock = error_balanced_grid(model, (64, 2))
+    assert clock == error_balanced_grid(model, (64, 2))
     assert (clock.lams[0], clock.lams[-1], len(clock.lams)) == (pytest.approx(-math.log(80)), pytest.approx(-math.log(0.002)), 65)
     z = EDM().prior((256, 2), seed=5, dtype=F64)
     exactly = sampling.transport(model, z, catalogue.probability_flow(1e-10), EDM(), 80.0, 0.002).y
@@ -143,7 +144,7 @@ def test_levels_beyond_the_trained_range_are_said_once():
 
 def test_a_clock_is_not_measured_where_there_is_no_signal():
     with pytest.raises(ValueError, match="`denoiser`"):
-        grids.equidistributed(exact.Gaussian(torch.zeros(2), 1.0, process=RectifiedFlow()), (4, 2))
+        error_balanced_grid(exact.Gaussian(torch.zeros(2), 1.0, process=RectifiedFlow()), (4, 2))
 
 
 @pytest.mark.parametrize("levels", [[80.0, 1.0, 0.1], (80.0, 1.0), torch.tensor([80.0, 1.0]), 3, None])

@@ -77,7 +77,7 @@ def test_an_import_takes_data(tmp_path, described, points):
 
 
 def test_an_import_is_told_from_a_run_that_knows_its_data(tmp_path, described):
-    told = models.load(imported(tmp_path, described)).told()
+    told = models.load(imported(tmp_path, described)).summary()
     assert told["data"].startswith("not said")
 
 

@@ -43,7 +43,7 @@ def test_a_variable_that_no_launcher_sets_is_named(variables: dict[str, str], na
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=f"`{named}`"):
-        distributed.join("cpu")
+        distributed.init("cpu")
 
 
 def free_port() -> str:

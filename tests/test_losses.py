@@ -34,7 +34,7 @@ from scoresde.training.losses import (
     Square,
     signs,
 )
-from scoresde.training.noise_levels import Importance, Levels, LogitNormal, LogNormal, Uniform, stratified
+from scoresde.training.noise_levels import Importance, LogitNormal, LogNormal, NoiseLevels, Uniform, stratified
 from solvers import SeededNoise
 
 from .problems import F64, classes
@@ -213,7 +213,7 @@ def test_maximum_likelihood_is_the_information_gained(process):
 
 # -- levels ----------------------------------------------------------------------------------------------------------------
 
-DISTRIBUTIONS = [cls() for cls in classes(Levels, "scoresde") if not inspect.isabstract(cls)]
+DISTRIBUTIONS = [cls() for cls in classes(NoiseLevels, "scoresde") if not inspect.isabstract(cls)]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, 
 from diffusers.utils import logging
 
 from scoresde import VPSDE, X0, Denoiser, Eps, Method, RectifiedFlow, Score, Split, V, catalogue, ddpm, grids, sample, sampling
-from scoresde.denoisers.noise_conditioning import Clock
+from scoresde.denoisers.noise_conditioning import NoiseConditioning
 from scoresde.interop import pipelines
 from scoresde.interop.scheduler import MethodScheduler
 from scoresde.networks import MLP, UNet
@@ -148,7 +148,7 @@ def test_a_continuous_model_is_saved_at_its_whole_timesteps(tmp_path: Path) -> N
     """As `scoresde train` makes it: at every timestep k >= 1 diffusers' network sees c_noise k, where ours does, bit for bit."""
     sde = VPSDE()
     with seeded(0):
-        model = Denoiser(UNet(1, (8, 16), 1).eval(), sde, time=Clock(sde))
+        model = Denoiser(UNet(1, (8, 16), 1).eval(), sde, time=NoiseConditioning(sde))
     pipelines.save(model, tmp_path, (8, 8))
     back, pipe, x = pipelines.load(tmp_path), pipeline(tmp_path), normals(2)
     assert back.process.steps == 1001
@@ -179,7 +179,7 @@ def test_every_method_is_a_scheduler(name: str) -> None:
     looped, asked = asked, []
     chain, method = scheduler.process, FIXED[name](6)
     model = Denoiser(network, chain, time=pipelines.Timesteps(chain))
-    plan = sampling.Plan(model, method, None, sampling.levels(model, method), z, SeededNoise(3))
+    plan = sampling.Plan(model, method, None, sampling.method_levels(model, method), z, SeededNoise(3))
     start = z * (method.process.alpha(plan.times[0]) ** 2 + method.process.sigma(plan.times[0]) ** 2).sqrt()
     ours = plan.end(plan.run(start)[-1].y, True)
     assert asked == pytest.approx(looped, abs=1e-3)
@@ -199,7 +199,7 @@ def test_a_pipeline_runs_on_a_method(tmp_path: Path, make: Any) -> None:
     assert torch.equal(*images)
     g, method = torch.Generator().manual_seed(0), make(6)
     z = torch.empty(2, 1, 8, 8).normal_(generator=g)
-    plan = sampling.Plan(model, method, None, sampling.levels(model, method), z, SeededNoise(int(torch.randint(0, 1 << 62, (1,), generator=g))))
+    plan = sampling.Plan(model, method, None, sampling.method_levels(model, method), z, SeededNoise(int(torch.randint(0, 1 << 62, (1,), generator=g))))
     ours = plan.end(plan.run(z * float(method.process.sigma(plan.times[0])) / scheduler.init_noise_sigma)[-1].y, True)
     assert ((ours / 2 + 0.5).clamp(0, 1) - images[0]).abs().max() < 1e-4
 
@@ -283,10 +283,10 @@ def test_what_no_pipeline_can_hold_is_refused(tmp_path: Path) -> None:
     sde, network = VPSDE(), UNet(1, (8, 16), 1)
     for model, size, said, kind in (
         (Denoiser(MLP(2), sde), 8, "`denoiser` must have a UNet", TypeError),
-        (Denoiser(network, sde, time=Clock(sde)), 9, "`size`", ValueError),
-        (Denoiser(network, sde, Score(), time=Clock(sde)), 8, "Eps, X0 or V", ValueError),
+        (Denoiser(network, sde, time=NoiseConditioning(sde)), 9, "`size`", ValueError),
+        (Denoiser(network, sde, Score(), time=NoiseConditioning(sde)), 8, "Eps, X0 or V", ValueError),
         (Denoiser(network, sde), 8, "whole timesteps", ValueError),
-        (Denoiser(network, RectifiedFlow(), time=Clock(RectifiedFlow())), 8, "whole timesteps", ValueError),
+        (Denoiser(network, RectifiedFlow(), time=NoiseConditioning(RectifiedFlow())), 8, "whole timesteps", ValueError),
     ):
         with pytest.raises(kind, match=said):
             pipelines.save(model, tmp_path, size)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import scoresde
-from scoresde import VESDE, VPSDE, OwnProcess, Process, Split, SubVPSDE
+from scoresde import VESDE, VPSDE, CustomProcess, Process, Split, SubVPSDE
 from scoresde.samplers.reverse import reverse
 from solvers import Euler, EulerMaruyama, Noise, SeededNoise, solve
 
@@ -204,7 +204,7 @@ def test_equations_run_in_their_direction_only():
 
 def test_two_functions_make_the_process_of_their_closed_forms():
     """Rates and inverse of VPSDE from its alpha and sigma alone; samples along it are those along VPSDE."""
-    want, got = VPSDE(), OwnProcess(VPSDE().alpha, VPSDE().sigma)
+    want, got = VPSDE(), CustomProcess(VPSDE().alpha, VPSDE().sigma)
     t = torch.linspace(1e-3, 1, 50, dtype=F64)
     for name in ("beta", "g2", "diffusion", "alpha_rate", "sigma_rate"):
         torch.testing.assert_close(getattr(got, name)(t), getattr(want, name)(t), rtol=1e-10, atol=0)
@@ -230,12 +230,12 @@ def test_two_functions_make_the_process_of_their_closed_forms():
 )
 def test_bad_functions_are_named(change, said):
     with pytest.raises((TypeError, ValueError), match=said):
-        OwnProcess(**{"signal": lambda t: 1 - t, "noise": lambda t: t, **change})
+        CustomProcess(**{"signal": lambda t: 1 - t, "noise": lambda t: t, **change})
 
 
 def test_an_own_process_refuses_levels_beyond_it():
     """Its functions are known on their range alone: nothing is extrapolated."""
-    process = OwnProcess(lambda t: torch.ones_like(t), lambda t: t, t_noise=80.0, t_data=0.002)
+    process = CustomProcess(lambda t: torch.ones_like(t), lambda t: t, t_noise=80.0, t_data=0.002)
     assert float(process.time(-math.log(80.0))) == 80.0
     for lam in (-5.0, 6.5, math.nan):
         with pytest.raises(ValueError, match="`lam`"):

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from scoresde import EDM, VPSDE, Denoiser, Eps, Method, Moments, Score, V, catalogue, exact, recommended, sampling
 from scoresde.compare.problems import gmm2d, rms
-from scoresde.denoisers.denoiser import X0, Karras, LearnedRange, Table
+from scoresde.denoisers.denoiser import X0, KarrasPreconditioning, LearnedRange, Parameterisation
 from scoresde.samplers.peaked import Peaked
 from scoresde.samplers.recommend import LEAST, estimated
 from tests.test_doctor import called
@@ -43,9 +43,9 @@ class Linear(torch.nn.Module):
         return x * self.share
 
 
-@pytest.mark.parametrize("table", [Eps(), Score(), V(), X0(), Karras(), LearnedRange(V())], ids=repr)
+@pytest.mark.parametrize("table", [Eps(), Score(), V(), X0(), KarrasPreconditioning(), LearnedRange(V())], ids=repr)
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 10, 40])
-def test_any_model_is_served_at_any_budget(table: Table, n: int) -> None:
+def test_any_model_is_served_at_any_budget(table: Parameterisation, n: int) -> None:
     """n calls, levels inside the model's range, steps begun at no less than six standard deviations, or where the range begins."""
     model = Denoiser(Linear(), VPSDE(), table)
     method = recommended(model, n, moments=Moments(0.0, 0.5))
@@ -53,7 +53,7 @@ def test_any_model_is_served_at_any_budget(table: Table, n: int) -> None:
     assert method.transport_calls == n
     assert method.frame is not None
     assert method.frame.start >= LEAST
-    lams = sampling.levels(model, method)
+    lams = sampling.method_levels(model, method)
     first, last = (float(VPSDE().lam(t)) for t in (1.0, 0.001))
     assert float(lams[0]) >= first - 1e-12
     assert n == 1 or float(lams[-1]) == last
@@ -62,9 +62,9 @@ def test_any_model_is_served_at_any_budget(table: Table, n: int) -> None:
 def test_eps_networks_are_begun_earlier_than_others() -> None:
     """At ten calls an eps or a score network is followed from where its range begins, others from 45 standard deviations at most."""
     known = Moments(0.0, 0.5)
-    starts = {type(t).__name__: recommended(Denoiser(Linear(), VPSDE(), t), 10, moments=known).frame.start for t in (Eps(), Score(), V(), Karras())}  # pyright: ignore
+    starts = {type(t).__name__: recommended(Denoiser(Linear(), VPSDE(), t), 10, moments=known).frame.start for t in (Eps(), Score(), V(), KarrasPreconditioning())}  # pyright: ignore
     assert starts["Eps"] == starts["Score"] > 200
-    assert starts["V"] == starts["Karras"] <= 45
+    assert starts["V"] == starts["KarrasPreconditioning"] <= 45
 
 
 def test_without_moments_it_is_the_model_free_choice() -> None:

@@ -20,7 +20,7 @@ from PIL import Image
 from scoresde import EDM, VPSDE, cli, exact, runs
 from scoresde.data import SETS
 from scoresde.data.samples import Dataset
-from scoresde.denoisers.denoiser import Karras
+from scoresde.denoisers.denoiser import KarrasPreconditioning
 from scoresde.runs.config import LEVELS, LOSSES, NORMS, PROCESSES, TABLES, Config, ConfigError, DataConfig, NetworkConfig, parse, read
 from scoresde.runs.gallery import Gallery
 from scoresde.runs.journal import CELLS, Record, by_level
@@ -108,7 +108,7 @@ def test_objectives_are_configured_and_come_back() -> None:
         }
     )
     assert config.objective == Objective(KarrasWeighted(sigma_data=0.7, norm=Huber(0.3)), LogNormal(-1.0, 1.1))
-    assert config.network.table == Karras(0.7)
+    assert config.network.table == KarrasPreconditioning(0.7)
     assert parse(json.loads(json.dumps(config.as_dict()))) == config
     assert parse({"loss": {"norm": "Absolute"}}).objective == Objective(DSM(norm=Absolute()))
     for name in LOSSES:

@@ -306,7 +306,7 @@ def test_descriptions_that_tell_something_else_are_refused(good, tmp_path):
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch's, of networks without a weight
                 model = models.load(tmp_path / "run")
-            model.told()
+            model.summary()
             assert model.original(torch.zeros(2, *model.shape)).isfinite().all()
         except CheckpointError as error:
             refused[path] = str(error)

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from scoresde import EDM, LogSNR, Method, Split, catalogue, exact, grids, sample, sampling
-from scoresde.samplers.wrappers.churn import Churn, Lift, Restart
-from scoresde.samplers.wrappers.langevin import Hold, Langevin, OfVariance
+from scoresde.samplers.wrappers.churn import Churn, ForwardJump, Restart
+from scoresde.samplers.wrappers.langevin import IdentityStep, Langevin, VarianceStepSize
 from scoresde.samplers.wrappers.large_variance import LargeVariance
 from solvers import ExpAdams, ExpEuler, Heun, SeededNoise, WhiteNoise
 from solvers.noise import CORRECTOR
@@ -24,7 +24,7 @@ ALL = {
     "restart": replace(HEUN, wrap=(Restart(times=2),)),
     "two restarts": replace(HEUN, wrap=(Restart(0.05, 0.3), Restart(1.0, 5.0))),
     "churn and restart": replace(HEUN, wrap=(Churn(), Restart())),
-    "langevin": replace(HEUN, wrap=(Langevin(2, OfVariance(0.1)),)),
+    "langevin": replace(HEUN, wrap=(Langevin(2, VarianceStepSize(0.1)),)),
     "langevin on a multistep sde": Method(LogSNR(), Split.X0, ExpAdams(2), grids.karras, 6, 1.0, (Langevin(),)),
     "large": catalogue.ddpm(6, large=True),
     "large and langevin": replace(catalogue.ddpm(6), wrap=(LargeVariance(), Langevin())),
@@ -55,7 +55,7 @@ def test_a_lift_is_the_forward_process(process, v: float) -> None:
     """keep^2 (alpha_0^2 v + sigma_0^2) + std^2 = alpha_1^2 v + sigma_1^2: marginals go to marginals."""
     a, b = (process.t_data + share * (process.t_noise - process.t_data) for share in (0.2, 0.7))
     low, high = torch.tensor(a, dtype=F64), torch.tensor(b, dtype=F64)
-    lift = Lift.between(process, low, high, 1.0)
+    lift = ForwardJump.between(process, low, high, 1.0)
     before, after = (process.alpha(t) ** 2 * v + process.sigma(t) ** 2 for t in (low, high))
     assert abs(lift.keep**2 * before + lift.std**2 - after) < 1e-12 * after
 
@@ -63,7 +63,7 @@ def test_a_lift_is_the_forward_process(process, v: float) -> None:
 def test_langevin_has_its_known_bias() -> None:
     """On N(0, v) at a level a step of size delta is x -> (1 - delta/w) x + sqrt(2 delta) z, w = v + sigma^2: stationary w/(1 - delta/2w)."""
     data, sigma, rate = exact.Gaussian(torch.zeros(1, dtype=F64), 0.7), 0.5, 0.2
-    method = Method(EDM(), Split.EPS, Hold(), grids.uniform_lambda, 1, 0.0, (Langevin(1, OfVariance(rate)),))
+    method = Method(EDM(), Split.EPS, IdentityStep(), grids.uniform_lambda, 1, 0.0, (Langevin(1, VarianceStepSize(rate)),))
     x = torch.tensor([[0.0], [1.0]], dtype=F64)
     y = sampling.transport(data, x, method, EDM(), 2.0, sigma, SeededNoise(0)).y
     z = SeededNoise(0).normal(CORRECTOR, range(1), (2, 1), F64)[0]

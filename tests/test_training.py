@@ -15,7 +15,7 @@ from torch import nn
 
 from scoresde import EDM, VPSDE, Denoiser, Eps, RectifiedFlow, exact
 from scoresde.data.samples import Dataset
-from scoresde.denoisers.denoiser import Karras
+from scoresde.denoisers.denoiser import KarrasPreconditioning
 from scoresde.evaluation.judge import frechet_gaussian
 from scoresde.networks import MLP, DiT, UNet
 from scoresde.runtime.torch_state import seeded
@@ -263,7 +263,7 @@ def test_checkpointed_activations_change_nothing() -> None:
 
 def test_karras_preconditioning_has_unit_variance() -> None:
     """Input and target of F have unit variance at every level for data of variance s_d^2, and F = 0 gives the best linear denoiser."""
-    table, sd = Karras(0.5), 0.5
+    table, sd = KarrasPreconditioning(0.5), 0.5
     for process in (SDE, EDM(), RectifiedFlow()):
         t = torch.linspace(process.t_min, process.t_max, 7, dtype=F64)
         alpha, sigma = process.alpha(t), process.sigma(t)

@@ -169,7 +169,7 @@ def test_likelihood_is_in_the_units_of_the_data(table: Path, capsys: pytest.Capt
     said = capsys.readouterr().out
     model = models.load(table / "run")
     held_out = model.held_out()
-    mean = float(log_likelihood(model.denoiser, held_out.head(8).x, rtol=1e-4, atol=1e-4).log_prob.mean())
+    mean = float(log_likelihood(model.denoiser, held_out.in_memory(8).x, rtol=1e-4, atol=1e-4).log_prob.mean())
     scale = float(torch.tensor(held_out.half_range, dtype=torch.float64).log().sum())
     assert f"{mean - scale:.2f} +-" in said
     assert "in the data's units" in said

@@ -252,7 +252,7 @@ def test_it_runs_in_a_schedulers_place(make) -> None:
         x, asked = scheduler.step(odd(x, t), t, x).prev_sample, asked + 1
     chain, method = scheduler.process, make(5)
     model = Denoiser(odd, chain, LearnedRange(Eps()), time=pipelines.Timesteps(chain))
-    plan = sampling.Plan(model, method, None, sampling.levels(model, method), z, SeededNoise(3))
+    plan = sampling.Plan(model, method, None, sampling.method_levels(model, method), z, SeededNoise(3))
     start = z * (method.process.alpha(plan.times[0]) ** 2 + method.process.sigma(plan.times[0]) ** 2).sqrt()
     ours = plan.end(plan.run(start)[-1].y, True)
     assert asked == method.calls

@@ -106,7 +106,7 @@ def processes(device: str) -> Any:
     """Join the processes of a launch, say how many there are, and warn where another number was asked for: this one's device."""
     from ..runtime import distributed
 
-    place, wanted = distributed.join(device), distributed.asked()
+    place, wanted = distributed.init(device), distributed.asked()
     if distributed.rank() == 0 and (wanted is not None or distributed.joined()):
         console().print(f"processes: {distributed.world()}")
     if wanted is not None and wanted != distributed.world():

@@ -31,7 +31,7 @@ def doctor(
     with loading(run):
         model = models.load(run, place)
         raw = None if model.run is None else runs.load(run, place, part="network").denoiser
-    some = model.held_out(data).head(n)
+    some = model.held_out(data).in_memory(n)
     labels = None if model.classes is None or some.labels is None else some.labels.to(place)
     with fitting(f"an examination of {len(some)} samples", "take a smaller --n"):
         findings = examine(model.denoiser, model.denoiser.process, some.x.to(place), labels, raw=raw, seed=seed)

@@ -73,8 +73,8 @@ def sample(
     with writing_file(target, command()) if writes else nullcontext(), fitting(f"a batch of {min(n, batch)} samples, or all {n} of them,", remedy):
         if out is not None and writes:
             check_target(out, overwrite)  # again: another command may have written it meanwhile
-        x = distributed.shared(n, part if compile else parts)
-        distributed.leave()
+        x = distributed.run_sharded(n, part if compile else parts)
+        distributed.shutdown()
         if not writes:
             return
         if target.suffix.lower() == ".png":
@@ -123,7 +123,7 @@ def likelihood(
     with loading(run):
         model = models.load(run, place)
     held_out = model.held_out(data)
-    x = held_out.head(n).x
+    x = held_out.in_memory(n).x
     options: dict[str, Any] = {"probes": probes or None, "rtol": rtol, "atol": rtol, "seed": seed}
     parts: list[Likelihood] = []
     remedy = f"take a smaller --batch (now {batch})"
@@ -159,7 +159,7 @@ def info(run: Folder) -> None:
 
     table = Table(show_header=False)
     with loading(run):
-        told = models.load(run).told()
+        told = models.load(run).summary()
     for key, value in told.items():
         table.add_row(key, value)
     console().print(table)
@@ -172,7 +172,7 @@ def _method(name: str, steps: int | None, rtol: float | None, model: Any) -> Any
     from ..samplers import catalogue
     from ..samplers.recommend import recommended
 
-    check.choice("method", name, [*catalogue.lines(), "probability_flow"])
+    check.choice("method", name, [*catalogue.fixed_step_methods(), "probability_flow"])
     adaptive = name == "probability_flow"
     if (steps if adaptive else rtol) is not None:
         raise UsageError(f"`--{'steps' if adaptive else 'rtol'}` must not be given for {name}, which is {'adaptive' if adaptive else 'on a fixed grid'}")
@@ -184,4 +184,4 @@ def _method(name: str, steps: int | None, rtol: float | None, model: Any) -> Any
     process = model.denoiser.process
     if name == "euler_maruyama" and process.lam(process.t_noise) > -math.inf:
         return catalogue.euler_maruyama(n, process)
-    return catalogue.lines()[name](n)
+    return catalogue.fixed_step_methods()[name](n)

@@ -55,10 +55,10 @@ def train(
     here = processes(usable(device))
     say = console(quiet=distributed.rank() > 0)
     with nullcontext() if distributed.rank() else output_folder(out, overwrite, resume):
-        distributed.wait()  # the others go on once the folder is found usable
+        distributed.barrier()  # the others go on once the folder is found usable
         with fitting(f"the data of {config}", "name a .npy file, which is mapped, or a smaller one, as data.path"):
             data, held_out = chosen.dataset().split(chosen.data.held_out)
         with fitting(f"the run in {out}", "take a smaller training.batch, a larger training.accumulate or smaller network.widths"):
             demo_module.train_with_bar(chosen, data, out, command(), here, say, held_out=held_out, resume=resume, held=True)
-    distributed.leave()
+    distributed.shutdown()
     say.print(f"saved {out}; next: scoresde sample {out}")

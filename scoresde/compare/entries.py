@@ -51,7 +51,7 @@ class Entry:
 @functools.cache
 def names() -> dict[str, str]:
     """Every name there is, and the library it needs."""
-    ours = dict.fromkeys((*catalogue.lines(), "recommended", "probability_flow"), OURS)
+    ours = dict.fromkeys((*catalogue.fixed_step_methods(), "recommended", "probability_flow"), OURS)
     return ours | {p.name: p.library for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC, *peers.adaptive(1e-3))}
 
 
@@ -67,7 +67,7 @@ def entry(name: str) -> Entry:
     if plain == "recommended":
         raise ValueError(f"`methods` must name recommended without a grid, whose levels are its own, got {name!r}")
     if ":" not in plain:
-        make = catalogue.lines()[plain]
+        make = catalogue.fixed_step_methods()[plain]
         sample = make(4) if grid is None else make(4, grid=grid)
         return Entry(name, OURS, sample.stochastic or bool(sample.wrap), False, lambda budget: _on_budget(make, grid, int(budget)))
     adaptive = {p.name for p in peers.adaptive(1e-3)}

@@ -76,7 +76,7 @@ def ideal(folder: Path, std: float) -> BaseDenoiser:
     """The denoiser that a run's training set defines, each of its first 5000 points a Gaussian of `std`: what the score part of its error is taken against."""
     trained = load(folder)
     data = trained.config.dataset().split(trained.config.data.held_out)[0]
-    return Empirical(data.head(5000).x.double(), std)
+    return Empirical(data.in_memory(5000).x.double(), std)
 
 
 def split(problem: Problem, exact: BaseDenoiser, methods: Sequence[str], cost: float, seed: int = 0) -> dict[str, dict[str, float]]:

@@ -66,7 +66,7 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
     path = Path(path)
     if path.is_dir():
         arrays, labels, names = folder_of_images(path, size)
-        laid, centre, half = _laid(torch.from_numpy(arrays), str(path), "images")
+        laid, centre, half = _standard_layout(torch.from_numpy(arrays), str(path), "images")
         return Dataset(scaled(laid, centre, half), labels, str(path), centre, half, class_names=names)
     readers: dict[str, Callable[[Path, str | None], Samples]] = {".npz": _npz, ".npy": _npy, ".safetensors": _safetensors, ".csv": _csv}
     if path.suffix not in readers or not path.is_file():
@@ -121,7 +121,7 @@ def _arrays(arrays: dict[str, Tensor], path: Path, kind: str | None) -> Dataset:
     if labels is not None and labels.is_floating_point():
         told = "conditions that are no labels are named cond"
         raise ValueError(f"`labels` must be integers, got dtype {labels.dtype} in {path}; {told}")
-    laid, centre, half = _laid(raw, str(path), kind)
+    laid, centre, half = _standard_layout(raw, str(path), kind)
     labels = None if labels is None else labels.to(torch.int64)
     return Dataset(scaled(laid, centre, half), labels, str(path), centre, half, cond=cond)
 
@@ -140,7 +140,7 @@ def _npy(path: Path, kind: str | None) -> Mapped:
         return torch.from_numpy(array)
 
     size = path.stat().st_size
-    laid, centre, half = _laid(mapped(path), str(path), kind)
+    laid, centre, half = _standard_layout(mapped(path), str(path), kind)
     beside = {name: path.with_suffix(f".{name}.npy") for name in ("labels", "cond")}
     labels, cond = (mapped(file).clone() if file.is_file() else None for file in beside.values())
     labels = None if labels is None else labels.to(torch.int64)
@@ -167,7 +167,7 @@ def _csv(path: Path, kind: str | None) -> Dataset:
     return Dataset(standard.float(), labels, str(path), centre, half, columns=None if names is None else tuple(names))
 
 
-def _laid(raw: Tensor, name: str, kind: str | None = None) -> tuple[Tensor, float, float]:
+def _standard_layout(raw: Tensor, name: str, kind: str | None = None) -> tuple[Tensor, float, float]:
     """Samples, images channels first; and the (centre, half range) that bring images to [-1, 1]. A view: nothing is copied.
 
     Every number is looked at, in pieces: a mapped file is read once."""

@@ -63,11 +63,11 @@ class Samples(ABC):
     @property
     def whole(self) -> bool:
         """Whether the data's own numbers are integers, as far as the first 256 samples tell."""
-        some = self.head(256)
+        some = self.in_memory(256)
         own = original(some.x.double(), some.centre, some.half_range)
         return bool(((own - own.round()).abs() < 1e-3 * torch.as_tensor(some.half_range, dtype=own.dtype, device=own.device)).all())
 
-    def head(self, n: int) -> Dataset:
+    def in_memory(self, n: int) -> Dataset:
         """The first n, or all there are, in memory and without augmentation."""
         index = torch.arange(min(n, len(self)), device="cpu")
         labels = None if self.labels is None else self.labels[index]
@@ -215,7 +215,7 @@ def original(x: Tensor, centre: float | Sequence[float], half_range: float | Seq
 
 def unscaled(data: Samples) -> Dataset:
     """All of it in memory, in its own units."""
-    some = data.head(len(data))
+    some = data.in_memory(len(data))
     return replace(some, x=original(some.x, some.centre, some.half_range), centre=0.0, half_range=1.0)
 
 

@@ -19,15 +19,15 @@ from torch import Tensor, nn
 from solvers import check
 
 from ..processes.base import Process, ScoreFunction, ScoreModel
-from ..processes.coefficients import Once, as_time, like, number, per_sample
+from ..processes.coefficients import CachedCoefficients, as_number, as_time, like, per_sample
 from .moments import Moments
 from .parameterisations import X0 as X0
 from .parameterisations import Eps as Eps
-from .parameterisations import Karras as Karras
+from .parameterisations import KarrasPreconditioning as KarrasPreconditioning
 from .parameterisations import LearnedRange as LearnedRange
 from .parameterisations import Pair
+from .parameterisations import Parameterisation as Parameterisation
 from .parameterisations import Score as Score
-from .parameterisations import Table as Table
 from .parameterisations import Unscaled as Unscaled
 from .parameterisations import V as V
 
@@ -129,12 +129,12 @@ class Denoiser(BaseDenoiser):
     process: Process  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
-        self, network: nn.Module | Callable[..., Tensor], process: Process, table: Table | None = None, *, time: Callable[[Tensor], Tensor] | None = None
+        self, network: nn.Module | Callable[..., Tensor], process: Process, table: Parameterisation | None = None, *, time: Callable[[Tensor], Tensor] | None = None
     ):
         super().__init__()
         if not isinstance(process, Process):
             raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
-        if not isinstance(table, Table | None):
+        if not isinstance(table, Parameterisation | None):
             raise TypeError(f"`table` must be Eps(), X0(), V(), Score(), Karras() or LearnedRange(...), got {table!r}")
         called = network.forward if isinstance(network, nn.Module) else network
         self._takes_cond, self._wants_cond = _accepts(called, 3), not _accepts(called, 2)
@@ -143,7 +143,7 @@ class Denoiser(BaseDenoiser):
         self.network = network if isinstance(network, nn.Module) else _Function(network)
         self.process, self.table = process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
         self.time = process.time if time is None else time
-        self._once = Once(self._coefficients)
+        self._once = CachedCoefficients(self._coefficients)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("process", "table", "time") and name in self.__dict__:
@@ -173,7 +173,7 @@ class Denoiser(BaseDenoiser):
         scale = torch.where(alpha > 0, own_alpha / alpha, own_sigma / sigma)
         (k0, o0), (k1, o1) = self.table.to_x0(own_alpha, own_sigma), self.table.to_eps(own_alpha, own_sigma)
         fed = scale * self.table.to_input(own_alpha, own_sigma)
-        return number(fed), number(self.time(lam)), (number(k0 * scale), number(o0)), (number(k1 * scale), number(o1))
+        return as_number(fed), as_number(self.time(lam)), (as_number(k0 * scale), as_number(o0)), (as_number(k1 * scale), as_number(o1))
 
     def _network(self, x: Tensor, c_noise: Tensor | float, cond: Any) -> Tensor:
         if cond is None and self._wants_cond:
@@ -245,7 +245,7 @@ class _Function(nn.Module):
         return self.function(*inputs)
 
 
-def needed(prediction: Prediction) -> Tensor:
+def require_variance(prediction: Prediction) -> Tensor:
     """Its spread. Raises ValueError naming `denoiser` where there is none."""
     if prediction.spread is None:
         raise ValueError("`denoiser` must predict variances: table = LearnedRange(Eps()), network.variance = true in a configuration")

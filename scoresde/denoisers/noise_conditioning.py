@@ -12,7 +12,7 @@ from ..processes.ddpm import DiscreteVP
 
 
 @dataclass(frozen=True)
-class Clock:
+class NoiseConditioning:
     """c_noise in 0..1000, what sinusoidal embeddings resolve: 1000 t/t_max for bounded clocks, 250 log sigma otherwise."""
 
     process: Process

@@ -20,7 +20,7 @@ from solvers import check
 Pair = tuple[Tensor | float, Tensor | float]
 
 
-class Table(ABC):
+class Parameterisation(ABC):
     """Abstract: what a network predicts, as coefficients of x and its output in the process' own frame; `outputs` numbers for each of x."""
 
     outputs: ClassVar[int] = 1
@@ -38,7 +38,7 @@ class Table(ABC):
         """c with F fed c x."""
 
 
-class Unscaled(Table):
+class Unscaled(Parameterisation):
     """Abstract: F is fed x itself."""
 
     def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
@@ -92,7 +92,7 @@ class Score(Unscaled):
 
 
 @dataclass(frozen=True)
-class Karras(Table):
+class KarrasPreconditioning(Parameterisation):
     """F of unit variance in and out, for data of standard deviation s_d: with r^2 = alpha^2 s_d^2 + sigma^2,
 
         x0 = (alpha s_d^2/r^2) x + (sigma s_d/r) F(x/r),    eps = (sigma/r^2) x - (alpha s_d/r) F(x/r).
@@ -120,14 +120,14 @@ class Karras(Table):
 
 
 @dataclass(frozen=True)
-class LearnedRange(Table):
+class LearnedRange(Parameterisation):
     """F = (F of `mean`, s): twice the channels, the second half s from -1 to 1 between the least and largest variance of a reverse step,
 
         log variance = v log beta + (1 - v) log beta~,    v = (s + 1)/2,    beta~ = beta (1 - abar_{i-1})/(1 - abar_i),
 
     where s is not clipped. Trained by `losses.Hybrid`, used by `variance.LearnedVariance`. Nichol & Dhariwal 2021, arXiv:2102.09672."""
 
-    mean: Table = Eps()
+    mean: Parameterisation = Eps()
     outputs: ClassVar[int] = 2
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:

@@ -142,7 +142,7 @@ def on_features(metric: Metric, features: Callable[[Tensor], Tensor], batch: int
 
 
 @dataclass(frozen=True)
-class Estimate:
+class DistanceEstimate:
     """A distance, its interval from low to high, and what two exact sets of this size would show."""
 
     value: float
@@ -151,7 +151,7 @@ class Estimate:
     floor: float | None = None
 
 
-def estimate(metric: Metric, x: Tensor, y: Tensor, blocks: int = 20, floor: float | None = None) -> Estimate:
+def estimate(metric: Metric, x: Tensor, y: Tensor, blocks: int = 20, floor: float | None = None) -> DistanceEstimate:
     """The distance with a 95 % interval by the delete-a-block jackknife: value +- t (B-1)^1/2 std of the B leave-one-block-out values.
 
     Samples of a set must be in random order. Wide near zero, where a squared distance is no longer linear in the samples."""
@@ -164,7 +164,7 @@ def estimate(metric: Metric, x: Tensor, y: Tensor, blocks: int = 20, floor: floa
     else:
         left = torch.tensor([metric(_without(x, b, blocks), _without(y, b, blocks)) for b in range(blocks)], dtype=torch.float64, device="cpu")
     error = ((blocks - 1) * (left - left.mean()).square().mean()).sqrt().item() * float(t.ppf(0.975, blocks - 1))
-    return Estimate(value, value - error, value + error, floor)
+    return DistanceEstimate(value, value - error, value + error, floor)
 
 
 def floor(metric: Metric, draw: Callable[[int, int], Tensor], n: int, m: int, pairs: int = 4, seed: int = 0) -> tuple[float, float]:

@@ -22,12 +22,26 @@ from ..denoisers.denoiser import BaseDenoiser, Denoiser, Eps, Score
 from ..processes.base import Process, ScoreFunction
 from ..processes.coefficients import like
 from ..samplers.sampling import evaluating
-from .interpretations import BETTER, CLOCKS, LEVELS, TABLES, Batch, Clock, Reading, as_declared, data_ranges, draw, loss_ratios, variance, with_clock
+from .interpretations import (
+    BETTER,
+    CLOCKS,
+    LEVELS,
+    TABLES,
+    Batch,
+    ClockHypothesis,
+    Interpretation,
+    as_declared,
+    data_ranges,
+    draw,
+    loss_ratios,
+    variance,
+    with_clock,
+)
 from .tails import COUNT, SHARE, tails
 
-WORSE = 1.25  # a loss that the fitted Gaussian shames
-LEFT = 0.25  # signal over noise that a prior N(0, sigma^2) cannot stand for
-DEAD = 1e-3  # relative change of the output that counts as none
+MAX_LOSS_RATIO = 1.25  # a loss that the fitted Gaussian shames
+MAX_PRIOR_SNR = 0.25  # signal over noise that a prior N(0, sigma^2) cannot stand for
+NO_CHANGE = 1e-3  # relative change of the output that counts as none
 FAINT = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64, device="cpu")  # lam beyond the last level
 MISSING, RANGE = "missing 1/sigma", "wrong data range"
 
@@ -70,10 +84,10 @@ def doctor(
         broken = [*_not_finite(model, drawn, own)]
         if broken:
             return tuple(broken)
-        shaky = [*_unsteady(model, drawn, own)]
+        shaky = [*_nondeterminism(model, drawn, own)]
         with evaluating(model):
             best, misread = _misread(model, drawn, own)
-            found = [*shaky, *(misread or _faint(model, drawn, own)), *_deaf(model, drawn, own, best), *_stale(model, raw, drawn, own)]
+            found = [*shaky, *(misread or _missing_inverse_sigma(model, drawn, own)), *_ignored_inputs(model, drawn, own, best), *_stale_average(model, raw, drawn, own)]
         found = found or [*_tails(model, drawn, seed)]
     return tuple(found if any(f.what == RANGE for f in found) else [*_scale(x0, process), *found])
 
@@ -82,7 +96,7 @@ def _scale(x0: Tensor, process: Process) -> Iterator[Finding]:
     """A prior that does not cover the data."""
     rms = x0.double().square().mean().sqrt().item()
     left = process.lam(process.t_noise).exp().item() * rms
-    if left > LEFT:
+    if left > MAX_PRIOR_SNR:
         evidence = f"values in [{x0.min().item():g}, {x0.max().item():g}], rms {rms:.3g}: at the noisy end signal/noise is still {left:.2g}"
         yield Finding("data too large for the process", evidence, "scale the data to unit size, or take a process with more noise")
 
@@ -99,7 +113,7 @@ def _not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator
             return
 
 
-def _unsteady(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
+def _nondeterminism(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
     """Another answer for the same question, or for a sample in other company."""
     x, alpha, sigma, _ = list(batch.at(process))[len(LEVELS) // 2]
     first, again = (model(x, alpha, sigma, batch.cond).out for _ in range(2))
@@ -122,17 +136,17 @@ def _relative(a: Tensor, b: Tensor) -> float:
 def _misread(model: BaseDenoiser, batch: Batch, process: Process) -> tuple[float, list[Finding]]:
     """The loss as best understood, and in what that differs from what is declared."""
     declared = as_declared(model)
-    ratios: dict[Reading, float] = {}
+    ratios: dict[Interpretation, float] = {}
     for data, clock in product(data_ranges(batch.x0), CLOCKS if isinstance(model, Denoiser) else CLOCKS[:1]):
-        choices = [Reading(table, sign, clock, data) for table in {declared.table: 0, **dict.fromkeys(TABLES, 0)} for sign in (1, -1)]
+        choices = [Interpretation(table, sign, clock, data) for table in {declared.table: 0, **dict.fromkeys(TABLES, 0)} for sign in (1, -1)]
         with contextlib.suppress(IndexError, ValueError, RuntimeError):  # a network may refuse another clock
             ratios |= loss_ratios(model, batch.scaled(data), process, clock, choices)
     best = min(ratios, key=lambda r: ratios[r] / r.doubt(declared))
-    best = best if ratios[best] < WORSE else declared
+    best = best if ratios[best] < MAX_LOSS_RATIO else declared
     return ratios[best], list(_explain(declared, best, ratios, batch.x0))
 
 
-def _explain(declared: Reading, best: Reading, ratios: dict[Reading, float], x0: Tensor) -> Iterator[Finding]:
+def _explain(declared: Interpretation, best: Interpretation, ratios: dict[Interpretation, float], x0: Tensor) -> Iterator[Finding]:
     """A finding for each choice in which the best reading differs from the declared one."""
     loss = f"the loss is {ratios[declared]:.3g} times a Gaussian's as declared, {ratios[best]:.3g} times"
     name, other = (type(reading.table).__name__ for reading in (declared, best))
@@ -153,12 +167,12 @@ def _explain(declared: Reading, best: Reading, ratios: dict[Reading, float], x0:
     if best.range != declared.range:
         evidence = f"values in [{x0.min().item():g}, {x0.max().item():g}]; {loss} with (x - {best.range.centre:g})/{best.range.half:g}"
         yield Finding(RANGE, evidence, f"map the data by (x - {best.range.centre:g})/{best.range.half:g}, and samples back")
-    if best == declared and ratios[best] > WORSE:
+    if best == declared and ratios[best] > MAX_LOSS_RATIO:
         evidence = f"its denoising loss is {ratios[best]:.3g} times that of a Gaussian with the batch's variance"
         yield Finding("worse than a Gaussian", evidence, "train longer; check that batch and process are those of the training")
 
 
-def _faint(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
+def _missing_inverse_sigma(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
     """A score without its 1/sigma where the loss hardly feels it: beta = E[eps_hat eps]/E[eps_hat^2], 1 for a denoiser, is 1/sigma.
 
     Errors of a network make beta less than one, a constant factor does not run with sigma: only this fault does."""
@@ -178,19 +192,19 @@ def _faint(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Find
     yield Finding(MISSING, evidence, "divide the output by sigma")
 
 
-def _deaf(model: BaseDenoiser, batch: Batch, process: Process, ratio: float) -> Iterator[Finding]:
+def _ignored_inputs(model: BaseDenoiser, batch: Batch, process: Process, ratio: float) -> Iterator[Finding]:
     """A condition that changes nothing; a noise level that changes nothing although it should."""
     x, alpha, sigma, _ = list(batch.at(process))[len(LEVELS) // 2]
     out = model(x, alpha, sigma, batch.cond).out
     if batch.cond is not None:
         others = conditions.rows(batch.cond, torch.arange(len(x), device="cpu").roll(1))
         pick = conditions.differ(batch.cond, others).to(x.device)
-        if bool(pick.any()) and (change := _relative(out[pick], model(x[pick], alpha, sigma, conditions.rows(others, pick)).out)) < DEAD:
+        if bool(pick.any()) and (change := _relative(out[pick], model(x[pick], alpha, sigma, conditions.rows(others, pick)).out)) < NO_CHANGE:
             evidence = f"other conditions change the output by {change:.2g} of its size"
             yield Finding("condition ignored", evidence, "hand cond on inside the network; check that its embedding has a gradient and is not dropped always")
     if isinstance(model, Denoiser) and ratio > 1.05:
-        change = _relative(out, with_clock(model, Clock(reversed=True))(x, alpha, sigma, batch.cond).out)
-        if change < DEAD:
+        change = _relative(out, with_clock(model, ClockHypothesis(reversed=True))(x, alpha, sigma, batch.cond).out)
+        if change < NO_CHANGE:
             evidence = f"c_noise from the other end changes the output by {change:.2g} of its size, and the loss is {ratio:.3g} times a Gaussian's"
             yield Finding("noise level ignored", evidence, "sinusoidal embeddings want c_noise in 0..1000: pass time=lambda lam: 1000 * process.time(lam)")
 
@@ -205,12 +219,12 @@ def _tails(model: BaseDenoiser, batch: Batch, seed: int) -> Iterator[Finding]:
     yield Finding("samples beyond the data", evidence, "train longer, or with predicts = 'v' or 'karras': eps errs most where noise is high")
 
 
-def _stale(model: BaseDenoiser, raw: BaseDenoiser | None, batch: Batch, process: Process) -> Iterator[Finding]:
+def _stale_average(model: BaseDenoiser, raw: BaseDenoiser | None, batch: Batch, process: Process) -> Iterator[Finding]:
     """An average far behind the weights it averages."""
     if raw is None:
         return
     with evaluating(raw):
-        mean, last = (loss_ratios(m, batch, process, Clock(), [as_declared(m)])[as_declared(m)] for m in (model, raw))
+        mean, last = (loss_ratios(m, batch, process, ClockHypothesis(), [as_declared(m)])[as_declared(m)] for m in (model, raw))
     if last < BETTER * mean:
         evidence = f"its loss is {mean:.3g} times a Gaussian's, that of the weights it averages {last:.3g} times"
         yield Finding("stale average", evidence, "update the average after every step, lower its decay, or train on")

@@ -22,7 +22,7 @@ from solvers import SeededNoise, check
 from solvers.noise import PROBE
 
 from ..denoisers import conditions
-from ..denoisers.denoiser import X0, BaseDenoiser, Denoiser, Eps, Pair, Score, Table, Unscaled, V
+from ..denoisers.denoiser import X0, BaseDenoiser, Denoiser, Eps, Pair, Parameterisation, Score, Unscaled, V
 from ..processes.base import Process
 from ..processes.coefficients import like
 
@@ -43,7 +43,7 @@ class Velocity(Unscaled):
 
 
 @dataclass(frozen=True)
-class Clock:
+class ClockHypothesis:
     """scale * c, or scale * (first + last - c) when reversed: other noise levels to feed a network, c running from first to last."""
 
     scale: float = 1.0
@@ -62,15 +62,15 @@ class Range:
 
 
 @dataclass(frozen=True)
-class Reading:
+class Interpretation:
     """One way to understand a network: what its output is, its sign, its clock, the scale of the data."""
 
-    table: Table
+    table: Parameterisation
     sign: int = 1
-    clock: Clock = Clock()
+    clock: ClockHypothesis = ClockHypothesis()
     range: Range = Range()
 
-    def doubt(self, declared: Reading) -> float:
+    def doubt(self, declared: Interpretation) -> float:
         """What the loss must fall by before this reading is believed instead: a clock is felt less than a wrong output."""
         other = BETTER if (self.table, self.sign) != (declared.table, declared.sign) else 1.0
         return other * (CLOCKED if self.clock != declared.clock else 1.0) * (BETTER if self.range != declared.range else 1.0)
@@ -118,13 +118,13 @@ def draw(x0: Tensor, cond: Any, process: Process, seed: int) -> Batch:
     return Batch(x0, eps, lams, cond)
 
 
-TABLES: tuple[Table, ...] = (Eps(), X0(), V(), Score(), Velocity())
-CLOCKS = tuple(Clock(scale, back) for back in (False, True) for scale in (1.0, 1000.0, 1e-3))
+TABLES: tuple[Parameterisation, ...] = (Eps(), X0(), V(), Score(), Velocity())
+CLOCKS = tuple(ClockHypothesis(scale, back) for back in (False, True) for scale in (1.0, 1000.0, 1e-3))
 
 
-def as_declared(model: BaseDenoiser) -> Reading:
+def as_declared(model: BaseDenoiser) -> Interpretation:
     """How a denoiser reads its own output; one that is no network is read by its eps."""
-    return Reading(model.table if isinstance(model, Denoiser) else Eps())
+    return Interpretation(model.table if isinstance(model, Denoiser) else Eps())
 
 
 def data_ranges(x0: Tensor) -> list[Range]:
@@ -135,7 +135,7 @@ def data_ranges(x0: Tensor) -> list[Range]:
     return [Range(), Range(-1.0, 2.0)] if low >= -1 and high <= 1 else [Range()]
 
 
-def loss_ratios(model: BaseDenoiser, batch: Batch, process: Process, clock: Clock, readings: list[Reading]) -> dict[Reading, float]:
+def loss_ratios(model: BaseDenoiser, batch: Batch, process: Process, clock: ClockHypothesis, readings: list[Interpretation]) -> dict[Interpretation, float]:
     """r for each reading, from one call a level."""
     logs = dict.fromkeys(readings, 0.0)
     asked = with_clock(model, clock) if isinstance(model, Denoiser) else model
@@ -149,7 +149,7 @@ def loss_ratios(model: BaseDenoiser, batch: Batch, process: Process, clock: Cloc
     return {reading: math.exp(min(total, 700.0)) for reading, total in logs.items()}
 
 
-def with_clock(model: Denoiser, clock: Clock) -> Denoiser:
+def with_clock(model: Denoiser, clock: ClockHypothesis) -> Denoiser:
     """The same network told other noise levels."""
     first, last = check.values(model.time(model.process.lam(torch.tensor([model.process.t_min, model.process.t_max], dtype=torch.float64, device="cpu"))))
     return Denoiser(model.network, model.process, model.table, time=lambda lam: clock(model.time(lam), (first, last)))

@@ -18,12 +18,12 @@ from torch import Tensor
 
 from solvers import check
 
-from ..denoisers.denoiser import X0, Eps, LearnedRange, Table, V
+from ..denoisers.denoiser import X0, Eps, LearnedRange, Parameterisation, V
 from ..processes import ddpm
 from ..processes.ddpm import DiscreteVP
 from ..storage.files import CheckpointError
 
-TABLES: dict[str, Table] = {"epsilon": Eps(), "sample": X0(), "v_prediction": V()}
+TABLES: dict[str, Parameterisation] = {"epsilon": Eps(), "sample": X0(), "v_prediction": V()}
 _MOST_STEPS = 100_000
 _LEAST_BETA = 1e-10
 _LEAST_LOG_ABAR = math.log(1e-60)
@@ -63,7 +63,7 @@ _NEUTRAL: dict[str, tuple[Any, str]] = {
 }
 
 
-def read(config: Mapping[str, Any]) -> tuple[DiscreteVP, Table]:
+def read(config: Mapping[str, Any]) -> tuple[DiscreteVP, Parameterisation]:
     """The chain and the table of a scheduler's configuration. Raises CheckpointError naming the entry that is unknown or cannot be honoured."""
     name = _known_class(config)
     entries = _defaults(name) | dict(config)
@@ -109,7 +109,7 @@ def _check_known(name: str, entries: Mapping[str, Any]) -> None:
             raise CheckpointError(f"`{key}` of {name} is not a known entry, so that it might change the chain; got {value!r:.60}; remove it if it does not")
 
 
-def _table(entries: Mapping[str, Any]) -> Table:
+def _table(entries: Mapping[str, Any]) -> Parameterisation:
     kind, variance = entries.get("prediction_type", "epsilon"), entries.get("variance_type")
     if not isinstance(kind, str) or kind not in TABLES:
         raise CheckpointError(f"`prediction_type` must be one of {', '.join(TABLES)}, got {kind!r:.60}")

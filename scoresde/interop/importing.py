@@ -52,7 +52,7 @@ def convert(
     source, out = Path(source), Path(out)
     if source.is_dir():
         denoiser = pipelines.load(source)
-        (_, height, width), _ = pipelines.takes(denoiser)
+        (_, height, width), _ = pipelines.input_spec(denoiser)
         clear(out)
         pipelines.save(denoiser, out, height if height == width else (height, width))
         return f"a pipeline of {sum(p.numel() for p in denoiser.parameters()):,} weights, on {denoiser.process!r}: scoresde sample {out}"

@@ -71,11 +71,11 @@ class Model:
             raise CheckpointError(f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape} from {path}")
         return found if len(found.shape) == 3 else unscaled(found)
 
-    def told(self) -> dict[str, str]:
+    def summary(self) -> dict[str, str]:
         """What there is to say of it, by heading."""
         size = f"{sum(p.numel() for p in self.denoiser.parameters()):,} parameters"
         if self.run is None:
-            digest = hashlib.sha256(pipelines.weights(self.folder).read_bytes()).hexdigest()
+            digest = hashlib.sha256(pipelines.weights_path(self.folder).read_bytes()).hexdigest()
             labels = "" if self.classes is None else f", of {self.classes} classes"
             return {
                 "data": f"not said: samples of shape {self.shape}{labels}",
@@ -107,9 +107,9 @@ def _names(what: str, names: list[str] | None) -> dict[str, str]:
 def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None) -> Model:
     """The model of a folder; `best` and `width` as in `runs.load`, for runs alone. Raises CheckpointError."""
     folder = Path(folder)
-    if not best and width is None and pipelines.described(folder):
+    if not best and width is None and pipelines.is_pipeline(folder):
         denoiser = pipelines.load(folder, device)
-        return Model(folder, denoiser, *pipelines.takes(denoiser), None)
+        return Model(folder, denoiser, *pipelines.input_spec(denoiser), None)
     run = runs.load(folder, device, best, width)
     classes = None if run.config.training.label_dropout is None else run.about["data"].get("classes")
     return Model(folder, run.denoiser, run.shape, classes, run)

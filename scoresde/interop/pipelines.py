@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from solvers import check
 
 from ..denoisers.denoiser import Denoiser, LearnedRange
-from ..denoisers.noise_conditioning import Clock, Timesteps
+from ..denoisers.noise_conditioning import NoiseConditioning, Timesteps
 from ..networks import UNet
 from ..processes.ddpm import DiscreteVP
 from ..runtime.torch_state import seeded
@@ -43,18 +43,18 @@ class FromDiffusers(nn.Module):
         return self.body(x, c_noise, class_labels=cond).sample
 
 
-def weights(folder: Path) -> Path:
+def weights_path(folder: Path) -> Path:
     """The file of a pipeline folder's weights."""
     return (folder / "unet" if (folder / "unet").is_dir() else folder) / _WEIGHTS
 
 
-def described(folder: Path) -> bool:
+def is_pipeline(folder: Path) -> bool:
     """Whether a folder says that it is a pipeline, or a model of one, and not a run."""
-    told = (folder / "model_index.json", weights(folder).with_name("config.json"))
+    told = (folder / "model_index.json", weights_path(folder).with_name("config.json"))
     return any(file.is_file() for file in told) and not (folder / "run.json").exists()
 
 
-def takes(denoiser: Denoiser) -> tuple[tuple[int, ...], int | None]:
+def input_spec(denoiser: Denoiser) -> tuple[tuple[int, ...], int | None]:
     """The shape of one sample and the number of labels, None for none, that a loaded network's configuration says.
 
     Raises CheckpointError where it does not say its sample_size."""
@@ -76,7 +76,7 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; nothing is downloaded: give the folder of a saved pipeline")
     _check_kind(folder)
-    stored = weights(folder)
+    stored = weights_path(folder)
     home, settings = stored.parent, folder / "scheduler" if (folder / "scheduler").is_dir() else folder
     shape = _read_json(home / "config.json")
     unets.check_config(home / "config.json", shape)
@@ -162,7 +162,7 @@ def _chain(denoiser: Denoiser) -> DiscreteVP:
         return process
     t = torch.arange(math.floor(1000 * min(process.t_max, 2.0) + 1e-9) + 1, dtype=torch.float64, device="cpu") / 1000
     t[0] = t[1] / 2
-    if denoiser.time != Clock(process) or process.t_max > 2.0 or not bool((process.alpha(t) ** 2 + process.sigma(t) ** 2 - 1).abs().max() < 1e-9):
+    if denoiser.time != NoiseConditioning(process) or process.t_max > 2.0 or not bool((process.alpha(t) ** 2 + process.sigma(t) ** 2 - 1).abs().max() < 1e-9):
         raise ValueError(
             f"`denoiser` must be trained on a ddpm chain with time=pipelines.Timesteps(chain), or on a variance-preserving process with"
             f" time=config.Clock(process), to have whole timesteps, got {process!r} with {denoiser.time!r}"

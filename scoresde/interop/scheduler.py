@@ -21,7 +21,7 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutpu
 from torch import Tensor, nn
 
 from solvers import SeededNoise, Solver, check
-from solvers.driven import Answers, driven
+from solvers.driven import Oracle, driven
 from solvers.solve import bind
 
 from ..data.samples import mixed
@@ -29,9 +29,9 @@ from ..denoisers.denoiser import Denoiser
 from ..denoisers.noise_conditioning import Timesteps
 from ..processes.coefficients import like
 from ..samplers import catalogue
-from ..samplers.grids import Listed
+from ..samplers.grids import ExplicitGrid
 from ..samplers.method import Method
-from ..samplers.plan import Plan, levels
+from ..samplers.plan import Plan, method_levels
 from . import chains
 from .noise import source
 
@@ -63,9 +63,9 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
     _compatibles: list[Any] = []  # noqa: RUF012 - as in diffusers
 
     def __init__(self, make: Make | str, config: Mapping[str, Any], seed: int = 0):
-        named = {name: line for name, line in catalogue.lines().items() if make in (name, line)}
+        named = {name: line for name, line in catalogue.fixed_step_methods().items() if make in (name, line)}
         if isinstance(make, str):
-            check.choice("make", make, tuple(catalogue.lines()))
+            check.choice("make", make, tuple(catalogue.fixed_step_methods()))
             make = named[make]
         check.takes("make", make, 1, "n -> Method")
         self.make, self.seed = make, check.seed("seed", seed)
@@ -78,8 +78,8 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         kept.setdefault("num_train_timesteps", self.process.steps)
         own = {"method": next(iter(named), None), "seed": seed, "chain_class": entries.get("_class_name")}
         self.register_to_config(**kept, **own)
-        self.answers = Answers()
-        self.denoiser = Denoiser(_Asked(self.answers), self.process, table, time=Timesteps(self.process))
+        self.answers = Oracle()
+        self.denoiser = Denoiser(ExternalNetwork(self.answers), self.process, table, time=Timesteps(self.process))
         self.method: Method | None = None
         self.timesteps = torch.zeros(0, device="cpu")
         self.num_inference_steps: int | None = None
@@ -152,7 +152,7 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         method = self._method(names[0], given[names[0]])
         self.method, self._run, self._at, self.begin_index = method, None, 0, None
         self.num_inference_steps = method.n
-        self._lams = levels(self.denoiser, method)
+        self._lams = method_levels(self.denoiser, method)
         self.init_noise_sigma = float(self.process.sigma(self.process.time(self._lams[0])))
         asked = self._dry_run()
         if abs(asked[0] - float(Timesteps(self.process)(self._lams[0]))) > _NEAR:
@@ -169,7 +169,7 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             lams = self._listed(name, value)
             if "grid" not in inspect.signature(self.make).parameters:
                 raise ValueError(f"`{name}` must be left out: `make` takes no grid, got {self.make!r}; catalogue.ddim and others do")
-            method = self.make(len(lams), grid=Listed(lams))
+            method = self.make(len(lams), grid=ExplicitGrid(lams))
         if not isinstance(method, Method) or method.calls is None:
             raise ValueError(f"`make` must give a method of a known number of calls, got {method!r}; neither an adaptive one nor another library's")
         if method.frame is not None:
@@ -296,13 +296,13 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             times = cast(Tensor, steps)
             path = bind(eq, solver, times, x, None if eq.g is None else plan.noise)
             x = yield from driven(eq, x, solver, times, path, self.answers)
-        return (yield from self.answers.during(partial(plan.end, x, True)))
+        return (yield from self.answers.run(partial(plan.end, x, True)))
 
 
-class _Asked(nn.Module):
+class ExternalNetwork(nn.Module):
     """A network whose outputs come from outside."""
 
-    def __init__(self, answers: Answers):
+    def __init__(self, answers: Oracle):
         super().__init__()
         self.answers = answers
 

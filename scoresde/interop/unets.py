@@ -10,7 +10,7 @@ from typing import Any, cast
 import torch
 
 from ..storage.files import CheckpointError
-from ..storage.weights import another
+from ..storage.weights import architecture_mismatch
 
 _Fits = Callable[[Any], bool]
 _MOST_CHANNELS = 1 << 14
@@ -111,7 +111,7 @@ def check_size(home: Path, config: Mapping[str, Any], stored: Path) -> None:
         raise CheckpointError(f"{home / 'config.json'} cannot be loaded as a UNet2DModel: {_blamed(config, error)}") from error
     wanted = sum(value.numel() for value in body.state_dict().values())
     if wanted != held:
-        raise another(stored, f"{home / 'config.json'} cannot be loaded with it: it describes {wanted:,} numbers, the file holds {held:,}")
+        raise architecture_mismatch(stored, f"{home / 'config.json'} cannot be loaded with it: it describes {wanted:,} numbers, the file holds {held:,}")
 
 
 def _blamed(config: Mapping[str, Any], error: Exception) -> str:

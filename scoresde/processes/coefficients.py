@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from solvers import check
-from solvers.solver import plain
+from solvers.solver import is_plain_scalar
 
 T = TypeVar("T")
 _MOST = 1 << 14
 
 
-class Once(Generic[T]):
+class CachedCoefficients(Generic[T]):
     """A function of times that is worked out once for each plain one in float64, and from then on looked up: a grid's levels come
     again with every batch. Under a graph being compiled, and of tensors that are not plain, it is the function itself."""
 
@@ -24,7 +24,7 @@ class Once(Generic[T]):
         self.kept: dict[tuple[float, ...], T] = {}
 
     def __call__(self, *times: Tensor) -> T:
-        if not all(plain(t) and t.dtype == torch.float64 for t in times):
+        if not all(is_plain_scalar(t) and t.dtype == torch.float64 for t in times):
             return self.f(*times)
         key = tuple(t.item() for t in times)
         if key not in self.kept:
@@ -35,9 +35,9 @@ class Once(Generic[T]):
         return self.kept[key]
 
 
-def number(c: Tensor | float) -> Tensor | float:
+def as_number(c: Tensor | float) -> Tensor | float:
     """A coefficient as a number where it may be one."""
-    return c.item() if isinstance(c, Tensor) and plain(c) else c
+    return c.item() if isinstance(c, Tensor) and is_plain_scalar(c) else c
 
 
 def as_time(t: Any, name: str = "t") -> Tensor:

@@ -23,13 +23,13 @@ _LOOKS = 257  # times at which the two functions are tried before they are belie
 
 
 @dataclass(frozen=True)
-class OwnProcess(Process):
+class CustomProcess(Process):
     """x = signal(t) x0 + noise(t) eps, t from `t_data` to `t_noise`, either of which may be the larger.
 
     signal, noise  alpha and sigma: elementwise functions of a float tensor made of torch operations, of nothing else, noise positive, signal positive
                    (zero at t_noise is legal), their ratio strictly falling toward t_noise
     Defined inside its range alone: `time` raises ValueError naming `lam` beyond it. time(lam) is good to 1e-10 in float64 and is
-    not differentiable. Example: OwnProcess(lambda t: 1 - t, lambda t: t, t_noise=1.0, t_data=1e-3) is RectifiedFlow.
+    not differentiable. Example: CustomProcess(lambda t: 1 - t, lambda t: t, t_noise=1.0, t_data=1e-3) is RectifiedFlow.
     Raises TypeError or ValueError naming the argument."""
 
     signal: Function
@@ -63,7 +63,7 @@ class OwnProcess(Process):
 
     def __repr__(self) -> str:
         named = [getattr(f, "__name__", type(f).__name__) for f in (self.signal, self.noise)]
-        return f"OwnProcess(signal={named[0]}, noise={named[1]}, t_noise={self.t_noise!r}, t_data={self.t_data!r})"
+        return f"CustomProcess(signal={named[0]}, noise={named[1]}, t_noise={self.t_noise!r}, t_data={self.t_data!r})"
 
     @property
     def t_min(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from .description import MOMENTS, NO_DATA, description, fingerprint, moments
-from .load import FREE, Trained, identity, load
+from .load import CHANGEABLE_ON_RESUME, Trained, identity, load
 from .train import train
 
-__all__ = ["FREE", "MOMENTS", "NO_DATA", "Trained", "description", "fingerprint", "identity", "load", "moments", "train"]
+__all__ = ["CHANGEABLE_ON_RESUME", "MOMENTS", "NO_DATA", "Trained", "description", "fingerprint", "identity", "load", "moments", "train"]

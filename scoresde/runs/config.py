@@ -17,23 +17,23 @@ from solvers import check
 
 from ..data import files as data_module
 from ..data.samples import Samples
-from ..denoisers.denoiser import X0, Denoiser, Eps, Karras, LearnedRange, Score, Table, V
-from ..denoisers.noise_conditioning import Clock
+from ..denoisers.denoiser import X0, Denoiser, Eps, KarrasPreconditioning, LearnedRange, Parameterisation, Score, V
+from ..denoisers.noise_conditioning import NoiseConditioning
 from ..processes.base import Process
 from ..processes.coordinates import EDM
 from ..processes.forward import VESDE, VPSDE, CosineVP, RectifiedFlow, SubVPSDE
 from ..runtime.torch_state import seeded, single_precision_on
 from ..training.fit import Objective
 from ..training.losses import DSM, Absolute, FlowMatching, Huber, Hybrid, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, Norm, PlainV, PlainX0, Sliced, Square
-from ..training.noise_levels import Importance, Levels, LogitNormal, LogNormal, Uniform
+from ..training.noise_levels import Importance, LogitNormal, LogNormal, NoiseLevels, Uniform
 from ..training.state import Training
 from .journal import Record
 
 PROCESSES: dict[str, type[Process]] = {p.__name__: p for p in (VPSDE, SubVPSDE, VESDE, CosineVP, EDM, RectifiedFlow)}
 LOSSES: dict[str, type[Loss]] = {k.__name__: k for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced, Hybrid)}
 NORMS: dict[str, type[Norm]] = {k.__name__: k for k in (Square, Absolute, Huber)}
-LEVELS: dict[str, type[Levels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
-TABLES: dict[str, type[Table]] = {"eps": Eps, "x0": X0, "v": V, "score": Score, "karras": Karras}
+LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
+TABLES: dict[str, type[Parameterisation]] = {"eps": Eps, "x0": X0, "v": V, "score": Score, "karras": KarrasPreconditioning}
 KINDS = ("auto", "mlp", "unet", "dit")
 _MOST_BYTES = 1 << 20
 _IMPORTED = {"network": {"predicts": "eps"}, "data": {"path": None}}  # what weights from elsewhere are where nothing is said
@@ -106,9 +106,9 @@ class NetworkConfig:
         check.integer("fourier", self.fourier, least=0, most=4096)
 
     @property
-    def table(self) -> Table:
+    def table(self) -> Parameterisation:
         """What the network predicts."""
-        mean = Karras(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
+        mean = KarrasPreconditioning(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
         return LearnedRange(mean) if self.variance else mean
 
     def build(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
@@ -166,7 +166,7 @@ class Config:
         """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is conditional."""
         with single_precision_on(device), seeded(self.training.seed):
             network = self.network.build(shape, None if self.training.label_dropout is None else classes)
-        return Denoiser(network, self.process, self.network.table, time=Clock(self.process))
+        return Denoiser(network, self.process, self.network.table, time=NoiseConditioning(self.process))
 
 
 def level_widths(size: int) -> tuple[int, ...]:

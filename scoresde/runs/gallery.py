@@ -19,9 +19,9 @@ class Gallery:
 
     def __init__(self, folder: Path, train: Samples, held_out: Samples | None, seed: int):
         self.folder, self.seed, self.shape = folder / "samples", seed, train.shape
-        self.held_out = None if held_out is None else held_out.head(_JUDGED)
+        self.held_out = None if held_out is None else held_out.in_memory(_JUDGED)
         images = self.held_out is not None and len(self.shape) == 3
-        self.judge = judge.Judge.of(train.head(_JUDGED), self.held_out, seed) if images and self.held_out is not None else None
+        self.judge = judge.Judge.of(train.in_memory(_JUDGED), self.held_out, seed) if images and self.held_out is not None else None
 
     def draw(self, denoiser: Denoiser, step: int) -> dict[str, float]:
         """Samples by DDIM in 20 calls: a grid of images, and {frechet} for images, {sliced_w2} for points where there is held-out data."""

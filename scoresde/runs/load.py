@@ -17,13 +17,13 @@ from ..denoisers.denoiser import Denoiser
 from ..denoisers.moments import Moments
 from ..storage import checkpoints
 from ..storage.files import CheckpointError
-from ..storage.weights import another, restore
+from ..storage.weights import architecture_mismatch, restore
 from . import posthoc_ema
 from .config import Config, ConfigError, parse
 from .description import MOMENTS, data_identity
-from .run_folder import Run, described, load_run, read_about
+from .run_folder import StoredRun, check_description, load_run, read_about
 
-FREE = ("record.", "training.steps")  # what may change when a run is taken up
+CHANGEABLE_ON_RESUME = ("record.", "training.steps")  # what may change when a run is taken up
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def identity(about: Mapping[str, Any], path: Path) -> str:
     """A digest of what makes a run the run it is: its configuration, but for keys that may change when it is taken up, and its data."""
     table = run_config(about, path).as_dict()
     fixed = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
-    kept = {key: value for key, value in sorted(fixed.items()) if not key.startswith(FREE)}
+    kept = {key: value for key, value in sorted(fixed.items()) if not key.startswith(CHANGEABLE_ON_RESUME)}
     return hashlib.sha256(json.dumps([kept, data_identity(about["data"])]).encode()).hexdigest()[:16]
 
 
@@ -100,7 +100,7 @@ def _fitting(config: Config, shape: tuple[int, ...], classes: int | None, weight
     try:
         wanted = {name: w.shape for name, w in config.denoiser(shape, classes, "meta").network.state_dict().items()}
     except (RuntimeError, TypeError, ValueError) as error:
-        raise another(path, error) from error
+        raise architecture_mismatch(path, error) from error
     found = {name: w.shape for name, w in weights.items()}
     wrong = {
         "Missing key": [name for name in wanted if name not in found],
@@ -109,10 +109,10 @@ def _fitting(config: Config, shape: tuple[int, ...], classes: int | None, weight
     }
     said = "; ".join(f"{what}: {which[0]} and {len(which) - 1} more" for what, which in wrong.items() if which)
     if said:
-        raise another(path, said)
+        raise architecture_mismatch(path, said)
 
 
-def _found(folder: Path, best: bool) -> tuple[Run, Path]:
+def _found(folder: Path, best: bool) -> tuple[StoredRun, Path]:
     kept = folder / "checkpoints"
     if best:
         found = checkpoints.best(kept)
@@ -132,6 +132,6 @@ def _found(folder: Path, best: bool) -> tuple[Run, Path]:
         return _run(found)
 
 
-def _run(found: checkpoints.Snapshot) -> tuple[Run, Path]:
-    described(found.path, found.about)
-    return Run(found.about, found.tensors), found.path
+def _run(found: checkpoints.Snapshot) -> tuple[StoredRun, Path]:
+    check_description(found.path, found.about)
+    return StoredRun(found.about, found.tensors), found.path

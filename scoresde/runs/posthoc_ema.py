@@ -27,13 +27,13 @@ FOLDER = "averages"
 _MISSED = 0.1  # share of a profile that may be missed
 
 
-def store(run: Path, step: int, tracks: Sequence[Average], identity: str = "") -> None:
+def store_average(run: Path, step: int, tracks: Sequence[Average], identity: str = "") -> None:
     """Keep the averages of WIDTHS as they are at a step, whole or not at all; `identity` says of which run."""
     tensors = {f"{k}.{name}": p.detach().cpu().contiguous().clone() for k, track in enumerate(tracks) for name, p in track.module.named_parameters()}
     checkpoints.write(run / FOLDER, tensors, {"step": step, "count": tracks[0].count, "run": identity})
 
 
-def forget(run: Path, step: int) -> None:
+def drop_after(run: Path, step: int) -> None:
     """Drop what was stored beyond a step: a run is taken up that had gone further."""
     for later, path in checkpoints.steps(run / FOLDER).items():
         if later > step:

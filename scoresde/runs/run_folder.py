@@ -29,7 +29,7 @@ def save_run(folder: Path, network: nn.Module, ema: nn.Module, about: dict[str, 
 
 
 @dataclass(frozen=True)
-class Run:
+class StoredRun:
     """A run folder as read: `about` is run.json, `weights` the tensors by full name."""
 
     about: dict[str, Any]
@@ -53,11 +53,11 @@ def read_about(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is not a run description: it has no format version")
     if about["format"] > FORMAT:
         raise CheckpointError(f"{path} has format {about['format']}, newer than {FORMAT}; upgrade scoresde")
-    described(path, about)
+    check_description(path, about)
     return about
 
 
-def described(path: Path, about: dict[str, Any]) -> None:
+def check_description(path: Path, about: dict[str, Any]) -> None:
     """Raise CheckpointError naming the first thing that a run's description lacks or tells as something else."""
     for key, fits in _DESCRIPTION.items():
         value: Any = about
@@ -90,7 +90,7 @@ _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
 }
 
 
-def load_run(folder: Path) -> Run:
+def load_run(folder: Path) -> StoredRun:
     """Read and verify a run folder. Raises CheckpointError saying which file and what."""
     from safetensors import SafetensorError
     from safetensors.torch import load
@@ -106,4 +106,4 @@ def load_run(folder: Path) -> Run:
         weights = load(content)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
-    return Run(about, weights)
+    return StoredRun(about, weights)

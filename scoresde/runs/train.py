@@ -13,20 +13,20 @@ import torch
 from ..data.samples import Samples
 from ..denoisers.denoiser import Denoiser
 from ..runtime import distributed
-from ..runtime.signals import Stopped, listening
+from ..runtime.signals import Stopped, graceful_stop
 from ..storage import checkpoints, ownership
 from ..storage.files import CheckpointError, versions
-from ..storage.weights import another
+from ..storage.weights import architecture_mismatch
 from ..training.fit import Progress, check_batch, fit
-from ..training.state import State, begin
+from ..training.state import TrainState, begin
 from ..training.validation import held_out_loss
 from . import posthoc_ema
 from .config import Config
 from .description import MOMENTS, data_identity, description, moments
 from .gallery import Gallery
 from .journal import Journal
-from .load import FREE, Trained, identity, run_config
-from .run_folder import described, read_about, save_run
+from .load import CHANGEABLE_ON_RESUME, Trained, identity, run_config
+from .run_folder import check_description, read_about, save_run
 
 _TAIL = 100
 
@@ -59,15 +59,15 @@ def _train(config: Config, data: Samples, folder: Path, command: str, device: An
     denoiser = config.denoiser(data.shape, data.classes)
     state = begin(denoiser.network, config.training, device)
     averaged = Denoiser(state.average.module, denoiser.process, denoiser.table, time=denoiser.time)
-    story = _Story(config, data, command)
+    story = RunDescription(config, data, command)
     if resume:
-        story.take_up(folder, state)
+        story.resume(folder, state)
     elif distributed.rank() == 0:
         ownership.clear(folder)
-    writer = _Writer(folder, config, data, held_out, averaged, state.step) if distributed.rank() == 0 else None
+    writer = RunWriter(folder, config, data, held_out, averaged, state.step) if distributed.rank() == 0 else None
     if writer is not None and story.moments is not None:
         story.moments.save(folder / MOMENTS)
-    with listening() as request:
+    with graceful_stop() as request:
         for progress in fit(denoiser, data, config.training, state, config.objective):
             story.add(progress)
             if report is not None:
@@ -81,12 +81,12 @@ def _train(config: Config, data: Samples, folder: Path, command: str, device: An
         about = story.about()
         if writer is not None:
             save_run(folder, denoiser.network, averaged.network, about)
-        distributed.wait()
+        distributed.barrier()
     averaged.moments = story.moments
     return Trained(averaged.eval(), config, data.shape, about)
 
 
-class _Story:
+class RunDescription:
     """What is told of a run: its description, its last losses, its seconds over all sessions."""
 
     def __init__(self, config: Config, data: Samples, command: str):
@@ -107,23 +107,23 @@ class _Story:
         training = {"steps_done": self.done, "seconds": seconds, "loss": sum(self.tail) / len(self.tail) if self.tail else None}
         return {"command": self.command, "config": self.config.as_dict(), "data": self.data, "training": training}
 
-    def take_up(self, folder: Path, state: State) -> None:
+    def resume(self, folder: Path, state: TrainState) -> None:
         """Continue from the latest checkpoint of the same configuration and data."""
         found = checkpoints.latest(folder / "checkpoints")
         if found is None:
             if finished := [name for name in ("run.json", "model.safetensors") if (folder / name).exists()]:
                 raise CheckpointError(f"{folder} holds {finished[0]} but no checkpoints to resume from; train into another --out, or --overwrite it")
             return
-        described(found.path, found.about)
+        check_description(found.path, found.about)
         before = run_config(found.about, found.path).as_dict()
         for name, now, then in (("", self.config.as_dict(), before), ("data.", data_identity(self.data), data_identity(found.about["data"]))):
             for key, (a, b) in _differences(now, then):
-                if not f"{name}{key}".startswith(FREE):
+                if not f"{name}{key}".startswith(CHANGEABLE_ON_RESUME):
                     raise CheckpointError(f"{found.path} was trained with {name}{key} = {b!r}, now {a!r}; give it back its value, or train into another --out")
         try:
             state.load(found.tensors)
         except (RuntimeError, KeyError) as error:
-            raise another(found.path, error) from error
+            raise architecture_mismatch(found.path, error) from error
         then = run_config(found.about, found.path).training
         if then.steps != self.config.training.steps:
             state.since = state.step, then.decay(state.step, state.since)
@@ -139,23 +139,23 @@ def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, tuple[An
         yield name, (a, b)
 
 
-class _Writer:
+class RunWriter:
     """Everything the first process writes while a run goes on."""
 
     def __init__(self, folder: Path, config: Config, data: Samples, held_out: Samples | None, averaged: Denoiser, start: int):
         self.folder, self.config, self.held_out, self.averaged = folder, config, held_out, averaged
-        posthoc_ema.forget(folder, start)
+        posthoc_ema.drop_after(folder, start)
         self.journal = Journal(folder, config.record, config.process, start)
         self.gallery = Gallery(folder, data, held_out, config.training.seed) if config.record.sample else None
 
-    def after(self, progress: Progress, story: _Story, state: State, stopping: bool) -> None:
+    def after(self, progress: Progress, story: RunDescription, state: TrainState, stopping: bool) -> None:
         """What is due after a step."""
         step, every, training = progress.step, self.config.record, self.config.training
         self.journal.note(progress)
         if self.gallery is not None and step % every.sample == 0:
             self.journal.write(step, self.gallery.draw(self.averaged, step))
         if training.posthoc and (step % training.posthoc == 0 or step == training.steps):
-            posthoc_ema.store(self.folder, step, state.tracks, identity(story.about(), self.folder))
+            posthoc_ema.store_average(self.folder, step, state.tracks, identity(story.about(), self.folder))
         if step % every.save == 0 or step == training.steps or stopping:
             score = None if self.held_out is None else held_out_loss(self.averaged, self.held_out, self.config.objective, training)
             about = {"step": step, "score": score, "seed": training.seed, "tail": story.tail, "versions": versions(), **story.about()}

@@ -46,7 +46,7 @@ def rank() -> int:
     return dist.get_rank() if joined() else 0
 
 
-def join(device: str) -> Any:
+def init(device: str) -> Any:
     """Join the processes that a launcher started, if it did, and take this one's device: gloo on the CPU, NCCL on GPUs.
 
     Raises:
@@ -151,9 +151,9 @@ def _member(index: int, count: int, port: int, work: Callable[..., None], args: 
     place |= {"OMP_NUM_THREADS": 1}
     os.environ.update({name: str(value) for name, value in place.items()})
     torch.set_num_threads(1)
-    join("cpu")
+    init("cpu")
     work(*args)
-    leave()
+    shutdown()
 
 
 def gather(x: Tensor) -> Tensor:
@@ -165,13 +165,13 @@ def gather(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def share(count: int) -> range:
+def local_rows(count: int) -> range:
     """This process' part of `count` rows: contiguous, as even as can be."""
     n, i = world(), rank()
     return range(count * i // n, count * (i + 1) // n)
 
 
-def shared(count: int, work: Callable[[range], Tensor]) -> Tensor:
+def run_sharded(count: int, work: Callable[[range], Tensor]) -> Tensor:
     """`count` rows made by all processes together, in order and on every one of them: work(rows) -> (len(rows), ...) on the CPU.
 
     Each makes as many, some beyond `count`, which are dropped."""
@@ -179,13 +179,13 @@ def shared(count: int, work: Callable[[range], Tensor]) -> Tensor:
     return gather(work(range(rank() * size, (rank() + 1) * size)))[:count]
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until all are here."""
     if joined():
         dist.barrier()
 
 
-def leave() -> None:
+def shutdown() -> None:
     """Part from the other processes, as the last thing done."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()

@@ -22,18 +22,18 @@ class Stopped(RuntimeError):
 
 
 @dataclass
-class Request:
+class StopRequest:
     """The exit code of the signal that came, or 0."""
 
     code: int = 0
 
 
 @contextmanager
-def listening() -> Generator[Request, None, None]:
+def graceful_stop() -> Generator[StopRequest, None, None]:
     """Inside, the first SIGINT or SIGTERM only makes a request; a second raises KeyboardInterrupt or SystemExit(143). The main thread only."""
-    request = Request()
+    request = StopRequest()
 
-    def heard(number: int, _: Any) -> None:
+    def _on_signal(number: int, _: Any) -> None:
         if request.code:
             raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
         request.code = 128 + number
@@ -41,7 +41,7 @@ def listening() -> Generator[Request, None, None]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
-    before = {number: signal.signal(number, heard) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, _on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield request
     finally:

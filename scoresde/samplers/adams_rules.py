@@ -21,7 +21,7 @@ from .grids import Grid
 
 
 @dataclass(frozen=True)
-class Flat:
+class EqualStepWeights:
     """An Adams rule: the interpolant integrated as if its clock ran evenly, so that Adams-Bashforth keeps its equal-step weights on any grid."""
 
     def __call__(self, moments: Tensor) -> Tensor:
@@ -30,7 +30,7 @@ class Flat:
 
 
 @dataclass(frozen=True)
-class HalfCurvature:
+class PublishedThirdOrder:
     """An Adams rule: DPM-Solver++(3M) as published weighs the quadratic term with phi_3 where its integral is 2 phi_3."""
 
     def __call__(self, moments: Tensor) -> Tensor:
@@ -45,7 +45,7 @@ def useful_order(calls: int) -> int:
 
 
 @dataclass(frozen=True)
-class InGrid:
+class GridClock:
     """A clock for Adams methods: the one in which the levels of `grid` are equally spaced, read off `along`."""
 
     along: Process

@@ -16,14 +16,14 @@ from ..processes.base import Process
 from ..processes.coordinates import EDM, Angle, LogSNR, UnitNoise, Variance
 from ..processes.forward import VPSDE, RectifiedFlow
 from . import grids
-from .adams_rules import CORRECTED, Flat, HalfCurvature, InGrid, PseudoRK4, useful_order
+from .adams_rules import CORRECTED, EqualStepWeights, GridClock, PseudoRK4, PublishedThirdOrder, useful_order
 from .eta import DDIMNoise, ERNoise
 from .grids import Grid, Tolerance
 from .method import Method
 from .peaked import Peaked
 from .reverse import Split
 from .wrappers.churn import Churn, Restart
-from .wrappers.langevin import Hold, Langevin, OfNorms, OfVariance
+from .wrappers.langevin import IdentityStep, Langevin, SnrStepSize, VarianceStepSize
 from .wrappers.large_variance import LargeVariance
 from .wrappers.variance import LearnedVariance
 
@@ -70,14 +70,14 @@ def predictor_corrector(n: int, steps: int = 1, snr: float = 0.16, grid: Grid = 
 
     The step follows each sample's own norms, which suits images; in a few dimensions a small score makes it far too long.
     Song et al. 2021, arXiv:2011.13456, algorithm 2."""
-    return replace(reverse_diffusion(n, grid), wrap=(Langevin(steps, OfNorms(snr)),))
+    return replace(reverse_diffusion(n, grid), wrap=(Langevin(steps, SnrStepSize(snr)),))
 
 
 def annealed_langevin(n: int, steps: int = 10, rate: float = 0.1, grid: Grid = grids.uniform_lambda) -> Method:
     """`steps` Langevin steps of size rate sigma^2 at each level but the first. No order: the chain has no limit equation. 1 + steps (n - 1) calls.
 
     Song & Ermon 2019, arXiv:1907.05600, algorithm 1, with 100 steps there."""
-    return Method(EDM(), Split.EPS, Hold(), grid, n, 0.0, (Langevin(steps, OfVariance(rate)),))
+    return Method(EDM(), Split.EPS, IdentityStep(), grid, n, 0.0, (Langevin(steps, VarianceStepSize(rate)),))
 
 
 def sra1(n: int, process: Process = UnitNoise(), grid: Grid = grids.uniform_lambda) -> Method:
@@ -131,7 +131,7 @@ def dpm_solver_pp_3m(n: int, eta: float = 0.0, corrected: bool = False, grid: Gr
     """DPM-Solver++(3M): the quadratic extrapolant of x0; eta 1 its SDE form. n calls. Lu et al. 2022, arXiv:2211.01095.
 
     Order 2 as published, whose quadratic term has half its weight; order 3 `corrected`, given third-order starting values."""
-    return Method(LogSNR(), Split.X0, ExpAdams(3, midpoint=True, rule=None if corrected else HalfCurvature()), grid, n, eta)
+    return Method(LogSNR(), Split.X0, ExpAdams(3, midpoint=True, rule=None if corrected else PublishedThirdOrder()), grid, n, eta)
 
 
 def exp_adams(n: int, order: int = 3, process: Process = LogSNR(), split: Split = Split.X0, grid: Grid = grids.uniform_lambda) -> Method:
@@ -159,7 +159,7 @@ def er_sde(n: int, grid: Grid = grids.karras) -> Method:
 def deis(n: int, order: int = 3, grid: Grid = grids.quadratic) -> Method:
     """tAB-DEIS: eps a polynomial of degree `order` in VP time. Order 2 by its ramp, n calls. Zhang & Chen 2022, arXiv:2204.13902."""
     check.integer("order", order, least=0, most=3)
-    return Method(EDM(), Split.EPS, ExpAdams(order + 1, clock=InGrid(EDM(), grids.uniform_time)), grid, n)
+    return Method(EDM(), Split.EPS, ExpAdams(order + 1, clock=GridClock(EDM(), grids.uniform_time)), grid, n)
 
 
 def lms(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
@@ -169,12 +169,12 @@ def lms(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
 
 def ipndm(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
     """iPNDM: equal-step Adams-Bashforth weights on any grid, orders ramping up. Order 2 by its ramp, n calls. Zhang & Chen 2022, arXiv:2204.13902."""
-    return Method(EDM(), Split.EPS, ExpAdams(order, clock=InGrid(EDM(), grid), rule=Flat()), grid, n)
+    return Method(EDM(), Split.EPS, ExpAdams(order, clock=GridClock(EDM(), grid), rule=EqualStepWeights()), grid, n)
 
 
 def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
     """F-PNDM: three pseudo Runge-Kutta steps, then the pseudo linear multistep. Order 2, n + 9 calls from n = 4 on. Liu et al. 2022, arXiv:2202.09778."""
-    return Method(EDM(), Split.EPS, ExpAdams(4, clock=InGrid(EDM(), grid), start=PseudoRK4(EDM(), grid), rule=Flat()), grid, n)
+    return Method(EDM(), Split.EPS, ExpAdams(4, clock=GridClock(EDM(), grid), start=PseudoRK4(EDM(), grid), rule=EqualStepWeights()), grid, n)
 
 
 def euler(n: int, process: Process = RectifiedFlow(), grid: Grid | None = None) -> Method:
@@ -190,7 +190,7 @@ def best(n: int, unit: float = 1.0) -> Method:
     Below 8 calls a predictor of order 4; from there predictor-corrector, the predictor of order 2 below 10, 3 at 10 and 11, then 4 (order 3 in all, by its
     ramp). Levels go over from those of few calls to those of many. Found on ten exact problems; eleven others judge: `python -m benchmarks.recommended`."""
     along = Angle(unit)
-    clock = InGrid(along, grids.UniformTime(unit=unit))
+    clock = GridClock(along, grids.UniformTime(unit=unit))
     solver = ExpAdams(4) if n < CORRECTED else ExpAdamsPC(useful_order(n), clock=clock)
     return Method(along, Split.FLOW, solver, Peaked.blended((0.86, 0.76, 0.5), (0.0, 0.52, 0.7), n, unit), n)
 
@@ -221,7 +221,7 @@ def torchsde(method: str = "srk", dt: float = 1e-2, n: int = 2, process: Process
     return Method(process, Split.EPS, TorchSDE(method, dt), grids.UniformTime(process), n, 1.0)
 
 
-def lines() -> dict[str, Callable[..., Method]]:
+def fixed_step_methods() -> dict[str, Callable[..., Method]]:
     """The lines above that take a number of levels first, by name: for whoever is given a name."""
     ours = {name: make for name, make in globals().items() if inspect.isfunction(make) and make.__module__ == __name__}
     return {name: make for name, make in ours.items() if next(iter(inspect.signature(make).parameters), None) == "n"}

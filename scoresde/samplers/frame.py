@@ -18,7 +18,7 @@ from torch import Tensor
 
 from solvers import check
 
-from ..denoisers.denoiser import BaseDenoiser, Karras, Prediction
+from ..denoisers.denoiser import BaseDenoiser, KarrasPreconditioning, Prediction
 from ..denoisers.moments import Moments
 from ..processes.coefficients import as_time, like
 
@@ -67,7 +67,7 @@ class Whitened(BaseDenoiser):
     def __init__(self, denoiser: BaseDenoiser, moments: Moments, state: Tensor):
         super().__init__()
         self.process = denoiser.process
-        self.denoiser, self.scale, self.table = denoiser, moments.scale, Karras(moments.scale)
+        self.denoiser, self.scale, self.table = denoiser, moments.scale, KarrasPreconditioning(moments.scale)
         self.shape = moments.mean.shape if moments.mean.dim() else state.shape[1:]
         if self.shape.numel() != state.shape[1:].numel():
             raise ValueError(f"`moments` must be of samples like the state, of shape {tuple(state.shape[1:])}, got {tuple(self.shape)}")

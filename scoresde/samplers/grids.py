@@ -3,7 +3,7 @@
 lam is half the log-SNR, rising from lam_first (noise) to lam_last (data): a float64 CPU tensor, strictly monotone, both ends
 assigned exactly, independent of the process integrated along. A choice of grid is a frozen dataclass, so that its repr says
 which it was; `uniform_time`, `quadratic`, `uniform_lambda`, `karras` and `cosine` are the usual choices, ready to call.
-`from_list` takes a user's levels, `Leading`, `Trailing` and `Linspace` those of a chain's index, `equidistributed` measures
+`from_list` takes a user's levels, `Leading`, `Trailing` and `Linspace` those of a chain's index, `tuning.error_balanced_grid` measures
 where a model needs them.
 """
 
@@ -58,11 +58,11 @@ class Grid(ABC):
         return lam
 
 
-class Fixed(Grid):
+class AbsoluteGrid(Grid):
     """Abstract: levels of its own, which `sample` takes whatever the range of the model; between given ends it is its clock."""
 
     @abstractmethod
-    def own(self, n_levels: int) -> Tensor:
+    def fixed_levels(self, n_levels: int) -> Tensor:
         """Its n_levels levels, rising."""
 
 
@@ -99,7 +99,7 @@ class UniformLambda(Grid):
 
 
 @dataclass(frozen=True)
-class Karras(Grid):
+class KarrasGrid(Grid):
     """Equal steps in (sigma/alpha)^(1/rho). Karras et al. 2022, arXiv:2206.00364, eq. 5."""
 
     rho: float = 7.0
@@ -115,7 +115,7 @@ class Karras(Grid):
 
 
 @dataclass(frozen=True)
-class Through(Grid):
+class InterpolatedGrid(Grid):
     """Equal steps in the index of a rising list of levels, linear in lam between them and beyond: a clock made of points."""
 
     lams: tuple[float, ...]
@@ -131,7 +131,7 @@ class Through(Grid):
 
 
 @dataclass(frozen=True)
-class Listed(Fixed):
+class ExplicitGrid(AbsoluteGrid):
     """The levels of a list and no others (see `from_list`). The first may be minus infinity, no signal at all."""
 
     lams: tuple[float, ...]
@@ -139,7 +139,7 @@ class Listed(Fixed):
     def __post_init__(self) -> None:
         _check_rising(self.lams, 1, finite=False)
 
-    def own(self, n_levels: int) -> Tensor:
+    def fixed_levels(self, n_levels: int) -> Tensor:
         if n_levels != len(self.lams):
             raise ValueError(f"`n` must be {len(self.lams)}, the length of the list of levels, got {n_levels}")
         return torch.tensor(self.lams, dtype=torch.float64, device="cpu")
@@ -151,7 +151,7 @@ class Listed(Fixed):
         return at_index(self.lams, u)
 
 
-def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> Listed:
+def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> ExplicitGrid:
     """The levels given, and no others: lam, or times of `process`; in either order. The method's n is their number.
 
     Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond the range of `process`."""
@@ -161,7 +161,7 @@ def from_list(values: Sequence[float] | Tensor, process: Process | None = None) 
     if len(t) > 1:
         check.times("values", t)
     lam = t if process is None else process.lam(process.inside(t, "values"))
-    return Listed(tuple(check.values(lam.sort().values)))
+    return ExplicitGrid(tuple(check.values(lam.sort().values)))
 
 
 def _check_rising(lams: tuple[float, ...], least: int, finite: bool) -> None:
@@ -184,7 +184,7 @@ def at_index(lams: tuple[float, ...], u: Tensor) -> Tensor:
     return table[k - 1] + (u - (k - 1)) * (table[k] - table[k - 1])
 
 
-class Spaced(Fixed):
+class ChainGrid(AbsoluteGrid):
     """Abstract: n of the T levels of a chain, evenly spaced in their index. Between given ends uniform in the chain's time."""
 
     chain: DiscreteVP
@@ -193,7 +193,7 @@ class Spaced(Fixed):
     def steps(self, n: int) -> Sequence[int]:
         """The n timesteps i - 1 of levels i, falling, in 0..T-1 as networks of discrete time count them."""
 
-    def own(self, n_levels: int) -> Tensor:
+    def fixed_levels(self, n_levels: int) -> Tensor:
         check.integer("n", n_levels, most=self.chain.steps, hint=f"{self.chain!r} has no more levels")
         t = (torch.tensor(self.steps(n_levels), dtype=torch.float64, device="cpu") + 1) / self.chain.steps
         if not t[0] <= 1:
@@ -208,7 +208,7 @@ class Spaced(Fixed):
 
 
 @dataclass(frozen=True)
-class Leading(Spaced):
+class Leading(ChainGrid):
     """Timesteps 0, r, 2r, ... + offset with r = floor(T/n): the spacing of DDIM (Song et al. 2021, arXiv:2010.02502). It does not begin at T."""
 
     chain: DiscreteVP
@@ -220,7 +220,7 @@ class Leading(Spaced):
 
 
 @dataclass(frozen=True)
-class Trailing(Spaced):
+class Trailing(ChainGrid):
     """Timesteps T - 1 downward in steps of T/n, rounded: begins at T, as it should. Lin et al. 2023, arXiv:2305.08891, table 2."""
 
     chain: DiscreteVP
@@ -231,7 +231,7 @@ class Trailing(Spaced):
 
 
 @dataclass(frozen=True)
-class Linspace(Spaced):
+class Linspace(ChainGrid):
     """Timesteps from T - 1 to 0, both included, rounded. Nichol & Dhariwal 2021, arXiv:2102.09672."""
 
     chain: DiscreteVP
@@ -244,7 +244,7 @@ class Linspace(Spaced):
 uniform_time = UniformTime()
 quadratic = UniformTime(power=2.0)
 uniform_lambda = UniformLambda()
-karras = Karras()
+karras = KarrasGrid()
 cosine = UniformTime(CosineVP())
 @dataclass(frozen=True)
 class Tolerance:

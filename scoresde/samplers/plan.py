@@ -19,7 +19,7 @@ from ..processes.base import Process
 from ..processes.coefficients import like
 from ..runtime.torch_state import evaluating
 from .frame import Whitened
-from .grids import Fixed, Tolerance
+from .grids import AbsoluteGrid, Tolerance
 from .method import Method
 from .reverse import reverse
 
@@ -34,9 +34,9 @@ class Plan:
     ends   lam from which to which the state is taken, where a frame carries it beyond the levels; None: their ends"""
 
     def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, state: Tensor, source: Any, ends: Ends | None = None):
-        self.model, self.method, self.lams = Asked(denoiser) if method.wrap else denoiser, method, lams
+        self.model, self.method, self.lams = CachedDenoiser(denoiser) if method.wrap else denoiser, method, lams
         self.cond = conditions.prepared(cond, len(state), state.device)
-        warn_beyond(denoiser.process, lams)
+        warn_outside_training_range(denoiser.process, lams)
         process, stochastic = method.process, method.stochastic
         self.times = process.time(lams)
         self.first = self.times[0] if ends is None else process.time(torch.tensor(ends[0], dtype=torch.float64, device="cpu"))
@@ -57,7 +57,7 @@ class Plan:
     def _ask(self, t: Tensor, y: Tensor) -> Prediction:
         """What the model says of a state on the way; see `steps.Ground`."""
         process = self.method.process
-        return cast(Asked, self.model).ask(y, process.alpha(t), process.sigma(t), self.cond)
+        return cast(CachedDenoiser, self.model).ask(y, process.alpha(t), process.sigma(t), self.cond)
 
     def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
         """One equation for all steps, or one a step where eta varies."""
@@ -155,10 +155,10 @@ def reaches_noise(method: Method) -> bool:
     return bool(method.grid.clock(noise).isfinite())
 
 
-def levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
+def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
     """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says."""
-    if method.n is not None and isinstance(method.grid, Fixed):
-        return method.grid.own(method.n + extra)
+    if method.n is not None and isinstance(method.grid, AbsoluteGrid):
+        return method.grid.fixed_levels(method.n + extra)
     return between(method, home(denoiser, method), extra)
 
 
@@ -175,7 +175,7 @@ def radius(process: Process, t: Any) -> Tensor:
     return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
 
 
-def warn_beyond(process: Process | None, lams: Tensor) -> None:
+def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:
     """Warn where levels leave the range of the process a denoiser was trained on; Python shows one warning once."""
     if process is None:
         return
@@ -189,7 +189,7 @@ def warn_beyond(process: Process | None, lams: Tensor) -> None:
         )
 
 
-class Asked(BaseDenoiser):
+class CachedDenoiser(BaseDenoiser):
     """A denoiser that may be asked beside the solve: asked the same next, it gives the same answer and calls nothing."""
 
     def __init__(self, inner: BaseDenoiser):
@@ -212,8 +212,8 @@ class Asked(BaseDenoiser):
 
 def plan_for(denoiser: BaseDenoiser, method: Method, cond: Any, state: Tensor, source: Any, backward: bool = False) -> Plan:
     """A plan over the denoiser's own range, or back over it."""
-    lams = levels(denoiser, method)
-    first, last = (float(lams[0]), float(lams[-1])) if isinstance(method.grid, Fixed) else home(denoiser, method)
+    lams = method_levels(denoiser, method)
+    first, last = (float(lams[0]), float(lams[-1])) if isinstance(method.grid, AbsoluteGrid) else home(denoiser, method)
     return Plan(denoiser, method, cond, *((lams.flip(0), state, source, (last, first)) if backward else (lams, state, source, (first, last))))
 
 

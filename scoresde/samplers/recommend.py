@@ -15,7 +15,7 @@ from ..denoisers.denoiser import BaseDenoiser, Denoiser, Eps, LearnedRange, Scor
 from ..denoisers.moments import Moments
 from ..processes.coordinates import Angle
 from . import catalogue
-from .adams_rules import CORRECTED, InGrid, useful_order
+from .adams_rules import CORRECTED, GridClock, useful_order
 from .frame import Frame
 from .grids import UniformTime
 from .method import Method
@@ -81,7 +81,7 @@ def recommended(denoiser: BaseDenoiser, n: int, *, moments: Moments | None = Non
         return catalogue.best(n)
     rule, unit = _rule(denoiser), known.scale
     along = Angle(unit)
-    clock = InGrid(along, UniformTime(unit=unit))
+    clock = GridClock(along, UniformTime(unit=unit))
     solver = ExpAdams(4, clock=clock) if n < CORRECTED else ExpAdamsPC(min(rule.order, useful_order(n)), clock=clock)
     return Method(along, Split.FLOW, solver, rule.peaked(n, unit), n, frame=Frame(known, rule.start(n)))
 

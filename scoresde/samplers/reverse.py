@@ -25,7 +25,7 @@ from solvers import Equation, Noise, check
 from ..denoisers import conditions
 from ..denoisers.denoiser import BaseDenoiser
 from ..processes.base import Process
-from ..processes.coefficients import Once, like, number
+from ..processes.coefficients import CachedCoefficients, as_number, like
 
 
 class Split(enum.Enum):
@@ -71,7 +71,7 @@ Weights = tuple[Tensor, Tensor, Tensor | float, Tensor | float, Tensor | float]
 
 
 @functools.lru_cache(maxsize=64)
-def _terms(process: Process, eta: float, split: Split) -> tuple[float | None, Once[Weights], Once[Tensor]]:
+def _terms(process: Process, eta: float, split: Split) -> tuple[float | None, CachedCoefficients[Weights], CachedCoefficients[Tensor]]:
     """The constant linear part or None; alpha, sigma and the weights of x, x0 and eps in what is left; the diffusion."""
     more = 1 + eta**2
     log_alpha_rate, log_sigma_rate = process.constant_rates()
@@ -85,11 +85,11 @@ def _terms(process: Process, eta: float, split: Split) -> tuple[float | None, On
         alpha, sigma = process.alpha(t), process.sigma(t)
         alpha_rate, sigma_rate = process.alpha_rate(t), process.sigma_rate(t)
         if split is Split.FLOW:
-            return alpha, sigma, 0.0, number(alpha_rate), number(sigma_rate)
+            return alpha, sigma, 0.0, as_number(alpha_rate), as_number(sigma_rate)
         if split is Split.EPS:
             linear = 0.0 if constant is not None else alpha_rate / alpha
-            return alpha, sigma, number(linear), 0.0, number(more * (sigma_rate - sigma * alpha_rate / alpha))
+            return alpha, sigma, as_number(linear), 0.0, as_number(more * (sigma_rate - sigma * alpha_rate / alpha))
         linear = 0.0 if constant is not None else sigma_rate / sigma - eta**2 * (alpha_rate / alpha - sigma_rate / sigma)
-        return alpha, sigma, number(linear), number(more * (alpha_rate - alpha * sigma_rate / sigma)), 0.0
+        return alpha, sigma, as_number(linear), as_number(more * (alpha_rate - alpha * sigma_rate / sigma)), 0.0
 
-    return constant, Once(weights), Once(lambda t: eta * process.diffusion(t))
+    return constant, CachedCoefficients(weights), CachedCoefficients(lambda t: eta * process.diffusion(t))

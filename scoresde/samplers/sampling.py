@@ -22,7 +22,7 @@ from ..runtime.torch_state import evaluating as evaluating
 from .method import Method
 from .plan import Plan as Plan
 from .plan import check_method, plan_for
-from .plan import levels as levels
+from .plan import method_levels as method_levels
 from .transport import decode as decode
 from .transport import encode as encode
 from .transport import transport as transport

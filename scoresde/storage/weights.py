@@ -130,7 +130,7 @@ def restore(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     try:
         load_weights(module, state)
     except RuntimeError as error:
-        raise another(path, error) from error
+        raise architecture_mismatch(path, error) from error
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
@@ -146,6 +146,6 @@ def _dtype(x: Tensor) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
-def another(path: Path, error: Exception | str) -> CheckpointError:
+def architecture_mismatch(path: Path, error: Exception | str) -> CheckpointError:
     """What is said where weights are those of another network."""
     return CheckpointError(f"{path} holds another architecture: {' '.join(str(error).split())[:300]}")

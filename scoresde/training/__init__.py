@@ -1,7 +1,7 @@
 """Training a denoiser: losses, noise levels, and the loop over steps."""
 
 from .fit import SIMPLE, NonFiniteLossError, Objective, Progress, TrainingMemoryError, check_batch, fit
-from .state import PRECISIONS, State, Training, begin
+from .state import PRECISIONS, Training, TrainState, begin
 
 __all__ = [
     "PRECISIONS",
@@ -9,7 +9,7 @@ __all__ = [
     "NonFiniteLossError",
     "Objective",
     "Progress",
-    "State",
+    "TrainState",
     "Training",
     "TrainingMemoryError",
     "begin",

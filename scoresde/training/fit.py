@@ -26,8 +26,8 @@ from ..processes.base import Process
 from ..runtime import distributed
 from ..runtime.torch_state import seeded
 from .losses import DSM, Loss
-from .noise_levels import Levels, Uniform, stratified
-from .state import PRECISIONS, State, Training, begin
+from .noise_levels import NoiseLevels, Uniform, stratified
+from .state import PRECISIONS, Training, TrainState, begin
 
 PATIENCE = 10  # steps in a row that may be skipped
 _AHEAD = 1 << 17  # noise is drawn some steps ahead, up to this many numbers: the cost of a draw is mostly that of starting it
@@ -46,7 +46,7 @@ class Objective:
     """What is minimised: the mean over samples, noises and levels of weight(t) loss(t), over the number of elements of a sample."""
 
     loss: Loss = field(default_factory=DSM)
-    levels: Levels = field(default_factory=Uniform)
+    levels: NoiseLevels = field(default_factory=Uniform)
 
     def draw(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
         """Levels of a whole batch, one in each of B equal cells, and their weights, from uniforms (B,)."""
@@ -76,7 +76,7 @@ class Progress:
     skipped: bool = False
 
 
-def fit(denoiser: Denoiser, data: Samples, training: Training, state: State | None = None, objective: Objective = SIMPLE) -> Iterator[Progress]:
+def fit(denoiser: Denoiser, data: Samples, training: Training, state: TrainState | None = None, objective: Objective = SIMPLE) -> Iterator[Progress]:
     """Train `denoiser` in place, one optimiser step per turn of the caller's loop.
 
     data       images or points, (N, ...) in the model's scale
@@ -125,9 +125,9 @@ def _grad_mode() -> Generator[None]:
         yield
 
 
-def _step(worker: Denoiser, state: State, data: Samples, training: Training, objective: Objective, draws: _Draws) -> Progress:
+def _step(worker: Denoiser, state: TrainState, data: Samples, training: Training, objective: Objective, draws: _Draws) -> Progress:
     """One optimiser step on this process' share of the batch."""
-    step, own = state.step, distributed.share(training.batch)
+    step, own = state.step, distributed.local_rows(training.batch)
     network = state.network
     if not network.training:
         network.train()
@@ -228,7 +228,7 @@ class _Draws:
     """Uniforms for the whole batch and normals for this process' share of it, drawn some steps ahead."""
 
     def __init__(self, training: Training, shape: Sequence[int], device: torch.device):
-        own = distributed.share(training.batch)
+        own = distributed.local_rows(training.batch)
         self.device, self.seed, self.shapes = device, training.seed, ((training.batch, 2), (len(own), *shape))
         self.first, self.drawn = own.start, {TRAIN_TIME: (-1, torch.empty(0, device="cpu")), TRAIN_NOISE: (-1, torch.empty(0, device="cpu"))}
 

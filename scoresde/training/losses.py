@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from solvers import check
 from solvers.noise import PROBE, philox
 
-from ..denoisers.denoiser import BaseDenoiser, Prediction, needed
+from ..denoisers.denoiser import BaseDenoiser, Prediction, require_variance
 from ..evaluation import elbo
 from ..processes import ddpm
 from ..processes.base import Process
@@ -266,7 +266,7 @@ class Hybrid(Loss):
         chain = process if isinstance(process, DiscreteVP) else _chain(process, self.steps)
         level = _level(process, t, chain.steps)
         prediction = denoiser(*_noised(process, x0, process.t_max * level / chain.steps, eps), cond)
-        needed(prediction)
+        require_variance(prediction)
         simple = (prediction.eps - eps).reshape(len(x0), -1).square().sum(1)
         return simple + self.weight * _bound(chain, level, x0, replace(prediction, out=prediction.out.detach()))
 

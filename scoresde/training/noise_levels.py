@@ -29,7 +29,7 @@ def stratified(u: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Levels(ABC):
+class NoiseLevels(ABC):
     """Abstract distribution of noise levels: levels(u, process) -> (t, weight), both (B,), u (B,) uniform in (0, 1), float64.
 
     t is the quantile function at u, inside [t_min, t_max]: distributions on the whole line are truncated there."""
@@ -40,7 +40,7 @@ class Levels(ABC):
 
 
 @dataclass(frozen=True)
-class Uniform(Levels):
+class Uniform(NoiseLevels):
     """t uniform over the process' range."""
 
     def __call__(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
@@ -48,7 +48,7 @@ class Uniform(Levels):
 
 
 @dataclass(frozen=True)
-class LogNormal(Levels):
+class LogNormal(NoiseLevels):
     """log(sigma/alpha) ~ N(mean, std^2): the noise levels of EDM. Karras et al. 2022, arXiv:2206.00364, table 1."""
 
     mean: float = -1.2
@@ -62,7 +62,7 @@ class LogNormal(Levels):
 
 
 @dataclass(frozen=True)
-class LogitNormal(Levels):
+class LogitNormal(NoiseLevels):
     """log(t/(1 - t)) ~ N(mean, std^2), for processes with t in [0, 1]; along RectifiedFlow the same as LogNormal.
 
     Esser et al. 2024, arXiv:2403.03206, section 3.1. Raises ValueError where t exceeds 1."""
@@ -80,7 +80,7 @@ class LogitNormal(Levels):
 
 
 @dataclass(frozen=True)
-class Importance(Levels):
+class Importance(NoiseLevels):
     """t with density proportional to g^2/sigma^2 = 2 |lam'|, that is lam uniform; weighted so that means are those of `Uniform`.
 
     With `MaximumLikelihood` the weights cancel: weight * loss = |lam_max - lam_min| ||eps_hat - eps||^2, without the 1/t of the

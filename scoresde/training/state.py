@@ -113,7 +113,7 @@ def _has_mean(weight: Tensor) -> bool:
 
 
 @dataclass
-class State:
+class TrainState:
     """What training changes: network, average, optimiser, the steps done, how many of the last ones were skipped, the averages to be stored.
 
     since  the step from which the learning rate's schedule holds, and its value there (`Training.decay`)"""
@@ -187,7 +187,7 @@ def power(width: float) -> float:
     return low
 
 
-def begin(network: nn.Module, training: Training, device: Any = "cpu") -> State:
+def begin(network: nn.Module, training: Training, device: Any = "cpu") -> TrainState:
     """The state before the first step, the network moved to `device`."""
     network.to(device)
     kind = torch.device(device).type
@@ -199,4 +199,4 @@ def begin(network: nn.Module, training: Training, device: Any = "cpu") -> State:
     scaler = torch.amp.GradScaler(kind, enabled=training.precision == "float16")
     averaged = average(network, training.ema) if training.ema_width is None else power_average(network, training.ema_width)
     tracks = tuple(power_average(network, width) for width in WIDTHS) if training.posthoc else ()
-    return State(network, averaged, optimiser, scaler, tracks=tracks)
+    return TrainState(network, averaged, optimiser, scaler, tracks=tracks)

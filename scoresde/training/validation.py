@@ -20,7 +20,7 @@ _HELD_OUT = (1 << 28) - 1  # the step whose noise the held-out loss is taken wit
 
 def held_out_loss(denoiser: Denoiser, data: Samples, objective: Objective, training: Training) -> float:
     """Mean objective over at most 512 samples, with noise that never changes: comparable from step to step."""
-    some = data.head(512)
+    some = data.in_memory(512)
     x, given = some.x, some.cond
     if given is None and training.label_dropout is not None:
         given = some.labels

@@ -13,16 +13,16 @@ from solvers import DormandPrince54, check
 from ..denoisers.denoiser import BaseDenoiser
 from ..processes.base import Process
 from ..processes.coordinates import Angle
-from ..samplers.grids import Through, Tolerance, at_index, index_at
+from ..samplers.grids import InterpolatedGrid, Tolerance, at_index, index_at
 from ..samplers.method import Method
-from ..samplers.plan import levels
+from ..samplers.plan import method_levels
 from ..samplers.reverse import Split
 from ..samplers.sampling import trajectory
 
 
-def equidistributed(
+def error_balanced_grid(
     denoiser: BaseDenoiser, shape: Sequence[int], rtol: float = 1e-4, *, process: Process = Angle(), seed: int = 0, cond: Any = None, points: int = 65
-) -> Through:
+) -> InterpolatedGrid:
     """A clock measured on a model: equal steps in it are what an adaptive solver takes to err equally in each.
 
     One solve of the probability flow of `shape` samples by Dormand-Prince at `rtol` along `process`; each sample's count of accepted
@@ -31,7 +31,7 @@ def equidistributed(
     Raises ValueError naming `denoiser` where its range begins without signal, and what `sample` raises."""
     check.integer("points", points, least=2)
     method = Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol))
-    first, last = check.values(levels(denoiser, method))
+    first, last = check.values(method_levels(denoiser, method))
     if first == -math.inf:
         raise ValueError("`denoiser` must be trained on a range that begins with some signal, got one that begins at alpha = 0")
     path = [lam for lam, _ in trajectory(denoiser, shape, method, seed, cond=cond)]
@@ -43,4 +43,4 @@ def equidistributed(
         clock += index_at(tuple(check.values(taken)), fine) / (len(taken) - 1) / shape[0]
     lams = at_index(tuple(check.values(fine)), index_at(tuple(check.values(clock)), torch.linspace(0, 1, points, dtype=torch.float64, device="cpu")))
     lams[0], lams[-1] = first, last
-    return Through(tuple(check.values(lams)))
+    return InterpolatedGrid(tuple(check.values(lams)))

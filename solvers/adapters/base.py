@@ -24,7 +24,7 @@ class Adapter(ABC):
         """Solve from times[0] to times[-1], with the states at `times`."""
 
 
-class Flat:
+class FlatEquation:
     """An equation as a library sees it: flat state, rising time, calls counted and checked, NaN refused."""
 
     def __init__(self, eq: Equation, y0: Tensor, times: Tensor):

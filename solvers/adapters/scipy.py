@@ -11,7 +11,7 @@ from torch import Tensor
 from .. import check
 from ..equation import Equation
 from ..solution import Solution
-from .base import Adapter, Flat, ode_only
+from .base import Adapter, FlatEquation, ode_only
 
 _METHODS = ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA")
 
@@ -33,7 +33,7 @@ class SciPy(Adapter):
         from scipy.integrate import solve_ivp
 
         ode_only(self, eq, noise)
-        flat = Flat(eq, y0, times)
+        flat = FlatEquation(eq, y0, times)
 
         def right_side(tau: float, y: Any) -> Any:
             state = torch.from_numpy(y).to(y0.device, y0.dtype).reshape(flat.y0.shape)

@@ -10,7 +10,7 @@ from torch import Tensor
 from .. import check
 from ..equation import Equation
 from ..solution import Solution
-from .base import Adapter, Flat, ode_only
+from .base import Adapter, FlatEquation, ode_only
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TorchDiffEq(Adapter):
 
         ode_only(self, eq, noise)
         check.choice("method", self.method, SOLVERS)
-        flat = Flat(eq, y0, times)
+        flat = FlatEquation(eq, y0, times)
         ts = flat.times.to(y0.device)
         options = {"step_t": ts[-1:]} if issubclass(SOLVERS[self.method], RKAdaptiveStepsizeODESolver) else {}
         ys: Any = odeint(flat.f, flat.y0, ts, method=self.method, rtol=self.rtol, atol=self.atol, options=options)

@@ -11,7 +11,7 @@ from .. import check
 from ..equation import Equation, Noise, Sense
 from ..noise import SeededNoise
 from ..solution import Solution
-from .base import Adapter, Flat
+from .base import Adapter, FlatEquation
 
 _SENSES = {
     "euler": Sense.ITO,
@@ -49,7 +49,7 @@ class TorchSDE(Adapter):
             raise ValueError(f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {self!r}, which does not")
         seed = noise.seed ^ (noise.first * 0x9E3779B97F4A7C15 & _LARGEST) if isinstance(noise, SeededNoise) else noise
         check.integer("noise", seed, least=0, most=_LARGEST, hint="torchsde takes a seed: SeededNoise(seed) or an int")
-        flat = Flat(eq, y0, times)
+        flat = FlatEquation(eq, y0, times)
         ts = flat.times.to(y0.device)
         path = torchsde.BrownianInterval(
             ts[0], ts[-1], size=flat.y0.shape, dtype=y0.dtype, device=y0.device, entropy=seed, levy_area_approximation="space-time"
@@ -63,6 +63,6 @@ class _Diagonal:
 
     noise_type = "diagonal"
 
-    def __init__(self, flat: Flat, sense: Sense):
+    def __init__(self, flat: FlatEquation, sense: Sense):
         self.sde_type = "ito" if sense is Sense.ITO else "stratonovich"
         self.f, self.g = flat.f, flat.g

@@ -1,9 +1,9 @@
 """What is done around every step of a solver: churn, Restart, Langevin moves, wider noise, learnt variances."""
 
-from .base import Around, Ground, Wrapped, Wrapper
+from .base import StepContext, StepHooks, Wrapped, Wrapper
 from .churn import Churn, Restart
 from .langevin import Langevin
 from .large_variance import LargeVariance
 from .variance import LearnedVariance
 
-__all__ = ["Around", "Churn", "Ground", "Langevin", "LargeVariance", "LearnedVariance", "Restart", "Wrapped", "Wrapper"]
+__all__ = ["Churn", "Langevin", "LargeVariance", "LearnedVariance", "Restart", "StepContext", "StepHooks", "Wrapped", "Wrapper"]

@@ -27,7 +27,7 @@ Draw = Callable[[int, Tensor], Tensor]  # (index, y) -> standard normals shaped 
 _SLOT = 24  # bits of the index below the wrapper's place in `Method.wrap`
 
 
-class Ground(NamedTuple):
+class StepContext(NamedTuple):
     """What a wrapper may use beside the equation: process and eta, the noise source of the solve, its own place among the wrappers.
 
     ask  (t, y) -> Prediction of the model, which is not called again when the solver asks the same next"""
@@ -46,7 +46,7 @@ class Ground(NamedTuple):
         raise ValueError(f"`noise` must be SeededNoise or WhiteNoise for a method with step wrappers, got {source!r}")
 
 
-class Around(NamedTuple):
+class StepHooks(NamedTuple):
     """What one wrapper does around one step: where the step starts from and how the state gets there, its path there, and what follows."""
 
     start: Tensor | None = None
@@ -66,7 +66,7 @@ class Wrapper(ABC):
         """Model calls beside those of n steps, `calls` being the solver's."""
 
     @abstractmethod
-    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
         """What happens at each step of `times`; y only for its shape."""
 
 
@@ -104,10 +104,10 @@ class Wrapped(Solver):
         return self.inner.cuts
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        grounds = [Ground(self.process, self.eta, self.source, place, self.ask) for place in range(len(self.wrap))]
+        grounds = [StepContext(self.process, self.eta, self.source, place, self.ask) for place in range(len(self.wrap))]
         moves = list(zip(*(w.around(self.inner, ground, eq, times, y) for w, ground in zip(self.wrap, grounds, strict=True)), strict=True))
         starts = [next((m.start for m in step if m.start is not None), t) for step, t in zip(moves, times, strict=False)]
-        return [(Leg.of(self.inner, eq, torch.stack(ends), y), step) for *ends, step in zip(starts, times[1:], moves, strict=True)]
+        return [(SubSolve.of(self.inner, eq, torch.stack(ends), y), step) for *ends, step in zip(starts, times[1:], moves, strict=True)]
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
         return ()
@@ -130,7 +130,7 @@ class Wrapped(Solver):
 
 
 @dataclass(frozen=True)
-class Leg:
+class SubSolve:
     """A short solve on its own grid, its weights made beforehand."""
 
     solver: Solver
@@ -138,7 +138,7 @@ class Leg:
     plan: Sequence[Any]
 
     @classmethod
-    def of(cls, solver: Solver, eq: Equation, times: Tensor, y: Tensor) -> Leg:
+    def of(cls, solver: Solver, eq: Equation, times: Tensor, y: Tensor) -> SubSolve:
         """Weights of `solver` on `times`."""
         return cls(solver, times.unbind(), solver.plan(eq, times, y))
 

@@ -15,18 +15,18 @@ from solvers.noise import CHURN
 from solvers.solver import axpy
 
 from ...processes.base import Process
-from ..grids import Karras
-from .base import Around, Ground, Leg, Wrapper
+from ..grids import KarrasGrid
+from .base import StepContext, StepHooks, SubSolve, Wrapper
 
 
-class Lift(NamedTuple):
+class ForwardJump(NamedTuple):
     """x -> keep x + std z: the forward process from one level up to a noisier one, exactly in law."""
 
     keep: Tensor
     std: Tensor
 
     @classmethod
-    def between(cls, process: Process, low: Tensor, high: Tensor, s_noise: float) -> Lift:
+    def between(cls, process: Process, low: Tensor, high: Tensor, s_noise: float) -> ForwardJump:
         """From t = low to t = high: keep = alpha_1/alpha_0, std = s_noise sqrt(sigma_1^2 - keep^2 sigma_0^2)."""
         gained = -torch.expm1(2 * (process.lam(high) - process.lam(low)))
         return cls(process.alpha(high) / process.alpha(low), s_noise * process.sigma(high) * gained.clamp(min=0).sqrt())
@@ -58,18 +58,18 @@ class Churn(Wrapper):
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return 0
 
-    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
         process, draw = ground.process, ground.drawing(CHURN)
         lam = process.lam(times)
         noise = torch.exp(-lam)
         gamma = min(self.amount / len(times), 2**0.5 - 1) * ((noise >= self.low) & (noise <= self.high)).to(torch.float64)
         raised = process.time(lam - torch.log1p(gamma))
 
-        def churned(k: int) -> Around:
+        def churned(k: int) -> StepHooks:
             if gamma[k] == 0:
-                return Around()
-            lift = Lift.between(process, times[k], raised[k], self.s_noise)
-            return Around(raised[k], lambda x: lift(x, draw(k, x)))
+                return StepHooks()
+            lift = ForwardJump.between(process, times[k], raised[k], self.s_noise)
+            return StepHooks(raised[k], lambda x: lift(x, draw(k, x)))
 
         return [churned(k) for k in range(len(times) - 1)]
 
@@ -100,20 +100,20 @@ class Restart(Wrapper):
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return self.times * calls(self.steps) if n else 0
 
-    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
         process, draw = ground.process, ground.drawing(CHURN)
         noise = torch.exp(-process.lam(times))
         at = int((noise[1:] - self.low).abs().argmin())
         bottom = noise[at + 1].item()
         if bottom >= self.high:
             raise ValueError(f"`high` must lie above the level restarted from, got {self.high:g} and {bottom:g}, the nearest level to low = {self.low:g}")
-        down = process.time(Karras(self.rho)(self.steps + 1, -math.log(self.high), -math.log(bottom)))
+        down = process.time(KarrasGrid(self.rho)(self.steps + 1, -math.log(self.high), -math.log(bottom)))
         down[-1] = times[at + 1]
-        lift, leg = Lift.between(process, down[-1], down[0], self.s_noise), Leg.of(solver, eq, down, y)
+        lift, leg = ForwardJump.between(process, down[-1], down[0], self.s_noise), SubSolve.of(solver, eq, down, y)
 
         def again(eq: Equation, x: Tensor) -> Tensor:
             for k in range(self.times):
                 x = leg(eq, lift(x, draw(k, x)))
             return x
 
-        return [Around(after=again) if k == at else Around() for k in range(len(times) - 1)]
+        return [StepHooks(after=again) if k == at else StepHooks() for k in range(len(times) - 1)]

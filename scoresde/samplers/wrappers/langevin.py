@@ -16,7 +16,7 @@ from solvers import Equation, Solver, check
 from solvers.noise import CORRECTOR, Path
 from solvers.solver import OneStep, State, axpy
 
-from .base import Around, Ground, Wrapper
+from .base import StepContext, StepHooks, Wrapper
 
 
 class StepSize(ABC):
@@ -28,7 +28,7 @@ class StepSize(ABC):
 
 
 @dataclass(frozen=True)
-class OfNorms(StepSize):
+class SnrStepSize(StepSize):
     """delta = 2 (snr |z|/|score|)^2, norms per sample: a batch mean would couple samples. Song et al. 2021, arXiv:2011.13456, algorithm 4."""
 
     snr: float = 0.16
@@ -42,7 +42,7 @@ class OfNorms(StepSize):
 
 
 @dataclass(frozen=True)
-class OfVariance(StepSize):
+class VarianceStepSize(StepSize):
     """delta = rate sigma^2, one rate for all levels. Song & Ermon 2019, arXiv:1907.05600, algorithm 1 (rate = epsilon/(2 sigma_L^2))."""
 
     rate: float = 0.1
@@ -61,24 +61,24 @@ class Langevin(Wrapper):
     On N(0, v) a step of size delta has the stationary variance v/(1 - delta/2v). Predictor-corrector of Song et al. 2021, arXiv:2011.13456."""
 
     steps: int = 1
-    size: StepSize = OfNorms()
+    size: StepSize = SnrStepSize()
 
     evaluates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check.integer("steps", self.steps)
         if not isinstance(self.size, StepSize):
-            raise TypeError(f"`size` must be OfNorms(snr) or OfVariance(rate), got {self.size!r}")
+            raise TypeError(f"`size` must be SnrStepSize(snr) or VarianceStepSize(rate), got {self.size!r}")
 
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return n * self.steps
 
-    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
         process, draw, ends = ground.process, ground.drawing(CORRECTOR), times[1:]
         weight = (1 + ground.eta**2) / 2 * process.g2(ends)  # the drift is f x - weight score
         table = zip(ends, process.alpha_rate(ends) / process.alpha(ends) / weight, -1 / weight, process.sigma(ends), strict=True)
 
-        def corrector(k: int, t: Tensor, on_state: Tensor, on_drift: Tensor, sigma: Tensor) -> Around:
+        def corrector(k: int, t: Tensor, on_state: Tensor, on_drift: Tensor, sigma: Tensor) -> StepHooks:
             def move(eq: Equation, x: Tensor) -> Tensor:
                 for index in range(k * self.steps, (k + 1) * self.steps):
                     score, z = axpy(x * on_state.to(x.dtype), eq.drift(t, x), on_drift), draw(index, x)
@@ -86,13 +86,13 @@ class Langevin(Wrapper):
                     x = x + delta * score + (2 * delta).sqrt() * z
                 return x
 
-            return Around(after=move)
+            return StepHooks(after=move)
 
         return [corrector(k, *row) for k, row in enumerate(table)]
 
 
 @dataclass(frozen=True)
-class Hold(OneStep):
+class IdentityStep(OneStep):
     """y1 = y, where alpha is one: annealed Langevin has no predictor. No evaluation, no order."""
 
     order: ClassVar[int] = 0

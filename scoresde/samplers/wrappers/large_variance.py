@@ -12,7 +12,7 @@ from torch import Tensor
 from solvers import Equation, Solver
 from solvers.noise import Path
 
-from .base import Around, Ground, Wrapper
+from .base import StepContext, StepHooks, Wrapper
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class LargeVariance(Wrapper):
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return 0
 
-    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
         share = torch.sigmoid(-2 * ground.process.lam(times)).sqrt()
-        return [Around(path=lambda path, _, wider=wider: Wider(path, wider)) for wider in share[:-1] / share[1:]]
+        return [StepHooks(path=lambda path, _, wider=wider: ScaledPath(path, wider)) for wider in share[:-1] / share[1:]]
 
 
-class Wider(NamedTuple):
+class ScaledPath(NamedTuple):
     """A path scaled by a factor, or element by element."""
 
     path: Path

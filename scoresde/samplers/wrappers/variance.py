@@ -16,10 +16,10 @@ from torch import Tensor
 from solvers import Equation, Solver
 from solvers.noise import Path
 
-from ...denoisers.denoiser import needed
+from ...denoisers.denoiser import require_variance
 from ...processes.coefficients import like
-from .base import Around, Ground, Wrapper
-from .large_variance import Wider
+from .base import StepContext, StepHooks, Wrapper
+from .large_variance import ScaledPath
 
 
 @dataclass(frozen=True)
@@ -35,13 +35,13 @@ class LearnedVariance(Wrapper):
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return 0
 
-    def around(self, solver: Solver, ground: Ground, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Around]:
+    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
         share = torch.sigmoid(-2 * ground.process.lam(times))
 
         def wider(path: Path, y: Tensor, t: Tensor, gap: Tensor) -> Path:
-            spread = needed(ground.ask(t, y))
-            return Wider(path, torch.exp((spread + 1) * like(gap / 4, y)))
+            spread = require_variance(ground.ask(t, y))
+            return ScaledPath(path, torch.exp((spread + 1) * like(gap / 4, y)))
 
         gaps = torch.log(share[:-1] / share[1:])
-        return [Around(path=lambda path, y, t=t, gap=gap: wider(path, y, t, gap)) for t, gap in zip(times[:-1], gaps, strict=True)]
+        return [StepHooks(path=lambda path, y, t=t, gap=gap: wider(path, y, t, gap)) for t, gap in zip(times[:-1], gaps, strict=True)]
 
