@@ -68,7 +68,9 @@ def torchdiffeq_run(eq: Equation, y0: Tensor, method: str, tol: float) -> tuple[
             count += 1
             return eq.drift(t.clamp(SDE.t_min, SDE.t_max), x[None])[0]
 
-        ends.append(odeint(f, y, torch.tensor([SDE.t_max, SDE.t_min], dtype=F64), rtol=tol, atol=tol, method=method)[-1].item())
+        ends.append(
+            odeint(f, y, torch.tensor([SDE.t_max, SDE.t_min], dtype=F64), rtol=tol, atol=tol, method=method)[-1].item()
+        )
         calls.append(count)
     return np.array(ends), np.array(calls)
 
@@ -91,10 +93,15 @@ def main() -> None:
     eq = SDE.probability_flow(mixture)
     x0 = np.linspace(-2.5, 2.5, args.points)
     y0, exact = torch.from_numpy(x0)[:, None], transport(x0, SDE.t_max, SDE.t_min)
-    runs: dict[str, Callable[[float], tuple[np.ndarray, np.ndarray]]] = {"scipy RK45": lambda tol: scipy_run(eq, y0, "RK45", tol)}
+    runs: dict[str, Callable[[float], tuple[np.ndarray, np.ndarray]]] = {
+        "scipy RK45": lambda tol: scipy_run(eq, y0, "RK45", tol)
+    }
     runs |= {f"ours {s!r}": (lambda tol, s=s: our_run(eq, y0, s, tol)) for s in OURS}
     if not args.no_peers:
-        runs |= {"scipy DOP853": lambda tol: scipy_run(eq, y0, "DOP853", tol), "torchdiffeq dopri5": lambda tol: torchdiffeq_run(eq, y0, "dopri5", tol)}
+        runs |= {
+            "scipy DOP853": lambda tol: scipy_run(eq, y0, "DOP853", tol),
+            "torchdiffeq dopri5": lambda tol: torchdiffeq_run(eq, y0, "dopri5", tol),
+        }
     rows = []
     with torch.no_grad():
         for tol in args.tol:
@@ -103,10 +110,20 @@ def main() -> None:
                 end, calls = run(tol)
                 scaled = float(np.sqrt(np.mean(((end - exact) / (tol + tol * np.abs(exact))) ** 2)))
                 base = calls.mean() if base is None else base
-                rows.append({"method": name, "tol": f"{tol:.0e}", "scaled error": scaled, "mean calls": float(calls.mean()),
-                             "most calls": int(calls.max()), "of RK45": float(calls.mean() / base)})
+                rows.append(
+                    {
+                        "method": name,
+                        "tol": f"{tol:.0e}",
+                        "scaled error": scaled,
+                        "mean calls": float(calls.mean()),
+                        "most calls": int(calls.max()),
+                        "of RK45": float(calls.mean() / base),
+                    }
+                )
             together, _ = our_run(eq, y0, DormandPrince54(), tol)
-            alone = np.concatenate([our_run(eq, y0[i : i + 1], DormandPrince54(), tol)[0] for i in range(0, args.points, 9)])
+            alone = np.concatenate(
+                [our_run(eq, y0[i : i + 1], DormandPrince54(), tol)[0] for i in range(0, args.points, 9)]
+            )
             assert np.array_equal(together[::9], alone), "a sample depends on its batch"
         others = [other_starts(eq, args.points, tol) for tol in args.tol]
     show("Probability flow of a mixture, against the exact map", rows)
@@ -122,7 +139,13 @@ def other_starts(eq: Equation, points: int, tol: float) -> dict[str, object]:
         exact = transport(x0, SDE.t_max, SDE.t_min)
         end, _ = our_run(eq, torch.from_numpy(x0)[:, None], DormandPrince54(), tol)
         errors.append(float(np.sqrt(np.mean(((end - exact) / (tol + tol * np.abs(exact))) ** 2))))
-    return {"tol": f"{tol:.0e}", "sets": len(errors), "least": min(errors), "median": float(np.median(errors)), "largest": max(errors)}
+    return {
+        "tol": f"{tol:.0e}",
+        "sets": len(errors),
+        "least": min(errors),
+        "median": float(np.median(errors)),
+        "largest": max(errors),
+    }
 
 
 if __name__ == "__main__":

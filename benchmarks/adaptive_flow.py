@@ -47,7 +47,9 @@ def torchode_along_angle(task: Task, tolerance: float) -> tuple[Tensor, Tensor]:
     start = task.x.flatten(1) * along.alpha(ends[0])
     solver = torchode.AutoDiffAdjoint(torchode.Dopri5(term=term), controller)
     answer = solver.solve(torchode.InitialValueProblem(y0=start, t_eval=ends.expand(len(start), 2)))
-    spent = 6 * answer.stats["n_steps"].double() + 2  # six a step, one for the first slope, one for the first step's size
+    spent = (
+        6 * answer.stats["n_steps"].double() + 2
+    )  # six a step, one for the first slope, one for the first step's size
     return (answer.ys[:, -1] / along.alpha(ends[1])).reshape(task.x.shape), spent
 
 
@@ -70,14 +72,26 @@ def measured(task: Task, tolerance: float) -> list[Row]:
         if peer.name in ("torchdiffeq:dopri5", "torchode:dopri5") and not peers.absent(peer.library):
             model = Counted(p.denoiser)
             y = peer.solve(model, task.x, torch.tensor([p.high, p.low], dtype=F64))
-            row(peer.name, "log sigma", "the batch's" if "torchdiffeq" in peer.name else "each sample's", y, float(model.calls), model.calls)
+            row(
+                peer.name,
+                "log sigma",
+                "the batch's" if "torchdiffeq" in peer.name else "each sample's",
+                y,
+                float(model.calls),
+                model.calls,
+            )
     return rows
 
 
 def main() -> None:
     """Measure, print, store."""
     torch.set_num_threads(1)
-    rows = [row for problem in (gmm2d(), digits()) for tolerance in TOLERANCES for row in measured(Task.of(problem), tolerance)]
+    rows = [
+        row
+        for problem in (gmm2d(), digits())
+        for tolerance in TOLERANCES
+        for row in measured(Task.of(problem), tolerance)
+    ]
     show("Adaptive probability flow", rows)
     save("adaptive_flow", rows, F64)
 

@@ -33,8 +33,17 @@ def on_ornstein(d: int, exact: float) -> Iterator[dict[str, Any]]:
     for tol in TOLERANCES:
         solution = solve(OU, y0, SRA1(), Adaptive(0.0, 1.0, rtol=0.0, atol=tol), path)
         found = solution.y.square()
-        bias, of_bias = (found.mean() / scale - 1).item(), ((found - fine.square()).std() / scale).item() / math.sqrt(y0.numel())
-        law = {"variance ratio": found.mean().item() / exact, "standard error": error, "bias": bias, "of bias": of_bias, "passes": abs(bias) < error}
+        bias, of_bias = (
+            (found.mean() / scale - 1).item(),
+            ((found - fine.square()).std() / scale).item() / math.sqrt(y0.numel()),
+        )
+        law = {
+            "variance ratio": found.mean().item() / exact,
+            "standard error": error,
+            "bias": bias,
+            "of bias": of_bias,
+            "passes": abs(bias) < error,
+        }
         yield facts(f"Ornstein-Uhlenbeck, d = {d}", tol, solution) | law
 
 
@@ -42,20 +51,30 @@ def on_mixture(paths: int = 2000) -> Iterator[dict[str, Any]]:
     """Variance and W2 against the fine solve, along the clock of `benchmarks.strong_error`."""
     means, std, weights = (torch.tensor(v, dtype=F64) for v in (*MIXTURES["distant"], (0.3, 0.5, 0.2)))
     process = UnitNoise(-math.log(80.0), -math.log(0.1))
-    eq, y0 = reverse(process, GaussianMixture(means[:, None], std**2, weights), eta=1.0, split=Split.EPS), process.prior((paths, 1), dtype=F64)
+    eq, y0 = (
+        reverse(process, GaussianMixture(means[:, None], std**2, weights), eta=1.0, split=Split.EPS),
+        process.prior((paths, 1), dtype=F64),
+    )
     ends = process.t_noise, process.t_data
     path = BrownianTree(y0, *sorted(ends), seed=1)
     fine = solve(eq, y0, SRA1(), torch.linspace(*ends, 2049, dtype=F64), path).y
     for tol in TOLERANCES:
         solution = solve(eq, y0, SRA1(), Adaptive(*ends, rtol=tol, atol=tol), path)
-        moved = solution.y.flatten().sort().values - fine.flatten().sort().values  # the optimal coupling of the two samples
-        law = {"bias": (solution.y.var() / fine.var() - 1).item(), "W2": (moved.square().mean().sqrt() / fine.std()).item()}
+        moved = (
+            solution.y.flatten().sort().values - fine.flatten().sort().values
+        )  # the optimal coupling of the two samples
+        law = {
+            "bias": (solution.y.var() / fine.var() - 1).item(),
+            "W2": (moved.square().mean().sqrt() / fine.std()).item(),
+        }
         yield facts("reverse SDE of M3", tol, solution) | law
 
 
 def facts(problem: str, tol: float, solution: Solution) -> dict[str, Any]:
     """What was run and what it cost a sample."""
-    accepted, rejected, evals = (torch.as_tensor(n).double().mean().item() for n in (solution.accepted, solution.rejected, solution.evals))
+    accepted, rejected, evals = (
+        torch.as_tensor(n).double().mean().item() for n in (solution.accepted, solution.rejected, solution.evals)
+    )
     return {"problem": problem, "tol": tol, "steps": accepted, "rejected": rejected, "calls": evals}
 
 

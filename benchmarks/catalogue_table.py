@@ -45,7 +45,16 @@ def row(name: str, make: Callable[..., Method]) -> str:
     eta = brief(method.eta) if callable(method.eta) else f"{method.eta:g}"
     wrap = ", ".join(brief(w) for w in method.wrap)
     grid = f"to {brief(method.grid)}" if isinstance(method.grid, Tolerance) else brief(method.grid)
-    cells = (f"`{name}({', '.join(arguments)})`", said, brief(method.process), method.split.name, brief(method.solver), grid, eta, wrap)
+    cells = (
+        f"`{name}({', '.join(arguments)})`",
+        said,
+        brief(method.process),
+        method.split.name,
+        brief(method.solver),
+        grid,
+        eta,
+        wrap,
+    )
     calls = method.calls or ("adaptive" if method.n is None else "the library's own")
     return "| " + " | ".join(cells) + f" | {calls} |"
 

@@ -21,7 +21,9 @@ def geometric(values: Iterable[float]) -> float:
     return math.exp(sum(logs) / len(logs))
 
 
-def ranking(rows: list[Row], budget: float, problems: list[str], key: str = "error") -> list[tuple[float, str, list[float]]]:
+def ranking(
+    rows: list[Row], budget: float, problems: list[str], key: str = "error"
+) -> list[tuple[float, str, list[float]]]:
     """(geometric mean over problems of the error over the best error of any method, name, errors), best first, for one budget."""
     errors: dict[str, dict[str, float]] = {}
     for r in rows:
@@ -29,7 +31,9 @@ def ranking(rows: list[Row], budget: float, problems: list[str], key: str = "err
             errors.setdefault(r["method"], {})[r["problem"]] = r[key]
     whole = {name: [each[p] for p in problems] for name, each in errors.items() if len(each) == len(problems)}
     best = [min(column) for column in zip(*whole.values(), strict=True)]
-    return sorted((geometric(e / b for e, b in zip(each, best, strict=True)), name, each) for name, each in whole.items())
+    return sorted(
+        (geometric(e / b for e, b in zip(each, best, strict=True)), name, each) for name, each in whole.items()
+    )
 
 
 def figure(value: float) -> str:
@@ -46,12 +50,16 @@ def fixed(rows: list[Row], problems: list[str]) -> str:
         family = {r["method"]: r["family"] for r in rows}
         first = {family[name]: i for i, (_, name, _) in reversed(list(enumerate(ranked)))}
         shown = sorted({*range(TOP), *first.values(), *(i for i, (_, name, _) in enumerate(ranked) if name == "best")})
-        out.append(f"\n### {budget:.0f} model calls\n\n| place | by median | method | library | over the best | {' | '.join(problems)} |\n")
+        out.append(
+            f"\n### {budget:.0f} model calls\n\n| place | by median | method | library | over the best | {' | '.join(problems)} |\n"
+        )
         out.append(f"|---|---|---|---|---|{'---|' * len(problems)}\n")
         for i in shown:
             ratio, name, errors = ranked[i]
             cells = " | ".join(map(figure, errors))
-            out.append(f"| {i + 1} of {len(ranked)} | {middle.index(name) + 1} | `{name}` | {family[name]} | {ratio:.2f} | {cells} |\n")
+            out.append(
+                f"| {i + 1} of {len(ranked)} | {middle.index(name) + 1} | `{name}` | {family[name]} | {ratio:.2f} | {cells} |\n"
+            )
     return "".join(out)
 
 
@@ -77,14 +85,20 @@ def stochastic(rows: list[Row]) -> str:
         out.append(f"| method | {' | '.join(f'{b:.0f} calls' for b in BUDGETS)} |\n|---|{'---|' * len(BUDGETS)}\n")
         for name in dict.fromkeys(r["method"] for r in here):
             at = {r["cost"]: r for r in here if r["method"] == name}
-            cells = [f"{at[b]['error']:.3f} ({max(0.0, at[b]['low']):.3f} to {at[b]['high']:.3f})" if b in at else "" for b in BUDGETS]
+            cells = [
+                f"{at[b]['error']:.3f} ({max(0.0, at[b]['low']):.3f} to {at[b]['high']:.3f})" if b in at else ""
+                for b in BUDGETS
+            ]
             out.append(f"| `{name}` | {' | '.join(cells)} |\n")
         kinds = [kind for kind in ("energy", "mmd", "frechet") if f"{kind}_error" in here[0]]
         out.append(f"\nThe other distances, each over its own floor: {', '.join(kinds)}.\n\n")
         out.append(f"| method | {' | '.join(f'{b:.0f} calls' for b in BUDGETS)} |\n|---|{'---|' * len(BUDGETS)}\n")
         for name in dict.fromkeys(r["method"] for r in here):
             at = {r["cost"]: r for r in here if r["method"] == name}
-            cells = [", ".join(f"{at[b][f'{k}_error'] / at[b][f'{k}_floor']:.2g}" for k in kinds) if b in at else "" for b in BUDGETS]
+            cells = [
+                ", ".join(f"{at[b][f'{k}_error'] / at[b][f'{k}_floor']:.2g}" for k in kinds) if b in at else ""
+                for b in BUDGETS
+            ]
             out.append(f"| `{name}` | {' | '.join(cells)} |\n")
     return "".join(out)
 
@@ -107,28 +121,55 @@ def flips(rows: list[Row]) -> str:
 def over_oracle(kind: str) -> str:
     """A table of geometric means and worst ratios on the judges, a line for each budget."""
     stored = json.loads((RESULTS / f"recommended_{kind}.json").read_text(encoding="utf-8"))
-    out = ["| calls | `recommended` | worst | by median | `best(n, unit)` | worst | the named rival | worst |\n|---|---|---|---|---|---|---|---|\n"]
+    out = [
+        "| calls | `recommended` | worst | by median | `best(n, unit)` | worst | the named rival | worst |\n|---|---|---|---|---|---|---|---|\n"
+    ]
     for line in next(means for name, means in stored["means"].items() if "judges" in name):
-        cells = [line[key] for key in ("recommended", "recommended, worst", "recommended, median", "best", "best, worst", "named", "named, worst")]
+        cells = [
+            line[key]
+            for key in (
+                "recommended",
+                "recommended, worst",
+                "recommended, median",
+                "best",
+                "best, worst",
+                "named",
+                "named, worst",
+            )
+        ]
         out.append(f"| {line['calls']} | {' | '.join(f'{cell:.2f}' for cell in cells)} |\n")
     return "".join(out)
 
 
 def judged_by(kind: str) -> str:
     """Who the judges are, and which rival was named for each budget."""
-    rows = [row for row in json.loads((RESULTS / f"recommended_{kind}.json").read_text(encoding="utf-8"))["rows"] if row["set"] == "judges"]
+    rows = [
+        row
+        for row in json.loads((RESULTS / f"recommended_{kind}.json").read_text(encoding="utf-8"))["rows"]
+        if row["set"] == "judges"
+    ]
     names = ", ".join(dict.fromkeys(row["problem"] for row in rows))
-    rivals = ", ".join(f"`{name}` at {calls}" for calls, name in dict.fromkeys((row["calls"], row["named is"]) for row in rows))
+    rivals = ", ".join(
+        f"`{name}` at {calls}" for calls, name in dict.fromkeys((row["calls"], row["named is"]) for row in rows)
+    )
     return f"Judges: {names}. Named rivals, by calls: {rivals}."
 
 
 def networks() -> str:
     """Errors on each trained network that judges."""
-    rows = [row for row in json.loads((RESULTS / "recommended_trained.json").read_text(encoding="utf-8"))["rows"] if row["set"] == "judges"]
-    out = ["| network | calls | `recommended` | the named rival | the oracle | which it is |\n|---|---|---|---|---|---|\n"]
+    rows = [
+        row
+        for row in json.loads((RESULTS / "recommended_trained.json").read_text(encoding="utf-8"))["rows"]
+        if row["set"] == "judges"
+    ]
+    out = [
+        "| network | calls | `recommended` | the named rival | the oracle | which it is |\n|---|---|---|---|---|---|\n"
+    ]
     for row in rows:
         cells = " | ".join(f"{figure(row[who])} ({row[who] / row['oracle']:.2f})" for who in ("recommended", "named"))
-        out.append(f"| {row['problem']} | {row['calls']} | {cells} | {figure(row['oracle'])} | `{row['oracle is']}` |\n")
+        out.append(
+            f"| {row['problem']} | {row['calls']} | {cells} | {figure(row['oracle'])} | `{row['oracle is']}` |\n"
+        )
     return "".join(out)
 
 

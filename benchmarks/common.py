@@ -37,7 +37,9 @@ def environment(dtype: torch.dtype) -> dict[str, Any]:
             versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
-    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS.parent, check=False).stdout.strip()
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS.parent, check=False
+    ).stdout.strip()
     host = {"python": platform.python_version(), "machine": platform.machine(), "threads": torch.get_num_threads()}
     return {"versions": versions, **host, "dtype": str(dtype), "commit": commit}
 
@@ -49,7 +51,9 @@ def show(title: str, rows: list[dict[str, Any]]) -> None:
     widths = [max(len(n), *(len(c[i]) for c in cells)) for i, n in enumerate(names)]
     print(f"\n{title}")
     for line in [names, *cells]:
-        print("  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True))))
+        print(
+            "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(line, widths, strict=True)))
+        )
 
 
 def save(name: str, rows: list[dict[str, Any]], dtype: torch.dtype, **more: Any) -> None:

@@ -48,9 +48,17 @@ def marginals(counts: list[int]) -> list[dict[str, Any]]:
         chain = ddpm.chain(betas)
         t = torch.arange(1, count + 1, dtype=F64) / count
         gap = (chain.alpha(t) - SDE.alpha(t)).abs().max().item()
-        rows.append({"T": count, "max |alpha - alpha_sde|": gap, "max |sigma - sigma_sde|": (chain.sigma(t) - SDE.sigma(t)).abs().max().item()})
+        rows.append(
+            {
+                "T": count,
+                "max |alpha - alpha_sde|": gap,
+                "max |sigma - sigma_sde|": (chain.sigma(t) - SDE.sigma(t)).abs().max().item(),
+            }
+        )
     for before, row in pairwise(rows):
-        row["slope"] = math.log(row["max |alpha - alpha_sde|"] / before["max |alpha - alpha_sde|"]) / math.log(row["T"] / before["T"])
+        row["slope"] = math.log(row["max |alpha - alpha_sde|"] / before["max |alpha - alpha_sde|"]) / math.log(
+            row["T"] / before["T"]
+        )
     rows[0]["slope"] = float("nan")
     return rows
 
@@ -77,7 +85,10 @@ def samplers(counts: list[int]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     score = DATA.score(SDE)
     noise = SDE.sigma(1.0).expand(3) ** 2
-    ends = {"prior": (torch.zeros(3, dtype=F64), noise), "marginal": (SDE.alpha(1.0) * MEAN, SDE.alpha(1.0) ** 2 * VAR + noise)}
+    ends = {
+        "prior": (torch.zeros(3, dtype=F64), noise),
+        "marginal": (SDE.alpha(1.0) * MEAN, SDE.alpha(1.0) ** 2 * VAR + noise),
+    }
     target = SDE.alpha(1e-3) * MEAN, SDE.alpha(1e-3) ** 2 * VAR + SDE.sigma(1e-3) ** 2
     entries: dict[str, tuple[Equation, Solver, bool]] = {
         "ancestral, exact transition (eta 1)": (reverse(LogSNR(), DATA, 1.0, Split.X0), ExpEuler(), True),
@@ -89,7 +100,9 @@ def samplers(counts: list[int]) -> list[dict[str, Any]]:
             before: tuple[int, float] | None = None
             for n in counts:
                 t = torch.linspace(1.0, 1e-3, n + 1, dtype=F64)
-                times, a0, a1 = (SDE.lam(t), SDE.alpha(1.0), SDE.alpha(1e-3)) if scaled else (t, torch.ones(()), torch.ones(()))
+                times, a0, a1 = (
+                    (SDE.lam(t), SDE.alpha(1.0), SDE.alpha(1e-3)) if scaled else (t, torch.ones(()), torch.ones(()))
+                )
                 m, v = law(eq, solver, times, mean / a0, var / a0**2)
                 w2 = math.sqrt(max(0.0, frechet_gaussian(m * a1, (v * a1**2).diag(), target[0], target[1].diag())))
                 slope = float("nan") if before is None else math.log(w2 / before[1]) / math.log(n / before[0])
@@ -110,7 +123,9 @@ def large_variance(counts: list[int]) -> list[dict[str, Any]]:
             c_0, c_x = then.sqrt() * beta / (1 - now), (1 - beta).sqrt() * (1 - then) / (1 - now)
             gain = now.sqrt() * VAR / (now * VAR + 1 - now)  # D = m + gain (x - sqrt(abar) m)
             m, v = c_0 * (MEAN + gain * (m - now.sqrt() * MEAN)) + c_x * m, (c_0 * gain + c_x) ** 2 * v + beta
-        w2 = math.sqrt(max(0.0, frechet_gaussian(m, v.diag(), abar[-1].sqrt() * MEAN, (abar[-1] * VAR + 1 - abar[-1]).diag())))
+        w2 = math.sqrt(
+            max(0.0, frechet_gaussian(m, v.diag(), abar[-1].sqrt() * MEAN, (abar[-1] * VAR + 1 - abar[-1]).diag()))
+        )
         slope = math.log(w2 / rows[-1]["W2"]) / math.log(n / rows[-1]["N"]) if rows else float("nan")
         rows.append({"sampler": "ancestral, large variance", "start": "marginal", "N": n, "W2": w2, "slope": slope})
     return rows
@@ -120,15 +135,30 @@ def bounds(counts: list[int]) -> list[dict[str, Any]]:
     """Bits per dimension of the chain's bound, of the flow, and of the data itself (its entropy)."""
     bits = 1 / (3 * math.log(2))
     entropy = 0.5 * (torch.log(2 * math.pi * VAR) + 1).sum().item()
-    rows: list[dict[str, Any]] = [{"": "entropy of the data", "bits/dim": entropy * bits, "L_T": "", "sum L_t": "", "L_0": ""}]
+    rows: list[dict[str, Any]] = [
+        {"": "entropy of the data", "bits/dim": entropy * bits, "L_T": "", "sum L_t": "", "L_0": ""}
+    ]
     x = DATA.sample(2000, seed=0)
     flow = -log_likelihood(DATA, x, process=SDE, rtol=1e-7, atol=1e-7).log_prob.mean().item()
-    rows.append({"": "probability flow, 2000 samples at t_min", "bits/dim": flow * bits, "L_T": "", "sum L_t": "", "L_0": ""})
-    rows.append({"": "true density of the same samples", "bits/dim": -DATA.log_prob(x).mean().item() * bits, "L_T": "", "sum L_t": "", "L_0": ""})
+    rows.append(
+        {"": "probability flow, 2000 samples at t_min", "bits/dim": flow * bits, "L_T": "", "sum L_t": "", "L_0": ""}
+    )
+    rows.append(
+        {
+            "": "true density of the same samples",
+            "bits/dim": -DATA.log_prob(x).mean().item() * bits,
+            "L_T": "",
+            "sum L_t": "",
+            "L_0": "",
+        }
+    )
     for learned, said in ((False, "bound of the chain"), (True, "with the best variances")):
         for count in counts:
             parts = gaussian_bound(ddpm.linear(count), MEAN, VAR, learned)
-            rows.append({"": f"{said}, T = {count}", "bits/dim": sum(parts) * bits} | dict(zip(("L_T", "sum L_t", "L_0"), parts, strict=True)))
+            rows.append(
+                {"": f"{said}, T = {count}", "bits/dim": sum(parts) * bits}
+                | dict(zip(("L_T", "sum L_t", "L_0"), parts, strict=True))
+            )
     return rows
 
 
@@ -176,10 +206,22 @@ def draw_laws(rows: list[dict[str, Any]]) -> None:
     axis = figure.subplots()
     for sampler, start in dict.fromkeys((r["sampler"], r["start"]) for r in rows):
         mine = [r for r in rows if (r["sampler"], r["start"]) == (sampler, start)]
-        colour = {"ancestral, exact transition (eta 1)": "tab:blue", "DDIM (eta 0)": "tab:orange", "Euler-Maruyama": "tab:green"}.get(sampler, "tab:purple")
+        colour = {
+            "ancestral, exact transition (eta 1)": "tab:blue",
+            "DDIM (eta 0)": "tab:orange",
+            "Euler-Maruyama": "tab:green",
+        }.get(sampler, "tab:purple")
         axis.loglog([r["N"] for r in mine], [r["W2"] for r in mine], "-" if start == "marginal" else ":", color=colour)
         shown = sampler if start == "marginal" else "DDIM, from the prior" if sampler.startswith("DDIM") else ""
-        axis.annotate(shown, (mine[-1]["N"], mine[-1]["W2"]), xytext=(6, 0), textcoords="offset points", fontsize=8, color=colour, va="center")
+        axis.annotate(
+            shown,
+            (mine[-1]["N"], mine[-1]["W2"]),
+            xytext=(6, 0),
+            textcoords="offset points",
+            fontsize=8,
+            color=colour,
+            va="center",
+        )
     axis.set_xlim(8, 60_000)
     axis.set_title("from the exact marginal (lines) and from the prior (dotted)", fontsize=10)
     axis.set_xlabel("steps N")
@@ -210,7 +252,10 @@ def main() -> None:
     show("3. Bound and likelihood", likelihoods)
     draw_rates()
     draw_laws(laws)
-    finite = [{k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()} for row in (*levels, *laws, *likelihoods)]
+    finite = [
+        {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        for row in (*levels, *laws, *likelihoods)
+    ]
     save("ddpm_as_sde", finite, F64)
 
 

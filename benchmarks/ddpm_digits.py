@@ -38,7 +38,10 @@ SAMPLERS: dict[str, Callable[[int], Method]] = {
 def interval(values: list[float]) -> dict[str, float]:
     """Mean and half-width of its 95 % interval."""
     x = torch.tensor(values, dtype=torch.float64)
-    return {"mean": x.mean().item(), "plus_minus": float(student.ppf(0.975, len(x) - 1)) * x.std().item() / len(x) ** 0.5}
+    return {
+        "mean": x.mean().item(),
+        "plus_minus": float(student.ppf(0.975, len(x) - 1)) * x.std().item() / len(x) ** 0.5,
+    }
 
 
 def floor(judge: Judge) -> dict[str, float]:
@@ -53,17 +56,29 @@ def cell(name: str, n: int, model: runs.Trained, judge: Judge) -> dict[str, Any]
     method = SAMPLERS[name](n)
     drawn: list[Tensor] = [sample(model.denoiser, (EACH, *model.shape), method, seed) for seed in range(SEEDS)]
     told = [judge(x) for x in drawn]
-    row: dict[str, Any] = {"sampler": name, "N": n, "calls": method.calls, "method": repr(method), "frechet_each": [r["frechet"] for r in told]}
+    row: dict[str, Any] = {
+        "sampler": name,
+        "N": n,
+        "calls": method.calls,
+        "method": repr(method),
+        "frechet_each": [r["frechet"] for r in told],
+    }
     spread = interval(row["frechet_each"])
     together = judge(torch.cat(drawn))
-    row |= {"frechet": spread["mean"], "+-": spread["plus_minus"], f"frechet of all {SEEDS * EACH}": together["frechet"]}
+    row |= {
+        "frechet": spread["mean"],
+        "+-": spread["plus_minus"],
+        f"frechet of all {SEEDS * EACH}": together["frechet"],
+    }
     return {**row, "confidence": together["confidence"], "rarest class": min(together["class_shares"])}
 
 
 def main() -> None:
     """Train or load, draw, judge, store."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--run", type=Path, default=Path("runs/digits_quality"), help="trained here; reused if it exists")
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/digits_quality"), help="trained here; reused if it exists"
+    )
     parser.add_argument("--budgets", default=",".join(map(str, BUDGETS)), help="numbers of calls, comma-separated")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -74,15 +89,29 @@ def main() -> None:
     model, judge = runs.load(arguments.run), Judge.of(train, held_out)
     path = RESULTS / "ddpm_digits.json"
     rows: list[dict[str, Any]] = json.loads(path.read_text())["rows"] if path.exists() else []
-    about = {"training": model.about["training"], "seeds": SEEDS, "samples_each": EACH, "accuracy": judge.accuracy, "floor": floor(judge)}
+    about = {
+        "training": model.about["training"],
+        "seeds": SEEDS,
+        "samples_each": EACH,
+        "accuracy": judge.accuracy,
+        "floor": floor(judge),
+    }
     for n in map(int, arguments.budgets.split(",")):
         for name in SAMPLERS:
             if all((row["sampler"], row["N"]) != (name, n) for row in rows):
                 rows.append(cell(name, n, model, judge))
                 save("ddpm_digits", rows, torch.float32, **about)
     hidden = ("method", "frechet_each")
-    show("4. A trained model, digits", [{k: v for k, v in row.items() if k not in hidden} for row in sorted(rows, key=lambda r: (r["sampler"], r["N"]))])
-    print(f"floor: {EACH} real digits against the rest {about['floor']['mean']:.2f} +- {about['floor']['plus_minus']:.2f}")
+    show(
+        "4. A trained model, digits",
+        [
+            {k: v for k, v in row.items() if k not in hidden}
+            for row in sorted(rows, key=lambda r: (r["sampler"], r["N"]))
+        ],
+    )
+    print(
+        f"floor: {EACH} real digits against the rest {about['floor']['mean']:.2f} +- {about['floor']['plus_minus']:.2f}"
+    )
 
 
 if __name__ == "__main__":

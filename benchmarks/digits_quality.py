@@ -31,29 +31,56 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--steps", type=int, default=4000)
     parser.add_argument("--n", type=int, default=2000)
-    parser.add_argument("--run", type=Path, default=Path("runs/digits_quality"), help="trained here; reused if it exists")
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/digits_quality"), help="trained here; reused if it exists"
+    )
     parser.add_argument("--out", type=Path, default=RESULT)
     arguments = parser.parse_args()
     config = Config(training=Training(steps=arguments.steps, ema=0.999))
     train, held_out = config.dataset().split(config.data.held_out)
     if not (arguments.run / "run.json").exists():
-        runs.train(config, train, arguments.run, f"python -m benchmarks.digits_quality --steps {arguments.steps}", report=_say)
+        runs.train(
+            config, train, arguments.run, f"python -m benchmarks.digits_quality --steps {arguments.steps}", report=_say
+        )
     trained = runs.load(arguments.run)
     judge = Judge.of(train, held_out)
     real = judge(held_out.x)
     rows: list[dict[str, Any]] = []
-    for name, method in (("probability flow, Dormand-Prince 1e-4", catalogue.probability_flow(1e-4)), ("Euler-Maruyama, 1000", catalogue.euler_maruyama(1000))):
+    for name, method in (
+        ("probability flow, Dormand-Prince 1e-4", catalogue.probability_flow(1e-4)),
+        ("Euler-Maruyama, 1000", catalogue.euler_maruyama(1000)),
+    ):
         parts = [draw(trained.denoiser, (250, *trained.shape), method, seed) for seed in range(arguments.n // 250)]
         x = torch.cat([part[0] for part in parts])
-        row = {"method": name, "calls": sum(p[1] for p in parts) / len(parts), "seconds": sum(p[2] for p in parts), **judge(x)}
+        row = {
+            "method": name,
+            "calls": sum(p[1] for p in parts) / len(parts),
+            "seconds": sum(p[2] for p in parts),
+            **judge(x),
+        }
         gap = real["confidence"] - row["confidence"]
-        row |= {"confidence_gap": gap, "rarest_class": min(row["class_shares"]), "passes": bool(gap <= 0.07 and min(row["class_shares"]) >= 0.03)}
+        row |= {
+            "confidence_gap": gap,
+            "rarest_class": min(row["class_shares"]),
+            "passes": bool(gap <= 0.07 and min(row["class_shares"]) >= 0.03),
+        }
         rows.append(row)
-        save_image(tiled(x[:100], columns=10), arguments.out.with_name(f"digits_quality_{name.split(',')[0].lower().replace(' ', '_')}.png"))
+        save_image(
+            tiled(x[:100], columns=10),
+            arguments.out.with_name(f"digits_quality_{name.split(',')[0].lower().replace(' ', '_')}.png"),
+        )
         said = f"{row['calls']:.1f} calls, {row['seconds']:.0f} s, rarest class {row['rarest_class']:.1%}, confidence {row['confidence']:.3f}"
-        print(f"{name}: {said} (real {real['confidence']:.3f}), Frechet {row['frechet']:.2f}, {'passes' if row['passes'] else 'FAILS'}", flush=True)
+        print(
+            f"{name}: {said} (real {real['confidence']:.3f}), Frechet {row['frechet']:.2f}, {'passes' if row['passes'] else 'FAILS'}",
+            flush=True,
+        )
     floors = {"halves": judge.floor(), "one_fifth": judge.floor(len(held_out.x))}
-    about = {"date": date.today().isoformat(), "versions": versions(), "threads": torch.get_num_threads(), "training": trained.about["training"]}
+    about = {
+        "date": date.today().isoformat(),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+        "training": trained.about["training"],
+    }
     write_json(arguments.out, {**about, "accuracy": judge.accuracy, "floors": floors, "real": real, "rows": rows})
 
 

@@ -67,14 +67,18 @@ class Oracle(nn.Module):
         alpha, sigma = self.process.alpha(t), self.process.sigma(t)
         shift = 0.0 if cond is None else (0.4 * cond - 0.2).reshape(-1, *[1] * (x.dim() - 1))
         p = self.truth(x.double() - alpha.reshape(-1, 1) * shift, alpha, sigma)
-        return (self._read(p) + (shift * self._share(alpha, sigma).reshape(-1, 1) if cond is not None else 0.0)).to(x.dtype)
+        return (self._read(p) + (shift * self._share(alpha, sigma).reshape(-1, 1) if cond is not None else 0.0)).to(
+            x.dtype
+        )
 
     def _read(self, p: Any) -> Tensor:
         return {Eps: lambda: p.eps, X0: lambda: p.x0, V: lambda: p.v, Score: lambda: p.score}[type(self.table)]()
 
     def _share(self, alpha: Tensor, sigma: Tensor) -> Tensor:
         """What moving x0 and x by (1, alpha) adds to the output."""
-        return {Eps: 0 * alpha, X0: 0 * alpha + 1, V: -sigma / (alpha**2 + sigma**2).sqrt(), Score: 0 * alpha}[type(self.table)]
+        return {Eps: 0 * alpha, X0: 0 * alpha + 1, V: -sigma / (alpha**2 + sigma**2).sqrt(), Score: 0 * alpha}[
+            type(self.table)
+        ]
 
 
 class Changed(nn.Module):
@@ -118,10 +122,14 @@ class Model:
     cond: Tensor | None = None
     untrained: nn.Module | None = None
 
-    def denoiser(self, network: nn.Module | None = None, table: Parameterisation | None = None, scale: float = 1000.0) -> Denoiser:
+    def denoiser(
+        self, network: nn.Module | None = None, table: Parameterisation | None = None, scale: float = 1000.0
+    ) -> Denoiser:
         """With a fault, where one is given."""
         network, process = self.network if network is None else network, self.process
-        return Denoiser(network, process, self.table if table is None else table, time=lambda lam: scale * process.time(lam)).eval()
+        return Denoiser(
+            network, process, self.table if table is None else table, time=lambda lam: scale * process.time(lam)
+        ).eval()
 
 
 def oracles(seed: int) -> Iterator[Model]:
@@ -146,7 +154,13 @@ def trained(steps: int, seed: int, processes: list[Process], tables: list[Parame
             with seeded(seed):
                 network = MLP(2, 96, 3)
             train = Dataset(source.draw(20_000, seed + 99).float())
-            yield taught(Model(f"MLP, {steps} steps", network, process, table, source.draw(128, seed).float()), train, 256, steps, seed)
+            yield taught(
+                Model(f"MLP, {steps} steps", network, process, table, source.draw(128, seed).float()),
+                train,
+                256,
+                steps,
+                seed,
+            )
 
 
 def pictures(steps: int, seed: int, tables: list[Parameterisation]) -> Iterator[Model]:
@@ -181,7 +195,11 @@ def faults(m: Model, seed: int) -> Iterator[Planted]:
     yield "sign", "wrong sign", ask(m.denoiser(Changed(m.network, after=lambda f, c: -f)))
     for other in TABLES:
         if other != table:
-            yield f"{type(table).__name__} as {type(other).__name__}", f"{type(table).__name__} read as {type(other).__name__}", ask(m.denoiser(table=other))
+            yield (
+                f"{type(table).__name__} as {type(other).__name__}",
+                f"{type(table).__name__} read as {type(other).__name__}",
+                ask(m.denoiser(table=other)),
+            )
     if table == Score():
         faint = Changed(m.network, after=lambda f, c: f * like(process.sigma(c.double() / 1000), f))
         yield "missing 1/sigma", "missing 1/sigma", ask(m.denoiser(faint))
@@ -191,7 +209,11 @@ def faults(m: Model, seed: int) -> Iterator[Planted]:
     if float(m.data.abs().max()) <= 1:
         yield "data in [0, 255]", "wrong data range", ask(m.denoiser(), 127.5 * m.data + 127.5)
         yield "data in [0, 1]", "wrong data range", ask(m.denoiser(), 0.5 * m.data + 0.5)
-    yield "not finite", "output not finite", ask(m.denoiser(Changed(m.network, after=lambda f, c: f / like((c > 100 * process.t_max).to(f), f))))
+    yield (
+        "not finite",
+        "output not finite",
+        ask(m.denoiser(Changed(m.network, after=lambda f, c: f / like((c > 100 * process.t_max).to(f), f)))),
+    )
     yield "dropout in train mode", "output not repeatable", ask(m.denoiser(Changed(m.network, after=Dropout())).train())
     if m.cond is not None:
         yield "condition dead", "condition ignored", ask(m.denoiser(Changed(m.network, deaf=True)))
@@ -209,19 +231,30 @@ def main() -> None:
     found: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     missed: list[str] = []
     for seed in range(arguments.seeds):
-        for model in chain(oracles(seed), trained(arguments.steps, seed, [VPSDE()], TABLES), pictures(arguments.steps, seed, TABLES)):
+        for model in chain(
+            oracles(seed), trained(arguments.steps, seed, [VPSDE()], TABLES), pictures(arguments.steps, seed, TABLES)
+        ):
             findings = doctor(model.denoiser(), model.process, model.data, model.cond, raw=model.denoiser(), seed=seed)
             healthy[model.kind].append(bool(findings))
             if findings:
-                missed.append(f"false alarm: {model.kind}, {model.process!r}, {model.table!r}: {[str(f) for f in findings]}")
+                missed.append(
+                    f"false alarm: {model.kind}, {model.process!r}, {model.table!r}: {[str(f) for f in findings]}"
+                )
             for fault, name, examine in faults(model, seed):
                 names = [f.what for f in examine()]
                 found[fault].append((name in names, names == [name]))
                 if name not in names:
-                    missed.append(f"missed: {fault} in {model.kind}, {model.process!r}, {model.table!r}, seed {seed}: {names}")
-    rows: list[dict[str, Any]] = [{"what": f"healthy: {kind}", "models": len(v), "alarms": sum(v)} for kind, v in healthy.items()]
+                    missed.append(
+                        f"missed: {fault} in {model.kind}, {model.process!r}, {model.table!r}, seed {seed}: {names}"
+                    )
+    rows: list[dict[str, Any]] = [
+        {"what": f"healthy: {kind}", "models": len(v), "alarms": sum(v)} for kind, v in healthy.items()
+    ]
     show("False alarms", rows)
-    hits = [{"fault": f, "models": len(v), "found": sum(a for a, _ in v), "alone": sum(b for _, b in v)} for f, v in sorted(found.items())]
+    hits = [
+        {"fault": f, "models": len(v), "found": sum(a for a, _ in v), "alone": sum(b for _, b in v)}
+        for f, v in sorted(found.items())
+    ]
     hits.append({"fault": "all", **{key: sum(int(h[key]) for h in hits) for key in ("models", "found", "alone")}})
     show("Planted faults", hits)
     print("\n".join(missed))

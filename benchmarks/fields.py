@@ -147,7 +147,9 @@ def rings() -> GaussianMixture:
     """Narrow Gaussians on two circles."""
     angle = 2 * math.pi * torch.arange(12, dtype=F64) / 12
     radius = torch.tensor([0.6, 1.5], dtype=F64).repeat(6)
-    return GaussianMixture(torch.stack([radius * angle.cos(), radius * angle.sin()], 1), 0.08**2, torch.linspace(1, 3, 12, dtype=F64))
+    return GaussianMixture(
+        torch.stack([radius * angle.cos(), radius * angle.sin()], 1), 0.08**2, torch.linspace(1, 3, 12, dtype=F64)
+    )
 
 
 def scattered(count: int, dim: int, spread: float, width: float, seed: int) -> GaussianMixture:

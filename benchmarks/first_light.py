@@ -77,7 +77,16 @@ def main() -> None:
     def add(name: str, equation: str, error: float, solution: Solution, seconds: float) -> None:
         each = solution.evals if isinstance(solution.evals, int) else solution.evals.double().mean().item()
         most = solution.evals if isinstance(solution.evals, int) else int(solution.evals.max())
-        rows.append({"solver": name, "equation": equation, "error": error, "calls_mean": each, "calls_max": most, "seconds": seconds})
+        rows.append(
+            {
+                "solver": name,
+                "equation": equation,
+                "error": error,
+                "calls_mean": each,
+                "calls_max": most,
+                "seconds": seconds,
+            }
+        )
 
     score = DATA.score(SDE)
     flow, x = SDE.probability_flow(score), SDE.prior((arguments.n_ode, 3), seed=0, dtype=F64)
@@ -88,25 +97,52 @@ def main() -> None:
         (SciPy("RK45", TOL, TOL), ends),
     ):
         solution, seconds = timed(flow, x, solver, steps)
-        add(repr(solver), "probability flow", (solution.y - flow_answer(x)).square().mean().sqrt().item(), solution, seconds)
+        add(
+            repr(solver),
+            "probability flow",
+            (solution.y - flow_answer(x)).square().mean().sqrt().item(),
+            solution,
+            seconds,
+        )
 
     reverse, x = SDE.reverse(score), SDE.prior((arguments.n_sde, 3), seed=1, dtype=F64)
     grid = torch.linspace(T, EPS, STEPS + 1, dtype=F64)
     dt = (T - EPS) / STEPS
-    for solver, steps in ((EulerMaruyama(), grid), (SRA1(), grid), (TorchSDE("euler", dt), ends), (TorchSDE("srk", dt), ends)):
+    for solver, steps in (
+        (EulerMaruyama(), grid),
+        (SRA1(), grid),
+        (TorchSDE("euler", dt), ends),
+        (TorchSDE("srk", dt), ends),
+    ):
         solution, seconds = timed(reverse, x, solver, steps, SeededNoise(2))
         add(repr(solver), "reverse SDE", w2(solution.y), solution, seconds)
     mean, var = sde_answer()
     floor = w2(mean + SeededNoise(7).normal(0, range(1), (arguments.n_sde, 3), F64)[0] * var.sqrt())
 
-    table = Table(title=f"One Gaussian problem, tolerance {TOL:g}, {STEPS} SDE steps; W2 floor of {arguments.n_sde} exact draws {floor:.1e}")
+    table = Table(
+        title=f"One Gaussian problem, tolerance {TOL:g}, {STEPS} SDE steps; W2 floor of {arguments.n_sde} exact draws {floor:.1e}"
+    )
     for head in ("equation", "solver", "error", "calls, mean", "max", "seconds"):
         table.add_column(head, justify="left" if head in ("equation", "solver") else "right")
     for r in rows:
-        table.add_row(r["equation"], r["solver"], f"{r['error']:.2e}", f"{r['calls_mean']:.1f}", str(r["calls_max"]), f"{r['seconds']:.2f}")
+        table.add_row(
+            r["equation"],
+            r["solver"],
+            f"{r['error']:.2e}",
+            f"{r['calls_mean']:.1f}",
+            str(r["calls_max"]),
+            f"{r['seconds']:.2f}",
+        )
     Console(width=130).print(table)
-    about = {"date": date.today().isoformat(), "versions": versions(), "threads": torch.get_num_threads(), "dtype": "float64"}
-    write_json(arguments.out, {**about, "n_ode": arguments.n_ode, "n_sde": arguments.n_sde, "w2_floor": floor, "rows": rows})
+    about = {
+        "date": date.today().isoformat(),
+        "versions": versions(),
+        "threads": torch.get_num_threads(),
+        "dtype": "float64",
+    }
+    write_json(
+        arguments.out, {**about, "n_ode": arguments.n_ode, "n_sde": arguments.n_sde, "w2_floor": floor, "rows": rows}
+    )
 
 
 if __name__ == "__main__":

@@ -67,9 +67,13 @@ def names(judges: bool) -> list[str]:
 def config(data: Dataset, recipe: Recipe) -> Config:
     """Some two minutes on one core for images, less than one for points."""
     images = len(data.shape) == 3
-    network = NetworkConfig(predicts=recipe.predicts, sigma_data=round(float(data.x.std()), 3), widths=(16, 32) if images else (128,))
+    network = NetworkConfig(
+        predicts=recipe.predicts, sigma_data=round(float(data.x.std()), 3), widths=(16, 32) if images else (128,)
+    )
     training = Training(steps=2000 if images else 6000, batch=64 if images else 256, lr=2e-3)
-    return Config(DataConfig(), recipe.process, network, recipe.objective, training, Record(save=training.steps, sample=0))
+    return Config(
+        DataConfig(), recipe.process, network, recipe.objective, training, Record(save=training.steps, sample=0)
+    )
 
 
 def trained(name: str, folder: Path = FOLDER) -> runs.Trained:
@@ -93,7 +97,9 @@ def main() -> None:
     for judges in (False, True):
         for name in names(judges):
             about = trained(name, args.out).about["training"]
-            print(f"{name}: {about['steps_done']} steps, loss {about['loss']:.4f}, {about['seconds']:.0f} s", flush=True)
+            print(
+                f"{name}: {about['steps_done']} steps, loss {about['loss']:.4f}, {about['seconds']:.0f} s", flush=True
+            )
 
 
 if __name__ == "__main__":

@@ -32,8 +32,21 @@ from solvers import Compiled, Equation, Solver, WhiteNoise
 from solvers.solver import Path
 
 HIGH, LOW = 80.0, 0.02  # inside the range of the networks' training process
-OURS = {"ddim": catalogue.ddim, "unipc": catalogue.unipc, "best": catalogue.best, "euler_maruyama": lambda n: catalogue.euler_maruyama(n)}
-OTHERS = ("diffusers:ddim", "diffusers:dpmpp_2m", "diffusers:unipc_3", "k-diffusion:euler", "k-diffusion:dpmpp_2m", "azula:ddim", "torchsde:euler")
+OURS = {
+    "ddim": catalogue.ddim,
+    "unipc": catalogue.unipc,
+    "best": catalogue.best,
+    "euler_maruyama": lambda n: catalogue.euler_maruyama(n),
+}
+OTHERS = (
+    "diffusers:ddim",
+    "diffusers:dpmpp_2m",
+    "diffusers:unipc_3",
+    "k-diffusion:euler",
+    "k-diffusion:dpmpp_2m",
+    "azula:ddim",
+    "torchsde:euler",
+)
 Run = Callable[[], Any]
 
 
@@ -63,7 +76,9 @@ class MLP(nn.Module):
 
     def __init__(self, width: int):
         super().__init__()
-        self.body = nn.Sequential(nn.Linear(3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2))
+        self.body = nn.Sequential(
+            nn.Linear(3, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 2)
+        )
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         return self.body(torch.cat([x, t.reshape(-1, 1).to(x.dtype)], 1))
@@ -77,7 +92,13 @@ class UNet(nn.Module):
         from diffusers import UNet2DModel
 
         kinds = {"down_block_types": ("DownBlock2D",) * len(channels), "up_block_types": ("UpBlock2D",) * len(channels)}
-        made = {"sample_size": size, "in_channels": 3, "out_channels": 3, "block_out_channels": channels, "norm_num_groups": min(32, channels[0])}
+        made = {
+            "sample_size": size,
+            "in_channels": 3,
+            "out_channels": 3,
+            "block_out_channels": channels,
+            "norm_num_groups": min(32, channels[0]),
+        }
         self.body = UNet2DModel(**made, **kinds)
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -90,10 +111,15 @@ def cases(device: str, tiny: bool) -> dict[str, tuple[Denoiser, tuple[int, ...],
     vp, bf16 = VPSDE(), torch.bfloat16
 
     def made(network: nn.Module, dtype: torch.dtype) -> Denoiser:
-        return Denoiser(network.to(device, dtype).eval().requires_grad_(False), vp, time=lambda lam: 1000 * vp.time(lam)).eval()
+        return Denoiser(
+            network.to(device, dtype).eval().requires_grad_(False), vp, time=lambda lam: 1000 * vp.time(lam)
+        ).eval()
 
     if tiny:
-        return {"MLP 8 x 2": (made(MLP(16), torch.float32), (8, 2), 5), "U-Net 2 x 3 x 8 x 8": (made(UNet(8, (8, 16)), bf16), (2, 3, 8, 8), 3)}
+        return {
+            "MLP 8 x 2": (made(MLP(16), torch.float32), (8, 2), 5),
+            "U-Net 2 x 3 x 8 x 8": (made(UNet(8, (8, 16)), bf16), (2, 3, 8, 8), 3),
+        }
     wide = (128, 256, 256)
     return {
         "MLP 65536 x 2": (made(MLP(128), torch.float32), (65_536, 2), 50),
@@ -125,8 +151,12 @@ def overhead(device: str, tiny: bool, rounds: int) -> list[dict]:
             for _ in range(n):
                 network(scaled, t)
 
-        runs: dict[str, Run] = {"bare network calls": bare} | {f"ours {key}": ours(denoiser, x, make(n)) for key, make in OURS.items()}
-        for peer in (p for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC) if p.name in OTHERS and not peers.absent(p.library)):
+        runs: dict[str, Run] = {"bare network calls": bare} | {
+            f"ours {key}": ours(denoiser, x, make(n)) for key, make in OURS.items()
+        }
+        for peer in (
+            p for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC) if p.name in OTHERS and not peers.absent(p.library)
+        ):
             there = levels.to(device) if peer.library == "k-diffusion" else levels
             runs[peer.name] = lambda peer=peer, x=x, there=there, model=model: peer.solve(model, x, there)
         with torch.no_grad():
@@ -180,14 +210,21 @@ def graph(device: str, tiny: bool, rounds: int) -> list[dict]:
         for name, made in (("", method), (" compiled", fused)):
             run = lambda made=made: steps(eq, x, made.solver, times)  # noqa: E731
             whole = lambda made=made: transport(denoiser, x, made, EDM(), HIGH, LOW).y  # noqa: E731
-            runs |= {f"ours{name}, steps": run, f"ours{name}, one graph": replayed(run, device), f"ours{name}, transport": whole}
+            runs |= {
+                f"ours{name}, steps": run,
+                f"ours{name}, one graph": replayed(run, device),
+                f"ours{name}, transport": whole,
+            }
         if not torch.allclose(by_hand(), runs["ours, steps"](), rtol=1e-3, atol=1e-3):
             raise AssertionError("the loop by hand is not the same method")
         for name, run in runs.items():
             if not torch.allclose(run(), runs["ours, steps"](), rtol=1e-4, atol=1e-4):
                 raise AssertionError(f"the answer of {name} is not the eager one's")
         best = seconds({"by hand, eager": by_hand, **runs}, device, rounds)
-    return [{"run": name, "us per step": 1e6 * s / n, "by hand over this": best["by hand, eager"] / s} for name, s in best.items()]
+    return [
+        {"run": name, "us per step": 1e6 * s / n, "by hand over this": best["by hand, eager"] / s}
+        for name, s in best.items()
+    ]
 
 
 def replayed(run: Callable[[], Tensor], device: str) -> Callable[[], Tensor]:
@@ -214,12 +251,29 @@ def replayed(run: Callable[[], Tensor], device: str) -> Callable[[], Tensor]:
 def agreement(device: str, tiny: bool) -> list[dict]:
     """Largest relative difference of samples of the same seeds on the CPU and here, exact denoisers."""
     rows: list[dict] = []
-    data = exact.GaussianMixture(torch.tensor([[-1.0, 0.3], [0.8, -0.6], [0.2, 1.1]], dtype=torch.float64), 0.05, process=VPSDE())
-    methods = {"ddim": catalogue.ddim(20), "unipc": catalogue.unipc(20), "ddpm": catalogue.ddpm(20), "euler_maruyama": catalogue.euler_maruyama(50)}
+    data = exact.GaussianMixture(
+        torch.tensor([[-1.0, 0.3], [0.8, -0.6], [0.2, 1.1]], dtype=torch.float64), 0.05, process=VPSDE()
+    )
+    methods = {
+        "ddim": catalogue.ddim(20),
+        "unipc": catalogue.unipc(20),
+        "ddpm": catalogue.ddpm(20),
+        "euler_maruyama": catalogue.euler_maruyama(50),
+    }
     for name, method in methods.items():
         for dtype, target in ((torch.float32, 1e-5), (torch.float64, 1e-11)):
-            here, there = (sample(data.to(where), (16 if tiny else 4096, 2), method, seed=0, device=where, dtype=dtype).cpu() for where in ("cpu", device))
-            rows.append({"method": name, "dtype": str(dtype), "difference": float((here - there).abs().max() / here.abs().max()), "target": target})
+            here, there = (
+                sample(data.to(where), (16 if tiny else 4096, 2), method, seed=0, device=where, dtype=dtype).cpu()
+                for where in ("cpu", device)
+            )
+            rows.append(
+                {
+                    "method": name,
+                    "dtype": str(dtype),
+                    "difference": float((here - there).abs().max() / here.abs().max()),
+                    "target": target,
+                }
+            )
     return rows
 
 

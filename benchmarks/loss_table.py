@@ -23,7 +23,9 @@ def table(rows: list[Row]) -> str:
     """Best Frechet distance first."""
     out = ["| loss, what is predicted | Fréchet | bits/dim | steps | minutes |\n|---|---|---|---|---|\n"]
     for r in sorted(rows, key=lambda r: r["frechet"]):
-        out.append(f"| {r['objective']} | {r['frechet']:.1f} | {r['bits/dim']:.2f} ± {r['+-']:.2f} | {r['steps']} | {r['cpu minutes']:.1f} |\n")
+        out.append(
+            f"| {r['objective']} | {r['frechet']:.1f} | {r['bits/dim']:.2f} ± {r['+-']:.2f} | {r['steps']} | {r['cpu minutes']:.1f} |\n"
+        )
     return "".join(out)
 
 

@@ -62,7 +62,9 @@ PROBLEMS: dict[str, tuple[Field, list[float], float]] = {
 }
 
 
-def ours(field: Field, start: list[float], end: float, solver: DormandPrince853 | DormandPrince54, tolerance: float) -> tuple[np.ndarray, int]:
+def ours(
+    field: Field, start: list[float], end: float, solver: DormandPrince853 | DormandPrince54, tolerance: float
+) -> tuple[np.ndarray, int]:
     """State at the end and calls of f."""
 
     def f(t: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

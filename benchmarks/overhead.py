@@ -110,13 +110,20 @@ def by_hand_ddim(denoiser: Denoiser, levels: Tensor) -> Callable[[], Tensor]:
 def sampling(rounds: int) -> list[dict]:
     """Microseconds per level of whole samples; the first compiled call's seconds, and the steps that win them back."""
     torch.manual_seed(0)
-    denoiser, first = Denoiser(Network().eval(), VPSDE()), dict[str, float]()  # first: seconds of the first call of each
+    denoiser, first = (
+        Denoiser(Network().eval(), VPSDE()),
+        dict[str, float](),
+    )  # first: seconds of the first call of each
     levels = -torch.linspace(math.log(EDM().t_max), math.log(0.02), STEPS, dtype=torch.float64)
     runs: dict[str, Callable[[], Any]] = {"hand-written DDIM": by_hand_ddim(denoiser, levels)}
     began = time.perf_counter()
     torch.compile(lambda x: x + 1)(torch.ones(4))
     loading = time.perf_counter() - began
-    for name, make in {"ddim": catalogue.ddim, "euler_maruyama": catalogue.euler_maruyama, "best": catalogue.best}.items():
+    for name, make in {
+        "ddim": catalogue.ddim,
+        "euler_maruyama": catalogue.euler_maruyama,
+        "best": catalogue.best,
+    }.items():
         for said, fast in ((name, False), (f"{name}, compile=True", True)):
             runs[said] = lambda make=make, fast=fast: sample(denoiser, (256, 2), make(STEPS), compile=fast)
             began = time.perf_counter()
@@ -149,12 +156,15 @@ def large(rounds: int) -> list[dict]:
         for _ in range(steps):
             y = torch.add(y, y0, alpha=H)
 
-    best = interleaved({
-        "normals alone": normals,
-        "one pass y + h k": passes,
-        "ours": lambda: solve(eq, y0, EulerMaruyama(), times, WhiteNoise(generator)).y,
-        "ours compiled": lambda: solve(eq, y0, Compiled(EulerMaruyama()), times, WhiteNoise(generator)).y,
-    }, rounds)
+    best = interleaved(
+        {
+            "normals alone": normals,
+            "one pass y + h k": passes,
+            "ours": lambda: solve(eq, y0, EulerMaruyama(), times, WhiteNoise(generator)).y,
+            "ours compiled": lambda: solve(eq, y0, Compiled(EulerMaruyama()), times, WhiteNoise(generator)).y,
+        },
+        rounds,
+    )
     one, normal = best["one pass y + h k"], best["normals alone"]
     best |= {f"{name} beyond normals": best[name] - normal for name in ("ours", "ours compiled")}
     return [{"run": name, "ms per step": 1e3 * s / steps, "passes": s / one} for name, s in best.items()]
@@ -189,14 +199,22 @@ def passes() -> list[dict]:
     got, sources = run_and_get_code(step, Compiled(EulerMaruyama()))
     if not torch.allclose(got, want, rtol=1e-6, atol=1e-6):
         raise AssertionError("the compiled step is not the eager one")
-    reads, writes = (sum(touched(kernel, way) for source in sources for kernel in source.split('extern "C"')[1:]) for way in ("in", "out"))
-    return [{"run": "ours", "reads": eager.reads, "writes": eager.writes}, {"run": "ours compiled", "reads": reads, "writes": writes}]
+    reads, writes = (
+        sum(touched(kernel, way) for source in sources for kernel in source.split('extern "C"')[1:])
+        for way in ("in", "out")
+    )
+    return [
+        {"run": "ours", "reads": eager.reads, "writes": eager.writes},
+        {"run": "ours compiled", "reads": reads, "writes": writes},
+    ]
 
 
 def touched(kernel: str, way: str) -> int:
     """Arrays of a kernel's C++ source that move with its loop: those read (in) or written (out)."""
     body = kernel.split("'" * 3)[0]
-    moving = [statement for statement in body.split(";") if re.search(r"_ptr\d+.*x\d", statement) and "for(" not in statement]
+    moving = [
+        statement for statement in body.split(";") if re.search(r"_ptr\d+.*x\d", statement) and "for(" not in statement
+    ]
     return len({name for statement in moving for name in re.findall(rf"\b(?:{way}|in_out)_ptr\d+", statement)})
 
 

@@ -32,10 +32,17 @@ KINDS = ("eps", "v", "karras")
 def trained(data: Dataset, predicts: str) -> runs.Trained:
     """The default network of its kind."""
     images = len(data.shape) == 3
-    network = NetworkConfig(predicts=predicts, sigma_data=round(float(data.x.std()), 3), widths=(16, 32) if images else ())
+    network = NetworkConfig(
+        predicts=predicts, sigma_data=round(float(data.x.std()), 3), widths=(16, 32) if images else ()
+    )
     training = Training(steps=600 if images else 3000, batch=128)
     with tempfile.TemporaryDirectory() as folder:
-        return runs.train(Config(network=network, training=training, record=Record(save=training.steps)), data, Path(folder), fleet.COMMAND)
+        return runs.train(
+            Config(network=network, training=training, record=Record(save=training.steps)),
+            data,
+            Path(folder),
+            fleet.COMMAND,
+        )
 
 
 def main() -> None:
@@ -55,7 +62,10 @@ def main() -> None:
             rows.append({**row, "far out": far.share, "farthest": far.farthest, "of the data": far.known})
             print(rows[-1], flush=True)
     show("Networks by what they predict, all else at its default", rows)
-    means = {kind: math.exp(sum(math.log(r["energy/floor"]) for r in rows if r["predicts"] == kind) / len(fleet.DATA)) for kind in KINDS}
+    means = {
+        kind: math.exp(sum(math.log(r["energy/floor"]) for r in rows if r["predicts"] == kind) / len(fleet.DATA))
+        for kind in KINDS
+    }
     print("\ngeometric mean of energy/floor: " + ", ".join(f"{kind} {value:.2f}" for kind, value in means.items()))
     save("predicts", rows, torch.float32, means=means)
 

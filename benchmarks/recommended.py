@@ -56,8 +56,20 @@ def measured(kind: str, cases: Iterable[tuple[Problem, Moments]]) -> list[Row]:
                 "best": lambda n=n, m=moments: catalogue.best(n, m.scale),
             }
             ours = {name: task.run(make()) for name, make in makers.items()}
-            rows.append({"kind": kind, "problem": problem.name, "calls": n, "doubt": doubt, "ours": ours, "rivals": rivals(task, n)})
-            print(f"{problem.name}, {n} calls: recommended {ours['recommended'].rms:.2e}, oracle {min(rows[-1]['rivals'].values()).rms:.2e}", flush=True)
+            rows.append(
+                {
+                    "kind": kind,
+                    "problem": problem.name,
+                    "calls": n,
+                    "doubt": doubt,
+                    "ours": ours,
+                    "rivals": rivals(task, n),
+                }
+            )
+            print(
+                f"{problem.name}, {n} calls: recommended {ours['recommended'].rms:.2e}, oracle {min(rows[-1]['rivals'].values()).rms:.2e}",
+                flush=True,
+            )
     return rows
 
 
@@ -66,7 +78,9 @@ def named(rows: list[Row], n: int) -> str:
     of_budget = [row["rivals"] for row in rows if row["calls"] == n]
     names = set.intersection(*(set(r) for r in of_budget))
     least = [min(e.rms for e in r.values()) for r in of_budget]
-    return min(sorted(names), key=lambda name: math.prod(r[name].rms / b for r, b in zip(of_budget, least, strict=True)))
+    return min(
+        sorted(names), key=lambda name: math.prod(r[name].rms / b for r, b in zip(of_budget, least, strict=True))
+    )
 
 
 def ratios(row: Row, who: Errors) -> tuple[float, float]:
@@ -80,11 +94,21 @@ def table(rows: list[Row], chosen: dict[int, str]) -> list[Row]:
     out: list[Row] = []
     for row in rows:
         oracle = min(row["rivals"], key=lambda name, r=row["rivals"]: r[name].rms)
-        line: Row = {"kind": row["kind"], "problem": row["problem"], "calls": row["calls"], "reference error": row["doubt"]}
+        line: Row = {
+            "kind": row["kind"],
+            "problem": row["problem"],
+            "calls": row["calls"],
+            "reference error": row["doubt"],
+        }
         every = {**row["ours"], "named": row["rivals"][chosen[row["calls"]]]}
         for name, errors in every.items():
             rms, median = ratios(row, errors)
-            line |= {name: errors.rms, f"{name} median": errors.median, f"{name}/oracle": rms, f"{name}/oracle median": median}
+            line |= {
+                name: errors.rms,
+                f"{name} median": errors.median,
+                f"{name}/oracle": rms,
+                f"{name}/oracle median": median,
+            }
         out.append({**line, "oracle": row["rivals"][oracle].rms, "oracle is": oracle, "named is": chosen[row["calls"]]})
     return out
 
@@ -97,7 +121,11 @@ def summary(rows: list[Row], kind: str) -> list[Row]:
         line: Row = {"calls": "all" if n is None else n}
         for name in ("recommended", "best", "named"):
             rms = [row[f"{name}/oracle"] for row in these]
-            line |= {name: geometric(rms), f"{name}, worst": max(rms), f"{name}, median": geometric([row[f"{name}/oracle median"] for row in these])}
+            line |= {
+                name: geometric(rms),
+                f"{name}, worst": max(rms),
+                f"{name}, median": geometric([row[f"{name}/oracle median"] for row in these]),
+            }
         out.append(line)
     return out
 

@@ -15,8 +15,16 @@ from scoresde.compare.problems import Problem, rms
 from scoresde.samplers.grids import Grid
 
 F64 = torch.float64
-SHORT = {grids.karras: "Karras", grids.uniform_lambda: "lambda", grids.uniform_time: "time", grids.quadratic: "quadratic"}
-PAPERS = (("iPNDM", catalogue.ipndm, (2, 3, 4)), ("tAB-DEIS", catalogue.deis, (2, 3)))  # samplers that no package releases as published
+SHORT = {
+    grids.karras: "Karras",
+    grids.uniform_lambda: "lambda",
+    grids.uniform_time: "time",
+    grids.quadratic: "quadratic",
+}
+PAPERS = (
+    ("iPNDM", catalogue.ipndm, (2, 3, 4)),
+    ("tAB-DEIS", catalogue.deis, (2, 3)),
+)  # samplers that no package releases as published
 
 
 class Errors(NamedTuple):
@@ -46,7 +54,9 @@ class Task(NamedTuple):
 
     def run(self, method: Method) -> Errors:
         """Of one of our methods."""
-        return self.judge(sampling.transport(self.problem.denoiser, self.x, method, EDM(), self.problem.high, self.problem.low).y)
+        return self.judge(
+            sampling.transport(self.problem.denoiser, self.x, method, EDM(), self.problem.high, self.problem.low).y
+        )
 
 
 def released(name: str, grid: Grid) -> bool:

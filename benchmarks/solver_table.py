@@ -24,7 +24,11 @@ Embedded: order of the error estimate that lets `Adaptive` choose the steps.
 
 def examples() -> list[Solver]:
     """One object of every solver class that `solvers` exports, by module and order."""
-    classes = [c for _, c in inspect.getmembers(solvers, inspect.isclass) if issubclass(c, Solver) and not (inspect.isabstract(c) or c is Compiled)]
+    classes = [
+        c
+        for _, c in inspect.getmembers(solvers, inspect.isclass)
+        if issubclass(c, Solver) and not (inspect.isabstract(c) or c is Compiled)
+    ]
     made = [c(order=3, start=ExpRK3()) if c in (ExpAdams, ExpAdamsPC) else c() for c in classes]
     modules = ["runge_kutta", "exponential", "adams", "additive", "stochastic"]
     return sorted(made, key=lambda s: (modules.index(type(s).__module__.split(".")[-1]), s.order, type(s).__name__))
@@ -32,9 +36,15 @@ def examples() -> list[Solver]:
 
 def row(s: Solver) -> str:
     """One line of the table."""
-    first = (inspect.getdoc(type(s)) or "").split("\n\n")[0].replace("\n", " ").replace("|h|", "abs(h)").replace("|", "\\|")
+    first = (
+        (inspect.getdoc(type(s)) or "").split("\n\n")[0].replace("\n", " ").replace("|h|", "abs(h)").replace("|", "\\|")
+    )
     order = "1 to 4, plus 1" if isinstance(s, ExpAdamsPC) else "1 to 4" if isinstance(s, ExpAdams) else str(s.order)
-    noise = "none" if s.noise is Noise.NONE else s.noise.name.lower() + (f", {s.sense.value}" if s.sense else "") + (", H" if s.levy else "")
+    noise = (
+        "none"
+        if s.noise is Noise.NONE
+        else s.noise.name.lower() + (f", {s.sense.value}" if s.sense else "") + (", H" if s.levy else "")
+    )
     strong = "" if s.strong_order is None else f"{s.strong_order:g}"
     embedded = "" if s.embedded is None else f"{s.embedded:g}"
     return f"| `{type(s).__name__}` | {first} | {order} | {strong} | {s.evals} | {noise} | {embedded} | {s.reference} |"

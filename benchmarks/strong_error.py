@@ -24,7 +24,20 @@ from benchmarks.common import save, show
 from scoresde.denoisers.exact import GaussianMixture
 from scoresde.processes.coordinates import UnitNoise
 from scoresde.samplers.reverse import Split, reverse
-from solvers import SRA1, SRA3, Equation, EulerMaruyama, ExpAdams, ExpEuler, ExpMidpoint, GridPath, ShARK, Solver, StochasticHeun, solve
+from solvers import (
+    SRA1,
+    SRA3,
+    Equation,
+    EulerMaruyama,
+    ExpAdams,
+    ExpEuler,
+    ExpMidpoint,
+    GridPath,
+    ShARK,
+    Solver,
+    StochasticHeun,
+    solve,
+)
 
 F64 = torch.float64
 MIXTURES = {"overlapping": ((-1.5, 0.0, 1.5), (0.5, 0.6, 0.4)), "distant": ((-2.0, 0.5, 3.0), (0.3, 0.6, 0.2))}
@@ -48,9 +61,14 @@ def torchsde_run(eq: Equation, y0: Tensor, times: Tensor, fine: int, method: str
             return eq.g(t, y) + torch.zeros_like(y)
 
     ends = times[[0, -1]]
-    path = torchsde.BrownianInterval(*ends.tolist(), size=y0.shape, dtype=F64, entropy=0, levy_area_approximation="space-time")
+    path = torchsde.BrownianInterval(
+        *ends.tolist(), size=y0.shape, dtype=F64, entropy=0, levy_area_approximation="space-time"
+    )
     span, steps = (ends[1] - ends[0]).item(), len(times) - 1
-    coarse, reference = (torchsde.sdeint(Sde(), y0, ends, bm=path, dt=span / n, method=m)[-1] for n, m in ((steps, method), (fine, "srk")))
+    coarse, reference = (
+        torchsde.sdeint(Sde(), y0, ends, bm=path, dt=span / n, method=m)[-1]
+        for n, m in ((steps, method), (fine, "srk"))
+    )
     return coarse, reference
 
 
@@ -70,7 +88,9 @@ def main() -> None:
             means, std, weights = (torch.tensor(v, dtype=F64) for v in (means, std, (0.3, 0.5, 0.2)))
             rows += measure(name, GaussianMixture(means[:, None], std**2, weights), args, SOLVERS, args.steps)
         show("Reverse SDE of two mixtures along a constant-noise clock", rows)
-        every = [row for make in (anyone, another) for seed in range(args.random) for row in measure_random(make, seed, args)]
+        every = [
+            row for make in (anyone, another) for seed in range(args.random) for row in measure_random(make, seed, args)
+        ]
     show(f"{args.random} random mixtures of each kind", every)
     summary = [summed(every, kind, solver) for kind in ("anyone", "another", "") for solver in ("SRA1()", "ShARK()")]
     show(f"Euler-Maruyama's error over theirs at {max(args.steps)} steps", summary)
@@ -81,7 +101,14 @@ def summed(rows: list[dict[str, Any]], kind: str, solver: str) -> dict[str, Any]
     """Of one kind of mixtures, or of all where it is empty."""
     ratios = [row["Euler-Maruyama is"] for row in rows if row["method"] == solver and row["mixture"].startswith(kind)]
     mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-    return {"mixtures": kind or "all", "solver": solver, "count": len(ratios), "geometric mean": mean, "least": min(ratios), "most": max(ratios)}
+    return {
+        "mixtures": kind or "all",
+        "solver": solver,
+        "count": len(ratios),
+        "geometric mean": mean,
+        "least": min(ratios),
+        "most": max(ratios),
+    }
 
 
 def anyone(seed: int) -> GaussianMixture:
@@ -103,7 +130,9 @@ def measure_random(make: Callable[[int], GaussianMixture], seed: int, args: argp
     return measure(f"{make.__name__} {seed}", make(seed), args, (EulerMaruyama(), SRA1(), ShARK()), [max(args.steps)])
 
 
-def measure(name: str, mixture: GaussianMixture, args: argparse.Namespace, solvers: Sequence[Solver], counts: Sequence[int]) -> list[dict[str, Any]]:
+def measure(
+    name: str, mixture: GaussianMixture, args: argparse.Namespace, solvers: Sequence[Solver], counts: Sequence[int]
+) -> list[dict[str, Any]]:
     """Every solver at every step count on one mixture and one set of paths."""
     process = UnitNoise(-math.log(80.0), -math.log(0.1))
     eq = reverse(process, mixture, eta=1.0, split=Split.EPS)
@@ -116,7 +145,14 @@ def measure(name: str, mixture: GaussianMixture, args: argparse.Namespace, solve
     def add(method: str, steps: int, calls: int, difference: Tensor, start: float) -> None:
         error = (difference / scale).square().mean().sqrt().item()
         base = next((r["strong error"] for r in rows if r["steps"] == steps), error)  # Euler-Maruyama comes first
-        row = {"method": method, "mixture": name, "steps": steps, "calls": calls, "strong error": error, "Euler-Maruyama is": base / error}
+        row = {
+            "method": method,
+            "mixture": name,
+            "steps": steps,
+            "calls": calls,
+            "strong error": error,
+            "Euler-Maruyama is": base / error,
+        }
         rows.append({**row, "seconds": time.perf_counter() - start})
 
     for steps in counts:

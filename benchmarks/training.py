@@ -41,7 +41,17 @@ from scoresde.processes.forward import RectifiedFlow
 from scoresde.runs.config import Config, DataConfig, NetworkConfig
 from scoresde.storage import checkpoints
 from scoresde.training import Objective, fit
-from scoresde.training.losses import DSM, Absolute, FlowMatching, Huber, KarrasWeighted, MaximumLikelihood, MinSNR, PlainV, Sliced
+from scoresde.training.losses import (
+    DSM,
+    Absolute,
+    FlowMatching,
+    Huber,
+    KarrasWeighted,
+    MaximumLikelihood,
+    MinSNR,
+    PlainV,
+    Sliced,
+)
 from scoresde.training.noise_levels import Importance, LogNormal, Uniform
 from scoresde.training.state import Training, begin
 
@@ -49,13 +59,18 @@ from .common import RESULTS, save, show
 
 MIXTURE = 20_000  # samples compared
 DRAWN, LIKELY = 1000, 32  # digits drawn and judged, held-out digits whose likelihood is taken
-NEAR, FAR = 0.01036, 0.99348  # the ends of VPSDE in alpha/sigma: likelihoods are at one noise level, and samplers that run in lam can start
+NEAR, FAR = (
+    0.01036,
+    0.99348,
+)  # the ends of VPSDE in alpha/sigma: likelihoods are at one noise level, and samplers that run in lam can start
 
 
 def main() -> None:
     """Run the parts named."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("parts", nargs="*", default=["speed", "mixture", "faults"], choices=["speed", "mixture", "faults", "digits"])
+    parser.add_argument(
+        "parts", nargs="*", default=["speed", "mixture", "faults"], choices=["speed", "mixture", "faults", "digits"]
+    )
     parser.add_argument("--minutes", type=float, default=6.0)
     parser.add_argument("--only", nargs="+", default=None, metavar="OBJECTIVE", choices=list(objectives(0.5)))
     parser.add_argument("--rounds", type=int, default=20)
@@ -74,7 +89,10 @@ def main() -> None:
 def speed(rounds: int) -> None:
     """Steps a second, ours over bare."""
     rows: list[dict[str, Any]] = []
-    for name, config in {"digits, U-Net, batch 128": Config(), "points, MLP of 128 x 3, batch 1024": points(1024)}.items():
+    for name, config in {
+        "digits, U-Net, batch 128": Config(),
+        "points, MLP of 128 x 3, batch 1024": points(1024),
+    }.items():
         data, steps = config.dataset(), 5 if name.startswith("digits") else 40
         least = {"fit": float("inf"), "bare": float("inf")}
         training = replace(config.training, steps=10**6)
@@ -87,7 +105,14 @@ def speed(rounds: int) -> None:
                     next(each)
                 if k:
                     least[kind] = min(least[kind], (time.process_time() - start) / steps)
-        rows.append({"problem": name, "fit steps/s": 1 / least["fit"], "bare steps/s": 1 / least["bare"], "ratio": least["bare"] / least["fit"]})
+        rows.append(
+            {
+                "problem": name,
+                "fit steps/s": 1 / least["fit"],
+                "bare steps/s": 1 / least["bare"],
+                "ratio": least["bare"] / least["fit"],
+            }
+        )
         rows[-1]["passes"] = bool(rows[-1]["ratio"] >= 0.95)
     show("Steps a second of processor time, one thread", rows)
     save("training_speed", rows, torch.float32, rounds=rounds)
@@ -177,8 +202,18 @@ def faults(kills: int = 50, flips: int = 300) -> None:
                 noticed += 1
     equal = [end == [0, True, 0] for end in answer["train"]["ends"]]
     rows: list[dict[str, Any]] = [
-        {"fault": "kill -9 while training", "times": answer["train"]["kills"], "runs": len(equal), "survived": sum(equal)},
-        {"fault": "kill -9 while saving", "times": len(answer["save"]["found"]), "runs": 1, "survived": sum(answer["save"]["found"])},
+        {
+            "fault": "kill -9 while training",
+            "times": answer["train"]["kills"],
+            "runs": len(equal),
+            "survived": sum(equal),
+        },
+        {
+            "fault": "kill -9 while saving",
+            "times": len(answer["save"]["found"]),
+            "runs": 1,
+            "survived": sum(answer["save"]["found"]),
+        },
         {"fault": "flipped bit", "times": flips, "runs": 1, "survived": noticed},
     ]
     show("Faults: runs that end at the same bits, checkpoints found, flips noticed", rows)
@@ -195,7 +230,9 @@ def objectives(deviation: float) -> dict[str, Config]:
         "plain v, v": Config(network=v, objective=Objective(PlainV(), Uniform())),
         "min-SNR, v": Config(network=v, objective=Objective(MinSNR())),
         "likelihood, importance-sampled, v": Config(network=v, objective=Objective(MaximumLikelihood(), Importance())),
-        "EDM: Karras, log-normal": Config(network=karras, objective=Objective(KarrasWeighted(sigma_data=deviation), LogNormal())),
+        "EDM: Karras, log-normal": Config(
+            network=karras, objective=Objective(KarrasWeighted(sigma_data=deviation), LogNormal())
+        ),
         "flow matching, v": Config(network=v, process=RectifiedFlow(NEAR, FAR), objective=Objective(FlowMatching())),
         "MAE, v": Config(network=v, objective=Objective(DSM(norm=Absolute()))),
         "Huber, v": Config(network=v, objective=Objective(DSM(norm=Huber()))),
@@ -207,16 +244,34 @@ def objectives(deviation: float) -> dict[str, Config]:
 def digits(minutes: float, only: list[str] | None = None, workers: int = 2) -> None:
     """Frechet distance in 20 calls, and bits per dimension of held-out digits, for each objective; two at a time."""
     train, held_out = digit_parts()
-    name, judge, configs = f"training_digits_{minutes:g}min", Judge.of(train, held_out), objectives(round(train.x.std().item(), 2))
+    name, judge, configs = (
+        f"training_digits_{minutes:g}min",
+        Judge.of(train, held_out),
+        objectives(round(train.x.std().item(), 2)),
+    )
     floors = {"halves": judge.floor(), f"{DRAWN} real": judge.floor(DRAWN)}
     chosen = {key: configs[key] for key in configs if only is None or key in only}
     stored = RESULTS / f"{name}.json"
-    rows: dict[str, dict[str, Any]] = {r["objective"]: r for r in json.loads(stored.read_text())["rows"]} if only and stored.exists() else {}
-    with ProcessPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,), mp_context=multiprocessing.get_context("spawn")) as pool:
-        for key, (x, facts) in zip(chosen, pool.map(one_objective, chosen.values(), [minutes] * len(chosen)), strict=True):
+    rows: dict[str, dict[str, Any]] = (
+        {r["objective"]: r for r in json.loads(stored.read_text())["rows"]} if only and stored.exists() else {}
+    )
+    with ProcessPoolExecutor(
+        workers, initializer=torch.set_num_threads, initargs=(1,), mp_context=multiprocessing.get_context("spawn")
+    ) as pool:
+        for key, (x, facts) in zip(
+            chosen, pool.map(one_objective, chosen.values(), [minutes] * len(chosen)), strict=True
+        ):
             rows[key] = {"objective": key, "frechet": judge(x)["frechet"], **facts}
             print(rows[key], flush=True)
-            save(name, [rows[k] for k in configs if k in rows], torch.float32, floors=floors, minutes=minutes, n=DRAWN, likely=LIKELY)
+            save(
+                name,
+                [rows[k] for k in configs if k in rows],
+                torch.float32,
+                floors=floors,
+                minutes=minutes,
+                n=DRAWN,
+                likely=LIKELY,
+            )
     show(f"Digits: {minutes:g} processor minutes each; floors {floors}", [rows[k] for k in configs if k in rows])
 
 

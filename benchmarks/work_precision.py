@@ -22,13 +22,32 @@ from scoresde.compare import figures, runner
 from scoresde.compare.runner import Row, Store, Task
 
 FLOWS, LAWS, BUDGETS = ("gmm2d", "digits", "patches"), ("gmm2d",), (5, 10, 20, 50)
-OURS = ("ddim", "edm_heun", "dpm_solver_2", "dpm_solver_pp_2s", "dpm_solver_pp_2m", "unipc", "deis", "lms", "ipndm", "exp_adams")
+OURS = (
+    "ddim",
+    "edm_heun",
+    "dpm_solver_2",
+    "dpm_solver_pp_2s",
+    "dpm_solver_pp_2m",
+    "unipc",
+    "deis",
+    "lms",
+    "ipndm",
+    "exp_adams",
+)
 PEERS = (
     "diffusers:dpmpp_2m", "diffusers:dpmpp_3m", "diffusers:unipc_2", "diffusers:unipc_3", "diffusers:deis_2", "diffusers:deis_3",
     "k-diffusion:heun", "k-diffusion:dpm_2", "k-diffusion:lms", "azula:zAB_3", "azula:vAB_2", "azula:vAB_3",
 )  # fmt: skip
 ALONE = ("recommended", "best", "probability_flow", "torchdiffeq:dopri5", "torchode:tsit5", "scipy:RK45")
-STOCHASTIC = ("ddpm@lambda", "euler_maruyama@lambda", "sra1", "er_sde", "sa_solver", "k-diffusion:dpmpp_2m_sde", "k-diffusion:euler_ancestral")
+STOCHASTIC = (
+    "ddpm@lambda",
+    "euler_maruyama@lambda",
+    "sra1",
+    "er_sde",
+    "sa_solver",
+    "k-diffusion:dpmpp_2m_sde",
+    "k-diffusion:euler_ancestral",
+)
 GRIDS = ("lambda", "quadratic", "karras")
 KEPT = (
     "problem", "method", "family", "stochastic", "adaptive", "cost", "seed", "calls", "metric", "error", "median", "low", "high", "floor",
@@ -45,7 +64,9 @@ def methods() -> list[str]:
 def tasks(tiny: bool) -> list[Task]:
     """All rows, cheap problems first."""
     if tiny:
-        return list(runner.tasks(["gaussian3"], ["unipc@lambda", "diffusers:unipc_3@lambda", "probability_flow"], [5], 1))
+        return list(
+            runner.tasks(["gaussian3"], ["unipc@lambda", "diffusers:unipc_3@lambda", "probability_flow"], [5], 1)
+        )
     laws = list(runner.tasks(LAWS, STOCHASTIC, BUDGETS, 1))
     return [task for name in FLOWS for task in runner.tasks([name], methods(), BUDGETS, 1)] + laws
 
@@ -71,10 +92,16 @@ def main() -> None:
     def report(row: Row) -> None:
         done = len(store.rows) - before
         left = (time.perf_counter() - start) / done * (len(keys) - len(store.rows)) / 60
-        print(f"\r{len(store.rows)}/{len(keys)} rows, {left:.0f} min left: {row['problem']} {row['method']}".ljust(100), end="", flush=True)
+        print(
+            f"\r{len(store.rows)}/{len(keys)} rows, {left:.0f} min left: {row['problem']} {row['method']}".ljust(100),
+            end="",
+            flush=True,
+        )
 
     runner.run(todo, store, args.jobs, report)
-    rows = [row for row in store.rows if (row["problem"], row["method"], row["cost"], row["seed"], row["device"]) in keys]
+    rows = [
+        row for row in store.rows if (row["problem"], row["method"], row["cost"], row["seed"], row["device"]) in keys
+    ]
     every = figures.panels(rows)
     print()
     for panel in every:
@@ -84,7 +111,9 @@ def main() -> None:
         about = {k: measured[-1][k] for k in ("date", "commit", "machine", "cores", "threads", "device", "dtype")}
         versions = {k: v for row in measured for k, v in row["versions"].items()}
         lines = ",\n".join("  " + json.dumps(compact(row), allow_nan=False) for row in rows)
-        (RESULTS / "work_precision.json").write_text(json.dumps({**about, "versions": versions}, indent=1)[:-2] + f',\n "rows": [\n{lines}\n ]\n}}\n')
+        (RESULTS / "work_precision.json").write_text(
+            json.dumps({**about, "versions": versions}, indent=1)[:-2] + f',\n "rows": [\n{lines}\n ]\n}}\n'
+        )
         print("wrote benchmarks/results/work_precision.json")
 
 

@@ -16,7 +16,11 @@ from types import ModuleType
 from typing import Any
 
 MODULES: dict[str, tuple[str, ...]] = {
-    "scoresde.checkpoint": ("scoresde.storage.files", "scoresde.storage.weights", "scoresde.runs.run_folder",),
+    "scoresde.checkpoint": (
+        "scoresde.storage.files",
+        "scoresde.storage.weights",
+        "scoresde.runs.run_folder",
+    ),
     "scoresde.snapshots": ("scoresde.storage.checkpoints",),
     "scoresde.weights": ("scoresde.storage.weights",),
     "scoresde.ownership": ("scoresde.storage.ownership",),
@@ -24,7 +28,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scoresde.seeding": ("scoresde.runtime.torch_state",),
     "scoresde.launch": ("scoresde.runtime.distributed",),
     "scoresde.stopping": ("scoresde.runtime.signals",),
-    "scoresde.report": ("scoresde.reports.images", "scoresde.reports.page",),
+    "scoresde.report": (
+        "scoresde.reports.images",
+        "scoresde.reports.page",
+    ),
     "scoresde.process": ("scoresde.processes.base",),
     "scoresde.schedules": ("scoresde.processes.forward",),
     "scoresde.charts": ("scoresde.processes.coordinates",),
@@ -39,19 +46,45 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scoresde.dataset": ("scoresde.data.samples",),
     "scoresde.reading": ("scoresde.data.reading",),
     "scoresde.toys": ("scoresde.data.toys",),
-    "scoresde.reverse": ("scoresde.samplers.reverse", "scoresde.processes.base",),
-    "scoresde.grids": ("scoresde.samplers.grids", "scoresde.samplers.plan", "scoresde.tuning.measured_grid",),
-    "scoresde.pieces": ("scoresde.samplers.adams_rules", "scoresde.samplers.eta",),
+    "scoresde.reverse": (
+        "scoresde.samplers.reverse",
+        "scoresde.processes.base",
+    ),
+    "scoresde.grids": (
+        "scoresde.samplers.grids",
+        "scoresde.samplers.plan",
+        "scoresde.tuning.measured_grid",
+    ),
+    "scoresde.pieces": (
+        "scoresde.samplers.adams_rules",
+        "scoresde.samplers.eta",
+    ),
     "scoresde.method": ("scoresde.samplers.method",),
     "scoresde.catalogue": ("scoresde.samplers.catalogue",),
-    "scoresde.plan": ("scoresde.samplers.plan", "scoresde.runtime.torch_state",),
-    "scoresde.sampling": ("scoresde.samplers.sampling", "scoresde.samplers.transport", "scoresde.samplers.plan", "scoresde.runtime.torch_state",),
+    "scoresde.plan": (
+        "scoresde.samplers.plan",
+        "scoresde.runtime.torch_state",
+    ),
+    "scoresde.sampling": (
+        "scoresde.samplers.sampling",
+        "scoresde.samplers.transport",
+        "scoresde.samplers.plan",
+        "scoresde.runtime.torch_state",
+    ),
     "scoresde.frame": ("scoresde.samplers.frame",),
     "scoresde.peaked": ("scoresde.samplers.peaked",),
     "scoresde.recommend": ("scoresde.samplers.recommend",),
-    "scoresde.steps": ("scoresde.samplers.wrappers.base", "scoresde.samplers.wrappers.churn", "scoresde.samplers.wrappers.large_variance",),
+    "scoresde.steps": (
+        "scoresde.samplers.wrappers.base",
+        "scoresde.samplers.wrappers.churn",
+        "scoresde.samplers.wrappers.large_variance",
+    ),
     "scoresde.langevin": ("scoresde.samplers.wrappers.langevin",),
-    "scoresde.variance": ("scoresde.samplers.wrappers.variance", "scoresde.samplers.plan", "scoresde.denoisers.denoiser",),
+    "scoresde.variance": (
+        "scoresde.samplers.wrappers.variance",
+        "scoresde.samplers.plan",
+        "scoresde.denoisers.denoiser",
+    ),
     "scoresde.metrics": ("scoresde.evaluation.judge",),
     "scoresde.distances": ("scoresde.evaluation.distances",),
     "scoresde.inception": ("scoresde.evaluation.inception",),
@@ -64,12 +97,25 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scoresde.losses": ("scoresde.training.losses",),
     "scoresde.levels": ("scoresde.training.noise_levels",),
     "scoresde.state": ("scoresde.training.state",),
-    "scoresde.config": ("scoresde.runs.config", "scoresde.denoisers.noise_conditioning",),
-    "scoresde.record": ("scoresde.runs.journal", "scoresde.runs.gallery", "scoresde.training.validation",),
+    "scoresde.config": (
+        "scoresde.runs.config",
+        "scoresde.denoisers.noise_conditioning",
+    ),
+    "scoresde.record": (
+        "scoresde.runs.journal",
+        "scoresde.runs.gallery",
+        "scoresde.training.validation",
+    ),
     "scoresde.averaging": ("scoresde.runs.posthoc_ema",),
-    "scoresde.pipelines": ("scoresde.interop.pipelines", "scoresde.denoisers.noise_conditioning",),
+    "scoresde.pipelines": (
+        "scoresde.interop.pipelines",
+        "scoresde.denoisers.noise_conditioning",
+    ),
     "scoresde.scheduler": ("scoresde.interop.scheduler",),
-    "scoresde.importing": ("scoresde.interop.importing", "scoresde.storage.foreign",),
+    "scoresde.importing": (
+        "scoresde.interop.importing",
+        "scoresde.storage.foreign",
+    ),
     "scoresde.chains": ("scoresde.interop.chains",),
     "scoresde.unets": ("scoresde.interop.unets",),
     "scoresde.folders": ("scoresde.interop.models",),
@@ -91,10 +137,22 @@ RENAMED: dict[str, dict[str, str]] = {
     "scoresde.samplers.catalogue": {"lines": "fixed_step_methods"},
     "scoresde.samplers.plan": {"Asked": "CachedDenoiser", "levels": "method_levels"},
     "scoresde.samplers.sampling": {"levels": "method_levels"},
-    "scoresde.samplers.wrappers.langevin": {"Hold": "IdentityStep", "OfNorms": "SnrStepSize", "OfVariance": "VarianceStepSize"},
-    "scoresde.samplers.adams_rules": {"Flat": "EqualStepWeights", "HalfCurvature": "PublishedThirdOrder", "InGrid": "GridClock"},
+    "scoresde.samplers.wrappers.langevin": {
+        "Hold": "IdentityStep",
+        "OfNorms": "SnrStepSize",
+        "OfVariance": "VarianceStepSize",
+    },
+    "scoresde.samplers.adams_rules": {
+        "Flat": "EqualStepWeights",
+        "HalfCurvature": "PublishedThirdOrder",
+        "InGrid": "GridClock",
+    },
     "scoresde.denoisers.parameterisations": {"Karras": "KarrasPreconditioning", "Table": "Parameterisation"},
-    "scoresde.denoisers.denoiser": {"Karras": "KarrasPreconditioning", "Table": "Parameterisation", "needed": "require_variance"},
+    "scoresde.denoisers.denoiser": {
+        "Karras": "KarrasPreconditioning",
+        "Table": "Parameterisation",
+        "needed": "require_variance",
+    },
     "scoresde.denoisers.noise_conditioning": {"Clock": "NoiseConditioning"},
     "scoresde.processes.custom": {"OwnProcess": "CustomProcess"},
     "scoresde.training.noise_levels": {"Levels": "NoiseLevels"},
@@ -102,7 +160,10 @@ RENAMED: dict[str, dict[str, str]] = {
     "scoresde.training": {"State": "TrainState"},
     "scoresde": {"OwnProcess": "CustomProcess"},
 }  # old names of what is public, module by module, and those of today
-_ELSEWHERE = {"error_balanced_grid": "scoresde.tuning.measured_grid", "warn_outside_training_range": "scoresde.samplers.plan"}
+_ELSEWHERE = {
+    "error_balanced_grid": "scoresde.tuning.measured_grid",
+    "warn_outside_training_range": "scoresde.samplers.plan",
+}
 
 
 def today(module: str, name: str) -> Any:
@@ -116,7 +177,9 @@ def today(module: str, name: str) -> Any:
 class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Finds a module by its old name."""
 
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> importlib.machinery.ModuleSpec | None:
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
         """A spec for an old name, None for any other."""
         return importlib.util.spec_from_loader(fullname, self) if fullname in MODULES else None
 
@@ -141,7 +204,9 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
             for home in homes:
                 if name in vars(importlib.import_module(home)) or name in RENAMED.get(home, {}):
                     return getattr(importlib.import_module(home), name)
-            raise AttributeError(f"module {module.__name__!r} has no attribute {name!r}; its parts are {', '.join(homes)}")
+            raise AttributeError(
+                f"module {module.__name__!r} has no attribute {name!r}; its parts are {', '.join(homes)}"
+            )
 
         module.__dict__["__getattr__"] = look
 

@@ -83,11 +83,17 @@ class Adams(Solver):
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Step]:
         starter = self.start
         if eq.g is not None and starter is not None and (starter.noise < eq.kind or starter.levy or starter.cuts):
-            raise ValueError(f"`start` must take {eq.kind.name} noise, one increment a step, got {starter!r}; use ExpEuler() or None")
+            raise ValueError(
+                f"`start` must take {eq.kind.name} noise, one increment a step, got {starter!r}; use ExpEuler() or None"
+            )
         _, z = columns(eq, times)
         growth, scale = unbind(torch.expm1(z), y), noise_scales(eq, times, y)
         predict, correct = self._weights(eq, times, y)
-        first: list[Any] = [] if starter is None else [starter.plan(eq, times[i : i + 2], y)[0] for i in range(min(self.order, len(times)) - 1)]
+        first: list[Any] = (
+            []
+            if starter is None
+            else [starter.plan(eq, times[i : i + 2], y)[0] for i in range(min(self.order, len(times)) - 1)]
+        )
         steps: list[Step] = []
         for i in range(len(growth)):
             begin = (starter, first[i]) if i < len(first) else None
@@ -125,8 +131,14 @@ class Adams(Solver):
             return times
         tau = torch.as_tensor(self.clock(times), dtype=torch.float64, device="cpu")
         gaps = tau.diff()
-        if tau.shape != times.shape or not bool(tau.isfinite().all()) or not bool(((gaps > 0).all()) | ((gaps < 0).all())):
-            raise ValueError("`clock` must be elementwise, finite and strictly monotone on the grid `steps`, and is not")
+        if (
+            tau.shape != times.shape
+            or not bool(tau.isfinite().all())
+            or not bool(((gaps > 0).all()) | ((gaps < 0).all()))
+        ):
+            raise ValueError(
+                "`clock` must be elementwise, finite and strictly monotone on the grid `steps`, and is not"
+            )
         return tau
 
     def _moments(self, eq: Equation, times: Tensor, tau: Tensor) -> Tensor:

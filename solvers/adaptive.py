@@ -114,10 +114,20 @@ class Live:
 class AdaptiveRun:
     """One adaptive solve of a batch: buffers for the samples that ended, `Live` for the rest."""
 
-    def __init__(self, eq: Equation, y0: Tensor, solver: Solver, control: Adaptive, path: BrownianTree | None, save: Tensor | None = None):
+    def __init__(
+        self,
+        eq: Equation,
+        y0: Tensor,
+        solver: Solver,
+        control: Adaptive,
+        path: BrownianTree | None,
+        save: Tensor | None = None,
+    ):
         if solver.embedded is None:
             other = "DormandPrince54()" if path is None else "SRA1()"
-            raise ValueError(f"`solver` must have an embedded error estimate to choose its steps, got {solver!r}; for example {other}")
+            raise ValueError(
+                f"`solver` must have an embedded error estimate to choose its steps, got {solver!r}; for example {other}"
+            )
         floor = 4 * torch.finfo(y0.dtype).eps
         if 0 < control.rtol < floor:
             hint = "; for float32 use >= 1e-6" if y0.dtype == torch.float32 else ""
@@ -131,9 +141,15 @@ class AdaptiveRun:
         batch, device = y0.shape[0], y0.device
         self.y = y0.clone()
         self.t = torch.full((batch,), control.t0, dtype=torch.float64, device=device)
-        self.evals, self.accepted, self.rejected, self.status = torch.zeros((4, batch), dtype=torch.int64, device=device)
+        self.evals, self.accepted, self.rejected, self.status = torch.zeros(
+            (4, batch), dtype=torch.int64, device=device
+        )
         self.saved = None if self.save is None else y0.unsqueeze(0).repeat(len(self.save), *[1] * y0.dim())
-        rows, span, one = torch.arange(batch, device=device), torch.full_like(self.t, control.span), torch.ones_like(self.t)
+        rows, span, one = (
+            torch.arange(batch, device=device),
+            torch.full_like(self.t, control.span),
+            torch.ones_like(self.t),
+        )
         self.live = Live(rows, counted(eq, self.tally), path, self.t.clone(), y0, (), span, one)
 
     def states(self, strict: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
@@ -148,7 +164,9 @@ class AdaptiveRun:
         """What was reached; raises where a sample failed and `strict`."""
         ok = self.status == _DONE
         evals, ts = self.evals, self.save
-        solution = Solution(self.t, self.y, ts, self.saved, evals, self.tally.f, self.tally.g, self.accepted, self.rejected, ok)
+        solution = Solution(
+            self.t, self.y, ts, self.saved, evals, self.tally.f, self.tally.g, self.accepted, self.rejected, ok
+        )
         if strict and not bool(ok.all()):
             raise self._error(solution)
         return solution
@@ -169,7 +187,9 @@ class AdaptiveRun:
                 said = f"`eq` must have a `take` where f or g hold per-sample data, got none: {len(now.rows)} of {len(self.t)} samples are left"
                 raise ValueError(f"{said}, and f or g failed on them ({' '.join(str(error).split())[:200]})") from error
             self.evals[now.rows] += solver.evals
-            ratio = self._ratio(cast("Tensor | ErrorEstimate", estimate), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()))
+            ratio = self._ratio(
+                cast("Tensor | ErrorEstimate", estimate), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs())
+            )
             finite = ratio.isfinite() & torch.isfinite(y1.detach()).reshape(len(y1), -1).all(1)
             ratio = torch.where(finite, ratio, torch.inf)
             accept = ratio <= 1
@@ -194,7 +214,9 @@ class AdaptiveRun:
                 h.clamp(c.smallest, c.largest),
                 torch.where(accept & ~cut, ratio.clamp(min=1e-4), now.before),
             )
-            status = torch.where((self.evals[now.rows] + solver.evals > c.max_evals) & (status == _RUNNING), _EVALS, status)
+            status = torch.where(
+                (self.evals[now.rows] + solver.evals > c.max_evals) & (status == _RUNNING), _EVALS, status
+            )
             self._retire(torch.where(self.live.t == c.t1, _DONE, status))
             yield
 
@@ -206,7 +228,9 @@ class AdaptiveRun:
             return goal
         save = self.save.to(now.t.device)[:, None].expand(-1, len(now.t))
         ahead = self.way * (save - now.t) > 0
-        return torch.cat((torch.where(ahead, self.way * save, self.way * c.t1), self.way * goal[None])).amin(0) * self.way
+        return (
+            torch.cat((torch.where(ahead, self.way * save, self.way * c.t1), self.way * goal[None])).amin(0) * self.way
+        )
 
     def _start(self) -> None:
         """First derivative and first step (Hairer, Norsett & Wanner, II.4, per sample)."""
@@ -223,7 +247,9 @@ class AdaptiveRun:
             f1 = now.eq.drift(trial.reshape(self.column), now.y + step * f0)
             d2 = _rms(f1 - f0, scale) / h0
             steep = torch.maximum(d1, d2)
-            h1 = torch.where(steep <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), torch.exp(torch.log(0.01 / steep) / self.order))
+            h1 = torch.where(
+                steep <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), torch.exp(torch.log(0.01 / steep) / self.order)
+            )
             now.h = torch.minimum(100 * h0, h1).nan_to_num(c.smallest).clamp(c.smallest, c.largest)
         self.evals += self.tally.f
         self._retire(torch.where(torch.isfinite(f0.detach()).reshape(len(f0), -1).all(1), _RUNNING, _NOT_FINITE))
@@ -232,12 +258,16 @@ class AdaptiveRun:
         """Error over tolerance; or, of an estimate that says it, h |f'| over its limit, in the same power of h."""
         if isinstance(estimate, Tensor):
             return _rms(estimate, scale)
-        return torch.maximum(_rms(estimate.error, scale), torch.exp((estimate.stiffness.detach().double() / _STIFF).log() * self.order))
+        return torch.maximum(
+            _rms(estimate.error, scale), torch.exp((estimate.stiffness.detach().double() / _STIFF).log() * self.order)
+        )
 
     def _factor(self, ratio: Tensor, before: Tensor, accept: Tensor) -> Tensor:
         """Next step over this one."""
         ratio = ratio.clamp(min=1e-10)
-        grow = _SAFETY * torch.exp((_INTEGRAL * before.log() - _PROPORTIONAL * ratio.log()) / self.order)  # pow is not bit-equal across batch sizes
+        grow = _SAFETY * torch.exp(
+            (_INTEGRAL * before.log() - _PROPORTIONAL * ratio.log()) / self.order
+        )  # pow is not bit-equal across batch sizes
         shrink = _SAFETY * torch.exp(-ratio.log() / self.order)
         return torch.where(accept, grow.clamp(_SHRINK, _GROW), shrink.clamp(_SHRINK, 1.0))
 
@@ -268,7 +298,9 @@ class AdaptiveRun:
                 h = (t1 - now.t)[rows]
                 theta = ((save[index] - now.t[rows]) / h).reshape(self.column).to(now.y.dtype)
                 h = h.reshape(self.column).to(now.y.dtype)
-                value = torch.where(theta == 1, value, solver.dense(theta, h, now.y[rows], value, tuple(k[rows] for k in stages)))
+                value = torch.where(
+                    theta == 1, value, solver.dense(theta, h, now.y[rows], value, tuple(k[rows] for k in stages))
+                )
             saved[index, now.rows[rows]] = value
 
     def _error(self, solution: Solution) -> SolveError:
@@ -278,9 +310,21 @@ class AdaptiveRun:
         limit, smallest = self.control.max_evals, self.control.smallest
         jump = "a jump of f (solve up to it, and go on from it)"
         kinds: dict[int, tuple[type[SolveError], str, str]] = {
-            _EVALS: (MaxStepsError, f"max_evals = {limit} evaluations used up", "a stiff or noisy f (a network in train mode), or too small a tolerance"),
-            _UNDERFLOW: (StepSizeUnderflow, f"the step fell below h_min = {smallest:.3g}", f"a stiff equation, {jump}, or f not finite there"),
-            _NOT_FINITE: (NonFiniteError, "f is NaN or infinite", "a singular right-hand side near that time, or a state that ran away"),
+            _EVALS: (
+                MaxStepsError,
+                f"max_evals = {limit} evaluations used up",
+                "a stiff or noisy f (a network in train mode), or too small a tolerance",
+            ),
+            _UNDERFLOW: (
+                StepSizeUnderflow,
+                f"the step fell below h_min = {smallest:.3g}",
+                f"a stiff equation, {jump}, or f not finite there",
+            ),
+            _NOT_FINITE: (
+                NonFiniteError,
+                "f is NaN or infinite",
+                "a singular right-hand side near that time, or a state that ran away",
+            ),
         }
         kind, what, why = kinds[int(self.status[row])]
         return kind(f"{what} {where}; likely causes: {why}", solution)
@@ -289,7 +333,9 @@ class AdaptiveRun:
 def _rms(x: Tensor, scale: Tensor) -> Tensor:
     """Per-sample RMS of x / scale, in float64, without a gradient."""
     x, scale = x.detach(), scale.detach()
-    ratio = torch.where(x == 0, 0.0, x / scale).to(torch.float64)  # where atol = 0 and a component stays 0 there is nothing to err
+    ratio = torch.where(x == 0, 0.0, x / scale).to(
+        torch.float64
+    )  # where atol = 0 and a component stays 0 there is nothing to err
     return ratio.reshape(len(ratio), -1).square().mean(1).sqrt()
 
 

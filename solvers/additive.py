@@ -36,7 +36,10 @@ class AdditiveTableau:
 
     def __post_init__(self) -> None:
         stages = [(r + (s1 + s0) / 2, q + s1 + s0) for s1, s0, r, q in self.n]  # N_i = x dW + z H
-        means = (sum(b * x for b, (x, _) in zip(self.b, stages, strict=True)), sum(b * z for b, (_, z) in zip(self.b, stages, strict=True)))
+        means = (
+            sum(b * x for b, (x, _) in zip(self.b, stages, strict=True)),
+            sum(b * z for b, (_, z) in zip(self.b, stages, strict=True)),
+        )
         square = sum(b * (x * x + z * z / 12) for b, (x, z) in zip(self.b, stages, strict=True))
         if max(abs(sum(self.b) - 1), abs(means[0] - 0.5), abs(means[1] - 1), abs(square - 0.5)) > 1e-14:
             raise ValueError(f"`n` must make sum b N = dW/2 + H and sum b E N^2 = |h|/2, got {means} and {square}")
@@ -77,7 +80,10 @@ class AdditiveRungeKutta(OneStep):
         here = per_sample(moved**2).clamp(min=torch.finfo(error.dtype).tiny)
         stiffness = (per_sample(((k[-1] - k[0]) * size) ** 2) / here).sqrt()
         error = error * (usual / here).sqrt().clamp(min=1.0)
-        return ErrorEstimate(torch.sqrt(error**2 + times_noise((drive.g1 - drive.g0) ** 2, (size / 3).expand_as(error))), stiffness.flatten())
+        return ErrorEstimate(
+            torch.sqrt(error**2 + times_noise((drive.g1 - drive.g0) ** 2, (size / 3).expand_as(error))),
+            stiffness.flatten(),
+        )
 
 
 def per_sample(x: Tensor) -> Tensor:
@@ -101,7 +107,9 @@ class Drive(NamedTuple):
 
     def into(self, y: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
         """y plus the noise of a stage."""
-        for weight, g, part in zip(weights, (self.g1, self.g0, self.g0, self.g0), (self.mean, self.mean, self.dw, self.area), strict=True):
+        for weight, g, part in zip(
+            weights, (self.g1, self.g0, self.g0, self.g0), (self.mean, self.mean, self.dw, self.area), strict=True
+        ):
             y = y if weight == 0.0 else add_noise(y, weight * g, part)
         return y
 
@@ -138,7 +146,9 @@ class SRA3(AdditiveRungeKutta):
     levy: ClassVar[bool] = True
     reference: ClassVar[str] = "Roessler 2010"
     tableau: ClassVar[AdditiveTableau] = AdditiveTableau(
-        a=((1.0,), (1 / 4, 1 / 4)), b=(1 / 6, 1 / 6, 2 / 3), n=((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (1.0, 1 / 2, 0.0, 0.0))
+        a=((1.0,), (1 / 4, 1 / 4)),
+        b=(1 / 6, 1 / 6, 2 / 3),
+        n=((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0), (1.0, 1 / 2, 0.0, 0.0)),
     )
 
 
@@ -155,4 +165,6 @@ class ShARK(AdditiveRungeKutta):
     noise: ClassVar[Noise] = Noise.ADDITIVE
     levy: ClassVar[bool] = True
     reference: ClassVar[str] = "Foster, dos Reis & Strange 2024"
-    tableau: ClassVar[AdditiveTableau] = AdditiveTableau(a=((5 / 6,),), b=(2 / 5, 3 / 5), n=((0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 5 / 6, 1.0)))
+    tableau: ClassVar[AdditiveTableau] = AdditiveTableau(
+        a=((5 / 6,),), b=(2 / 5, 3 / 5), n=((0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 5 / 6, 1.0))
+    )

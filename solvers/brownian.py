@@ -36,7 +36,9 @@ class GridPath(Source):
         self.like = check.state("y0", y0).detach()
         times = check.times("times", times)
         if not isinstance(generator, torch.Generator) or torch.device(generator.device).type != y0.device.type:
-            raise TypeError(f"`generator` must be a torch.Generator on the state's device {y0.device}, got {generator!r}")
+            raise TypeError(
+                f"`generator` must be a torch.Generator on the state's device {y0.device}, got {generator!r}"
+            )
         self.times, self.index = times, {t: k for k, t in enumerate(check.values(times))}
         self.rounding = 1e-14 * float(times.abs().max())
         h = times.diff().abs().to(y0.device).reshape(-1, *[1] * y0.dim())
@@ -69,7 +71,9 @@ class GridPath(Source):
         if not math.isclose(self.times[near].item(), t, rel_tol=1e-14, abs_tol=self.rounding):
             ends = check.values(self.times[[0, -1]])
             hint = "use BrownianTree for any time"
-            raise ValueError(f"`t0, t1` must be among the GridPath's {len(self.times)} times from {ends[0]:g} to {ends[1]:g}, got {t!r}; {hint}")
+            raise ValueError(
+                f"`t0, t1` must be among the GridPath's {len(self.times)} times from {ends[0]:g} to {ends[1]:g}, got {t!r}; {hint}"
+            )
         return near
 
 
@@ -134,7 +138,9 @@ class BrownianTree(Source):
         x = (t - self.t0) / (self.t1 - self.t0)
         if not bool(((x >= 0) & (x <= 1)).all()):
             worst = t[(x < 0) | (x > 1) | x.isnan()][0].item()
-            raise ValueError(f"`t0, t1` must lie in the range [{min(self.t0, self.t1):g}, {max(self.t0, self.t1):g}] of the BrownianTree, got {worst!r}")
+            raise ValueError(
+                f"`t0, t1` must lie in the range [{min(self.t0, self.t1):g}, {max(self.t0, self.t1):g}] of the BrownianTree, got {worst!r}"
+            )
         return x
 
     def _path(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,12 +158,23 @@ class BrownianTree(Source):
             nodes = (1 << levels) + (cell >> (_LEVELS - levels))  # heap order: one number for every cell of every level
             rights = ((cell >> (_LEVELS - 1 - levels)) & 1).to(torch.float64).reshape(*nodes.shape, *wide)
             sizes = [width * 0.5**level for level in range(first, first + len(levels))]
-            spread = torch.tensor(sizes, dtype=torch.float64, device=x.device).sqrt().reshape(-1, *[1] * (left.dim()))  # of the cells of each level
+            spread = (
+                torch.tensor(sizes, dtype=torch.float64, device=x.device).sqrt().reshape(-1, *[1] * (left.dim()))
+            )  # of the cells of each level
             z, n = (self._normals(nodes) * spread.unsqueeze(1)).unbind(1)
-            parts = zip((0.25 * z).unbind(), (0.5 * 12**-0.5 * n).unbind(), rights.unbind(), (1 - 2 * rights).unbind(), strict=True)
+            parts = zip(
+                (0.25 * z).unbind(),
+                (0.5 * 12**-0.5 * n).unbind(),
+                rights.unbind(),
+                (1 - 2 * rights).unbind(),
+                strict=True,
+            )
             for size, (z, n, right, sign) in zip(sizes, parts, strict=True):
                 lean = 1.5 * h + z
-                passed, h = 0.5 * w + lean, 0.25 * h - 0.5 * z  # increment of the left half, which a right turn leaves behind
+                passed, h = (
+                    0.5 * w + lean,
+                    0.25 * h - 0.5 * z,
+                )  # increment of the left half, which a right turn leaves behind
                 below = below + right * (0.5 * size * (left + 0.5 * passed + h + n))
                 left = left + right * passed
                 w, h = 0.5 * w + sign * lean, h + sign * n
@@ -183,5 +200,3 @@ def same_state(y: Tensor, like: Tensor) -> None:
     if (y.shape, y.dtype, y.device) != (like.shape, like.dtype, like.device):
         wanted, got = (f"{tuple(s.shape)} {s.dtype} on {s.device}" for s in (y, like))
         raise ValueError(f"`noise` must be made for the state {wanted}, got one for {got}")
-
-

@@ -57,7 +57,9 @@ def takes(name: str, function: Any, arguments: int, shown: str) -> None:
     except ValueError:  # built in, without a signature
         return
     except TypeError as error:
-        raise TypeError(f"`{name}` must be a callable {shown}, got one with signature {inspect.signature(function)}") from error
+        raise TypeError(
+            f"`{name}` must be a callable {shown}, got one with signature {inspect.signature(function)}"
+        ) from error
 
 
 def seed(name: str, value: Any) -> int:
@@ -111,7 +113,9 @@ def times(name: str, value: Any) -> Tensor:
     if not (forward > 0).all():
         at = int((forward <= 0).nonzero()[0])
         pair = value[at : at + 2].tolist()
-        raise ValueError(f"`{name}` must be strictly monotone, got {pair} at index {at}; remove the repeated or turning point")
+        raise ValueError(
+            f"`{name}` must be strictly monotone, got {pair} at index {at}; remove the repeated or turning point"
+        )
     return value
 
 
@@ -127,7 +131,9 @@ def choice(name: str, value: Any, options: Iterable[str]) -> str:
         raise TypeError(f"`{name}` must be a string, got {type(value).__name__} {value!r}")
     if value not in known:
         near = difflib.get_close_matches(value, known, 1, 0.4)
-        raise ValueError(f"`{name}` must be one of {', '.join(known)}, got {value!r}{_tail(f'did you mean {near[0]!r}?' if near else '')}")
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(known)}, got {value!r}{_tail(f'did you mean {near[0]!r}?' if near else '')}"
+        )
     return value
 
 

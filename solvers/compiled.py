@@ -45,7 +45,9 @@ class Compiled(Solver):
 
     def __post_init__(self) -> None:
         if not isinstance(self.inner, Solver) or isinstance(self.inner, Compiled):
-            raise TypeError(f"`inner` must be a solver that is not compiled yet, got {self.inner!r}; for example Heun()")
+            raise TypeError(
+                f"`inner` must be a solver that is not compiled yet, got {self.inner!r}; for example Heun()"
+            )
         for name in _FACTS:
             object.__setattr__(self, name, getattr(self.inner, name))
 
@@ -85,7 +87,9 @@ class Drawn:
         return self.left.pop(0)
 
 
-def _step(solver: Solver, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, draws: Draws, w: Any) -> tuple[Tensor, State, int, int]:
+def _step(
+    solver: Solver, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, draws: Draws, w: Any
+) -> tuple[Tensor, State, int, int]:
     """What is compiled: a step, and how often it called f and g."""
     tally = Tally()
     y1, _, state = solver.step(counted(eq, tally), t0, t1, y, state, None if draws is None else Drawn(draws), w)
@@ -98,7 +102,9 @@ def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State,
     from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # slow to import
 
     own = FunctionType(_step.__code__.replace(co_name=f"step of {solver!r}"), globals())
-    room: dict[str, Any] = {"recompile_limit": _MOST} if "recompile_limit" in signature(torch.compile).parameters else {}  # 8 before torch 2.13
+    room: dict[str, Any] = (
+        {"recompile_limit": _MOST} if "recompile_limit" in signature(torch.compile).parameters else {}
+    )  # 8 before torch 2.13
     graph = torch.compile(own, backend=backend, fullgraph=True, **room)
 
     def run(*values: Any) -> tuple[Tensor, State, int, int]:
@@ -107,6 +113,8 @@ def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State,
         except (TorchDynamoException, FailOnRecompileLimitHit) as error:
             _step(solver, *values)  # a fault of the equation's own says so itself
             reason = " ".join(str(error).split("\n\n")[0].split())
-            raise ValueError(f"`inner` must make steps that are one graph, f included, got {solver!r}: {reason}; leave Compiled, or `compile`, out") from error
+            raise ValueError(
+                f"`inner` must make steps that are one graph, f included, got {solver!r}: {reason}; leave Compiled, or `compile`, out"
+            ) from error
 
     return run

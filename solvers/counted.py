@@ -25,7 +25,9 @@ class Tally:
         kept, version = self.last.get(name, (None, 0))
         before = None if kept is None else kept()
         if before is not None and before._version != version:
-            raise ValueError(f"`{name}` must return a new tensor at each call, and has written over its answer of before; return a clone of the buffer")
+            raise ValueError(
+                f"`{name}` must return a new tensor at each call, and has written over its answer of before; return a clone of the buffer"
+            )
         if not out.is_inference():
             self.last[name] = weakref.ref(out), out._version
 
@@ -53,7 +55,9 @@ class Counted:
         before = y._version
         out = checked(self.name, self.rule, t, y, self.exact)
         if y._version != before:
-            raise ValueError(f"`{self.name}` must leave y as it is, and changed it in place; write y.neg(), say, and not y.neg_()")
+            raise ValueError(
+                f"`{self.name}` must leave y as it is, and changed it in place; write y.neg(), say, and not y.neg_()"
+            )
         self.tally.note(self.name, out)
         return out
 
@@ -93,8 +97,13 @@ def checked(name: str, rule: Field, t: Tensor, y: Tensor, exact: bool) -> Tensor
             f"`{name}` must return the state's shape {tuple(y.shape)}, got {tuple(out.shape)}; nothing is broadcast"
             " (where it holds per-sample data, give the Equation a `take`)"
         )
-    if not exact and (out.dim() > y.dim() or any(m not in (1, n) for m, n in zip(reversed(out.shape), reversed(y.shape), strict=False))):
-        raise ValueError(f"`{name}` must broadcast against the state's shape {tuple(y.shape)}, got {tuple(out.shape)}: noise is diagonal, not a matrix")
+    if not exact and (
+        out.dim() > y.dim()
+        or any(m not in (1, n) for m, n in zip(reversed(out.shape), reversed(y.shape), strict=False))
+    ):
+        raise ValueError(
+            f"`{name}` must broadcast against the state's shape {tuple(y.shape)}, got {tuple(out.shape)}: noise is diagonal, not a matrix"
+        )
     if out.dim() and out.dtype != y.dtype:
         raise TypeError(f"`{name}` must return the state's dtype {y.dtype}, got {out.dtype}; cast it, or the state")
     if out.dim() and out.device != y.device:

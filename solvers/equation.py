@@ -72,7 +72,9 @@ class Equation:
         if not isinstance(noise, Noise):
             raise TypeError(f"`noise` must be a member of Noise, got {noise!r}")
         if (noise is Noise.NONE) != (self.g is None):
-            raise ValueError(f"`noise` must be Noise.NONE exactly when g is None, got {noise!r} with g {'absent' if self.g is None else 'given'}")
+            raise ValueError(
+                f"`noise` must be Noise.NONE exactly when g is None, got {noise!r} with g {'absent' if self.g is None else 'given'}"
+            )
         object.__setattr__(self, "noise", noise)
         if self.toward not in (None, 1, -1):
             raise ValueError(f"`toward` must be +1, -1 or None, got {self.toward!r}")

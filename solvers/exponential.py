@@ -132,7 +132,9 @@ class ExpRungeKutta(Solver):
         table: list[Sequence[Any]] = []
         for c, row in zip((*self.nodes[1:], 1.0), (*rows, b), strict=True):
             scaled = zip(*([None] * len(h) if w is None else unbind(h * w, y) for w in row), strict=True)
-            table.append(list(zip((times[:-1] + c * times.diff()).unbind(), unbind(torch.expm1(c * z), y), scaled, strict=True)))
+            table.append(
+                list(zip((times[:-1] + c * times.diff()).unbind(), unbind(torch.expm1(c * z), y), scaled, strict=True))
+            )
         return list(zip(*table, strict=True))
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:

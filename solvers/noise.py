@@ -64,8 +64,12 @@ class WhiteNoise(Normals):
 
     def on(self, times: Tensor, y: Tensor) -> Path:
         if torch.device(self.generator.device).type != y.device.type:
-            raise ValueError(f"`noise` must use a generator on the state's device, got {self.generator.device} for a state on {y.device}")
-        return _WhitePath(self.generator, torch.empty_like(y, memory_format=torch.contiguous_format, requires_grad=False))
+            raise ValueError(
+                f"`noise` must use a generator on the state's device, got {self.generator.device} for a state on {y.device}"
+            )
+        return _WhitePath(
+            self.generator, torch.empty_like(y, memory_format=torch.contiguous_format, requires_grad=False)
+        )
 
 
 class _WhitePath(NamedTuple):
@@ -137,16 +141,32 @@ class SeededNoise(Normals):
         step = torch.arange(steps.start, steps.stop, device=device).reshape(-1, 1, 1) + (stream << 28)
         block = torch.arange(blocks, device=device)
         shape = (len(steps), batch, blocks)
-        counter = [(sample & _MASK).expand(shape), (sample >> 32).expand(shape), step.expand(shape), block.expand(shape)]
+        counter = [
+            (sample & _MASK).expand(shape),
+            (sample >> 32).expand(shape),
+            step.expand(shape),
+            block.expand(shape),
+        ]
         return torch.stack(philox(counter, (self.seed & _MASK, self.seed >> 32)), dim=-1)
 
-    def uniform(self, stream: int, steps: range, shape: Sequence[int], dtype: torch.dtype = torch.float64, device: torch.device | str = "cpu") -> Tensor:
+    def uniform(
+        self,
+        stream: int,
+        steps: range,
+        shape: Sequence[int],
+        dtype: torch.dtype = torch.float64,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
         """Uniforms in (0, 1), shape (len(steps), *shape), shape[0] the batch; 53 bits each."""
         count = math.prod(shape[1:])
         words = self.words(stream, steps, shape[0], -(-count // 2), device)
-        return _open_unit(words[..., 0::2], words[..., 1::2]).flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
+        return (
+            _open_unit(words[..., 0::2], words[..., 1::2]).flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
+        )
 
-    def normal(self, stream: int, steps: range, shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu") -> Tensor:
+    def normal(
+        self, stream: int, steps: range, shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu"
+    ) -> Tensor:
         """Standard normals by Box-Muller in float64 from 32-bit words, shape (len(steps), *shape), shape[0] the batch.
 
         Cast to `dtype` at the end, so that a float32 run sees the path of the float64 one; |z| <= 6.76."""
@@ -182,7 +202,9 @@ class _SeededPath:
         k, m = self.index.get(t0.item(), -2), self.index.get(t1.item(), -4)
         if abs(k - m) != 1:
             hint = "use GridPath or BrownianTree for other intervals"
-            raise ValueError(f"`t0, t1` must be neighbours of the grid SeededNoise was bound to, got {t0.item()}, {t1.item()}; {hint}")
+            raise ValueError(
+                f"`t0, t1` must be neighbours of the grid SeededNoise was bound to, got {t0.item()}, {t1.item()}; {hint}"
+            )
         return min(k, m), m - k
 
     def _draw(self, stream: int, step: int) -> Tensor:

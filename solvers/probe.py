@@ -50,7 +50,11 @@ def check_declared(eq: Equation, solver: Solver, t: Tensor, y: Tensor) -> None:
         if eq.kind is Noise.ADDITIVE:
             if bool(changed.any()):
                 said = "declare noise=Noise.DIAGONAL where g_i depends on y_i alone, and take EulerMaruyama() otherwise"
-                raise ValueError(f"`g` must depend on t alone, as its noise is declared ADDITIVE, but changes with y; {said}")
+                raise ValueError(
+                    f"`g` must depend on t alone, as its noise is declared ADDITIVE, but changes with y; {said}"
+                )
         elif changed.dim() == y.dim() and bool((changed & ~moved).any()):
             said = f"the order of {solver!r} rests on it; take EulerMaruyama()"
-            raise ValueError(f"`g` must have components g_i of t and y_i alone, as its noise is declared DIAGONAL, but one changes with others; {said}")
+            raise ValueError(
+                f"`g` must have components g_i of t and y_i alone, as its noise is declared DIAGONAL, but one changes with others; {said}"
+            )

@@ -44,14 +44,24 @@ class Tableau:
     def __post_init__(self) -> None:
         stages = len(self.b)
         if [len(row) for row in self.a] != list(range(1, stages)):
-            raise ValueError(f"`a` must be strictly lower triangular with {stages - 1} rows, got lengths {[len(r) for r in self.a]}")
+            raise ValueError(
+                f"`a` must be strictly lower triangular with {stages - 1} rows, got lengths {[len(r) for r in self.a]}"
+            )
         if [len(row) for row in self.extra] != list(range(stages, stages + len(self.extra))):
-            raise ValueError(f"`extra` must go on after the {stages} stages, got lengths {[len(r) for r in self.extra]}")
-        for name, weights, total in (("b", self.b, 1.0), ("e", self.e or (0.0,), 0.0), ("e_low", self.e_low or (0.0,), 0.0)):
+            raise ValueError(
+                f"`extra` must go on after the {stages} stages, got lengths {[len(r) for r in self.extra]}"
+            )
+        for name, weights, total in (
+            ("b", self.b, 1.0),
+            ("e", self.e or (0.0,), 0.0),
+            ("e_low", self.e_low or (0.0,), 0.0),
+        ):
             if abs(math.fsum(weights) - total) > 1e-14:
                 raise ValueError(f"`{name}` must sum to {total:g}, got {math.fsum(weights)!r}")
         if self.dense is not None and len(self.dense) != stages + len(self.extra):
-            raise ValueError(f"`dense` must have a row for each of {stages + len(self.extra)} stages, got {len(self.dense)}")
+            raise ValueError(
+                f"`dense` must have a row for each of {stages + len(self.extra)} stages, got {len(self.dense)}"
+            )
         # A sum one rounding off 1 is 1, so that nothing is evaluated outside the step.
         sums = (math.fsum(row) for row in (*self.a, *self.extra))
         object.__setattr__(self, "c", (0.0, *(1.0 if abs(c - 1) < 1e-14 else c for c in sums)))
@@ -262,10 +272,23 @@ class Tsitouras54(RungeKutta):
             (5.86145544294642, -12.92096931784711, 8.159367898576159, -0.071584973281401, -0.028269050394068383),
             (0.09646076681806523, 0.01, 0.4798896504144996, 1.379008574103742, -3.290069515436081, 2.324710524099774),
         ),
-        b=(0.09646076681806523, 0.01, 0.4798896504144996, 1.379008574103742, -3.290069515436081, 2.324710524099774, 0.0),
+        b=(
+            0.09646076681806523,
+            0.01,
+            0.4798896504144996,
+            1.379008574103742,
+            -3.290069515436081,
+            2.324710524099774,
+            0.0,
+        ),
         e=(
-            -0.00178001105222577714, -0.0008164344596567469, 0.007880878010261995, -0.1447110071732629,
-            0.5823571654525552, -0.45808210592918697, 0.015151515151515152,
+            -0.00178001105222577714,
+            -0.0008164344596567469,
+            0.007880878010261995,
+            -0.1447110071732629,
+            0.5823571654525552,
+            -0.45808210592918697,
+            0.015151515151515152,
         ),
         dense=(
             (1.0, -2.763706197274826, 2.9132554618219126, -1.0530884977290216),

@@ -23,7 +23,9 @@ _LOOK_EVERY = 16  # steps between looks at the state for NaN
 _SMALL = 1 << 16  # states of up to so many numbers are kept between looks, to name the step
 
 
-def iterate(eq: Equation, y0: Tensor, solver: Solver | Adapter, steps: Tensor | Adaptive, noise: Any = None) -> Iterator[tuple[Tensor, Tensor]]:
+def iterate(
+    eq: Equation, y0: Tensor, solver: Solver | Adapter, steps: Tensor | Adaptive, noise: Any = None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (t, y) after each step; the caller's loop is the callback, the progress bar and the early stop.
 
     Arguments as in `solve`. Under an `Adaptive`, t is (B,) and a yield follows each attempted step. Adapters run whole
@@ -74,7 +76,9 @@ def solve(
     return _solve_fixed(eq, y0, solver, times, path, keep, strict)
 
 
-def fixed_steps(eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Path | None) -> Iterator[tuple[Tensor, Tensor]]:
+def fixed_steps(
+    eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Path | None
+) -> Iterator[tuple[Tensor, Tensor]]:
     """The loop. No host synchronisation, no check: `eq` and `path` come ready."""
     grid = times.unbind()
     plan = solver.plan(eq, times, y)
@@ -84,7 +88,9 @@ def fixed_steps(eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Pa
         yield t1, y
 
 
-def _solve_fixed(eq: Equation, y0: Tensor, solver: Solver, times: Tensor, path: Path | None, keep: list[int], strict: bool) -> Solution:
+def _solve_fixed(
+    eq: Equation, y0: Tensor, solver: Solver, times: Tensor, path: Path | None, keep: list[int], strict: bool
+) -> Solution:
     tally, total = Tally(), len(times) - 1
     wanted = set(keep)  # indices of the grid
     kept = {0: y0} if 0 in wanted else {}
@@ -104,7 +110,18 @@ def _solve_fixed(eq: Equation, y0: Tensor, solver: Solver, times: Tensor, path: 
     ok = torch.isfinite(y.detach()).reshape(len(y), -1).all(1)
     reached = [index for index in keep if index in kept]
     ts = times[reached] if keep else None
-    solution = Solution(t, y, ts, torch.stack([kept[index] for index in reached]) if reached else None, tally.f, tally.f, tally.g, done, 0, ok)
+    solution = Solution(
+        t,
+        y,
+        ts,
+        torch.stack([kept[index] for index in reached]) if reached else None,
+        tally.f,
+        tally.f,
+        tally.g,
+        done,
+        0,
+        ok,
+    )
     if strict and not bool(ok.all()):
         finite = [bool(r.isfinite().all()) for r in recent]
         step = done - len(finite) + finite.index(False) + 1 if False in finite else done
@@ -136,7 +153,9 @@ def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
             " use EulerMaruyama() or Milstein(), or declare noise=Noise.ADDITIVE if g depends on t alone"
         )
     if eq.kind is Noise.DIAGONAL and solver.sense not in (None, eq.sense):
-        raise ValueError(f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {solver!r}, which does not")
+        raise ValueError(
+            f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {solver!r}, which does not"
+        )
     return y0
 
 
@@ -145,16 +164,24 @@ def check_times(eq: Equation, steps: Any) -> Tensor:
     times = check.times("steps", steps)
     if eq.within is not None:
         low, high = eq.within
-        outside = times[(times < low - 1e-6 * abs(low)) | (times > high + 1e-6 * abs(high))]  # an end that came through float32 is that end
+        outside = times[
+            (times < low - 1e-6 * abs(low)) | (times > high + 1e-6 * abs(high))
+        ]  # an end that came through float32 is that end
         if len(outside):
-            raise ValueError(f"`steps` must lie in [{low:g}, {high:g}], where this equation is meant, got {outside[0].item():g}")
+            raise ValueError(
+                f"`steps` must lie in [{low:g}, {high:g}], where this equation is meant, got {outside[0].item():g}"
+            )
     if eq.g is not None and eq.toward is not None and eq.toward * (times[-1] - times[0]).item() < 0:
         way = "increasing" if eq.toward > 0 else "decreasing"
-        raise ValueError(f"`steps` must be {way}, the way this stochastic equation is meant, got {times[0].item():g} to {times[-1].item():g}; flip the grid")
+        raise ValueError(
+            f"`steps` must be {way}, the way this stochastic equation is meant, got {times[0].item():g} to {times[-1].item():g}; flip the grid"
+        )
     return times
 
 
-def adaptive_run(eq: Equation, y0: Tensor, solver: Solver, steps: Adaptive, noise: Any, save: Tensor | None = None) -> AdaptiveRun:
+def adaptive_run(
+    eq: Equation, y0: Tensor, solver: Solver, steps: Adaptive, noise: Any, save: Tensor | None = None
+) -> AdaptiveRun:
     """An adaptive solve, ready to start."""
     ends = torch.tensor([steps.t0, steps.t1], dtype=torch.float64, device="cpu")
     check_times(eq, ends)
@@ -176,14 +203,18 @@ def bind(eq: Equation, solver: Solver, times: Tensor, y0: Tensor, noise: Any) ->
     if eq.g is None:
         return None
     if noise is None:
-        raise ValueError("`noise` must be given for a stochastic equation, got None; for example SeededNoise(0) or WhiteNoise(torch.Generator())")
+        raise ValueError(
+            "`noise` must be given for a stochastic equation, got None; for example SeededNoise(0) or WhiteNoise(torch.Generator())"
+        )
     if isinstance(noise, Source):
         return noise.on(cut(times, solver.cuts), y0)
     if not callable(noise):
         raise TypeError(f"`noise` must be a Source or a callable (t0, t1) -> increment, got {type(noise).__name__}")
     area = getattr(noise, "levy", None)
     if solver.levy and area is None:
-        raise ValueError(f"`noise` must offer levy(t0, t1) -> (dW, H) for {solver!r}, got {type(noise).__name__} without it")
+        raise ValueError(
+            f"`noise` must offer levy(t0, t1) -> (dW, H) for {solver!r}, got {type(noise).__name__} without it"
+        )
     return UserPath(noise, area, y0)
 
 
@@ -204,7 +235,9 @@ class UserPath:
         like = self.like
         if not isinstance(dw, Tensor) or (dw.shape, dw.dtype, dw.device) != (like.shape, like.dtype, like.device):
             got = f"{tuple(dw.shape)} {dw.dtype} on {dw.device}" if isinstance(dw, Tensor) else type(dw).__name__
-            raise ValueError(f"`noise` must return increments of shape {tuple(like.shape)} {like.dtype} on {like.device}, got {got}")
+            raise ValueError(
+                f"`noise` must return increments of shape {tuple(like.shape)} {like.dtype} on {like.device}, got {got}"
+            )
         return dw
 
 
@@ -218,5 +251,7 @@ def _kept(save: Any, times: Tensor) -> list[int]:
     rounding = min(1e-6 * float(times.abs().max()), 0.25 * float(times.diff().abs().min()))
     missing = wanted[~(nearest <= rounding)]
     if len(missing):
-        raise ValueError(f"`save` must hold points of the grid `steps`, got {missing[0].item()!r}, which is none; add it to `steps` or use Adaptive")
+        raise ValueError(
+            f"`save` must hold points of the grid `steps`, got {missing[0].item()!r}, which is none; add it to `steps` or use Adaptive"
+        )
     return [int(i) for i in check.values(index)]

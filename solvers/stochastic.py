@@ -86,7 +86,9 @@ def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
         if not spread.requires_grad:
             return spread, torch.zeros_like(point)
         keep = asked and (y.requires_grad or torch.compiler.is_compiling() or _has_weights(spread, point))
-        (slope,) = torch.autograd.grad(spread.sum(), point, create_graph=keep, allow_unused=True, materialize_grads=True)
+        (slope,) = torch.autograd.grad(
+            spread.sum(), point, create_graph=keep, allow_unused=True, materialize_grads=True
+        )
     return (spread, slope) if keep else (spread.detach(), slope)
 
 

@@ -88,6 +88,7 @@ def about(folder: Path, **change: Any) -> None:
 
 def reweighted(rename: Callable[[str], str | None]) -> Callable[[Path], Any]:
     """Weights under other names, their hash as it should be."""
+
     def change(folder: Path) -> None:
         path = folder / "model.safetensors"
         tensors = load(path.read_bytes())

@@ -15,7 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from scoresde import EDM, VESDE, VPSDE, Angle, Denoiser, LogSNR, Split, SubVPSDE, catalogue, exact, grids, sample, sampling
+from scoresde import (
+    EDM,
+    VESDE,
+    VPSDE,
+    Angle,
+    Denoiser,
+    LogSNR,
+    Split,
+    SubVPSDE,
+    catalogue,
+    exact,
+    grids,
+    sample,
+    sampling,
+)
 from scoresde.compare.entries import entry
 from scoresde.data.samples import Dataset
 from scoresde.evaluation.distances import mmd
@@ -127,7 +141,9 @@ def adaptive(eq: Equation, **control: Any) -> Any:
 
 def trained(**change: Any) -> Any:
     """One step of training on 20 points."""
-    return next(fit(Denoiser(MLP(3, 4, 1), VP), Dataset(torch.zeros(20, 3)), Training(**{"batch": 8, "steps": 1, **change})))
+    return next(
+        fit(Denoiser(MLP(3, 4, 1), VP), Dataset(torch.zeros(20, 3)), Training(**{"batch": 8, "steps": 1, **change}))
+    )
 
 
 ARGUMENTS = [Case(*case) for case in (
@@ -357,7 +373,9 @@ ANSWERS = [Case(*case) for case in (
 
 def same(view: Tensor, solver: Any, steps: Any) -> tuple[Tensor, Tensor]:
     """A solve from a view, and from the same numbers in a row."""
-    return solve(DECAY, view, solver, steps).y, solve(DECAY, view.clone(memory_format=torch.contiguous_format), solver, steps).y
+    return solve(DECAY, view, solver, steps).y, solve(
+        DECAY, view.clone(memory_format=torch.contiguous_format), solver, steps
+    ).y
 
 
 def cast(denoiser: Denoiser) -> tuple[Tensor, Tensor]:

@@ -14,11 +14,21 @@ ROOT = Path(__file__).parents[1]
 PLAIN = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
 
 
-def scoresde(*arguments: object, env: dict[str, str] | None = None, flags: tuple[str, ...] = (), **options: Any) -> subprocess.CompletedProcess[str]:
+def scoresde(
+    *arguments: object, env: dict[str, str] | None = None, flags: tuple[str, ...] = (), **options: Any
+) -> subprocess.CompletedProcess[str]:
     """`python FLAGS -m scoresde ARGUMENTS`."""
     command = [sys.executable, *flags, "-m", "scoresde", *map(str, arguments)]
     streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
-    return subprocess.run(command, text=True, encoding="utf-8", timeout=300, check=False, env={**os.environ, **PLAIN, **(env or {})}, **streams)
+    return subprocess.run(
+        command,
+        text=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+        env={**os.environ, **PLAIN, **(env or {})},
+        **streams,
+    )
 
 
 def started(*arguments: object, env: dict[str, str] | None = None) -> subprocess.Popen[str]:
@@ -26,7 +36,9 @@ def started(*arguments: object, env: dict[str, str] | None = None) -> subprocess
     command = [sys.executable, "-m", "scoresde", *map(str, arguments)]
     heard: Callable[[], Any] = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731
     everything = {**os.environ, **PLAIN, **(env or {})}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=everything, preexec_fn=heard)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=everything, preexec_fn=heard
+    )
 
 
 def one_line(error: str) -> bool:

@@ -7,7 +7,9 @@ import torch
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", choices=("cpu", "cuda"), default="cpu", help="device of the tests that can run on either")
+    parser.addoption(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="device of the tests that can run on either"
+    )
 
 
 @pytest.fixture(scope="session")

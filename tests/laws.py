@@ -22,7 +22,9 @@ F64 = torch.float64
 
 def affine(eq: Equation, solver: Solver, times: Tensor, d: int) -> Affine:
     """The maps of `solver` for an equation whose drift is affine and whose noise is additive."""
-    return affine_laws.affine(lambda x, noise: solve(eq, x, solver, times, None if eq.kind is Noise.NONE else noise).y, d)
+    return affine_laws.affine(
+        lambda x, noise: solve(eq, x, solver, times, None if eq.kind is Noise.NONE else noise).y, d
+    )
 
 
 class Weights(NamedTuple):
@@ -48,7 +50,9 @@ def exact_law(eq: Equation, solver: Solver, times: Tensor, mean: Tensor, cov: Te
     return affine(eq, solver, times, len(mean)).law(mean, cov)
 
 
-def strong_error(maps: Affine, phi: Tensor, kernel: Callable[[Tensor], Tensor], variance: Tensor, nodes: int = 8) -> Tensor:
+def strong_error(
+    maps: Affine, phi: Tensor, kernel: Callable[[Tensor], Tensor], variance: Tensor, nodes: int = 8
+) -> Tensor:
     """sqrt(E |exact - numerical|^2) per element, for a diagonal linear equation whose start has mean zero and `variance` (d,).
 
     phi      exact factor of y_0 at the end, (d,)

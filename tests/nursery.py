@@ -29,7 +29,9 @@ from scoresde.runtime import distributed
 from scoresde.storage import checkpoints
 from scoresde.training import Training
 
-CONFIG = Config(network=NetworkConfig(widths=(16,)), training=Training(steps=40, batch=16, posthoc=5), record=Record(save=3, log=5))
+CONFIG = Config(
+    network=NetworkConfig(widths=(16,)), training=Training(steps=40, batch=16, posthoc=5), record=Record(save=3, log=5)
+)
 TOML = "[data]\npath = '{data}'\n[network]\nwidths = [16]\n[training]\nsteps = {steps}\nbatch = 16\n[record]\nsave = 1000\n"
 
 
@@ -140,7 +142,11 @@ def send_signals(folder: Path, count: int, draw: random.Random) -> dict[str, obj
             time.sleep(0.3)
             os.kill(pid, number)
         code = ended(pid)
-        answers[name] = [code, max(checkpoints.steps(run / "checkpoints"), default=0), (folder / f"{name}.err").read_text()]
+        answers[name] = [
+            code,
+            max(checkpoints.steps(run / "checkpoints"), default=0),
+            (folder / f"{name}.err").read_text(),
+        ]
     return answers
 
 
@@ -153,9 +159,20 @@ def join_two(folder: Path, count: int, draw: random.Random) -> dict[str, object]
         port = free.getsockname()[1]
 
     def work(rank: int) -> None:
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        os.environ |= {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": "2",
+            "MASTER_ADDR": "127.0.0.1",
+            "MASTER_PORT": str(port),
+        }
         distributed.init("cpu")
-        runs.train(dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, accumulate=2)), points(), folder / "pair", "tests")
+        runs.train(
+            dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, accumulate=2)),
+            points(),
+            folder / "pair",
+            "tests",
+        )
         x = distributed.run_sharded(7, exact_samples)
         if distributed.rank() == 0:
             np.save(folder / "samples.npy", x.numpy())
@@ -175,7 +192,12 @@ if __name__ == "__main__":
     where, training, saving, signals, pairs, seed = Path(sys.argv[1]), *map(int, sys.argv[2:])
     draw, answers = random.Random(seed), {}
     train(where / "warm", resume=False)  # what is imported at first use is imported here, once
-    for name, count, work in (("train", training, kill_training), ("save", saving, kill_saving), ("signal", signals, send_signals), ("join", pairs, join_two)):
+    for name, count, work in (
+        ("train", training, kill_training),
+        ("save", saving, kill_saving),
+        ("signal", signals, send_signals),
+        ("join", pairs, join_two),
+    ):
         if count:
             (where / name).mkdir()
             answers[name] = work(where / name, count, draw)

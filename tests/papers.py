@@ -51,7 +51,10 @@ def ddpm(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
     for s0, s1, noise in zip(sigmas(lams)[:-1], sigmas(lams)[1:], z, strict=True):
         abar0, abar1 = 1 / (1 + s0**2), 1 / (1 + s1**2)
         beta = 1 - abar0 / abar1
-        mean = abar1**0.5 * beta / (1 - abar0) * model(x, s0) + (1 - beta) ** 0.5 * (1 - abar1) / (1 - abar0) * x * abar0**0.5
+        mean = (
+            abar1**0.5 * beta / (1 - abar0) * model(x, s0)
+            + (1 - beta) ** 0.5 * (1 - abar1) / (1 - abar0) * x * abar0**0.5
+        )
         x = (mean + (beta * (1 - abar1) / (1 - abar0)) ** 0.5 * noise) / abar1**0.5
     return x
 
@@ -143,7 +146,9 @@ def unipc(model: Model, x: Tensor, lams: Tensor, z: Tensor, order: int = 3) -> T
             break
         new = model(x, math.exp(-l1))
         weights = [0.5] if p == 1 else np.linalg.solve(rows, rhs).tolist()
-        x = base - big * (sum((w * s for w, s in zip(weights, slopes, strict=False)), torch.zeros_like(x)) + weights[-1] * (new - m0))
+        x = base - big * (
+            sum((w * s for w, s in zip(weights, slopes, strict=False)), torch.zeros_like(x)) + weights[-1] * (new - m0)
+        )
         past = [(l1, new), *past][:order]
     return x
 
@@ -157,7 +162,9 @@ def multistep(model: Model, x: Tensor, lams: Tensor, clock: Callable[[np.ndarray
         past = [(float(clock(np.array(s0))), eps(model, x, s0)), *past][:order]
         at = clock((s0 + s1) / 2 + (s1 - s0) / 2 * nodes)
         for j, (cj, e) in enumerate(past):
-            lagrange = np.prod([(at - ck) / (cj - ck) for k, (ck, _) in enumerate(past) if k != j], axis=0) * np.ones_like(at)
+            lagrange = np.prod(
+                [(at - ck) / (cj - ck) for k, (ck, _) in enumerate(past) if k != j], axis=0
+            ) * np.ones_like(at)
             x = x + e * float((lagrange * weights).sum() * (s1 - s0) / 2)
     return x
 
@@ -173,7 +180,9 @@ def lms(model: Model, x: Tensor, lams: Tensor, z: Tensor, order: int = 4) -> Ten
     return multistep(model, x, lams, lambda s: s, order)
 
 
-def dpm_solver_pp_3m(model: Model, x: Tensor, lams: Tensor, z: Tensor, sde: bool = False, weight: float = 1.0) -> Tensor:
+def dpm_solver_pp_3m(
+    model: Model, x: Tensor, lams: Tensor, z: Tensor, sde: bool = False, weight: float = 1.0
+) -> Tensor:
     """arXiv:2211.01095, multistep of order 3 as published (weight 1 on D2 phi_3; 2 is its integral); its second step is 2M."""
     past: list[tuple[float, Tensor]] = []
     for (l0, l1), noise in zip(pairwise(lams.tolist()), z, strict=True):
@@ -199,7 +208,10 @@ def ddpm_large(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
     for s0, s1, noise in zip(sigmas(lams)[:-1], sigmas(lams)[1:], z, strict=True):
         abar0, abar1 = 1 / (1 + s0**2), 1 / (1 + s1**2)
         beta = 1 - abar0 / abar1
-        mean = abar1**0.5 * beta / (1 - abar0) * model(x, s0) + (1 - beta) ** 0.5 * (1 - abar1) / (1 - abar0) * x * abar0**0.5
+        mean = (
+            abar1**0.5 * beta / (1 - abar0) * model(x, s0)
+            + (1 - beta) ** 0.5 * (1 - abar1) / (1 - abar0) * x * abar0**0.5
+        )
         x = (mean + beta**0.5 * noise) / abar1**0.5
     return x
 
@@ -260,7 +272,9 @@ def sa_solver(model: Model, x: Tensor, lams: Tensor, z: Tensor, tau: float = 1.0
         at = (l0 + l1) / 2 + (l1 - l0) / 2 * nodes
         total = torch.zeros_like(known[0][1])
         for j, (lj, value) in enumerate(known):
-            lagrange = np.prod([(at - li) / (lj - li) for i, (li, _) in enumerate(known) if i != j], axis=0) * np.ones_like(at)
+            lagrange = np.prod(
+                [(at - li) / (lj - li) for i, (li, _) in enumerate(known) if i != j], axis=0
+            ) * np.ones_like(at)
             total = total + value * float((weights * np.exp(-k * (l1 - at)) * k * lagrange).sum() * (l1 - l0) / 2)
         return total
 

@@ -56,7 +56,12 @@ def variants(cls: type) -> Iterator:
         if isinstance(field.default, bool):
             choices.append((field.name, (field.default, not field.default)))
         elif isinstance(field.default, int) or (required and field.type in (int, "int")):
-            choices.append((field.name, (() if required else (field.default,)) + tuple(k for k in range(1, 7) if k != field.default)))
+            choices.append(
+                (
+                    field.name,
+                    (() if required else (field.default,)) + tuple(k for k in range(1, 7) if k != field.default),
+                )
+            )
         elif field.default is None and "Solver" in str(field.type):
             choices.append((field.name, (None, solvers.exponential.ExpRK3())))
     names = [name for name, _ in choices]
@@ -92,7 +97,9 @@ def found(base: type, package: str) -> list[list]:
 load(solvers)
 load(scoresde)
 _made: list[list[Solver]] = found(Solver, "solvers")
-SOLVERS: list[Solver] = [each for made in _made for each in ([made[0], made[len(made) // 2], made[-1]] if len(made) > 3 else made)]
+SOLVERS: list[Solver] = [
+    each for made in _made for each in ([made[0], made[len(made) // 2], made[-1]] if len(made) > 3 else made)
+]
 MORE_SOLVERS: list[Solver] = [each for made in _made for each in made if each not in SOLVERS]
 ADAPTERS: list[Adapter] = [made[0] for made in found(Adapter, "solvers")]
 PROCESSES: list[Process] = [made[0] for made in found(Process, "scoresde")]
@@ -134,7 +141,9 @@ class Smooth:
         """The equation with a y called linear."""
         return Equation((lambda t, y: self.f(t, y) - a * y) if isinstance(a, Tensor) or a else self.f, a=a)
 
-    def errors(self, solver: Solver, a: float | Tensor = 0.0, direction: int = 1, floor: float = 1e-14, back: bool = False) -> list[float]:
+    def errors(
+        self, solver: Solver, a: float | Tensor = 0.0, direction: int = 1, floor: float = 1e-14, back: bool = False
+    ) -> list[float]:
         """Root-mean-square errors at these times on 4, 8, ..., 512 steps, until one falls to rounding; `back`: of the way back."""
         times, states = (self.times, self.states) if direction > 0 else (self.times.flip(0), self.states.flip(0))
         errors: list[float] = []
@@ -164,10 +173,17 @@ def orbit(e: float) -> Smooth:
     return Smooth(_orbit, t, torch.stack([E.cos() - e, b * E.sin(), -E.sin() * rate, b * E.cos() * rate], 1)[:, None])
 
 
-_start, _phase = torch.linspace(0.1, 0.6, 14, dtype=F64).reshape(7, 2), torch.linspace(-0.3, 0.4, 14, dtype=F64).reshape(7, 2)
+_start, _phase = (
+    torch.linspace(0.1, 0.6, 14, dtype=F64).reshape(7, 2),
+    torch.linspace(-0.3, 0.4, 14, dtype=F64).reshape(7, 2),
+)
 _five = torch.linspace(0, 1, 5, dtype=F64)
-LOGISTIC = Smooth(lambda t, y: y * (1 - y), 2 * _five, torch.stack([logistic_exact(_start, t) for t in (2 * _five).tolist()]))
-SWING = Smooth(lambda t, y: 0.25 * t.cos() * (1 + y * y), 4 * _five, (_phase + 0.25 * (4 * _five).sin()[:, None, None]).tan())
+LOGISTIC = Smooth(
+    lambda t, y: y * (1 - y), 2 * _five, torch.stack([logistic_exact(_start, t) for t in (2 * _five).tolist()])
+)
+SWING = Smooth(
+    lambda t, y: 0.25 * t.cos() * (1 + y * y), 4 * _five, (_phase + 0.25 * (4 * _five).sin()[:, None, None]).tan()
+)
 ELLIPSE, CIRCLE = orbit(0.2), orbit(0.0)
 
 

@@ -31,7 +31,9 @@ class Oracle(OneStep):
     evals: ClassVar[int] = 0
     reference: ClassVar[str] = "none"
 
-    def step(self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Any, w: Any) -> tuple[Tensor, None, State]:
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Any, w: Any
+    ) -> tuple[Tensor, None, State]:
         return exact(self.a, self.degree, t0, t1, y), None, state
 
 
@@ -85,10 +87,14 @@ def test_exact_on_polynomials_of_the_clock(order):
         order: ClassVar[int] = 9
         evals: ClassVar[int] = 0
 
-        def step(self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Any, w: Any) -> tuple[Tensor, None, State]:
+        def step(
+            self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Any, w: Any
+        ) -> tuple[Tensor, None, State]:
             return flow(t0, t1, y), None, state
 
-    got = solve(Equation(lambda t, y: field(t).expand_as(y), a=a), y0, ExpAdams(order, clock=torch.log, start=Clocked()), grid).y
+    got = solve(
+        Equation(lambda t, y: field(t).expand_as(y), a=a), y0, ExpAdams(order, clock=torch.log, start=Clocked()), grid
+    ).y
     assert (got - flow(grid[0], grid[-1], y0)).abs() < 1e-11
 
 
@@ -100,7 +106,9 @@ def test_exact_on_polynomials_of_the_clock(order):
 ])  # fmt: skip
 def test_adams_bashforth_weights(order, weights: Sequence[float]):
     """At a = 0 on a uniform grid the weights are those of Bashforth & Adams 1883."""
-    plan = ExpAdams(order).plan(Equation(lambda t, y: y), torch.linspace(0, 1, 11, dtype=F64), torch.zeros(1, dtype=F64))
+    plan = ExpAdams(order).plan(
+        Equation(lambda t, y: y), torch.linspace(0, 1, 11, dtype=F64), torch.zeros(1, dtype=F64)
+    )
     assert [float(w) * 10 for w in plan[-1].predict] == pytest.approx(list(weights), abs=1e-12)
 
 
@@ -111,7 +119,9 @@ def test_adams_bashforth_weights(order, weights: Sequence[float]):
 ])  # fmt: skip
 def test_adams_moulton_weights(order, weights: Sequence[float]):
     """The corrector's, those of Adams-Moulton of one order more."""
-    plan = ExpAdamsPC(order).plan(Equation(lambda t, y: y), torch.linspace(0, 1, 11, dtype=F64), torch.zeros(1, dtype=F64))
+    plan = ExpAdamsPC(order).plan(
+        Equation(lambda t, y: y), torch.linspace(0, 1, 11, dtype=F64), torch.zeros(1, dtype=F64)
+    )
     assert [float(w) * 10 for w in plan[-1].correct] == pytest.approx(list(weights), abs=1e-12)
 
 
@@ -122,13 +132,19 @@ def test_the_start_costs_what_is_declared(kind, start):
     for order in (1, 2, 3, 4):
         solver = kind(order, start=start)
         for n in (1, 2, 3, 4, 9):
-            solution = solve(Equation(lambda t, y: -y), torch.ones(1, dtype=F64), solver, torch.linspace(0, 1, n + 1, dtype=F64))
+            solution = solve(
+                Equation(lambda t, y: -y), torch.ones(1, dtype=F64), solver, torch.linspace(0, 1, n + 1, dtype=F64)
+            )
             assert solution.calls == solver.calls(n)
 
 
 def test_the_first_steps_are_the_starters():
     """Order k takes k - 1 steps of its starter; of order 1 none."""
-    eq, y0, grid = Equation(lambda t, y: -(y**2), a=0.3), torch.tensor([0.9], dtype=F64), torch.linspace(0, 1, 3, dtype=F64)
+    eq, y0, grid = (
+        Equation(lambda t, y: -(y**2), a=0.3),
+        torch.tensor([0.9], dtype=F64),
+        torch.linspace(0, 1, 3, dtype=F64),
+    )
     assert torch.equal(solve(eq, y0, ExpAdams(3, start=ExpRK3()), grid).y, solve(eq, y0, ExpRK3(), grid).y)
     assert torch.equal(solve(eq, y0, ExpAdams(1, start=ExpRK3()), grid).y, solve(eq, y0, ExpAdams(1), grid).y)
 
@@ -139,7 +155,9 @@ def test_midpoint_changes_degree_one_only():
     assert torch.equal(solve(eq, y0, ExpAdams(1, midpoint=True), grid).y, solve(eq, y0, ExpAdams(1), grid).y)
     assert not torch.equal(solve(eq, y0, ExpAdams(2, midpoint=True), grid).y, solve(eq, y0, ExpAdams(2), grid).y)
     plain = replace(eq, a=0.0)
-    torch.testing.assert_close(solve(plain, y0, ExpAdams(2, midpoint=True), grid).y, solve(plain, y0, ExpAdams(2), grid).y, rtol=1e-14, atol=0)
+    torch.testing.assert_close(
+        solve(plain, y0, ExpAdams(2, midpoint=True), grid).y, solve(plain, y0, ExpAdams(2), grid).y, rtol=1e-14, atol=0
+    )
 
 
 @pytest.mark.parametrize(("arguments", "kind", "message"), [

@@ -16,7 +16,10 @@ from solvers.adapters import SciPy, TorchDiffEq, TorchSDE
 
 from .problems import F64, M3, logistic, logistic_exact
 
-ODE = [*(TorchDiffEq(name, 1e-8, 1e-8) for name in ("dopri5", "dopri8", "bosh3")), *(SciPy(name, 1e-8, 1e-8) for name in ("RK45", "DOP853", "LSODA"))]
+ODE = [
+    *(TorchDiffEq(name, 1e-8, 1e-8) for name in ("dopri5", "dopri8", "bosh3")),
+    *(SciPy(name, 1e-8, 1e-8) for name in ("RK45", "DOP853", "LSODA")),
+]
 ode = pytest.mark.parametrize("adapter", ODE, ids=repr)
 
 
@@ -59,7 +62,12 @@ def test_time_dependent_right_side(adapter):
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_dtype_is_kept(adapter, dtype):
     """The state comes back in its dtype."""
-    sol = solve(logistic(), torch.full((2, 1), 0.3, dtype=dtype), type(adapter)(adapter.method, 1e-4, 1e-4), torch.tensor([0.0, 1.0]))
+    sol = solve(
+        logistic(),
+        torch.full((2, 1), 0.3, dtype=dtype),
+        type(adapter)(adapter.method, 1e-4, 1e-4),
+        torch.tensor([0.0, 1.0]),
+    )
     assert sol.y.dtype == dtype
     assert (sol.y.double() - logistic_exact(torch.tensor(0.3, dtype=F64), 1.0)).abs().max() < 1e-3
 
@@ -106,7 +114,9 @@ class SamePath:
         self.start, self.way, self.shape = times[0], 1.0 if times[-1] > times[0] else -1.0, y0.shape
         end = (times[-1] - times[0]).abs()
         size = (len(y0), y0[0].numel())
-        self.path = torchsde.BrownianInterval(0.0 * end, end, size=size, dtype=y0.dtype, entropy=seed, levy_area_approximation="space-time")
+        self.path = torchsde.BrownianInterval(
+            0.0 * end, end, size=size, dtype=y0.dtype, entropy=seed, levy_area_approximation="space-time"
+        )
 
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
         return self.path(self.way * (t0 - self.start), self.way * (t1 - self.start)).reshape(self.shape)
@@ -114,7 +124,11 @@ class SamePath:
 
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (1.0, 0.0)])
 @pytest.mark.parametrize("kind", [Noise.ADDITIVE, Noise.DIAGONAL])
-@pytest.mark.parametrize(("adapter", "solver"), [(TorchSDE("euler", 0.125), EulerMaruyama()), (TorchSDE("milstein", 0.125), Milstein())], ids=repr)
+@pytest.mark.parametrize(
+    ("adapter", "solver"),
+    [(TorchSDE("euler", 0.125), EulerMaruyama()), (TorchSDE("milstein", 0.125), Milstein())],
+    ids=repr,
+)
 def test_torchsde_takes_our_steps(adapter, solver, kind, ends):
     """On one path torchsde's euler and milstein are ours, to rounding: drift, diffusion, direction, shape and seed are passed on right."""
     y0 = torch.linspace(0.5, 1.5, 2 * 3 * 4 * 4, dtype=F64).reshape(2, 3, 4, 4)
@@ -143,7 +157,13 @@ def test_torchsde_reaches_the_exact_path(method, sense, limit):
 
 def test_torchsde_counts():
     """One call of f a step for euler, and the one with which the library looks at the shapes."""
-    sol = solve(growth(Noise.ADDITIVE), torch.ones(2, 1, dtype=F64), TorchSDE("euler", 0.125), torch.tensor([0.0, 1.0], dtype=F64), 0)
+    sol = solve(
+        growth(Noise.ADDITIVE),
+        torch.ones(2, 1, dtype=F64),
+        TorchSDE("euler", 0.125),
+        torch.tensor([0.0, 1.0], dtype=F64),
+        0,
+    )
     assert sol.calls == sol.evals == sol.g_calls == 9
 
 
@@ -201,7 +221,10 @@ def test_libraries_are_methods_of_the_flow(make):
 
 def test_torchsde_is_a_method_of_the_reverse_sde():
     """Its law is that of the data: mean and variance of 4000 samples within 5 standard errors and the bias of dt; chunks are not copies."""
-    data, sde = exact.Gaussian(torch.tensor([1.0, -0.5], dtype=F64), torch.tensor([0.25, 1.0], dtype=F64)), VPSDE(beta_max=8.0)
+    data, sde = (
+        exact.Gaussian(torch.tensor([1.0, -0.5], dtype=F64), torch.tensor([0.25, 1.0], dtype=F64)),
+        VPSDE(beta_max=8.0),
+    )
     method = catalogue.torchsde("srk", 2e-2, process=sde)
     x = sample(data, (4000, 2), method)
     assert torch.equal(x, sample(data, (4000, 2), method))

@@ -84,7 +84,10 @@ def test_error_follows_the_tolerance(solver):
     phase = torch.linspace(-0.3, 0.4, 7, dtype=F64)[:, None]
     eq, want = Equation(lambda t, y: 0.25 * t.cos() * (1 + y * y)), (phase + 0.25 * math.sin(40.0)).tan()
     tols = (1e-6, 1e-10) if solver.order > 3 else (1e-4, 1e-8)
-    errors = [(solve(eq, phase.tan(), solver, Adaptive(0.0, 40.0, rtol=tol, atol=tol)).y - want).square().mean().sqrt().item() for tol in tols]
+    errors = [
+        (solve(eq, phase.tan(), solver, Adaptive(0.0, 40.0, rtol=tol, atol=tol)).y - want).square().mean().sqrt().item()
+        for tol in tols
+    ]
     assert 0.8 < math.log10(errors[0] / errors[1]) / 4 < 1.2
     assert errors[1] < 20 * tols[1]
 
@@ -120,7 +123,11 @@ def test_a_sample_does_not_depend_on_its_neighbours(solver, dtype, device):
         alone = solve(equation(rates[i : i + 1]), y0[i : i + 1], solver, control, save=save)
         assert torch.equal(alone.y[0], whole.y[i])
         assert torch.equal(alone.ys[:, 0], whole.ys[:, i])
-        assert (alone.evals[0], alone.accepted[0], alone.rejected[0]) == (whole.evals[i], whole.accepted[i], whole.rejected[i])
+        assert (alone.evals[0], alone.accepted[0], alone.rejected[0]) == (
+            whole.evals[i],
+            whole.accepted[i],
+            whole.rejected[i],
+        )
 
 
 @embedded
@@ -135,13 +142,20 @@ def test_counts(solver):
 
         return Equation(f, take=lambda index: equation(rows[index]))
 
-    sol = solve(equation(torch.arange(5)), torch.ones(5, 2, dtype=F64), solver, Adaptive(0.0, 2.0, rtol=1e-4, atol=1e-4))
+    sol = solve(
+        equation(torch.arange(5)), torch.ones(5, 2, dtype=F64), solver, Adaptive(0.0, 2.0, rtol=1e-4, atol=1e-4)
+    )
     assert torch.equal(sol.evals, seen)
     assert sol.calls == seen.max()
-    assert torch.equal(sol.evals, 2 + solver.evals * (sol.accepted + sol.rejected))  # one for the first step's size, one to start
+    assert torch.equal(
+        sol.evals, 2 + solver.evals * (sol.accepted + sol.rejected)
+    )  # one for the first step's size, one to start
     assert sol.t.tolist() == [2.0] * 5
     assert sol.ok.all()
-    assert torch.equal(solve(logistic(), torch.ones(2, 1, dtype=F64), solver, Adaptive(0.0, 1.0, h_init=0.1)).evals % solver.evals, torch.tensor([1, 1]))
+    assert torch.equal(
+        solve(logistic(), torch.ones(2, 1, dtype=F64), solver, Adaptive(0.0, 1.0, h_init=0.1)).evals % solver.evals,
+        torch.tensor([1, 1]),
+    )
 
 
 def test_finished_samples_are_dropped():
@@ -157,7 +171,9 @@ def test_finished_samples_are_dropped():
         return Equation(f, take=lambda index: equation(labels[index]))
 
     labels = torch.tensor([1.0, 40.0, 3.0, 20.0, 2.0], dtype=F64)
-    sol = solve(equation(labels), torch.zeros(5, 1, dtype=F64), DormandPrince54(), Adaptive(0.0, 3.0, rtol=1e-8, atol=1e-8))
+    sol = solve(
+        equation(labels), torch.zeros(5, 1, dtype=F64), DormandPrince54(), Adaptive(0.0, 3.0, rtol=1e-8, atol=1e-8)
+    )
     torch.testing.assert_close(sol.y[:, 0], torch.sin(3 * labels), rtol=0, atol=1e-6)
     assert sizes == sorted(sizes, reverse=True)
     assert (sizes[0], sizes[-1]) == (5, 1)
@@ -167,7 +183,12 @@ def test_per_sample_data_without_take_is_named():
     """An equation that closes over the whole batch and cannot be cut raises and says `take`."""
     rates = torch.tensor([[1.0], [30.0]], dtype=F64)
     with pytest.raises((ValueError, RuntimeError), match=r"take|size of tensor"):
-        solve(Equation(lambda t, y: -rates * y + torch.cos(10 * rates * t)), torch.ones(2, 1, dtype=F64), DormandPrince54(), Adaptive(0.0, 1.0))
+        solve(
+            Equation(lambda t, y: -rates * y + torch.cos(10 * rates * t)),
+            torch.ones(2, 1, dtype=F64),
+            DormandPrince54(),
+            Adaptive(0.0, 1.0),
+        )
 
 
 def test_times_stay_inside():
@@ -253,7 +274,12 @@ def test_failures_carry_what_was_reached(f, control, kind, message):
 def test_a_stiff_equation_underflows_h_min():
     """With a lower limit on the step a stiff equation is given up at once, with the limit in the message."""
     with pytest.raises(StepSizeUnderflow, match=r"h_min = 0\.01"):
-        solve(Equation(lambda t, y: -1e4 * (y - t.cos())), torch.ones(1, 1, dtype=F64), DormandPrince54(), Adaptive(0.0, 1.0, h_min=0.01))
+        solve(
+            Equation(lambda t, y: -1e4 * (y - t.cos())),
+            torch.ones(1, 1, dtype=F64),
+            DormandPrince54(),
+            Adaptive(0.0, 1.0, h_min=0.01),
+        )
 
 
 def test_limits_of_the_step():
@@ -287,7 +313,9 @@ def test_stochastic_steps_follow_one_path(solver):
     assert errors[2] < errors[1] / 2 < errors[0] / 4
     assert errors[2] < 1e-3
     assert sol.rejected.sum() > 0
-    alone = solve(eq, y0[3:4], solver, Adaptive(0.0, 1.0, rtol=0.0, atol=1e-3), BrownianTree(y0[3:4], 0.0, 1.0, 7, first=3))
+    alone = solve(
+        eq, y0[3:4], solver, Adaptive(0.0, 1.0, rtol=0.0, atol=1e-3), BrownianTree(y0[3:4], 0.0, 1.0, 7, first=3)
+    )
     assert torch.equal(alone.y[0], sol.y[3])
     with pytest.raises((TypeError, ValueError), match="`noise`"):
         solve(eq, y0, solver, Adaptive(0.0, 1.0), lambda t0, t1: torch.zeros_like(y0))

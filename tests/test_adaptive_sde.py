@@ -47,7 +47,9 @@ def test_the_bias_of_an_ornstein_uhlenbeck_process(d: int, tol: float, most: flo
     error = change.std().item() / math.sqrt(y0.numel())
     assert error < 7e-4 * variance()
     assert abs(change.mean()) < most * variance() + 5 * error
-    moved = solution.y.flatten().sort().values - fine(d).flatten().sort().values  # the optimal coupling of the two samples
+    moved = (
+        solution.y.flatten().sort().values - fine(d).flatten().sort().values
+    )  # the optimal coupling of the two samples
     assert moved.square().mean().sqrt() < most * math.sqrt(variance())
     assert tol > 0.01 or int(solution.rejected.sum()) > 0 or d == 16
 

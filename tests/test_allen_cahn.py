@@ -1,6 +1,6 @@
 """Allen-Cahn in cosine space: a stiff diagonal linear part, which exponential methods solve exactly and explicit ones choke on.
 
-    u_t = D u_xx + u - u^3 on [0, pi] with zero slope at both ends; v_k the cosine coefficients, a_k = -D k^2.
+u_t = D u_xx + u - u^3 on [0, pi] with zero slope at both ends; v_k the cosine coefficients, a_k = -D k^2.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ F64 = torch.float64
 POINTS, DIFFUSION, END = 48, 0.1, 1.0
 K = torch.arange(POINTS, dtype=F64)
 X = (torch.arange(POINTS, dtype=F64) + 0.5) / POINTS
-BASIS = torch.cos(math.pi * K[:, None] * X) * torch.where(K > 0, math.sqrt(2 / POINTS), math.sqrt(1 / POINTS))[:, None]  # orthogonal
+BASIS = (
+    torch.cos(math.pi * K[:, None] * X) * torch.where(K > 0, math.sqrt(2 / POINTS), math.sqrt(1 / POINTS))[:, None]
+)  # orthogonal
 
 
 def react(t: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -28,7 +30,12 @@ def react(t: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
 
 
 EQ = Equation(react, a=-DIFFUSION * K**2)
-START = torch.stack([0.5 * torch.cos(math.pi * X) + 0.2 * torch.cos(3 * math.pi * X), 0.3 - 0.6 * torch.cos(2 * math.pi * X)]) @ BASIS.T
+START = (
+    torch.stack(
+        [0.5 * torch.cos(math.pi * X) + 0.2 * torch.cos(3 * math.pi * X), 0.3 - 0.6 * torch.cos(2 * math.pi * X)]
+    )
+    @ BASIS.T
+)
 EXACT = solve(EQ, START, ETDRK4Krogstad(), torch.linspace(0, END, 1025, dtype=F64)).y
 
 

@@ -46,7 +46,18 @@ def test_solvers_know_nothing_of_diffusion(path):
 
 
 ROOMS = (
-    *("storage", "runtime", "reports", "processes", "networks", "denoisers", "data", "samplers", "tuning", "evaluation"),
+    *(
+        "storage",
+        "runtime",
+        "reports",
+        "processes",
+        "networks",
+        "denoisers",
+        "data",
+        "samplers",
+        "tuning",
+        "evaluation",
+    ),
     *("training", "runs", "interop", "compare", "cli"),
 )  # each imports from itself and from those before it
 HOUSE = Path(scoresde.__file__).parent
@@ -106,7 +117,8 @@ def test_each_room_imports_only_rooms_above_it() -> None:
     wrong = [
         f"{found.source}:{found.line} imports {found.target}"
         for found in imports(HOUSE)
-        if room(found.source) != "face" and (room(found.target) == "face" or ROOMS.index(room(found.target)) > ROOMS.index(room(found.source)))
+        if room(found.source) != "face"
+        and (room(found.target) == "face" or ROOMS.index(room(found.target)) > ROOMS.index(room(found.source)))
     ]
     assert wrong == []
 
@@ -139,7 +151,9 @@ def test_discovery_descends() -> None:
 def ours() -> list[type]:
     """Every class the two packages define, private ones included."""
     modules = [m for name, m in sys.modules.items() if name.split(".")[0] in ("solvers", "scoresde")]
-    return sorted({c for m in modules for c in vars(m).values() if inspect.isclass(c) and c.__module__ == m.__name__}, key=repr)
+    return sorted(
+        {c for m in modules for c in vars(m).values() if inspect.isclass(c) and c.__module__ == m.__name__}, key=repr
+    )
 
 
 def concrete(cls: type) -> bool:
@@ -169,7 +183,9 @@ def test_no_concrete_method_is_overridden():
             for base in cls.__mro__[1:]:
                 other = vars(base).get(name)
                 if base in known and (inspect.isfunction(other) or isinstance(other, property)):
-                    assert getattr(other, "__isabstractmethod__", False), f"{cls.__name__}.{name} overrides {base.__name__}.{name}"
+                    assert getattr(other, "__isabstractmethod__", False), (
+                        f"{cls.__name__}.{name} overrides {base.__name__}.{name}"
+                    )
 
 
 @every

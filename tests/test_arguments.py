@@ -53,7 +53,9 @@ def test_the_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     assert all(name in said for name in ("scoresde 0", "torch 2", "python 3"))
 
 
-@pytest.mark.parametrize("command", ["", "train", "sample", "likelihood", "doctor", "import", "info", "compare", "demo"])
+@pytest.mark.parametrize(
+    "command", ["", "train", "sample", "likelihood", "doctor", "import", "info", "compare", "demo"]
+)
 def test_h_is_help(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """-h, of the program and of every command."""
     assert call(monkeypatch, *([command] if command else []), "-h") == 0
@@ -70,7 +72,9 @@ def test_endings_in_capitals(name: str, images: Path, tmp_path: Path, monkeypatc
 
 @pytest.mark.parametrize("device", ["cpu:5", "cuda:x", "cuda:99", "CPU", "mps", "", "cpu ", "cuda:٣"])
 @pytest.mark.parametrize("command", ["sample", "likelihood", "doctor", "compare", "train", "demo"])
-def test_devices_that_are_none(device: str, command: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_devices_that_are_none(
+    device: str, command: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     """By every command that takes one, before it writes a file."""
     out = tmp_path / ("out.npz" if command == "sample" else "out")
     first = {"train": [run.parent / "c.toml"], "demo": []}.get(command, [run])
@@ -82,10 +86,27 @@ def test_devices_that_are_none(device: str, command: str, run: Path, tmp_path: P
     assert not out.exists()
 
 
-@pytest.mark.parametrize("budgets", ["٣", "²", "1e3", "-1", "0", "5.0", "99999999999999999999", "0x10", "1_000", "five", "", ","])
-def test_budgets_that_are_no_numbers(budgets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    "budgets", ["٣", "²", "1e3", "-1", "0", "5.0", "99999999999999999999", "0x10", "1_000", "five", "", ","]
+)
+def test_budgets_that_are_no_numbers(
+    budgets: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Whole numbers in the digits 0 to 9, from 1 to 100000."""
-    assert call(monkeypatch, "compare", "--problem", "gaussian3", "--methods", "ddim", f"--budgets={budgets}", "--out", tmp_path / "out") == 2
+    assert (
+        call(
+            monkeypatch,
+            "compare",
+            "--problem",
+            "gaussian3",
+            "--methods",
+            "ddim",
+            f"--budgets={budgets}",
+            "--out",
+            tmp_path / "out",
+        )
+        == 2
+    )
     error = capsys.readouterr().err
     assert one_line(error)
     assert "`--budgets`" in error
@@ -93,13 +114,41 @@ def test_budgets_that_are_no_numbers(budgets: str, tmp_path: Path, monkeypatch: 
 
 def test_budgets_may_be_repeated_or_empty_between_commas(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """5,,10, 5 is 5,10."""
-    assert call(monkeypatch, "compare", "--problem", "gaussian3", "--methods", "ddim", "--budgets", "3,,2, 3", "--out", tmp_path / "out") == 0
+    assert (
+        call(
+            monkeypatch,
+            "compare",
+            "--problem",
+            "gaussian3",
+            "--methods",
+            "ddim",
+            "--budgets",
+            "3,,2, 3",
+            "--out",
+            tmp_path / "out",
+        )
+        == 0
+    )
     assert (tmp_path / "out" / "rows.jsonl").read_text().count("\n") == 2
 
 
-def test_seeds_without_end_are_refused_before_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_seeds_without_end_are_refused_before_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """10^7 of them: the number of rows is told."""
-    arguments = ["compare", "--problem", "gaussian3", "--methods", "ddim", "--budgets", "5", "--seeds", 10**7, "--out", tmp_path / "out"]
+    arguments = [
+        "compare",
+        "--problem",
+        "gaussian3",
+        "--methods",
+        "ddim",
+        "--budgets",
+        "5",
+        "--seeds",
+        10**7,
+        "--out",
+        tmp_path / "out",
+    ]
     assert call(monkeypatch, *arguments) == 2
     error = capsys.readouterr().err
     assert one_line(error)
@@ -108,9 +157,19 @@ def test_seeds_without_end_are_refused_before_work(tmp_path: Path, monkeypatch: 
 
 
 @pytest.mark.parametrize("shape", ["٣", "2,", "-2", "2.0", "0", "1 2"])
-def test_shapes_that_are_none(shape: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_shapes_that_are_none(
+    shape: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Of an import."""
-    arguments = ["import", run / "model.safetensors", "--config", run.parent / "c.toml", f"--shape={shape}", "--out", tmp_path / "out"]
+    arguments = [
+        "import",
+        run / "model.safetensors",
+        "--config",
+        run.parent / "c.toml",
+        f"--shape={shape}",
+        "--out",
+        tmp_path / "out",
+    ]
     assert call(monkeypatch, *arguments) == 2
     assert "`--shape` must be positive numbers" in capsys.readouterr().err
 
@@ -118,7 +177,9 @@ def test_shapes_that_are_none(shape: str, run: Path, tmp_path: Path, monkeypatch
 # -- late refusals ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("place", ["x.png", "x.gif", "folder.npz", "exists.npz", "file/x.npz", "n" * 300 + ".npz", "x\0.npz"])
+@pytest.mark.parametrize(
+    "place", ["x.png", "x.gif", "folder.npz", "exists.npz", "file/x.npz", "n" * 300 + ".npz", "x\0.npz"]
+)
 def test_a_target_that_cannot_be_is_refused_before_drawing(
     place: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -142,7 +203,9 @@ def test_samples_of_points_have_a_default_file(run: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize("option", ["--n", "--batch"])
 @pytest.mark.parametrize("command", ["sample", "likelihood"])
-def test_counts_below_one(option: str, command: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_counts_below_one(
+    option: str, command: str, run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Named, in one line."""
     assert call(monkeypatch, command, run, option, 0) == 2
     error = capsys.readouterr().err
@@ -150,7 +213,9 @@ def test_counts_below_one(option: str, command: str, run: Path, monkeypatch: pyt
     assert f"`{option[2:]}`" in error
 
 
-def test_resume_and_overwrite_contradict_each_other(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_resume_and_overwrite_contradict_each_other(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One keeps the run, the other one replaces it."""
     before = (run / "model.safetensors").read_bytes()
     assert call(monkeypatch, "train", run.parent / "c.toml", "--out", run, "--resume", "--overwrite") == 2
@@ -161,7 +226,9 @@ def test_resume_and_overwrite_contradict_each_other(run: Path, monkeypatch: pyte
 # -- figures ---------------------------------------------------------------------------------------------------------------
 
 
-def test_one_sample_has_no_spread(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_sample_has_no_spread(
+    run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`likelihood --n 1`: no nan; `--n 2` tells it."""
     for n, told in ((1, False), (2, True)):
         assert call(monkeypatch, "likelihood", run, "--n", n, "--rtol", 0.1, "--probes", 1) == 0
@@ -185,7 +252,9 @@ def test_likelihood_in_parts_is_that_of_the_whole(probes: int | None) -> None:
 def test_one_budget_has_a_picture(tmp_path: Path) -> None:
     """One point only: drawn without a warning of the plot library."""
     point = figures.Point(100.0, 0.1, 1e-3, 1e-3, 1e-3, 100.0, 1)
-    figures.picture([figures.Panel("gaussian3", "rms", 0.0, [figures.Curve("ddim", "scoresde", [point])])], tmp_path / "x.png")
+    figures.picture(
+        [figures.Panel("gaussian3", "rms", 0.0, [figures.Curve("ddim", "scoresde", [point])])], tmp_path / "x.png"
+    )
     assert (tmp_path / "x.png").exists()
 
 

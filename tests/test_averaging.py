@@ -81,7 +81,9 @@ def test_an_average_made_afterwards_is_the_one_tracked(tmp_path: Path) -> None:
         for every in (20, 10, 5):
             made = posthoc(tmp_path / str(every), width)
             assert set(made) == {name for name, _ in model.network.named_parameters()}
-            error = (torch.cat([made[name].flatten() for name, _ in model.network.named_parameters()]) - wanted).norm() / (last - wanted).norm()
+            error = (
+                torch.cat([made[name].flatten() for name, _ in model.network.named_parameters()]) - wanted
+            ).norm() / (last - wanted).norm()
             errors.setdefault(width, []).append(float(error))
     for width in WIDTHS:
         assert max(errors[width]) < 1e-7
@@ -124,7 +126,9 @@ def test_the_command_line_samples_any_width(tmp_path: Path, capsys: pytest.Captu
     """--ema-width is runs.load(width=...); what cannot be made is said in one line with exit code 2."""
     run = tmp_path / "run"
     for name, key in (("run", "posthoc = 2"), ("plain", "")):
-        (tmp_path / "c.toml").write_text(f"[data]\npath = 'moons'\n[network]\nwidths = [16]\n[training]\nsteps = 24\nbatch = 32\n{key}\n")
+        (tmp_path / "c.toml").write_text(
+            f"[data]\npath = 'moons'\n[network]\nwidths = [16]\n[training]\nsteps = 24\nbatch = 32\n{key}\n"
+        )
         assert called("train", str(tmp_path / "c.toml"), "--out", str(tmp_path / name)) == 0
     out = tmp_path / "x.npz"
     assert called("sample", str(run), "--steps", "4", "--n", "3", "--ema-width", "0.07", "--out", str(out)) == 0
@@ -132,7 +136,9 @@ def test_the_command_line_samples_any_width(tmp_path: Path, capsys: pytest.Captu
     x = made.original(sample(made.denoiser, (3, 2), catalogue.ddim(4)))
     assert np.array_equal(np.load(out)["x"], x.numpy())
     plain = runs.load(run)
-    assert not any(torch.equal(a, b) for a, b in zip(plain.denoiser.parameters(), made.denoiser.parameters(), strict=True))
+    assert not any(
+        torch.equal(a, b) for a, b in zip(plain.denoiser.parameters(), made.denoiser.parameters(), strict=True)
+    )
     assert all(torch.equal(a, b) for a, b in zip(plain.denoiser.buffers(), made.denoiser.buffers(), strict=True))
     capsys.readouterr()
     wrong = [

@@ -55,7 +55,10 @@ def test_a_tree_is_a_pure_function(dtype, device):
     rows = whole.take(torch.tensor([5, 1], device=device))
     assert torch.equal(rows(*pairs[2]), want[2][0][[5, 1]])
     assert torch.equal(rows.take(torch.tensor([1], device=device))(*pairs[2]), want[2][0][[1]])
-    s, t = torch.stack([p[0] for p in pairs[:3]] * 2).reshape(6, 1).to(device), torch.stack([p[1] for p in pairs[:3]] * 2).reshape(6, 1).to(device)
+    s, t = (
+        torch.stack([p[0] for p in pairs[:3]] * 2).reshape(6, 1).to(device),
+        torch.stack([p[1] for p in pairs[:3]] * 2).reshape(6, 1).to(device),
+    )
     each = whole(s, t)
     for i in range(6):
         assert torch.equal(each[i], want[i % 3][0][i])
@@ -109,7 +112,10 @@ def test_coarse_and_fine_see_one_path(solver):
     fine = torch.linspace(0, 1, 513, dtype=F64)
     for path in (GridPath(y0, fine, torch.Generator().manual_seed(1)), BrownianTree(y0, 0.0, 1.0, 1)):
         end = solve(eq, y0, SRA1(), fine, path).y
-        errors = [(solve(eq, y0, solver, fine[:: 512 // n].clone(), path).y - end).square().mean().sqrt().item() for n in (8, 64)]
+        errors = [
+            (solve(eq, y0, solver, fine[:: 512 // n].clone(), path).y - end).square().mean().sqrt().item()
+            for n in (8, 64)
+        ]
         low, high = (0.7, 1.2) if solver == EulerMaruyama() else (1.2, 1.9)
         assert low < math.log(errors[0] / errors[1], 8) < high
 

@@ -8,7 +8,21 @@ from itertools import pairwise
 import pytest
 import torch
 
-from scoresde import EDM, VPSDE, Angle, LogSNR, Method, RectifiedFlow, Split, UnitNoise, catalogue, exact, grids, sample, sampling
+from scoresde import (
+    EDM,
+    VPSDE,
+    Angle,
+    LogSNR,
+    Method,
+    RectifiedFlow,
+    Split,
+    UnitNoise,
+    catalogue,
+    exact,
+    grids,
+    sample,
+    sampling,
+)
 from scoresde.compare.problems import gmm2d, rms
 from scoresde.evaluation.affine_laws import affine
 from solvers import Euler, ExpEuler, GridPath, SeededNoise, WhiteNoise
@@ -16,9 +30,13 @@ from solvers import Euler, ExpEuler, GridPath, SeededNoise, WhiteNoise
 from . import papers
 
 F64 = torch.float64
-MIX = exact.GaussianMixture(torch.tensor([[-1.0, 0.3], [0.8, -0.6], [0.2, 1.1]], dtype=F64), torch.tensor([0.05, 0.2, 0.01], dtype=F64))
+MIX = exact.GaussianMixture(
+    torch.tensor([[-1.0, 0.3], [0.8, -0.6], [0.2, 1.1]], dtype=F64), torch.tensor([0.05, 0.2, 0.01], dtype=F64)
+)
 STEPS = 12
-FIXED = {name: make for name, make in catalogue.fixed_step_methods().items() if name != "improved_ddpm"}  # for networks that say variances: test_variance
+FIXED = {
+    name: make for name, make in catalogue.fixed_step_methods().items() if name != "improved_ddpm"
+}  # for networks that say variances: test_variance
 PAPERS = {
     "ddim": (catalogue.ddim, papers.ddim),
     "ddim eta 0.6": (lambda n: catalogue.ddim(n, eta=0.6), lambda *a: papers.ddim(*a, eta=0.6)),
@@ -30,7 +48,10 @@ PAPERS = {
     "dpm_solver_3": (catalogue.dpm_solver_3, papers.dpm_solver_3),
     "dpm_solver_pp_2s": (catalogue.dpm_solver_pp_2s, papers.dpm_solver_pp_2s),
     "dpm_solver_pp_2m": (catalogue.dpm_solver_pp_2m, papers.dpm_solver_pp_2m),
-    "dpm_solver_pp_2m sde": (lambda n: catalogue.dpm_solver_pp_2m(n, eta=1.0), lambda *a: papers.dpm_solver_pp_2m(*a, sde=True)),
+    "dpm_solver_pp_2m sde": (
+        lambda n: catalogue.dpm_solver_pp_2m(n, eta=1.0),
+        lambda *a: papers.dpm_solver_pp_2m(*a, sde=True),
+    ),
     "unipc 1": (lambda n: catalogue.unipc(n, 1), lambda *a: papers.unipc(*a, order=1)),
     "unipc 2": (lambda n: catalogue.unipc(n, 2), lambda *a: papers.unipc(*a, order=2)),
     "unipc 3": (catalogue.unipc, papers.unipc),
@@ -39,8 +60,14 @@ PAPERS = {
     "lms": (catalogue.lms, papers.lms),
     "ddpm large": (lambda n: catalogue.ddpm(n, large=True), papers.ddpm_large),
     "dpm_solver_pp_3m": (catalogue.dpm_solver_pp_3m, papers.dpm_solver_pp_3m),
-    "dpm_solver_pp_3m sde": (lambda n: catalogue.dpm_solver_pp_3m(n, eta=1.0), lambda *a: papers.dpm_solver_pp_3m(*a, sde=True)),
-    "dpm_solver_pp_3m corrected": (lambda n: catalogue.dpm_solver_pp_3m(n, corrected=True), lambda *a: papers.dpm_solver_pp_3m(*a, weight=2.0)),
+    "dpm_solver_pp_3m sde": (
+        lambda n: catalogue.dpm_solver_pp_3m(n, eta=1.0),
+        lambda *a: papers.dpm_solver_pp_3m(*a, sde=True),
+    ),
+    "dpm_solver_pp_3m corrected": (
+        lambda n: catalogue.dpm_solver_pp_3m(n, corrected=True),
+        lambda *a: papers.dpm_solver_pp_3m(*a, weight=2.0),
+    ),
     "ipndm": (catalogue.ipndm, papers.ipndm),
     "pndm": (catalogue.pndm, papers.pndm),
     "reverse_diffusion": (catalogue.reverse_diffusion, papers.reverse_diffusion),
@@ -80,7 +107,9 @@ def test_a_catalogue_line_is_its_paper(name: str) -> None:
     expected = paper(lambda y, s: MIX(y, one, torch.tensor(s, dtype=F64)).x0, x, lams, z)
     edm = EDM()
     stochastic = callable(method.eta) or method.eta > 0
-    got = sampling.transport(MIX, x, method, edm, float(edm.time(lams[0])), float(edm.time(lams[-1])), Normals(z) if stochastic else None)
+    got = sampling.transport(
+        MIX, x, method, edm, float(edm.time(lams[0])), float(edm.time(lams[-1])), Normals(z) if stochastic else None
+    )
     assert (got.y - expected).abs().max() < 1e-10 * (1 + expected.abs().max())
 
 
@@ -106,7 +135,10 @@ def test_ddim_is_euler_and_exponential_euler_in_three_frames() -> None:
     """MATH 3: Euler along EDM = ExpEuler along LogSNR (x0) = ExpEuler along UnitNoise (eps)."""
     x = sampling.encode(MIX, MIX.sample(8, 1), catalogue.probability_flow(1e-8)) * 80
     frames = [(EDM(), Split.EPS, Euler()), (LogSNR(), Split.X0, ExpEuler()), (UnitNoise(), Split.EPS, ExpEuler())]
-    ends = [sampling.transport(MIX, x, Method(p, s, solver, grids.karras, 9), EDM(), 80.0, 0.002).y for p, s, solver in frames]
+    ends = [
+        sampling.transport(MIX, x, Method(p, s, solver, grids.karras, 9), EDM(), 80.0, 0.002).y
+        for p, s, solver in frames
+    ]
     assert (ends[0] - ends[1]).abs().max() < 1e-12
     assert (ends[0] - ends[2]).abs().max() < 1e-12
 
@@ -143,7 +175,10 @@ def test_weak_order_in_exact_law(name: str) -> None:
 def test_one_model_runs_along_any_process(process) -> None:
     """The flow of one model is one map: adaptive solves along every process agree."""
     x = sampling.encode(MIX, MIX.sample(8, 2), catalogue.probability_flow(1e-10)) * 30.0
-    here, there = (sampling.transport(MIX, x, catalogue.probability_flow(1e-9, process=p), EDM(), 30.0, 0.01).y for p in (Angle(), process))
+    here, there = (
+        sampling.transport(MIX, x, catalogue.probability_flow(1e-9, process=p), EDM(), 30.0, 0.01).y
+        for p in (Angle(), process)
+    )
     assert (here - there).abs().max() < 1e-5
 
 
@@ -157,7 +192,9 @@ def test_one_model_runs_along_any_process(process) -> None:
         pytest.param(torch.float32, (1, 8, 8), id="f32-1x8x8", marks=pytest.mark.slow),
     ],
 )
-def test_every_entry_is_finite_and_spends_what_it_declares(name: str, dtype: torch.dtype, shape: tuple[int, ...]) -> None:
+def test_every_entry_is_finite_and_spends_what_it_declares(
+    name: str, dtype: torch.dtype, shape: tuple[int, ...]
+) -> None:
     """N = 1..20 levels."""
     size = torch.Size(shape).numel()
     model = exact.GaussianMixture(torch.linspace(-1, 1, 2 * size, dtype=F64).reshape(2, size), 0.1)
@@ -178,7 +215,9 @@ def test_every_entry_says_what_it_is(name: str) -> None:
     make = getattr(catalogue, name)
     said = make.__doc__
     assert "rder" in said or "adaptive" in said
-    assert any(word in said for word in ("arXiv", "Karras", "k-diffusion", "Roessler", "any process", "benchmarks.recommended"))
+    assert any(
+        word in said for word in ("arXiv", "Karras", "k-diffusion", "Roessler", "any process", "benchmarks.recommended")
+    )
     method = make(5) if name in catalogue.fixed_step_methods() else make()
     assert hash(method) == hash(make(5) if name in catalogue.fixed_step_methods() else make())
     assert "object at" not in repr(method)
@@ -241,7 +280,14 @@ def test_spherical_interpolation_keeps_norms() -> None:
     ],
 )
 def test_bad_transports_are_named(change: dict, said: str) -> None:
-    call = {"x": torch.ones(2, 2, dtype=F64), "method": catalogue.ddim(5), "process": EDM(), "t0": 80.0, "t1": 0.002, **change}
+    call = {
+        "x": torch.ones(2, 2, dtype=F64),
+        "method": catalogue.ddim(5),
+        "process": EDM(),
+        "t0": 80.0,
+        "t1": 0.002,
+        **change,
+    }
     with pytest.raises((ValueError, TypeError), match=said):
         sampling.transport(MIX, **call)
 
@@ -261,7 +307,10 @@ def test_a_grid_path_couples_methods() -> None:
     lams = torch.linspace(-3.0, 4.0, 257, dtype=F64)
     x = SeededNoise(2).normal(0, range(1), (256, 2), F64)[0] * torch.exp(-lams[0])
     path = GridPath(x, lams, torch.Generator().manual_seed(0))
-    ends = [sampling.transport(MIX, x, catalogue.ddim(n, 1.0, grids.uniform_lambda), LogSNR(), -3.0, 4.0, path).y for n in (256, 64, 16)]
+    ends = [
+        sampling.transport(MIX, x, catalogue.ddim(n, 1.0, grids.uniform_lambda), LogSNR(), -3.0, 4.0, path).y
+        for n in (256, 64, 16)
+    ]
     errors = [(end - ends[0]).square().mean().sqrt() for end in ends[1:]]
     assert errors[0] < 0.5 * errors[1]
 
@@ -280,6 +329,8 @@ def test_best_is_ahead_of_published_lines_over_budgets() -> None:
     quadratic, lam = grids.quadratic, grids.uniform_lambda
     ratios = []
     for n in (5, 10, 20, 50):
-        lines = [catalogue.deis(n, k, g) for k in (2, 3) for g in (quadratic, lam)] + [catalogue.unipc(n, k, g) for k in (2, 3) for g in (quadratic, lam)]
+        lines = [catalogue.deis(n, k, g) for k in (2, 3) for g in (quadratic, lam)] + [
+            catalogue.unipc(n, k, g) for k in (2, 3) for g in (quadratic, lam)
+        ]
         ratios.append(error(catalogue.best(n, moments.scale)) / min(map(error, [*lines, catalogue.ipndm(n)])))
     assert math.prod(ratios) ** 0.25 < 0.75, ratios

@@ -6,7 +6,13 @@ import json
 
 import pytest
 import torch
-from diffusers import CogVideoXDDIMScheduler, DDIMScheduler, DDPMScheduler, EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
+from diffusers import (
+    CogVideoXDDIMScheduler,
+    DDIMScheduler,
+    DDPMScheduler,
+    EulerDiscreteScheduler,
+    FlowMatchEulerDiscreteScheduler,
+)
 
 from scoresde.interop import pipelines
 from scoresde.interop.pipelines import read_scheduler
@@ -24,7 +30,11 @@ CHAINS = [
 ]
 
 
-@pytest.mark.parametrize("theirs", CHAINS, ids=lambda s: f"{type(s).__name__}-{s.config.get('snr_shift_scale')}-{s.config.get('rescale_betas_zero_snr')}")
+@pytest.mark.parametrize(
+    "theirs",
+    CHAINS,
+    ids=lambda s: f"{type(s).__name__}-{s.config.get('snr_shift_scale')}-{s.config.get('rescale_betas_zero_snr')}",
+)
 def test_a_chain_is_theirs_to_rounding(theirs):
     """abar at every level, but where theirs keeps a trace of signal for its own solver's sake."""
     chain, _ = read_scheduler(theirs.config)
@@ -80,7 +90,9 @@ UNETS = {
 }
 
 
-@pytest.mark.parametrize(("key", "value"), [(key, value) for key, values in UNETS.items() for value in values], ids=repr)
+@pytest.mark.parametrize(
+    ("key", "value"), [(key, value) for key, values in UNETS.items() for value in values], ids=repr
+)
 def test_a_network_that_cannot_be_is_refused_by_the_entry(key, value, tmp_path):
     written(tmp_path, DDPMScheduler(50))
     path = tmp_path / "unet" / "config.json"
@@ -102,7 +114,11 @@ def test_a_latent_pipeline_is_not_sampled_as_images(tmp_path):
     """The message says what the folder is."""
     written(tmp_path, DDPMScheduler(50))
     index = tmp_path / "model_index.json"
-    parts = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"], "vqvae": ["diffusers", "VQModel"]}
+    parts = {
+        "unet": ["diffusers", "UNet2DModel"],
+        "scheduler": ["diffusers", "DDPMScheduler"],
+        "vqvae": ["diffusers", "VQModel"],
+    }
     index.write_text(json.dumps({"_class_name": "LDMPipeline", **parts}))
     with pytest.raises(CheckpointError, match=r"LDMPipeline.*vqvae.*latents"):
         pipelines.load(tmp_path)
@@ -118,7 +134,9 @@ def test_a_pipeline_of_other_parts_is_named(tmp_path):
         models.load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model-00001-of-00002.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model-00001-of-00002.safetensors"]
+)
 def test_variants_and_parts_are_named(name, tmp_path):
     written(tmp_path, DDPMScheduler(50))
     stored = tmp_path / "unet" / "diffusion_pytorch_model.safetensors"
@@ -134,13 +152,28 @@ def test_a_latent_pipeline_as_diffusers_saves_it_is_named(tmp_path):
 
     from scoresde.interop import models
 
-    blocks = {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D")}
-    unet = UNet2DConditionModel(8, block_out_channels=(4, 8), layers_per_block=1, norm_num_groups=2, cross_attention_dim=8, attention_head_dim=2, **blocks)
+    blocks = {
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    }
+    unet = UNet2DConditionModel(
+        8,
+        block_out_channels=(4, 8),
+        layers_per_block=1,
+        norm_num_groups=2,
+        cross_attention_dim=8,
+        attention_head_dim=2,
+        **blocks,
+    )
     vae = AutoencoderKL(block_out_channels=(4,), norm_num_groups=2, latent_channels=4)
-    text = CLIPTextModel(CLIPTextConfig(vocab_size=10, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2))
+    text = CLIPTextModel(
+        CLIPTextConfig(vocab_size=10, hidden_size=8, intermediate_size=8, num_hidden_layers=1, num_attention_heads=2)
+    )
     none = {"tokenizer": None, "safety_checker": None, "feature_extractor": None}
     chain = DDIMScheduler(steps_offset=1, clip_sample=False)
-    pipe = StableDiffusionPipeline(vae=vae, text_encoder=text, unet=unet, scheduler=chain, requires_safety_checker=False, **none)
+    pipe = StableDiffusionPipeline(
+        vae=vae, text_encoder=text, unet=unet, scheduler=chain, requires_safety_checker=False, **none
+    )
     pipe.save_pretrained(tmp_path)
     for load in (pipelines.load, models.load):
         with pytest.raises(CheckpointError, match=r"StableDiffusionPipeline.*text_encoder, vae.*latents"):

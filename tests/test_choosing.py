@@ -18,7 +18,10 @@ def test_methods_are_ranked_by_their_distance_from_the_best_of_each_problem() ->
         for problem, error in zip("pq", errors, strict=True)
         if error is not None
     ]
-    assert choosing.ranking(rows, 5.0, ["p", "q"]) == [(pytest.approx(2.0), "a", [1.0, 8.0]), (pytest.approx(2.0), "b", [4.0, 2.0])]
+    assert choosing.ranking(rows, 5.0, ["p", "q"]) == [
+        (pytest.approx(2.0), "a", [1.0, 8.0]),
+        (pytest.approx(2.0), "b", [4.0, 2.0]),
+    ]
 
 
 def test_every_method_of_the_comparison_exists() -> None:

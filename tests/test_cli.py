@@ -45,8 +45,17 @@ def test_train_sample_and_info_work_on_the_same_folder(
     said = capsys.readouterr().out
     assert "digits: 1437" in said
     assert "scoresde train" in said
-    for method, more in (("ddim", ["--steps", 3]), ("euler_maruyama", ["--steps", 4]), ("probability_flow", ["--rtol", 0.1])):
-        assert call(monkeypatch, "sample", trained, "--method", method, *more, "--n", 4, "--out", tmp_path / f"{method}.npz") == 0
+    for method, more in (
+        ("ddim", ["--steps", 3]),
+        ("euler_maruyama", ["--steps", 4]),
+        ("probability_flow", ["--rtol", 0.1]),
+    ):
+        assert (
+            call(
+                monkeypatch, "sample", trained, "--method", method, *more, "--n", 4, "--out", tmp_path / f"{method}.npz"
+            )
+            == 0
+        )
         x = np.load(tmp_path / f"{method}.npz")["x"]
         assert x.shape == (4, 1, 8, 8)
         assert np.isfinite(x).all()
@@ -55,7 +64,9 @@ def test_train_sample_and_info_work_on_the_same_folder(
         assert grid.size == (3 * 33 + 1, 3 * 33 + 1)
 
 
-def test_likelihood_of_held_out_data(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_likelihood_of_held_out_data(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(monkeypatch, "likelihood", trained, "--n", 2, "--probes", 1, "--rtol", 0.05) == 0
     said = capsys.readouterr().out
     assert "2 held-out samples of digits" in said
@@ -64,7 +75,22 @@ def test_likelihood_of_held_out_data(trained: Path, monkeypatch: pytest.MonkeyPa
 
 def test_samples_do_not_depend_on_the_batch(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for batch in (2, 5):
-        assert call(monkeypatch, "sample", trained, "--steps", 3, "--n", 5, "--batch", batch, "--out", tmp_path / f"{batch}.npz") == 0
+        assert (
+            call(
+                monkeypatch,
+                "sample",
+                trained,
+                "--steps",
+                3,
+                "--n",
+                5,
+                "--batch",
+                batch,
+                "--out",
+                tmp_path / f"{batch}.npz",
+            )
+            == 0
+        )
     a, b = (np.load(tmp_path / f"{k}.npz")["x"] for k in (2, 5))
     assert np.abs(a - b).max() <= 1e-5 * (8 + np.abs(a).max())
 
@@ -73,7 +99,10 @@ def test_samples_do_not_depend_on_the_batch(trained: Path, monkeypatch: pytest.M
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 def test_compiled_samples_are_the_same(trained: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for more in ([], ["--compile"]):
-        assert call(monkeypatch, "sample", trained, "--steps", 3, "--n", 4, *more, "--out", tmp_path / f"{len(more)}.npz") == 0
+        assert (
+            call(monkeypatch, "sample", trained, "--steps", 3, "--n", 4, *more, "--out", tmp_path / f"{len(more)}.npz")
+            == 0
+        )
     a, b = (np.load(tmp_path / f"{k}.npz")["x"] for k in (0, 1))
     assert np.abs(a - b).max() <= 1e-4 * (8 + np.abs(a).max())
 
@@ -92,7 +121,12 @@ def test_compiled_samples_are_the_same(trained: Path, monkeypatch: pytest.Monkey
     ],
 )
 def test_usage_errors_are_one_line_and_exit_2(
-    trained: Path, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+    trained: Path,
+    arguments: list[str],
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     named = {"RUN": str(trained), "OUT": str(tmp_path / "out")}
     assert call(monkeypatch, *(named.get(a, a) for a in arguments)) == 2
@@ -102,7 +136,9 @@ def test_usage_errors_are_one_line_and_exit_2(
 
 
 @pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (FloatingPointError("x"), None)])
-def test_interrupts_exit_130_and_bugs_are_not_hidden(error: BaseException, code: int | None, trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupts_exit_130_and_bugs_are_not_hidden(
+    error: BaseException, code: int | None, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def fail(*_: object, **__: object) -> None:
         raise error
 
@@ -115,7 +151,9 @@ def test_interrupts_exit_130_and_bugs_are_not_hidden(error: BaseException, code:
         assert call(monkeypatch, "info", trained) == code
 
 
-def test_a_model_that_is_not_finite_exits_3(trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_a_model_that_is_not_finite_exits_3(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     from scoresde import runs
 
     real = runs.load
@@ -134,7 +172,9 @@ def test_a_model_that_is_not_finite_exits_3(trained: Path, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("command", ["demo", "train", "sample", "likelihood", "info"])
-def test_every_command_has_help_with_an_example(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_command_has_help_with_an_example(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call(monkeypatch, command, "--help") == 0
     assert f"scoresde {command}" in capsys.readouterr().out
 
@@ -149,13 +189,22 @@ def test_the_demo_writes_everything(labelled: bool, tmp_path: Path) -> None:
     if not labelled:
         path = str(tmp_path / "images.npz")
         np.savez(path, x=np.random.default_rng(0).integers(0, 255, (60, 10, 9, 3), dtype=np.uint8))
-    config = Config(data=DataConfig(path=path), network=NetworkConfig(widths=(8, 8)), training=Training(steps=2, batch=16))
+    config = Config(
+        data=DataConfig(path=path), network=NetworkConfig(widths=(8, 8)), training=Training(steps=2, batch=16)
+    )
     demo.run(config, tmp_path / "out", "scoresde demo", 6, "cpu", Console(quiet=True), workers=2)
     names = {p.name for p in (tmp_path / "out").iterdir()}
     chosen = demo.methods(load(tmp_path / "out").denoiser)
     stems = ["real", *(stem for _, stem, _ in chosen)]
     trained = {"model.safetensors", "run.json", "moments.safetensors", "checkpoints", "log.jsonl"}
-    assert names == trained | {"metrics.json", "report.html", "trajectory.png", "flow.gif", "loss.png", *(f"samples_{s}.png" for s in stems)}
+    assert names == trained | {
+        "metrics.json",
+        "report.html",
+        "trajectory.png",
+        "flow.gif",
+        "loss.png",
+        *(f"samples_{s}.png" for s in stems),
+    }
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
     calls = {r["name"]: r["calls"] for r in metrics["rows"]}
     fixed = {name: method.calls for name, _, method in chosen if method.calls is not None}

@@ -41,7 +41,8 @@ def rows_of(methods: list[str], budgets: list[int], folder: Path, seeds: int = 1
 
 
 @pytest.mark.parametrize(
-    ("method", "budget", "calls"), [("ddim", 7, 7), ("edm_heun", 7, 6), ("unipc@quadratic", 7, 7), ("dpm_solver_3", 7, 6), ("exp_adams", 12, 12)]
+    ("method", "budget", "calls"),
+    [("ddim", 7, 7), ("edm_heun", 7, 6), ("unipc@quadratic", 7, 7), ("dpm_solver_3", 7, 6), ("exp_adams", 12, 12)],
 )
 def test_calls_are_counted_at_the_model(method: str, budget: int, calls: int) -> None:
     """A budget is spent as far as steps fit into it, and the row holds what the model saw."""
@@ -80,7 +81,9 @@ def test_adaptive_methods_count_rows_per_sample() -> None:
 def test_a_budget_that_buys_nothing_and_a_method_that_fails_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
     assert runner.measure(runner.Task("gaussian3", "edm_heun", 1, 0))["failed"] == "the budget buys no step"
     case = runner.problem("gaussian3")
-    monkeypatch.setattr(case.denoiser, "forward", lambda x, *_: exact._answer(x, x * torch.nan, x, torch.ones(()), torch.ones(())))
+    monkeypatch.setattr(
+        case.denoiser, "forward", lambda x, *_: exact._answer(x, x * torch.nan, x, torch.ones(()), torch.ones(()))
+    )
     assert "NonFinite" in runner.measure(runner.Task("gaussian3", "ddim", 5, 0))["failed"]
 
 
@@ -157,7 +160,9 @@ def test_every_name_makes_an_entry() -> None:
 
 def test_the_error_splits_into_its_parts(small) -> None:
     """A shifted Gaussian as the wrong model: the score's part is the distance of the two flows, both known; the method's part is its own error."""
-    wrong = exact.Gaussian(small.denoiser.mean + 0.1, small.denoiser.basis @ small.denoiser.values.diag() @ small.denoiser.basis.T)
+    wrong = exact.Gaussian(
+        small.denoiser.mean + 0.1, small.denoiser.basis @ small.denoiser.values.diag() @ small.denoiser.basis.T
+    )
     case = replace(small, denoiser=wrong, flow=None, tolerance=1e-9)
     parts = trained.split(case, small.denoiser, ["ddim", "unipc"], 10)
     shrink = ((small.denoiser.values + 0.002**2) / (small.denoiser.values + 80.0**2)).sqrt()
@@ -170,7 +175,11 @@ def test_the_error_splits_into_its_parts(small) -> None:
 
 def test_a_perturbed_denoiser_is_homogeneous_and_off_by_its_size() -> None:
     model = trained.Perturbed(problems.gaussian3().denoiser, 0.1)
-    x, alpha, sigma = torch.linspace(-2, 2, 12, dtype=F64).reshape(4, 3), torch.tensor(0.8, dtype=F64), torch.tensor(0.6, dtype=F64)
+    x, alpha, sigma = (
+        torch.linspace(-2, 2, 12, dtype=F64).reshape(4, 3),
+        torch.tensor(0.8, dtype=F64),
+        torch.tensor(0.6, dtype=F64),
+    )
     off = model(x, alpha, sigma).x0 - model.exact(x, alpha, sigma).x0
     assert (off - 0.1 * x.sin()).abs().max() < 1e-12
     assert (model(3 * x, 3 * alpha, 3 * sigma).x0 - model(x, alpha, sigma).x0).abs().max() < 1e-12
@@ -214,7 +223,13 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
     assert "azula:ddim: its library is not installed" in text
     (tmp_path / "tried.html").write_text(text.replace("</body>", CLICKS + "</body>"))
     flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
-    command = [chromium(), *flags.split(), f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", (tmp_path / "tried.html").as_uri()]
+    command = [
+        chromium(),
+        *flags.split(),
+        f"--user-data-dir={tmp_path / 'profile'}",
+        "--dump-dom",
+        (tmp_path / "tried.html").as_uri(),
+    ]
     dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
     found = re.search(r"<title>done ([A-Za-z0-9+/=]+)</title>", dom)
     assert found, "the page's script stopped"
@@ -248,7 +263,9 @@ def test_the_picture_is_drawn(tmp_path: Path) -> None:
         (["nowhere"], "nowhere"),
     ],
 )
-def test_the_command_names_bad_arguments(arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+def test_the_command_names_bad_arguments(
+    arguments: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
     monkeypatch.setattr(sys, "argv", ["scoresde", "compare", *arguments, "--out", str(tmp_path / "out")])
     with pytest.raises(SystemExit) as stopped:
         cli.main()
@@ -262,7 +279,16 @@ def test_the_command_names_bad_arguments(arguments: list[str], said: str, tmp_pa
 @pytest.mark.slow
 def test_the_command_compares(tmp_path: Path) -> None:
     """Two processes, two seeds, once and then again: the second run measures nothing."""
-    command = [sys.executable, "-m", "scoresde", "compare", "--problem", "gaussian3", "--methods", "ddim,unipc,probability_flow,scipy:RK45"]
+    command = [
+        sys.executable,
+        "-m",
+        "scoresde",
+        "compare",
+        "--problem",
+        "gaussian3",
+        "--methods",
+        "ddim,unipc,probability_flow,scipy:RK45",
+    ]
     command += ["--budgets", "5,10", "--seeds", "2", "--jobs", "2", "--out", str(tmp_path / "out")]
     for _ in range(2):
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
@@ -276,7 +302,18 @@ def test_the_command_compares(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     """A real interrupt of a run on two processes: exit code 130, one line, whole rows."""
-    command = [sys.executable, "-m", "scoresde", "compare", "--problem", "gaussian3", "--methods", "ddim,unipc,edm_heun,lms", "--seeds", "40"]
+    command = [
+        sys.executable,
+        "-m",
+        "scoresde",
+        "compare",
+        "--problem",
+        "gaussian3",
+        "--methods",
+        "ddim,unipc,edm_heun,lms",
+        "--seeds",
+        "40",
+    ]
     kept = tmp_path / "out" / "rows.jsonl"
     run = subprocess.Popen(
         [*command, "--jobs", "2", "--out", str(tmp_path / "out")],
@@ -284,7 +321,9 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a test run in the background ignores it, and so would its child
+        preexec_fn=lambda: signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        ),  # a test run in the background ignores it, and so would its child
     )
     for _ in range(1200):
         if kept.exists() and kept.read_bytes().count(b"\n") >= 3:

@@ -14,7 +14,21 @@ from torch._dynamo.utils import counters
 
 from scoresde import EDM, VPSDE, Denoiser, Method, catalogue, sample, sampling
 from scoresde.samplers.reverse import reverse
-from solvers import Adaptive, Compiled, DormandPrince54, Equation, EulerMaruyama, Heun, Milstein, Noise, NonFiniteError, SeededNoise, Solver, WhiteNoise, solve
+from solvers import (
+    Adaptive,
+    Compiled,
+    DormandPrince54,
+    Equation,
+    EulerMaruyama,
+    Heun,
+    Milstein,
+    Noise,
+    NonFiniteError,
+    SeededNoise,
+    Solver,
+    WhiteNoise,
+    solve,
+)
 from solvers.compiled import compiled
 
 from .problems import F64, SOLVERS, TABLEAUX, noise
@@ -32,7 +46,9 @@ class Network(nn.Module):
     def __init__(self, seed: int):
         super().__init__()
         draw = torch.Generator().manual_seed(seed)
-        self.inward, self.outward = (nn.Parameter(torch.randn(shape, generator=draw, dtype=F64)) for shape in ((3, 8), (8, 2)))
+        self.inward, self.outward = (
+            nn.Parameter(torch.randn(shape, generator=draw, dtype=F64)) for shape in ((3, 8), (8, 2))
+        )
 
     def forward(self, x: Tensor, t: Tensor) -> Tensor:
         return torch.tanh(torch.cat((x, t.reshape(-1, 1)), 1) @ self.inward) @ self.outward
@@ -55,7 +71,9 @@ def graphs() -> int:
 
 def noisy(solver: Solver) -> Equation:
     """An equation with as much noise as the solver takes, and a linear part."""
-    g = {Noise.NONE: None, Noise.ADDITIVE: lambda t, y: 0.3 * t, Noise.DIAGONAL: lambda t, y: 0.3 * torch.cos(y)}[noise(solver)]
+    g = {Noise.NONE: None, Noise.ADDITIVE: lambda t, y: 0.3 * t, Noise.DIAGONAL: lambda t, y: 0.3 * torch.cos(y)}[
+        noise(solver)
+    ]
     return Equation(lambda t, y: torch.sin(y) * t, g, -0.5, noise(solver), sense=solver.sense or Equation.sense)
 
 
@@ -78,7 +96,9 @@ def test_one_graph_for_fifty_steps(solver: Solver) -> None:
     got = solve(eq, START, Compiled(solver, "eager"), TIMES, SeededNoise(0))
     made = graphs() - before
     again = solve(noisy(solver), START, Compiled(solver, "eager"), TIMES[::2], SeededNoise(1))
-    lengths = solver.order if type(solver).__module__ == "solvers.adams" else int(solver in TABLEAUX and solver.tableau.fsal)
+    lengths = (
+        solver.order if type(solver).__module__ == "solvers.adams" else int(solver in TABLEAUX and solver.tableau.fsal)
+    )
     assert 1 <= made <= 1 + lengths
     assert graphs() == before + made
     assert bool(again.ok.all())
@@ -120,7 +140,9 @@ def test_compiled_samples(name: str) -> None:
 def test_compiled_transport() -> None:
     """There and back by machine code, as eagerly."""
     x, method = 5 * START[:, :2], catalogue.edm_heun(12)
-    there = [sampling.transport(denoiser(), x, method, EDM(), 5.0, 0.1, save=True, compile=fast) for fast in (True, False)]
+    there = [
+        sampling.transport(denoiser(), x, method, EDM(), 5.0, 0.1, save=True, compile=fast) for fast in (True, False)
+    ]
     assert (there[0].y - there[1].y).abs().max() < 1e-10
     assert (there[0].ys - there[1].ys).abs().max() < 1e-10  # pyright: ignore
     assert there[0].evals == there[1].evals == 24
@@ -150,12 +172,17 @@ def test_noise_is_drawn_outside() -> None:
     assert torch.equal(ends[0][1], ends[1][1])
 
 
-@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf")  # torch, tracing a step whose state has a history
+@pytest.mark.filterwarnings(
+    "ignore:The .grad attribute of a Tensor that is not a leaf"
+)  # torch, tracing a step whose state has a history
 def test_gradients_pass() -> None:
     """d y(T)/d p through the graphs of every step."""
     p = torch.tensor(0.7, dtype=F64, requires_grad=True)
     eq = Equation(lambda t, y: -p * y)
-    slopes = [torch.autograd.grad(solve(eq, START, solver, TIMES).y.square().sum(), p)[0] for solver in (Heun(), Compiled(Heun(), "aot_eager"))]
+    slopes = [
+        torch.autograd.grad(solve(eq, START, solver, TIMES).y.square().sum(), p)[0]
+        for solver in (Heun(), Compiled(Heun(), "aot_eager"))
+    ]
     assert abs(slopes[0] - slopes[1]) < 1e-12 * abs(slopes[0])
 
 
@@ -177,7 +204,9 @@ def test_what_is_no_graph_is_refused() -> None:
     """A step that depends on values, steps that change their batch, other libraries': an error that says what to leave out."""
     branching = Equation(lambda t, y: y if y.sum().item() > 0 else -y)
     for eq, solver in ((branching, Heun()), (noisy(Milstein()), Milstein())):
-        with pytest.raises(ValueError, match=r"`inner` must make steps that are one graph.*leave Compiled, or `compile`, out"):
+        with pytest.raises(
+            ValueError, match=r"`inner` must make steps that are one graph.*leave Compiled, or `compile`, out"
+        ):
             solve(eq, START, Compiled(solver, "eager"), TIMES, SeededNoise(0))
     with pytest.raises(ValueError, match="`solver` must have an embedded error estimate"):
         solve(Equation(lambda t, y: -y), START, Compiled(DormandPrince54(), "eager"), Adaptive(0.0, 1.0))

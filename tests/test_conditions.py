@@ -70,7 +70,9 @@ def test_likelihood_bound_and_doctor_take_them() -> None:
     model, x = Denoiser(Shifted(), VP), torch.randn(12, 2, generator=torch.Generator().manual_seed(0))
     cond = torch.linspace(-1, 1, 12)
     nested = {"a": cond, "b": (cond * 0,)}
-    torch.testing.assert_close(log_likelihood(model, x, cond=nested).log_prob, log_likelihood(model, x, cond=cond).log_prob)
+    torch.testing.assert_close(
+        log_likelihood(model, x, cond=nested).log_prob, log_likelihood(model, x, cond=cond).log_prob
+    )
     chain = ddpm.of(VP, 10)
     torch.testing.assert_close(elbo(model, chain, x, cond=nested).total, elbo(model, chain, x, cond=cond).total)
     said = [[f.what for f in doctor(model, VP, x, c)] for c in (nested, cond)]
@@ -93,7 +95,11 @@ def test_a_number_holds_for_all() -> None:
     ],
 )
 def test_bad_ones_are_refused_at_the_edge(cond: Any, said: str) -> None:
-    for call in (lambda: drawn(cond), lambda: drawn(cond, batch=2), lambda: log_likelihood(Denoiser(Shifted(), VP), torch.zeros(6, 2), cond=cond)):
+    for call in (
+        lambda: drawn(cond),
+        lambda: drawn(cond, batch=2),
+        lambda: log_likelihood(Denoiser(Shifted(), VP), torch.zeros(6, 2), cond=cond),
+    ):
         with pytest.raises((TypeError, ValueError), match=said):
             call()
 

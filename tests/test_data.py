@@ -65,7 +65,9 @@ def _write_npz(path: Path, **arrays: np.ndarray) -> Path:
         (np.linspace(-7, 9, 10).reshape(5, 2), (5, 2), -7.0, 9.0),
     ],
 )
-def test_arrays_load_in_the_models_scale(tmp_path: Path, array: np.ndarray, shape: tuple[int, ...], low: float, high: float) -> None:
+def test_arrays_load_in_the_models_scale(
+    tmp_path: Path, array: np.ndarray, shape: tuple[int, ...], low: float, high: float
+) -> None:
     loaded = data.load(_write_npz(tmp_path / "a.npz", x=array)).in_memory(10)
     assert loaded.x.shape == shape
     assert loaded.x.min() == pytest.approx(low)
@@ -114,7 +116,13 @@ def test_bad_files_are_refused_by_name(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "mixed" / "a.png")
     Image.fromarray(np.zeros((4, 5), np.uint8)).save(tmp_path / "mixed" / "b.png")
     (tmp_path / "broken" / "a.png").write_bytes(b"no image")
-    for name, said in (("x.npz", "x.npz"), ("empty", "none in"), ("mixed", "b.png"), ("broken", "a.png"), ("absent.npz", "does not exist")):
+    for name, said in (
+        ("x.npz", "x.npz"),
+        ("empty", "none in"),
+        ("mixed", "b.png"),
+        ("broken", "a.png"),
+        ("absent.npz", "does not exist"),
+    ):
         with pytest.raises(ValueError, match=said):
             data.load(tmp_path / name)
 
@@ -165,7 +173,13 @@ before = own()
 print(train(data.load(sys.argv[1])), own() - before)
 """
     np.lib.format.open_memmap(tmp_path / "big.npy", mode="w+", dtype=np.float32, shape=(1_000_000, 64)).flush()
-    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "big.npy")], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "big.npy")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     steps, grown = done.stdout.rsplit("] ", 1)
     assert steps == "[True, True, True"
@@ -187,7 +201,11 @@ def test_tables_are_standardised_and_come_back(tmp_path: Path) -> None:
     assert np.abs(back - table).max() < 1e-6 * np.abs(table).max()
     (tmp_path / "bare.csv").write_text("1,2\n3,4\n5,7\n")
     assert data.load(tmp_path / "bare.csv").shape == (2,)
-    config = Config(data=DataConfig(path=str(tmp_path / "t.csv")), network=NetworkConfig(widths=(8,)), training=Training(steps=2, batch=8))
+    config = Config(
+        data=DataConfig(path=str(tmp_path / "t.csv")),
+        network=NetworkConfig(widths=(8,)),
+        training=Training(steps=2, batch=8),
+    )
     trained = runs.train(config, loaded, tmp_path / "run", "scoresde train x.toml")
     assert torch.equal(runs.load(tmp_path / "run").original(x), trained.original(x))
 
@@ -223,12 +241,20 @@ def test_bad_array_files_name_file_and_row(tmp_path: Path) -> None:
     (tmp_path / "cut.npy").write_bytes((tmp_path / "inf.npy").read_bytes()[:100])
     (tmp_path / "cut.safetensors").write_bytes(b"123")
     save_file({"x": torch.from_numpy(x)}, tmp_path / "inf.safetensors")
-    cases = [("inf.npy", "row 6"), ("inf.npz", "row 6"), ("inf.safetensors", "row 6"), ("object.npy", "plain numbers"), ("swapped.npy", "byte order")]
+    cases = [
+        ("inf.npy", "row 6"),
+        ("inf.npz", "row 6"),
+        ("inf.safetensors", "row 6"),
+        ("object.npy", "plain numbers"),
+        ("swapped.npy", "byte order"),
+    ]
     for name, said in [*cases, ("cut.npy", "readable"), ("cut.safetensors", "readable")]:
         with pytest.raises(ValueError, match=said) as caught:
             data.load(tmp_path / name)
         assert name in str(caught.value)
-    save_file({"images": torch.zeros(3, 4, 4, dtype=torch.uint8), "labels": torch.arange(3)}, tmp_path / "good.safetensors")
+    save_file(
+        {"images": torch.zeros(3, 4, 4, dtype=torch.uint8), "labels": torch.arange(3)}, tmp_path / "good.safetensors"
+    )
     good = data.load(tmp_path / "good.safetensors")
     assert (len(good), good.shape, good.classes) == (3, (1, 4, 4), 3)
 
@@ -270,7 +296,9 @@ def test_toy_sets_are_themselves(name: str) -> None:
     elif name == "swiss_roll":
         radius, angle = torch.hypot(*x.T), torch.atan2(x[:, 1], x[:, 0])
         turns = (10 * radius - angle) / (2 * torch.pi)
-        assert ((turns - turns.round()).abs() < 6 * 0.3 / (2 * torch.pi) * 1.3).all()  # six deviations of the noise, in turns
+        assert (
+            (turns - turns.round()).abs() < 6 * 0.3 / (2 * torch.pi) * 1.3
+        ).all()  # six deviations of the noise, in turns
     elif name == "checkerboard":
         assert ((x + 2).floor().clamp(max=3).sum(1) % 2 == 0).all()
         counts = torch.bincount(((x + 2).floor().clamp(max=3) @ torch.tensor([4.0, 1.0], dtype=torch.float64)).long())
@@ -310,7 +338,9 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary(tmp_path: Path, mon
 @pytest.fixture
 def run_folder(tmp_path: Path) -> Path:
     config = Config(network=NetworkConfig(widths=(16,)), training=Training(steps=3, batch=8))
-    points = Dataset(torch.randn(20, 2, generator=torch.Generator().manual_seed(0)), name="points", centre=2.0, half_range=3.0)
+    points = Dataset(
+        torch.randn(20, 2, generator=torch.Generator().manual_seed(0)), name="points", centre=2.0, half_range=3.0
+    )
     runs.train(config, points, tmp_path / "run", "scoresde train x.toml")
     return tmp_path / "run"
 
@@ -318,7 +348,12 @@ def run_folder(tmp_path: Path) -> Path:
 def test_a_run_comes_back_whole(run_folder: Path) -> None:
     """The reloaded model answers to the bit like the one that was saved, and training again gives the same file."""
     trained = runs.load(run_folder)
-    again = runs.train(trained.config, Dataset(torch.randn(20, 2, generator=torch.Generator().manual_seed(0))), run_folder.with_name("again"), "again")
+    again = runs.train(
+        trained.config,
+        Dataset(torch.randn(20, 2, generator=torch.Generator().manual_seed(0))),
+        run_folder.with_name("again"),
+        "again",
+    )
     x, alpha, sigma = torch.ones(3, 2), torch.tensor(0.6), torch.tensor(0.8)
     assert torch.equal(trained.denoiser(x, alpha, sigma).eps, again.denoiser(x, alpha, sigma).eps)
     assert torch.equal(trained.original(torch.tensor([[1.0, -1.0]])), torch.tensor([[5.0, -1.0]]))

@@ -9,7 +9,21 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from scoresde import VPSDE, Denoiser, Eps, LogSNR, Method, RectifiedFlow, Split, V, catalogue, ddpm, exact, sample, sampling
+from scoresde import (
+    VPSDE,
+    Denoiser,
+    Eps,
+    LogSNR,
+    Method,
+    RectifiedFlow,
+    Split,
+    V,
+    catalogue,
+    ddpm,
+    exact,
+    sample,
+    sampling,
+)
 from scoresde.evaluation.elbo import elbo, gaussian_bound
 from scoresde.samplers.grids import Trailing, UniformTime
 from scoresde.samplers.reverse import reverse
@@ -98,7 +112,9 @@ def test_diffusers_on_the_same_noise(eta: float, count: int) -> None:
     def increments(t0: torch.Tensor, t1: torch.Tensor) -> torch.Tensor:
         return z[int((lams == t0).nonzero())] * (t1 - t0).abs().sqrt()
 
-    ours = solve(eq, x / chain.alpha(levels[0]), ExpEuler(), lams, noise=None if eta == 0 else increments).y * chain.alpha(levels[-1])
+    ours = solve(
+        eq, x / chain.alpha(levels[0]), ExpEuler(), lams, noise=None if eta == 0 else increments
+    ).y * chain.alpha(levels[-1])
     assert (ours - y).abs().max() < 1e-5 * y.abs().max()
 
 
@@ -138,7 +154,9 @@ def test_the_bound_tightens_as_the_chain_grows() -> None:
     assert all(0 < b < a for a, b in pairwise(gaps))
 
 
-@pytest.mark.parametrize("betas", [torch.tensor([0.1, 1.2]), torch.tensor([0.0, 0.1]), torch.zeros(0), torch.ones(2, 2) / 2])
+@pytest.mark.parametrize(
+    "betas", [torch.tensor([0.1, 1.2]), torch.tensor([0.0, 0.1]), torch.zeros(0), torch.ones(2, 2) / 2]
+)
 def test_bad_betas_are_named(betas: torch.Tensor) -> None:
     with pytest.raises(ValueError, match="betas"):
         ddpm.chain(betas)
@@ -188,7 +206,9 @@ def test_sampling_begins_without_signal() -> None:
     for t0, t1 in pairwise(levels):
         p = v(x, chain.alpha(t0), chain.sigma(t0))
         x = chain.alpha(t1) * p.x0 + chain.sigma(t1) * p.eps
-    straight = sampling.transport(v, z, Method(RectifiedFlow(), Split.FLOW, Euler(), UniformTime(chain), 9), chain, 1.0, float(levels[-1]))
+    straight = sampling.transport(
+        v, z, Method(RectifiedFlow(), Split.FLOW, Euler(), UniformTime(chain), 9), chain, 1.0, float(levels[-1])
+    )
     assert (straight.y - x).abs().max() < 1e-12
     assert sample(v, (2, 3), catalogue.ddim(5)).isfinite().all()  # which begins just inside
     for make in (catalogue.ddim, catalogue.edm_heun, catalogue.dpm_solver_2):

@@ -32,7 +32,10 @@ X = torch.randn(16, 2, generator=torch.Generator().manual_seed(0))
 MIXTURE = exact.GaussianMixture(torch.tensor([[-1.0, 0.3], [0.8, -0.6]]), 0.2, process=VP)
 NETWORK = Denoiser(MLP(2, 8, 1), VP)
 UNIFORM = torch.linspace(0.01, 0.99, 8, dtype=torch.float64)
-NAMES = [*[name for name in catalogue.fixed_step_methods() if name != "improved_ddpm"], "probability_flow"]  # that one needs a network with variances
+NAMES = [
+    *[name for name in catalogue.fixed_step_methods() if name != "improved_ddpm"],
+    "probability_flow",
+]  # that one needs a network with variances
 DIGITS = data.SETS["digits"]()
 
 
@@ -63,7 +66,11 @@ def of_a_run(where: Path) -> Any:
     train, held_out = config.dataset().split(0.2)
     made = runs.train(config, train, where / "run", "command", held_out=held_out)
     loaded = runs.load(where / "run")
-    return sample(made.denoiser, (2, 2), catalogue.ddim(2)), sample(loaded.denoiser, (2, 2), catalogue.best(3)), loaded.original(X)
+    return (
+        sample(made.denoiser, (2, 2), catalogue.ddim(2)),
+        sample(loaded.denoiser, (2, 2), catalogue.best(3)),
+        loaded.original(X),
+    )
 
 
 def of_files(where: Path) -> Any:
@@ -76,7 +83,9 @@ def of_files(where: Path) -> Any:
 CALLS: dict[str, Callable[[Path], Any]] = {
     **{name: lambda _, name=name: sample(MIXTURE, (4, 2), make(name)) for name in NAMES},
     "network": lambda _: sample(NETWORK, (4, 2), catalogue.unipc(4), batch=3),
-    "generator": lambda _: sample(NETWORK, (4, 2), catalogue.ddpm(4), None, generator=torch.Generator("cpu").manual_seed(0)),
+    "generator": lambda _: sample(
+        NETWORK, (4, 2), catalogue.ddpm(4), None, generator=torch.Generator("cpu").manual_seed(0)
+    ),
     "trajectory": lambda _: list(sampling.trajectory(MIXTURE, (4, 2), catalogue.ddim(4))),
     "encode": lambda _: sampling.decode(MIXTURE, sampling.encode(MIXTURE, X, catalogue.ddim(4)), catalogue.ddim(4)),
     "likelihood": lambda _: log_likelihood(MIXTURE, X, rtol=1e-2, atol=1e-2).log_prob,
@@ -136,18 +145,39 @@ def test_no_answer_depends_on_the_defaults(name: str, tmp_path: Path) -> None:
                 assert got == pytest.approx(want) if isinstance(want, float) else got == want
 
 
-FACTORIES = {"tensor", "as_tensor", "zeros", "ones", "full", "empty", "eye", "arange", "linspace", "logspace", "rand", "randn", "randint", "randperm"}
+FACTORIES = {
+    "tensor",
+    "as_tensor",
+    "zeros",
+    "ones",
+    "full",
+    "empty",
+    "eye",
+    "arange",
+    "linspace",
+    "logspace",
+    "rand",
+    "randn",
+    "randint",
+    "randperm",
+}
 ROOT = Path(__file__).parents[1]
 
 
 def without_device(source: str) -> list[int]:
     """Lines that make a tensor by torch without saying on which device."""
-    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
+    calls = [
+        node
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
     made = [node for node in calls if node.func.attr in FACTORIES and ast.unparse(node.func.value) == "torch"]  # pyright: ignore
     return [node.lineno for node in made if not any(word.arg == "device" for word in node.keywords)]
 
 
-@pytest.mark.parametrize("path", sorted(p for room in ("scoresde", "solvers") for p in (ROOT / room).rglob("*.py")), ids=str)
+@pytest.mark.parametrize(
+    "path", sorted(p for room in ("scoresde", "solvers") for p in (ROOT / room).rglob("*.py")), ids=str
+)
 def test_every_tensor_says_where_it_is_made(path: Path) -> None:
     """Modules are made where torch makes modules; everything else says its device."""
     if path.parent.name != "networks":

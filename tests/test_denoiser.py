@@ -32,7 +32,9 @@ class Net(nn.Module):
         alpha, sigma = (c(t).reshape(-1, 1) for c in (self.process.alpha, self.process.sigma))
         eps = noise_of(x, t)
         x0 = (x - sigma * eps) / alpha
-        return {Eps: eps, X0: x0, V: (alpha * eps - sigma * x0) / torch.hypot(alpha, sigma), Score: -eps / sigma}[self.kind]
+        return {Eps: eps, X0: x0, V: (alpha * eps - sigma * x0) / torch.hypot(alpha, sigma), Score: -eps / sigma}[
+            self.kind
+        ]
 
 
 def middle(process: Process, count: int = 5) -> Tensor:
@@ -107,7 +109,9 @@ def test_from_score_gives_the_score_back():
     for t in (0.01, 0.5, 1.0):
         want = G3(x, vp.alpha(t), vp.sigma(t))
         torch.testing.assert_close(denoiser(x, vp.alpha(t), vp.sigma(t)).score, want.score, rtol=1e-10, atol=1e-10)
-        torch.testing.assert_close(denoiser.score(vp)(x, torch.full((6, 1), t, dtype=F64)), want.score, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(
+            denoiser.score(vp)(x, torch.full((6, 1), t, dtype=F64)), want.score, rtol=1e-10, atol=1e-10
+        )
     edm, ratio = EDM(), vp.sigma(0.5) / vp.alpha(0.5)
     torch.testing.assert_close(denoiser.score(edm)(x, ratio), G3(x, 1.0, ratio.item()).score, rtol=1e-10, atol=1e-10)
 

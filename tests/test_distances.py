@@ -58,7 +58,9 @@ def test_mmd_of_gaussians_is_its_integral() -> None:
     def mean_kernel(m: Tensor, v: Tensor) -> float:
         out = 1.0
         for mean, variance in zip(m.tolist(), v.tolist(), strict=True):
-            joint = lambda z, m=mean, v=variance: math.exp(-z * z / 0.98 - (z - m) ** 2 / (2 * v)) / math.sqrt(2 * math.pi * v)  # noqa: E731
+            joint = lambda z, m=mean, v=variance: (
+                math.exp(-z * z / 0.98 - (z - m) ** 2 / (2 * v)) / math.sqrt(2 * math.pi * v)
+            )  # noqa: E731
             out *= integrate.quad(joint, -20, 20, epsabs=1e-13)[0]
         return out
 

@@ -12,9 +12,18 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 def test_write_your_own_solver_runs(tmp_path):
     """The blocks of the page, one after the other, as a user would paste them."""
-    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "write-your-own-solver.md").read_text(encoding="utf-8"), re.M | re.S)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```", (DOCS / "write-your-own-solver.md").read_text(encoding="utf-8"), re.M | re.S
+    )
     assert len(blocks) == 2
-    done = subprocess.run([sys.executable, "-W", "error", "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert blocks[0].count("\n") <= 24
 
@@ -23,7 +32,14 @@ def test_the_page_on_diffusers_runs(tmp_path):
     """Folders both ways and a method in a scheduler's place, pasted block by block."""
     blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.M | re.S)
     assert len(blocks) == 4
-    done = subprocess.run([sys.executable, "-c", "\n".join(blocks)], cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(blocks)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout == "ddpm.linear(1000) Eps()\n"
 
@@ -35,4 +51,6 @@ def test_solver_table_is_up_to_date():
 
 def test_catalogue_table_is_up_to_date():
     """docs/catalogue.md is what the lines of the catalogue say."""
-    assert catalogue_table.PAGE.read_text(encoding="utf-8") == catalogue_table.text(), "run python -m benchmarks.catalogue_table"
+    assert catalogue_table.PAGE.read_text(encoding="utf-8") == catalogue_table.text(), (
+        "run python -m benchmarks.catalogue_table"
+    )

@@ -27,7 +27,9 @@ def names(findings) -> list[str]:
     return [finding.what for finding in findings]
 
 
-@pytest.mark.parametrize(("process", "table"), [(VP, Score()), (EDM(), V()), (RectifiedFlow(), X0())], ids=lambda p: type(p).__name__)
+@pytest.mark.parametrize(
+    ("process", "table"), [(VP, Score()), (EDM(), V()), (RectifiedFlow(), X0())], ids=lambda p: type(p).__name__
+)
 def test_planted_faults_are_found_and_the_healthy_left_alone(process, table):
     """Closed-form networks: every fault that can be planted in one is the only thing found, with figures and a remedy."""
     healthy = model(process, table)

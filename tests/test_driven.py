@@ -21,7 +21,10 @@ def test_a_driven_solve_is_the_solve(solver):
     def truth(t, y):
         return torch.sin(3 * t) - y * y
 
-    y0, times = torch.tensor([[0.3, -0.2], [0.1, 0.8]], dtype=F64), torch.tensor([0.0, 0.1, 0.35, 0.5, 0.6, 0.8, 1.0], dtype=F64)
+    y0, times = (
+        torch.tensor([[0.3, -0.2], [0.1, 0.8]], dtype=F64),
+        torch.tensor([0.0, 0.1, 0.35, 0.5, 0.6, 0.8, 1.0], dtype=F64),
+    )
     kind = Noise.ADDITIVE if stochastic else None
     asked: list[tuple] = []
 

@@ -107,7 +107,9 @@ def test_save_times_come_in_the_order_asked():
     assert sol.ys.flatten().tolist() == pytest.approx([math.exp(-1), 1.0, math.exp(-0.5), math.exp(-0.5)], rel=1e-6)
 
 
-@pytest.mark.parametrize("save", [torch.linspace(0, 1, 11), torch.arange(11, dtype=F64) * 0.1, 1 - torch.linspace(0, 1, 11)])
+@pytest.mark.parametrize(
+    "save", [torch.linspace(0, 1, 11), torch.arange(11, dtype=F64) * 0.1, 1 - torch.linspace(0, 1, 11)]
+)
 def test_save_times_match_up_to_rounding(save):
     sol = solve(Equation(lambda t, y: -y), ONE, RK4(), torch.linspace(0, 1, 101, dtype=F64), save=save)
     assert sol.ys.flatten().tolist() == pytest.approx(torch.exp(-save.double()).tolist(), rel=1e-6)
@@ -123,7 +125,9 @@ def test_a_step_cut_short_by_a_save_time_does_not_shrink_the_next():
     eq = Equation(lambda t, y: -y, g=lambda t, y: 0.1 * torch.ones_like(y), noise=Noise.ADDITIVE)
     middle = torch.linspace(0.1, 0.9, 9, dtype=F64)
     save = torch.cat([middle, middle + 1e-6]).sort().values
-    sol = solve(eq, ONE, SRA1(), Adaptive(0.0, 1.0, rtol=1e-3, atol=1e-3), BrownianTree(ONE, 0.0, 1.0, seed=0), save=save)
+    sol = solve(
+        eq, ONE, SRA1(), Adaptive(0.0, 1.0, rtol=1e-3, atol=1e-3), BrownianTree(ONE, 0.0, 1.0, seed=0), save=save
+    )
     assert sol.calls <= 100
 
 
@@ -191,7 +195,9 @@ load(scoresde)  # so that all errors are there
 ERRORS = sorted((c for c in subclasses(Exception) if c.__module__.split(".")[0] in ("solvers", "scoresde")), key=repr)
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"])
+@pytest.mark.parametrize(
+    "copied", [copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"]
+)
 @pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
 def test_an_error_travels_whole(kind, copied):
     """To another process or thread: its kind, words, what it carries, and its notes."""
@@ -230,15 +236,23 @@ def elsewhere():
 def test_a_fixed_grid_is_solved_whatever_the_default_device(solver, elsewhere):
     y0 = torch.ones(2, 1, dtype=F64, device="cpu")
     times = torch.linspace(0, 1, 11, dtype=F64, device="cpu")
-    assert float(solve(Equation(lambda t, y: -y), y0, solver, times, save=times).y[0]) == pytest.approx(math.exp(-1), rel=0.1)
+    assert float(solve(Equation(lambda t, y: -y), y0, solver, times, save=times).y[0]) == pytest.approx(
+        math.exp(-1), rel=0.1
+    )
 
 
 def test_adaptive_steps_and_noise_do_not_ask_for_the_default_device(elsewhere):
     y0 = torch.ones(2, 1, dtype=F64, device="cpu")
-    assert float(solve(Equation(lambda t, y: -y), y0, DormandPrince54(), Adaptive(0.0, 1.0)).y[0]) == pytest.approx(math.exp(-1), rel=1e-4)
+    assert float(solve(Equation(lambda t, y: -y), y0, DormandPrince54(), Adaptive(0.0, 1.0)).y[0]) == pytest.approx(
+        math.exp(-1), rel=1e-4
+    )
     eq = Equation(lambda t, y: -y, g=lambda t, y: 0.1 * torch.ones_like(y), noise=Noise.ADDITIVE)
     times = torch.linspace(0, 1, 11, dtype=F64, device="cpu")
-    for source in (SeededNoise(0), solvers.WhiteNoise(torch.Generator().manual_seed(0)), BrownianTree(y0, 0.0, 1.0, seed=0)):
+    for source in (
+        SeededNoise(0),
+        solvers.WhiteNoise(torch.Generator().manual_seed(0)),
+        BrownianTree(y0, 0.0, 1.0, seed=0),
+    ):
         assert solve(eq, y0, EulerMaruyama(), times, source).y.device.type == "cpu"
     assert solve(eq, y0, SRA1(), Adaptive(0.0, 1.0, rtol=1e-2, atol=1e-2), BrownianTree(y0, 0.0, 1.0, seed=0)).ok.all()
 
@@ -280,7 +294,11 @@ def test_the_look_at_g_is_counted_nowhere_and_leaves_no_graph():
 
 
 def test_what_is_declared_right_is_left_alone():
-    of_time, constant, of_itself = (lambda t, y: 0.3 * t), (lambda t, y: torch.full_like(y, 0.3)), (lambda t, y: torch.sin(y))
+    of_time, constant, of_itself = (
+        (lambda t, y: 0.3 * t),
+        (lambda t, y: torch.full_like(y, 0.3)),
+        (lambda t, y: torch.sin(y)),
+    )
     for g, noise in ((of_time, Noise.ADDITIVE), (constant, Noise.ADDITIVE), (of_itself, Noise.DIAGONAL)):
         for dtype in (torch.float32, F64):
             solve(Equation(lambda t, y: -y, g, noise=noise), STATE.to(dtype), Milstein(), GRID, SeededNoise(0))
@@ -298,7 +316,12 @@ def test_a_pulse_between_long_steps_needs_h_max():
     """Steps see f at their stages alone: what lies between them is not there. `h_max` says how narrow a feature can be."""
     y0 = torch.zeros(1, 1, dtype=F64)
     blind = solve(Equation(pulse), y0, DormandPrince54(), Adaptive(0.0, 100.0))
-    seen = solve(Equation(pulse), y0, DormandPrince54(), Adaptive(0.0, 100.0, h_max=0.03, rtol=1e-6, atol=1e-6, max_evals=1_000_000))
+    seen = solve(
+        Equation(pulse),
+        y0,
+        DormandPrince54(),
+        Adaptive(0.0, 100.0, h_max=0.03, rtol=1e-6, atol=1e-6, max_evals=1_000_000),
+    )
     assert float(blind.y) == pytest.approx(0.0, abs=1e-6)
     assert float(seen.y) == pytest.approx(1.0, abs=1e-4)
 

@@ -15,11 +15,21 @@ from .problems import F64, G3, G3_BASIS, G3_MEAN, G3_TURNED, G3_VARIANCES, M3, M
 K, D = 5, 3
 _g = torch.Generator().manual_seed(1)
 MEANS = 3 * torch.randn(K, D, dtype=F64, generator=_g)
-DIAGONAL = exact.GaussianMixture(MEANS, 0.05 + torch.rand(K, D, dtype=F64, generator=_g), torch.rand(K, dtype=F64, generator=_g) + 0.1)
+DIAGONAL = exact.GaussianMixture(
+    MEANS, 0.05 + torch.rand(K, D, dtype=F64, generator=_g), torch.rand(K, dtype=F64, generator=_g) + 0.1
+)
 ROUND = exact.GaussianMixture(MEANS, torch.linspace(0.1, 2, K, dtype=F64))
 EQUAL = exact.GaussianMixture(MEANS, 0.3)
 CLOUD = exact.Empirical(MEANS.reshape(K, 1, D), 0.2)
-MODELS = {"gaussian": G3, "turned": G3_TURNED, "m3": M3, "mixture": DIAGONAL, "round": ROUND, "equal": EQUAL, "empirical": CLOUD}
+MODELS = {
+    "gaussian": G3,
+    "turned": G3_TURNED,
+    "m3": M3,
+    "mixture": DIAGONAL,
+    "round": ROUND,
+    "equal": EQUAL,
+    "empirical": CLOUD,
+}
 models = pytest.mark.parametrize("model", MODELS.values(), ids=MODELS.keys())
 LEVELS = [(1.0, 0.05), (0.7, 0.7), (0.05, 1.0), (1.0, 60.0), (0.0, 1.0)]
 

@@ -111,7 +111,9 @@ def test_two_processes_do_what_one_does(few: tuple[Path, Any]) -> None:
     assert one.shape == (8, 2)
     assert (one - two).abs().max() < 1e-5
     a, b = (runs.load(f).denoiser.state_dict() for f in (folder / "train" / "whole", folder / "join" / "pair"))
-    assert max((a[k] - b[k]).abs().max().item() for k in a) < 1e-4  # 40 steps of AdamW, which divides rounding by small gradients
+    assert (
+        max((a[k] - b[k]).abs().max().item() for k in a) < 1e-4
+    )  # 40 steps of AdamW, which divides rounding by small gradients
     assert torch.equal(torch.from_numpy(np.load(folder / "join" / "samples.npy")), exact_samples(range(7)))
 
 
@@ -212,7 +214,10 @@ def test_the_last_two_and_the_best_are_kept(tmp_path: Path) -> None:
 
 def test_the_best_is_the_least_held_out_loss(tmp_path: Path) -> None:
     train(tmp_path, held_out=points().take(torch.arange(50)))
-    scores = {step: checkpoints.unseal(path).about["score"] for step, path in checkpoints.steps(tmp_path / "checkpoints").items()}
+    scores = {
+        step: checkpoints.unseal(path).about["score"]
+        for step, path in checkpoints.steps(tmp_path / "checkpoints").items()
+    }
     best = runs.load(tmp_path, best=True).about
     assert best["score"] == min(scores.values())
 
@@ -233,9 +238,16 @@ def test_every_damage_is_detected(finished: Path, tmp_path: Path) -> None:
     paths = checkpoints.steps(finished / "checkpoints")
     source = paths[40]
     whole, path = source.read_bytes(), tmp_path / source.name
-    damaged = [whole[: (at := k * 7919 % len(whole))] + bytes([whole[at] ^ (1 << (k % 8))]) + whole[at + 1 :] for k in range(300)]
+    damaged = [
+        whole[: (at := k * 7919 % len(whole))] + bytes([whole[at] ^ (1 << (k % 8))]) + whole[at + 1 :]
+        for k in range(300)
+    ]
     damaged += [whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :] for at in range(400)]  # the header, byte by byte
-    damaged += [whole[: k * len(whole) // 100] for k in range(100)] + [paths[39].read_bytes(), b"x" * 100, whole + b"\0"]
+    damaged += [whole[: k * len(whole) // 100] for k in range(100)] + [
+        paths[39].read_bytes(),
+        b"x" * 100,
+        whole + b"\0",
+    ]
     for content in damaged:
         path.write_bytes(content)
         with pytest.raises(CheckpointError, match=source.name):
@@ -252,7 +264,9 @@ def test_the_one_before_is_used_and_the_bad_one_named(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").write_bytes(b"")
     with pytest.warns(UserWarning, match="passed over|does not match") as said:
         loaded = runs.load(tmp_path)
-    assert [("model.safetensors does not match" in str(w.message), "step-00000040" in str(w.message)) for w in said] == [(False, True), (True, False)]
+    assert [
+        ("model.safetensors does not match" in str(w.message), "step-00000040" in str(w.message)) for w in said
+    ] == [(False, True), (True, False)]
     assert loaded.about["training"]["steps_done"] == 39
     with pytest.warns(UserWarning, match="step-00000040"):
         train(tmp_path, resume=True)
@@ -267,7 +281,9 @@ def test_the_one_before_is_used_and_the_bad_one_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "chmod", "replace", "mkstemp"])
-def test_a_full_disk_is_said_and_costs_nothing(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+def test_a_full_disk_is_said_and_costs_nothing(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
     """T-FT-03: no space at any call of a save: the message says so, the checkpoint before is intact, no temporary stays."""
     old = checkpoints.steps(finished / "checkpoints")[39]
     (tmp_path / old.name).write_bytes(old.read_bytes())
@@ -312,7 +328,9 @@ def test_a_file_limit_reads_as_a_full_disk(tmp_path: Path) -> None:
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [("a", b"old")]
 
 
-def test_a_full_disk_stops_the_command_line_with_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_stops_the_command_line_with_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     real = os.replace
 
     def full(source: Any, target: Any) -> None:
@@ -476,7 +494,9 @@ def test_steps_may_be_skipped_but_not_ten_in_a_row(what: Any) -> None:
     assert all(bool(v.isfinite().all()) for v in state.tensors().values())
 
 
-def test_a_nan_exits_3_and_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_nan_exits_3_and_keeps_the_last_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """T-FT-05 through the command line."""
     calls: list[int] = []
     forward = MLP.forward
@@ -487,7 +507,9 @@ def test_a_nan_exits_3_and_keeps_the_last_checkpoint(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(MLP, "forward", sick)
     assert call_train(tmp_path, monkeypatch, "save = 1000", "save = 4") == 3
-    assert "the loss is nan at step 5" in capsys.readouterr().err  # calls 5 to 7 scored the checkpoint of step 4 on 40 held-out samples
+    assert (
+        "the loss is nan at step 5" in capsys.readouterr().err
+    )  # calls 5 to 7 scored the checkpoint of step 4 on 40 held-out samples
     snapshot = checkpoints.latest(tmp_path / "run" / "checkpoints")
     assert snapshot is not None
     assert snapshot.about["step"] == 4
@@ -500,7 +522,14 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+        MemoryError(),
+    ],
+)
 def test_lack_of_memory_says_what_to_try(error: Exception) -> None:
     """T-FT-07: the batch size and remedies; the state is that of the step before."""
 
@@ -512,7 +541,9 @@ def test_lack_of_memory_says_what_to_try(error: Exception) -> None:
     for _ in range(2):
         next(steps)
     before = state.tensors()
-    with pytest.raises(TrainingMemoryError, match=r"step 3 with a batch of 16 in 2 parts on 1 processes; try a smaller `batch`"):
+    with pytest.raises(
+        TrainingMemoryError, match=r"step 3 with a batch of 16 in 2 parts on 1 processes; try a smaller `batch`"
+    ):
         next(steps)
     assert all(torch.equal(before[k], v) for k, v in state.tensors().items())
 
@@ -544,11 +575,27 @@ def test_an_error_of_the_data_comes_through(tmp_path: Path, monkeypatch: pytest.
 def test_accelerate_launches_it(tmp_path: Path) -> None:
     """The documented line, two processes on the CPU: the same losses as one process, and samples shared between them."""
     np.savez(tmp_path / "points.npz", x=points().x.numpy())
-    (tmp_path / "c.toml").write_text(TOML.format(data=tmp_path / "points.npz", steps=20).replace("save = 1000", "log = 5"))
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "-m", "scoresde"]
+    (tmp_path / "c.toml").write_text(
+        TOML.format(data=tmp_path / "points.npz", steps=20).replace("save = 1000", "log = 5")
+    )
+    launch = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes",
+        "2",
+        "-m",
+        "scoresde",
+    ]
     for start, name in ((launch, "two"), ([sys.executable, "-m", "scoresde"], "one")):
-        for rest in (["train", tmp_path / "c.toml", "--out", tmp_path / name], ["sample", tmp_path / name, "--n", "5", "--out", tmp_path / f"{name}.npz"]):
-            done = subprocess.run([*start, *map(str, rest)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+        for rest in (
+            ["train", tmp_path / "c.toml", "--out", tmp_path / name],
+            ["sample", tmp_path / name, "--n", "5", "--out", tmp_path / f"{name}.npz"],
+        ):
+            done = subprocess.run(
+                [*start, *map(str, rest)], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+            )
             assert done.returncode == 0, done.stderr
     assert (losses(tmp_path / "one") - losses(tmp_path / "two")).abs().max() < 1e-5
     a, b = (np.load(tmp_path / f"{name}.npz")["x"] for name in ("one", "two"))

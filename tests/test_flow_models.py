@@ -56,8 +56,12 @@ def test_what_reaches_pure_noise_begins_there():
 def test_a_time_without_signal_is_refused_by_its_name():
     """`transport` was told the time, so that the message names it."""
     with pytest.raises(ValueError, match=r"`t0` must be a time of RectifiedFlow.*signal"):
-        sampling.transport(model(RectifiedFlow()), torch.ones(2, 64, dtype=F64), catalogue.ddim(5), RectifiedFlow(), 1.0, 0.1)
-    carried = sampling.transport(model(RectifiedFlow()), torch.ones(2, 64, dtype=F64), catalogue.ddim(5), EDM(), 80.0, 0.1)
+        sampling.transport(
+            model(RectifiedFlow()), torch.ones(2, 64, dtype=F64), catalogue.ddim(5), RectifiedFlow(), 1.0, 0.1
+        )
+    carried = sampling.transport(
+        model(RectifiedFlow()), torch.ones(2, 64, dtype=F64), catalogue.ddim(5), EDM(), 80.0, 0.1
+    )
     assert carried.y.isfinite().all()
 
 
@@ -66,7 +70,14 @@ def flow_run(tmp_path_factory):
     """A flow model of points after a few steps, with pictures on the way."""
     from scoresde.runs.config import parse
 
-    made = parse({"data": {"path": "moons"}, "process": {"name": "RectifiedFlow"}, "loss": {"name": "FlowMatching"}, "training": {"steps": 60}})
+    made = parse(
+        {
+            "data": {"path": "moons"},
+            "process": {"name": "RectifiedFlow"},
+            "loss": {"name": "FlowMatching"},
+            "training": {"steps": 60},
+        }
+    )
     folder = tmp_path_factory.mktemp("flow") / "run"
     data, held_out = made.dataset().split(0.2)
     runs.train(made, data, folder, "test", held_out=held_out)
@@ -82,7 +93,9 @@ def succeeds(*arguments):
 @pytest.mark.parametrize("method", [None, "best", "euler", "euler_maruyama", "probability_flow"])
 def test_the_command_printed_after_training_works(method, flow_run, tmp_path):
     """`scoresde sample RUN`, whatever the method."""
-    succeeds("sample", flow_run, "--n", "8", "--out", tmp_path / "x.npz", *(() if method is None else ("--method", method)))
+    succeeds(
+        "sample", flow_run, "--n", "8", "--out", tmp_path / "x.npz", *(() if method is None else ("--method", method))
+    )
 
 
 def test_compare_takes_a_flow_model(flow_run, tmp_path):

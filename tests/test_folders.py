@@ -29,16 +29,48 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home / "ours"
 
 
-@pytest.mark.parametrize(("name", "make"), [("ddim", catalogue.ddim), ("ddpm", catalogue.ddpm), ("unipc", catalogue.unipc)])
+@pytest.mark.parametrize(
+    ("name", "make"), [("ddim", catalogue.ddim), ("ddpm", catalogue.ddpm), ("unipc", catalogue.unipc)]
+)
 def test_samples_are_those_of_the_loaded_pipeline(name, make, pipeline, tmp_path):
     """Bit for bit, in its own scale."""
-    assert called("sample", str(pipeline), "--method", name, "--steps", "4", "--n", "3", "--seed", "5", "--out", str(tmp_path / "x.npz")) == 0
+    assert (
+        called(
+            "sample",
+            str(pipeline),
+            "--method",
+            name,
+            "--steps",
+            "4",
+            "--n",
+            "3",
+            "--seed",
+            "5",
+            "--out",
+            str(tmp_path / "x.npz"),
+        )
+        == 0
+    )
     ours = sample(pipelines.load(pipeline), (3, 1, 8, 8), make(4), 5)
     assert np.array_equal(np.load(tmp_path / "x.npz")["x"], ours.numpy())
 
 
 def test_euler_maruyama_runs_along_its_chain(pipeline, tmp_path):
-    assert called("sample", str(pipeline), "--method", "euler_maruyama", "--steps", "5", "--n", "2", "--out", str(tmp_path / "x.npz")) == 0
+    assert (
+        called(
+            "sample",
+            str(pipeline),
+            "--method",
+            "euler_maruyama",
+            "--steps",
+            "5",
+            "--n",
+            "2",
+            "--out",
+            str(tmp_path / "x.npz"),
+        )
+        == 0
+    )
     model = pipelines.load(pipeline)
     ours = sample(model, (2, 1, 8, 8), catalogue.euler_maruyama(5, model.process))
     assert np.array_equal(np.load(tmp_path / "x.npz")["x"], ours.numpy())
@@ -47,7 +79,12 @@ def test_euler_maruyama_runs_along_its_chain(pipeline, tmp_path):
 def test_labels_are_handed_on(tmp_path, capsys):
     """A class-conditional pipeline is sampled with a label of its own, and says so without one."""
     written(tmp_path / "p", num_class_embeds=3)
-    assert called("sample", str(tmp_path / "p"), "--steps", "3", "--n", "2", "--label", "2", "--out", str(tmp_path / "x.npz")) == 0
+    assert (
+        called(
+            "sample", str(tmp_path / "p"), "--steps", "3", "--n", "2", "--label", "2", "--out", str(tmp_path / "x.npz")
+        )
+        == 0
+    )
     ours = sample(pipelines.load(tmp_path / "p"), (2, 1, 8, 8), catalogue.ddim(3), cond=torch.full((2,), 2))
     assert np.array_equal(np.load(tmp_path / "x.npz")["x"], ours.numpy())
     for flags, said in ((["--label", "3"], "[0, 3)"), ([], "class_labels"), (["--label", "-1"], "`--label`")):
@@ -108,8 +145,6 @@ def test_compare_judges_deterministic_methods(pipeline, tmp_path, monkeypatch):
     model = pipelines.load(pipeline)
     pipelines.save(type(model)(model.network, model.process, V(), time=model.time), other, 8)
     assert (runner.reference(str(other), 0)[0] - runner.reference(str(pipeline), 0)[0]).abs().max() > 1e-3
-
-
 
 
 @pytest.mark.parametrize(

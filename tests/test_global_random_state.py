@@ -59,9 +59,13 @@ figures.picture(figures.panels(store.rows), folder / 'compare.png')
 SLOW = ("demo", "compare", "train", "doctor")
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in WORK])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in WORK]
+)
 def test_no_global_random_state_moves(name: str, tmp_path: Path) -> None:
     """In a process of its own, so that what is imported at first use is imported inside the law."""
     code = PREPARED.format(folder=str(tmp_path), work=WORK[name].replace("from rich.console", "from scoresde.cli.demo"))
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr

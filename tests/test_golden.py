@@ -26,7 +26,9 @@ def uniform(process: Process, n: int) -> Tensor:
     return torch.linspace(process.t_max, process.t_min, n + 1, dtype=F64)
 
 
-def along(process: Process, chart: Process, eq: Equation, solver: Solver, times: Tensor, mean: Tensor, cov: Tensor) -> tuple[Tensor, Tensor]:
+def along(
+    process: Process, chart: Process, eq: Equation, solver: Solver, times: Tensor, mean: Tensor, cov: Tensor
+) -> tuple[Tensor, Tensor]:
     """Law after a solve along `chart` at the half log-SNRs of `process` at `times`, in the terms of `process` at both ends."""
     clock = chart.time(process.lam(times))
     first, last = (chart.alpha(clock[i]) / process.alpha(times[i]) for i in (0, -1))
@@ -44,7 +46,9 @@ def method(name: str, n: int) -> tuple[Tensor, Tensor]:
     if name == "em":
         return exact_law(VP.reverse(score), EulerMaruyama(), times, *start(VP))
     if name in ("euler", "heun", "rk4"):
-        return exact_law(VP.probability_flow(score), {"euler": Euler(), "heun": Heun(), "rk4": RK4()}[name], times, *start(VP))
+        return exact_law(
+            VP.probability_flow(score), {"euler": Euler(), "heun": Heun(), "rk4": RK4()}[name], times, *start(VP)
+        )
     chart, eq, solver = {
         "ddim": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 0.0, Split.X0), ExpEuler()),
         "ddim-edm": (WIDE_EDM, reverse(WIDE_EDM, G3, 0.0, Split.EPS), Euler()),
@@ -53,7 +57,11 @@ def method(name: str, n: int) -> tuple[Tensor, Tensor]:
         "2m": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 0.0, Split.X0), ExpAdams(2, midpoint=True)),
         "sde-2m": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 1.0, Split.X0), ExpAdams(2, midpoint=True)),
         "3m": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 0.0, Split.X0), catalogue.dpm_solver_pp_3m(n).solver),
-        "3m-corrected": (WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 0.0, Split.X0), catalogue.dpm_solver_pp_3m(n, corrected=True).solver),
+        "3m-corrected": (
+            WIDE_LOGSNR,
+            reverse(WIDE_LOGSNR, G3, 0.0, Split.X0),
+            catalogue.dpm_solver_pp_3m(n, corrected=True).solver,
+        ),
     }[name]
     return along(VP, chart, eq, solver, times, *start(VP))
 
@@ -104,7 +112,9 @@ def test_euler_maruyama_recursion(process, eta):
             pull = 0.5 * (1 + eta**2) * g2 / v
             a = 1 - h * (f + pull)
             mean, var = a * mean + h * pull * m, a**2 * var + eta**2 * g2 * h
-        got_mean, got_cov = exact_law(process.reverse(G3_TURNED.score(process), eta), EulerMaruyama(), times, *start(process))
+        got_mean, got_cov = exact_law(
+            process.reverse(G3_TURNED.score(process), eta), EulerMaruyama(), times, *start(process)
+        )
         turned = G3_BASIS.T @ got_cov @ G3_BASIS
         scale = var.max()
         assert ((G3_BASIS.T @ got_mean - mean) / scale.sqrt()).abs().max() < 1e-11
@@ -164,7 +174,16 @@ def test_fine_steps_reach_the_continuous_law(process, eta, solver):
     t0, t1 = 0.9, 0.1
     c0 = process.sigma(t0) ** 2 * torch.ones(3, dtype=F64)
     ladder = (256,) if eta == 0 else (32, 64, 128, 256, 512)
-    laws = [exact_law(process.reverse(G3.score(process), eta), solver, torch.linspace(t0, t1, n + 1, dtype=F64), 0 * c0, torch.diag(c0)) for n in ladder]
+    laws = [
+        exact_law(
+            process.reverse(G3.score(process), eta),
+            solver,
+            torch.linspace(t0, t1, n + 1, dtype=F64),
+            0 * c0,
+            torch.diag(c0),
+        )
+        for n in ladder
+    ]
     row = [torch.cat([mean, cov.diagonal()]) for mean, cov in laws]
     for k in range(1, len(ladder)):  # each sweep takes the next power of h away
         row = [(2**k * fine - coarse) / (2**k - 1) for coarse, fine in itertools.pairwise(row)]
@@ -181,4 +200,6 @@ def test_affine_helper_sees_every_draw():
         times = torch.tensor([0.0, 0.3, 1.0], dtype=F64)
         maps = affine(eq, solver, times, 2)
         torch.testing.assert_close(Weights.of(maps).p, torch.eye(2, dtype=F64).expand(2, 2, 2), rtol=0, atol=1e-15)
-        assert maps.law(torch.zeros(2, dtype=F64), torch.zeros(2, 2, dtype=F64))[1].diagonal().tolist() == pytest.approx([1.0, 1.0], abs=1e-15)
+        assert maps.law(torch.zeros(2, dtype=F64), torch.zeros(2, 2, dtype=F64))[
+            1
+        ].diagonal().tolist() == pytest.approx([1.0, 1.0], abs=1e-15)

@@ -10,7 +10,9 @@ import torch
 from benchmarks import gpu
 
 
-def test_without_cuda_it_says_so_in_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_cuda_it_says_so_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(sys, "argv", ["gpu"])
     gpu.main()
@@ -24,7 +26,9 @@ def test_its_bare_steps_are_the_solvers() -> None:
     denoiser, shape, n = next(iter(gpu.cases("cpu", True).values()))
     method = gpu.catalogue.unipc(n)
     x = gpu.HIGH * torch.randn(shape, generator=torch.Generator().manual_seed(0))
-    times = method.process.time(method.grid(n + 1, *(-torch.tensor([gpu.HIGH, gpu.LOW], dtype=torch.float64).log()).tolist()))
+    times = method.process.time(
+        method.grid(n + 1, *(-torch.tensor([gpu.HIGH, gpu.LOW], dtype=torch.float64).log()).tolist())
+    )
     with torch.no_grad():
         bare = gpu.steps(gpu.reverse(method.process, denoiser, 0.0, method.split), x, method.solver, times)
     assert torch.equal(bare, gpu.transport(denoiser, x, method, gpu.EDM(), gpu.HIGH, gpu.LOW).y)

@@ -10,12 +10,28 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
-from scoresde import EDM, VPSDE, Angle, CosineVP, Method, RectifiedFlow, Split, catalogue, ddpm, exact, grids, sample, sampling
+from scoresde import (
+    EDM,
+    VPSDE,
+    Angle,
+    CosineVP,
+    Method,
+    RectifiedFlow,
+    Split,
+    catalogue,
+    ddpm,
+    exact,
+    grids,
+    sample,
+    sampling,
+)
 from scoresde.tuning.measured_grid import error_balanced_grid
 from solvers import Euler, Heun
 
 F64 = torch.float64
-MIX = exact.GaussianMixture(torch.tensor([[-1.0, 0.3], [0.8, -0.6], [0.2, 1.1]], dtype=F64), torch.tensor([0.05, 0.2, 0.01], dtype=F64))
+MIX = exact.GaussianMixture(
+    torch.tensor([[-1.0, 0.3], [0.8, -0.6], [0.2, 1.1]], dtype=F64), torch.tensor([0.05, 0.2, 0.01], dtype=F64)
+)
 CHAIN = ddpm.linear(1000)
 SPACED = {"leading": grids.Leading, "trailing": grids.Trailing, "linspace": grids.Linspace}
 EVERY = [
@@ -25,7 +41,11 @@ EVERY = [
 
 
 def test_every_kind_of_grid_is_here():
-    kinds = {c for c in vars(grids).values() if inspect.isclass(c) and issubclass(c, grids.Grid) and not inspect.isabstract(c)}
+    kinds = {
+        c
+        for c in vars(grids).values()
+        if inspect.isclass(c) and issubclass(c, grids.Grid) and not inspect.isabstract(c)
+    }
     assert kinds == {type(g) for g in EVERY}
 
 
@@ -68,7 +88,12 @@ def test_a_fixed_grid_keeps_its_levels_whatever_the_model():
     """`sample` takes them as they are, also one at alpha = 0; a list must be asked for its length."""
     lams = (-3.0, -1.0, 0.5, 4.0)
     grid = grids.from_list(list(lams))
-    path = [float(lam) for lam, _ in sampling.trajectory(exact.Gaussian(torch.zeros(2), 1.0, VPSDE()), (2, 2), catalogue.ddim(4, grid=grid))]
+    path = [
+        float(lam)
+        for lam, _ in sampling.trajectory(
+            exact.Gaussian(torch.zeros(2), 1.0, VPSDE()), (2, 2), catalogue.ddim(4, grid=grid)
+        )
+    ]
     assert path == pytest.approx(lams, abs=1e-14)
     with pytest.raises(ValueError, match=r"`n` must be 4"):
         sample(MIX, (2, 2), catalogue.ddim(5, grid=grid))
@@ -83,15 +108,23 @@ def test_a_fixed_grid_keeps_its_levels_whatever_the_model():
 
 def test_a_list_of_times_is_one_of_levels():
     t = [0.9, 0.5, 0.1]
-    assert grids.from_list(t, VPSDE()) == grids.from_list(t[::-1], VPSDE()) == grids.from_list(torch.tensor(t, dtype=F64), VPSDE())
+    assert (
+        grids.from_list(t, VPSDE())
+        == grids.from_list(t[::-1], VPSDE())
+        == grids.from_list(torch.tensor(t, dtype=F64), VPSDE())
+    )
     assert torch.equal(grids.from_list(t, VPSDE()).fixed_levels(3), VPSDE().lam(torch.tensor(t, dtype=F64)))
     x = MIX.sample(4, 0)
-    carried = sampling.transport(MIX, x, catalogue.ddim(2, grid=grids.from_list(t, VPSDE())), VPSDE(), 0.9, 0.1, save=True)
+    carried = sampling.transport(
+        MIX, x, catalogue.ddim(2, grid=grids.from_list(t, VPSDE())), VPSDE(), 0.9, 0.1, save=True
+    )
     assert carried.ts is not None
     assert carried.ts.tolist() == pytest.approx(t, abs=1e-12)
 
 
-@pytest.mark.parametrize("values", [[], [1.0, 1.0], [0.0, 2.0, 1.0], [0.0, math.inf], ["a"], torch.ones(2, 2)], ids=repr)
+@pytest.mark.parametrize(
+    "values", [[], [1.0, 1.0], [0.0, 2.0, 1.0], [0.0, math.inf], ["a"], torch.ones(2, 2)], ids=repr
+)
 def test_bad_lists_are_named(values):
     with pytest.raises((TypeError, ValueError), match=r"`(values|lams)`"):
         grids.from_list(values)
@@ -111,7 +144,11 @@ def test_equal_steps_in_the_measured_clock_err_less():
     model = exact.GaussianMixture(MIX.means, torch.tensor([0.05, 0.2, 0.01], dtype=F64), process=EDM())
     clock = error_balanced_grid(model, (64, 2))
     assert clock == error_balanced_grid(model, (64, 2))
-    assert (clock.lams[0], clock.lams[-1], len(clock.lams)) == (pytest.approx(-math.log(80)), pytest.approx(-math.log(0.002)), 65)
+    assert (clock.lams[0], clock.lams[-1], len(clock.lams)) == (
+        pytest.approx(-math.log(80)),
+        pytest.approx(-math.log(0.002)),
+        65,
+    )
     z = EDM().prior((256, 2), seed=5, dtype=F64)
     exactly = sampling.transport(model, z, catalogue.probability_flow(1e-10), EDM(), 80.0, 0.002).y
 
@@ -120,7 +157,9 @@ def test_equal_steps_in_the_measured_clock_err_less():
         return (sampling.transport(model, z, method, EDM(), 80.0, 0.002).y - exactly).square().mean().sqrt().item()
 
     for n in (10, 20):
-        assert error(clock, n) < min(error(g, n) for g in (grids.uniform_time, grids.quadratic, grids.uniform_lambda, grids.karras, grids.cosine))
+        assert error(clock, n) < min(
+            error(g, n) for g in (grids.uniform_time, grids.quadratic, grids.uniform_lambda, grids.karras, grids.cosine)
+        )
 
 
 def test_levels_beyond_the_trained_range_are_said_once():

@@ -26,7 +26,9 @@ CONFIG = parse({"network": {"widths": [16]}})
 def state() -> dict[str, torch.Tensor]:
     """Weights of the network CONFIG describes for points in the plane."""
     network = CONFIG.denoiser((2,)).network
-    return {k: v + 0.01 * torch.arange(v.numel(), dtype=v.dtype).reshape(v.shape) for k, v in network.state_dict().items()}
+    return {
+        k: v + 0.01 * torch.arange(v.numel(), dtype=v.dtype).reshape(v.shape) for k, v in network.state_dict().items()
+    }
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -48,10 +50,15 @@ def test_a_torch_file_becomes_a_run(tmp_path, group, prefix):
 def test_the_average_is_preferred_and_named_as_score_sde_keeps_it(tmp_path):
     """score_sde files hold model, a step, and the average as a list in the order of the parameters, buffers left out."""
     parameters = dict(CONFIG.denoiser((2,)).network.named_parameters())
-    stored = {"model": {f"module.{k}": torch.zeros_like(v) + (0 if k in parameters else v) for k, v in state().items()}, "step": 9}
+    stored = {
+        "model": {f"module.{k}": torch.zeros_like(v) + (0 if k in parameters else v) for k, v in state().items()},
+        "step": 9,
+    }
     stored["ema"] = {"decay": 0.999, "num_updates": 9, "shadow_params": [state()[k] for k in parameters]}
     torch.save(stored, tmp_path / "checkpoint_9.pth")
-    chosen = weights.select(importing.read(tmp_path / "checkpoint_9.pth"), CONFIG.denoiser((2,)).network, tmp_path / "checkpoint_9.pth")
+    chosen = weights.select(
+        importing.read(tmp_path / "checkpoint_9.pth"), CONFIG.denoiser((2,)).network, tmp_path / "checkpoint_9.pth"
+    )
     assert chosen.keys() == state().keys()
     for name, value in chosen.items():
         assert torch.equal(value, state()[name]), name
@@ -59,7 +66,13 @@ def test_the_average_is_preferred_and_named_as_score_sde_keeps_it(tmp_path):
 
 def test_a_file_without_configuration_becomes_safetensors(tmp_path):
     """Every tensor by its dotted name, optimiser state left out; safetensors are taken as they are."""
-    torch.save({"net": {"a": torch.ones(2).expand(3, 2), "b": [torch.zeros(1), torch.ones(1)]}, "optimizer": {"m": torch.ones(9)}}, tmp_path / "w.pt")
+    torch.save(
+        {
+            "net": {"a": torch.ones(2).expand(3, 2), "b": [torch.zeros(1), torch.ones(1)]},
+            "optimizer": {"m": torch.ones(9)},
+        },
+        tmp_path / "w.pt",
+    )
     importing.convert(tmp_path / "w.pt", tmp_path / "out")
     stored = load_file(tmp_path / "out" / "weights.safetensors")
     assert {k: tuple(v.shape) for k, v in stored.items()} == {"net.a": (3, 2), "net.b.0": (1,), "net.b.1": (1,)}
@@ -102,6 +115,7 @@ def test_a_file_with_code_is_refused_with_the_way_out(tmp_path, suffix):
 
 def test_what_else_is_wrong_is_said(tmp_path):
     """Missing, empty, not finite, of another network, of odd names, of another kind."""
+
     def refused(name, match, **more):
         with pytest.raises(CheckpointError, match=match):
             importing.convert(tmp_path / name, tmp_path / "out", **more)

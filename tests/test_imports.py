@@ -130,7 +130,17 @@ def prefixed(prefix: str, scale: float = 1.0) -> dict[str, torch.Tensor]:
     return {prefix + name: scale * value for name, value in network().state_dict().items()}
 
 
-PREFIXES = ["_orig_mod.", "module.", "model.", "net.", "module._orig_mod.", "_orig_mod.module.", "denoiser.unet.", "generator.", "model.diffusion_model."]
+PREFIXES = [
+    "_orig_mod.",
+    "module.",
+    "model.",
+    "net.",
+    "module._orig_mod.",
+    "_orig_mod.module.",
+    "denoiser.unet.",
+    "generator.",
+    "model.diffusion_model.",
+]
 
 
 @pytest.mark.parametrize("prefix", PREFIXES)
@@ -141,7 +151,9 @@ def test_prefixes_of_trainers_are_seen_through(prefix, tmp_path):
 
 @pytest.mark.parametrize("group", ["model_state_dict", "state_dict", "network", "weights", "my_net"])
 def test_groups_of_trainers_are_seen_through(group, tmp_path):
-    found = chosen(tmp_path, {group: prefixed("module."), "epoch": 3, "optimizer_state_dict": {"state": {0: torch.ones(2)}}})
+    found = chosen(
+        tmp_path, {group: prefixed("module."), "epoch": 3, "optimizer_state_dict": {"state": {0: torch.ones(2)}}}
+    )
     assert all(torch.equal(found[name], value) for name, value in network().state_dict().items())
 
 
@@ -153,11 +165,17 @@ AVERAGES = {
         "model": prefixed("model."),
         "ema": {"online_model": prefixed("model."), "ema_model": average, "initted": torch.ones(1)},
     },
-    "swa_model": lambda average: {"net": prefixed(""), "swa_model": {"n_averaged": torch.tensor(3), **{f"module.{k}": v for k, v in average.items()}}},
+    "swa_model": lambda average: {
+        "net": prefixed(""),
+        "swa_model": {"n_averaged": torch.tensor(3), **{f"module.{k}": v for k, v in average.items()}},
+    },
     "names without dots": lambda average: {
         "state_dict": {
             **prefixed("model.diffusion_model."),
-            **{f"model_ema.{f'diffusion_model.{name}'.replace('.', '')}": average[name] for name, _ in network().named_parameters()},
+            **{
+                f"model_ema.{f'diffusion_model.{name}'.replace('.', '')}": average[name]
+                for name, _ in network().named_parameters()
+            },
             "model_ema.decay": torch.tensor(0.99),
         },
     },

@@ -27,7 +27,12 @@ def network() -> Inception:
         made = Inception()
         for layer in made.modules():
             if isinstance(layer, nn.BatchNorm2d):
-                for value, low, high in ((layer.weight, 0.8, 1.6), (layer.bias, -0.1, 0.3), (layer.running_mean, -0.1, 0.1), (layer.running_var, 0.05, 0.2)):
+                for value, low, high in (
+                    (layer.weight, 0.8, 1.6),
+                    (layer.bias, -0.1, 0.3),
+                    (layer.running_mean, -0.1, 0.1),
+                    (layer.running_var, 0.05, 0.2),
+                ):
                     nn.init.uniform_(value, low, high)
     return made.eval().requires_grad_(False)
 
@@ -60,7 +65,10 @@ def test_the_weights_are_those_of_the_published_graph(network: Inception) -> Non
 def test_layers_have_the_published_sizes(network: Inception) -> None:
     """Side and channels behind each part, for images of any size."""
     seen: dict[str, tuple[int, ...]] = {}
-    hooks = [m.register_forward_hook(lambda _, __, out, name=name: seen.__setitem__(name, tuple(out.shape[1:]))) for name, m in network.named_children()]
+    hooks = [
+        m.register_forward_hook(lambda _, __, out, name=name: seen.__setitem__(name, tuple(out.shape[1:])))
+        for name, m in network.named_children()
+    ]
     assert network(IMAGES[:1]).shape == (1, 2048)
     for hook in hooks:
         hook.remove()
@@ -78,17 +86,32 @@ def test_a_convolution_by_hand() -> None:
     layer = Conv(2, 1, 3).eval()
     with torch.no_grad():
         layer.conv.weight.copy_(torch.linspace(-1, 1, 18).reshape(1, 2, 3, 3))
-        for value, number in ((layer.bn.weight, 1.5), (layer.bn.bias, 0.2), (layer.bn.running_mean, 0.3), (layer.bn.running_var, 0.7)):
+        for value, number in (
+            (layer.bn.weight, 1.5),
+            (layer.bn.bias, 0.2),
+            (layer.bn.running_mean, 0.3),
+            (layer.bn.running_var, 0.7),
+        ):
             value.fill_(number)
         x = torch.arange(32.0).reshape(1, 2, 4, 4).sin()
-        total = sum(float(layer.conv.weight[0, c, i, j]) * float(x[0, c, i + 1, j]) for c in range(2) for i in range(3) for j in range(3))
-        assert layer(x)[0, 0, 1, 0].item() == pytest.approx(max(0.0, 1.5 * (total - 0.3) / math.sqrt(0.701) + 0.2), rel=1e-5)
+        total = sum(
+            float(layer.conv.weight[0, c, i, j]) * float(x[0, c, i + 1, j])
+            for c in range(2)
+            for i in range(3)
+            for j in range(3)
+        )
+        assert layer(x)[0, 0, 1, 0].item() == pytest.approx(
+            max(0.0, 1.5 * (total - 0.3) / math.sqrt(0.701) + 0.2), rel=1e-5
+        )
 
 
 def test_pools_of_a_block_by_hand(network: Inception) -> None:
     """Paths that pass on what they pool: means leave the padding out (4 of 9 in a corner), the last block takes the maximum; paths stay in order."""
     x = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(1))
-    for pool, corner in ((network.Mixed_7b.pool, x[0, :, :2, :2].mean((1, 2))), (network.Mixed_7c.pool, x[0, :, :2, :2].amax((1, 2)))):
+    for pool, corner in (
+        (network.Mixed_7b.pool, x[0, :, :2, :2].mean((1, 2))),
+        (network.Mixed_7c.pool, x[0, :, :2, :2].amax((1, 2))),
+    ):
         block = Mixed(2, {"branch1x1": [(2, 1)], "branch_pool": [(2, 1)]}, pool).eval()
         with torch.no_grad():
             for scale, layer in ((1.0, block.get_submodule("branch1x1")), (3.0, block.get_submodule("branch_pool"))):
@@ -111,7 +134,9 @@ def test_resizing_by_hand() -> None:
     x = torch.rand(1, 1, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     low, high, u, v = 100 * 5 // 299, 200 * 6 // 299, 500 / 299 % 1, 1200 / 299 % 1
     a, b, c, d = (x[0, 0, low + i, high + j] for i in (0, 1) for j in (0, 1))
-    torch.testing.assert_close(resized(x)[0, 0, 100, 200], (1 - u) * ((1 - v) * a + v * b) + u * ((1 - v) * c + v * d), rtol=1e-12, atol=0)
+    torch.testing.assert_close(
+        resized(x)[0, 0, 100, 200], (1 - u) * ((1 - v) * a + v * b) + u * ((1 - v) * c + v * d), rtol=1e-12, atol=0
+    )
 
 
 def test_bytes_floats_and_grey_images_agree(network: Inception) -> None:
@@ -119,7 +144,10 @@ def test_bytes_floats_and_grey_images_agree(network: Inception) -> None:
     assert torch.equal(pixels(IMAGES), IMAGES.float())
     floats = IMAGES.double() / 127.5 - 1
     assert torch.equal(pixels(floats + 0.3 / 127.5), IMAGES.float())
-    assert torch.equal(pixels(torch.tensor([-1.5, -1.0, 1.0, 7.0]).reshape(1, 1, 2, 2))[0, 2].flatten(), torch.tensor([0.0, 0.0, 255.0, 255.0]))
+    assert torch.equal(
+        pixels(torch.tensor([-1.5, -1.0, 1.0, 7.0]).reshape(1, 1, 2, 2))[0, 2].flatten(),
+        torch.tensor([0.0, 0.0, 255.0, 255.0]),
+    )
     assert torch.equal(pixels(IMAGES[:, :1])[:, 2], IMAGES[:, 0].float())
     assert torch.equal(network(IMAGES[:1]), network(floats[:1]))
 
@@ -132,8 +160,12 @@ def test_what_is_no_image_is_named(x: Tensor, kind: type[Exception], network: In
         network(x)
 
 
-@pytest.mark.parametrize(("save", "name"), [(save_file, "a.safetensors"), pytest.param(torch.save, "a.pth", marks=pytest.mark.slow)])
-def test_distances_on_a_loaded_file(save, name: str, tmp_path: Path, network: Inception, published: dict[str, Tensor]) -> None:
+@pytest.mark.parametrize(
+    ("save", "name"), [(save_file, "a.safetensors"), pytest.param(torch.save, "a.pth", marks=pytest.mark.slow)]
+)
+def test_distances_on_a_loaded_file(
+    save, name: str, tmp_path: Path, network: Inception, published: dict[str, Tensor]
+) -> None:
     """A file of the published names gives the network back; its features go where any go."""
     save(published, tmp_path / name)
     features, x, y, want = load_inception(tmp_path / name), IMAGES[:2], IMAGES[2:], network(IMAGES).double()
@@ -147,7 +179,11 @@ def broken(weights: dict[str, Tensor]) -> Iterator[tuple[str, dict[str, Tensor],
     first = "Conv2d_1a_3x3.conv.weight"
     yield "missing", {k: v for k, v in weights.items() if k != first}, f"another architecture.*Missing.*{first}"
     yield "shape", weights | {first: torch.zeros(32, 1, 3, 3)}, "another architecture.*size mismatch"
-    yield "auxiliary classifier", weights | {"AuxLogits.fc.bias": torch.zeros(1000)}, "another architecture.*Unexpected.*AuxLogits"
+    yield (
+        "auxiliary classifier",
+        weights | {"AuxLogits.fc.bias": torch.zeros(1000)},
+        "another architecture.*Unexpected.*AuxLogits",
+    )
     yield "1000 classes", weights | {"fc.weight": torch.zeros(1000, 2048)}, "1000 classes.*1008"
     yield "not finite", weights | {first: weights[first] / 0}, "NaN or Inf"
 

@@ -36,7 +36,9 @@ PLACES = {"MASTER_ADDR": "127.0.0.1"}
         ({"SCORESDE_TIMEOUT": "soon"}, "SCORESDE_TIMEOUT"),
     ],
 )
-def test_a_variable_that_no_launcher_sets_is_named(variables: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_variable_that_no_launcher_sets_is_named(
+    variables: dict[str, str], named: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before anything waits."""
     for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK", "MASTER_PORT", "MASTER_ADDR"):
         monkeypatch.delenv(name, raising=False)
@@ -53,7 +55,14 @@ def free_port() -> str:
 
 
 def ranked(rank: int, port: str) -> dict[str, str]:
-    return {**PLACES, "WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "MASTER_PORT": port, "SCORESDE_TIMEOUT": "6"}
+    return {
+        **PLACES,
+        "WORLD_SIZE": "2",
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "MASTER_PORT": port,
+        "SCORESDE_TIMEOUT": "6",
+    }
 
 
 @pytest.fixture
@@ -68,7 +77,9 @@ def config(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("rank", [0, 1])
 def test_a_partner_that_does_not_come(rank: int, config: Path, tmp_path: Path) -> None:
     """After the time that SCORESDE_TIMEOUT states: exit code 2, one line with that time, no folder."""
-    _, error = (process := started("train", config, "--out", tmp_path / "run", env=ranked(rank, free_port()))).communicate(timeout=120)
+    _, error = (
+        process := started("train", config, "--out", tmp_path / "run", env=ranked(rank, free_port()))
+    ).communicate(timeout=120)
     assert process.returncode == 2
     assert one_line(error)
     assert "the other 1 of 2 processes (WORLD_SIZE) did not come within 6 s (SCORESDE_TIMEOUT)" in error
@@ -112,7 +123,18 @@ def test_the_first_process_refuses_for_all(config: Path, tmp_path: Path) -> None
 def test_the_number_of_processes_is_told(config: Path, tmp_path: Path) -> None:
     """`accelerate launch --cpu --num_processes 2` starts one process: it says so, and warns."""
     config.write_text(config.read_text().replace("1000000", "2"))
-    command = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2", "-m", "scoresde", "train", str(config)]
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "-m",
+        "scoresde",
+        "train",
+        str(config),
+    ]
     options = {"capture_output": True, "text": True, "timeout": 300, "check": False, "env": {**os.environ, **PLAIN}}
     done = subprocess.run([*command, "--out", str(tmp_path / "run")], **options)
     assert done.returncode == 0
@@ -123,13 +145,44 @@ def test_the_number_of_processes_is_told(config: Path, tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
     """Files there with the names of modules that workers import first: not one is run by the script `scoresde compare --jobs 2`."""
-    for name in ("torch", "socket", "pickle", "signal", "tempfile", "selectors", "numpy", "random", "scoresde", "scipy", "struct"):
+    for name in (
+        "torch",
+        "socket",
+        "pickle",
+        "signal",
+        "tempfile",
+        "selectors",
+        "numpy",
+        "random",
+        "scoresde",
+        "scipy",
+        "struct",
+    ):
         (tmp_path / f"{name}.py").write_text("open('executed', 'a').write(__name__ + chr(10))\n")
     script = tmp_path / "bin" / "scoresde"
     script.parent.mkdir()
     script.write_text("from scoresde.cli import main\nif __name__ == '__main__':\n    main()\n")
-    arguments = ["compare", "--problem", "gaussian3", "--methods", "ddim,unipc", "--budgets", "2,3", "--jobs", "2", "--out", "out"]
-    done = subprocess.run([sys.executable, str(script), *arguments], cwd=tmp_path, env={**os.environ, **PLAIN}, capture_output=True, text=True, check=False)
+    arguments = [
+        "compare",
+        "--problem",
+        "gaussian3",
+        "--methods",
+        "ddim,unipc",
+        "--budgets",
+        "2,3",
+        "--jobs",
+        "2",
+        "--out",
+        "out",
+    ]
+    done = subprocess.run(
+        [sys.executable, str(script), *arguments],
+        cwd=tmp_path,
+        env={**os.environ, **PLAIN},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "executed").exists()
 

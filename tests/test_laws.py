@@ -95,7 +95,12 @@ def test_every_draw_is_seen_once() -> None:
 
 def test_what_is_not_affine_is_refused() -> None:
     """A square, a cube, a limit, a product of state and noise, and Langevin moves scaled by norms."""
-    for run in (lambda x, noise: x**2, lambda x, noise: x**3, lambda x, noise: x.clamp(-1, 1), lambda x, noise: x * noise.draw(3, 0, x)):
+    for run in (
+        lambda x, noise: x**2,
+        lambda x, noise: x**3,
+        lambda x, noise: x.clamp(-1, 1),
+        lambda x, noise: x * noise.draw(3, 0, x),
+    ):
         with pytest.raises(NotAffine, match="`run` must be affine"):
             affine(run, 2)
     with pytest.raises(NotAffine):
@@ -115,7 +120,11 @@ def test_w2_keeps_its_digits() -> None:
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch):
     """Rows on the case of this file."""
-    monkeypatch.setattr(problems, "all_problems", lambda: {"gaussian3": lambda: CASE, "mixture1d": lambda: replace(problems.mixture1d(), n=8)})
+    monkeypatch.setattr(
+        problems,
+        "all_problems",
+        lambda: {"gaussian3": lambda: CASE, "mixture1d": lambda: replace(problems.mixture1d(), n=8)},
+    )
     cached = (runner.problem, runner.reference, runner.floor)
     for each in cached:
         each.cache_clear()
@@ -127,7 +136,14 @@ def _small(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.usefixtures("_small")
 def test_rows_say_whether_their_law_is_exact() -> None:
     """Ours of either kind and deterministic peers on a budget; not adaptive steps, moves by norms, a peer's own noise; no word where data are no Gaussian."""
-    methods = {"ddpm": 6, "ddim": 6, "diffusers:dpmpp_2m": 6, "predictor_corrector": 5, "diffusers:ddim_eta1": 6, "probability_flow": 1e-2}
+    methods = {
+        "ddpm": 6,
+        "ddim": 6,
+        "diffusers:dpmpp_2m": 6,
+        "predictor_corrector": 5,
+        "diffusers:ddim_eta1": 6,
+        "probability_flow": 1e-2,
+    }
     rows = {name: runner.measure(runner.Task("gaussian3", name, cost, 0)) for name, cost in methods.items()}
     assert {name: row["law"] for name, row in rows.items()} == {
         "ddpm": "exact", "ddim": "exact", "diffusers:dpmpp_2m": "exact", "predictor_corrector": "sampled", "diffusers:ddim_eta1": "sampled",
@@ -139,7 +155,9 @@ def test_rows_say_whether_their_law_is_exact() -> None:
     *_, panel = figures.panels(rows.values())
     assert panel.metric == figures.EXACT
     assert "own law" in panel.meaning
-    assert {c.method: c.points[0].error for c in panel.curves} == {name: pytest.approx(row["w2"]) for name, row in rows.items() if "w2" in row}
+    assert {c.method: c.points[0].error for c in panel.curves} == {
+        name: pytest.approx(row["w2"]) for name, row in rows.items() if "w2" in row
+    }
     assert all(p.low == pytest.approx(p.high) for c in panel.curves for p in c.points)
 
 

@@ -65,7 +65,9 @@ def test_hutchinson_is_unbiased_with_the_right_variance() -> None:
 def test_one_probe_is_exact_for_independent_dimensions() -> None:
     diagonal = exact.Gaussian(MEAN, VAR)
     x = diagonal.sample(4, seed=4)
-    one, exactly = (log_likelihood(diagonal, x, process=VPSDE(), probes=k, rtol=1e-9, atol=1e-9).log_prob for k in (1, None))
+    one, exactly = (
+        log_likelihood(diagonal, x, process=VPSDE(), probes=k, rtol=1e-9, atol=1e-9).log_prob for k in (1, None)
+    )
     assert (one - exactly).abs().max() < 1e-12
 
 

@@ -44,24 +44,40 @@ VP = VPSDE()
 CHAIN = ddpm.linear(40)
 MEAN, VAR = 1.0, 0.25
 NORMS = [Square(), Absolute(), Huber(0.7)]
-EACH = [cls for cls in classes(Loss, "scoresde") if not inspect.isabstract(cls) and cls is not Hybrid]  # of two heads: test_variance
-LOSSES = [cls(**more) for cls in EACH for more in ([{"norm": norm} for norm in NORMS] if issubclass(cls, Regression) else [{}])]
+EACH = [
+    cls for cls in classes(Loss, "scoresde") if not inspect.isabstract(cls) and cls is not Hybrid
+]  # of two heads: test_variance
+LOSSES = [
+    cls(**more)
+    for cls in EACH
+    for more in ([{"norm": norm} for norm in NORMS] if issubclass(cls, Regression) else [{}])
+]
 PROCESSES = [VP, SubVPSDE(), VESDE(), CosineVP(), EDM(), RectifiedFlow(), CHAIN]
 
 
-def gaussian(process, loss: Loss, lam: float, a: float = 1.0, b: float = 0.0) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
+def gaussian(
+    process, loss: Loss, lam: float, a: float = 1.0, b: float = 0.0
+) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
     """E loss over data N(MEAN, VAR) at one level by quadrature, for s = -A (x - B) with A = a/V, B = b + alpha MEAN; then (A, B) and t.
 
     Nodes stand in x and in z = (eps - E[eps|x])/std: Gauss-Hermite in x, an even trapezoid in z, so that kinks at z = 0 are met from both sides."""
     t = process.time(torch.tensor(lam, dtype=F64))
-    at = (1 + ((t - CHAIN.t_min) / (1 - CHAIN.t_min) * CHAIN.steps).floor()) / CHAIN.steps if isinstance(loss, ChainBound) else t
+    at = (
+        (1 + ((t - CHAIN.t_min) / (1 - CHAIN.t_min) * CHAIN.steps).floor()) / CHAIN.steps
+        if isinstance(loss, ChainBound)
+        else t
+    )
     alpha, sigma = process.alpha(at), process.sigma(at)
     total = alpha**2 * VAR + sigma**2
     x_nodes, x_weights = np.polynomial.hermite_e.hermegauss(6)
     z_nodes = np.linspace(-9, 9, 3600)
-    weights = torch.from_numpy(np.outer(x_weights / x_weights.sum(), stats.norm.pdf(z_nodes) * (z_nodes[1] - z_nodes[0])).ravel())
+    weights = torch.from_numpy(
+        np.outer(x_weights / x_weights.sum(), stats.norm.pdf(z_nodes) * (z_nodes[1] - z_nodes[0])).ravel()
+    )
     centred = total.sqrt() * torch.from_numpy(np.repeat(x_nodes, 3600)).reshape(-1, 1)
-    eps = sigma / total * centred + (alpha**2 * VAR / total).sqrt() * torch.from_numpy(np.tile(z_nodes, 6)).reshape(-1, 1)
+    eps = sigma / total * centred + (alpha**2 * VAR / total).sqrt() * torch.from_numpy(np.tile(z_nodes, 6)).reshape(
+        -1, 1
+    )
     x0 = (centred + alpha * MEAN - sigma * eps) / alpha
     A, B = (a / total).clone().requires_grad_(), (b + alpha * MEAN).clone().requires_grad_()
     model = Denoiser.from_score(lambda x, time: -A * (x - B), process)
@@ -119,7 +135,9 @@ def expected(norm: Norm, std: float) -> float:
     return inside + outside
 
 
-@pytest.mark.parametrize(("process", "loss"), [pair for pair in PAIRS if isinstance(pair[1], Regression)], ids=lambda v: repr(v))
+@pytest.mark.parametrize(
+    ("process", "loss"), [pair for pair in PAIRS if isinstance(pair[1], Regression)], ids=lambda v: repr(v)
+)
 @pytest.mark.parametrize("lam", [2.0, -1.0])
 def test_the_value_at_the_true_score_is_the_closed_form(process, loss, lam):
     """T-TR-01 without sampling: the residual of eps is normal with the posterior's variance alpha^2 v/(alpha^2 v + sigma^2)."""
@@ -145,7 +163,11 @@ def hermite(n: int) -> tuple[Tensor, Tensor, Tensor]:
     """(weights, x0, eps) over data N(MEAN, VAR) and standard noise, exact for polynomials below degree 2n; columns."""
     nodes, weights = np.polynomial.hermite_e.hermegauss(n)
     w = torch.from_numpy(np.outer(weights, weights).ravel() / weights.sum() ** 2)
-    return w, MEAN + math.sqrt(VAR) * torch.from_numpy(np.repeat(nodes, n)).reshape(-1, 1), torch.from_numpy(np.tile(nodes, n)).reshape(-1, 1)
+    return (
+        w,
+        MEAN + math.sqrt(VAR) * torch.from_numpy(np.repeat(nodes, n)).reshape(-1, 1),
+        torch.from_numpy(np.tile(nodes, n)).reshape(-1, 1),
+    )
 
 
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
@@ -195,10 +217,14 @@ def test_the_chain_bound_averages_to_the_whole_bound():
     truth = exact.Gaussian(torch.tensor([MEAN]), VAR, CHAIN)
     t = CHAIN.t_min + (CHAIN.t_max - CHAIN.t_min) * (torch.arange(CHAIN.steps, dtype=F64) + 0.5) / CHAIN.steps
     value = sum((w * ChainBound()(truth, x0, s.expand(len(w)), eps)).sum() for s in t) / CHAIN.steps
-    assert value.item() == pytest.approx(sum(gaussian_bound(CHAIN, torch.tensor([MEAN], dtype=F64), torch.tensor([VAR], dtype=F64))), rel=1e-10)
+    assert value.item() == pytest.approx(
+        sum(gaussian_bound(CHAIN, torch.tensor([MEAN], dtype=F64), torch.tensor([VAR], dtype=F64))), rel=1e-10
+    )
 
 
-@pytest.mark.parametrize("process", [VP, SubVPSDE(), VESDE(), CosineVP(), EDM(), RectifiedFlow(t_max=0.99), CHAIN], ids=repr)
+@pytest.mark.parametrize(
+    "process", [VP, SubVPSDE(), VESDE(), CosineVP(), EDM(), RectifiedFlow(t_max=0.99), CHAIN], ids=repr
+)
 def test_maximum_likelihood_is_the_information_gained(process):
     """Over Importance levels, at the true score: int lam' v e^{2 lam}/(1 + v e^{2 lam}) = half the gain in log(1 + v SNR), whatever the schedule."""
     nodes, weights = np.polynomial.legendre.leggauss(80)
@@ -218,7 +244,12 @@ DISTRIBUTIONS = [cls() for cls in classes(NoiseLevels, "scoresde") if not inspec
 
 @pytest.mark.parametrize(
     ("levels", "process"),
-    [(d, p) for d in DISTRIBUTIONS for p in PROCESSES if (d, p) not in ((LogitNormal(), EDM()), (Importance(), RectifiedFlow()))],
+    [
+        (d, p)
+        for d in DISTRIBUTIONS
+        for p in PROCESSES
+        if (d, p) not in ((LogitNormal(), EDM()), (Importance(), RectifiedFlow()))
+    ],
     ids=repr,
 )
 def test_levels_are_monotone_inside_the_range(levels, process):
@@ -265,7 +296,9 @@ def test_importance_weights_give_uniform_means(process):
     x0, eps = SeededNoise(2).normal(6, range(2), (400, 3), F64)
     model = Denoiser(lambda x, time: x.tanh(), process)
     span = abs(process.lam(process.t_min) - process.lam(process.t_max))
-    torch.testing.assert_close(weight * MaximumLikelihood()(model, x0, t, eps), span * DSM()(model, x0, t, eps), rtol=1e-9, atol=0)
+    torch.testing.assert_close(
+        weight * MaximumLikelihood()(model, x0, t, eps), span * DSM()(model, x0, t, eps), rtol=1e-9, atol=0
+    )
 
 
 def test_uniforms_are_spread_over_the_batch():
@@ -323,8 +356,18 @@ def test_a_loss_is_a_value(loss):
         (lambda: LogNormal(std=0.0), ValueError, "std"),
         (lambda: LogitNormal(mean=math.nan), ValueError, "mean"),
         (lambda: Importance()(torch.full((2,), 0.5, dtype=F64), RectifiedFlow()), ValueError, "process"),
-        (lambda: DSM()(exact.Gaussian(torch.zeros(1), 1.0), torch.ones(2, 1), torch.tensor(0.5), torch.ones(2, 1)), ValueError, "denoiser"),
-        (lambda: ChainBound()(exact.Gaussian(torch.zeros(1), 1.0, VP), torch.ones(2, 1), torch.tensor(0.5), torch.ones(2, 1)), TypeError, "denoiser"),
+        (
+            lambda: DSM()(exact.Gaussian(torch.zeros(1), 1.0), torch.ones(2, 1), torch.tensor(0.5), torch.ones(2, 1)),
+            ValueError,
+            "denoiser",
+        ),
+        (
+            lambda: ChainBound()(
+                exact.Gaussian(torch.zeros(1), 1.0, VP), torch.ones(2, 1), torch.tensor(0.5), torch.ones(2, 1)
+            ),
+            TypeError,
+            "denoiser",
+        ),
     ],
 )
 def test_bad_values_are_named(call, error, name):

@@ -17,7 +17,9 @@ from scoresde.storage.files import CheckpointError
 from .command import one_line, scoresde
 from .nursery import CONFIG, TOML, points
 
-TORCH = RuntimeError("[enforce fail at alloc_cpu.cpp:113] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes. Error code 12")
+TORCH = RuntimeError(
+    "[enforce fail at alloc_cpu.cpp:113] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes. Error code 12"
+)
 
 
 @pytest.fixture(scope="module")
@@ -38,18 +40,37 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         (["sample", "RUN"], "scoresde.samplers.sampling.sample", ("a batch of 64 samples", "--batch", "--n")),
         (["sample", "RUN"], "scoresde.interop.models.load", ("the model of", "no option")),
-        (["likelihood", "RUN", "--n", "5"], "scoresde.evaluation.likelihood.log_likelihood", ("the flow of 5 samples", "--batch (now 64)")),
+        (
+            ["likelihood", "RUN", "--n", "5"],
+            "scoresde.evaluation.likelihood.log_likelihood",
+            ("the flow of 5 samples", "--batch (now 64)"),
+        ),
         (["doctor", "RUN"], "scoresde.evaluation.doctor.doctor", ("an examination of 128 samples", "--n")),
         (["info", "RUN"], "scoresde.interop.models.load", ("the model of", "no option")),
         (["compare", "RUN", "--out", "OUT"], "scoresde.compare.runner.run", ("a comparison on", "--jobs")),
-        (["compare", "--out", "OUT"], "scoresde.compare.runner.problem", ("a comparison on gmm2d, digits", "--problem")),
+        (
+            ["compare", "--out", "OUT"],
+            "scoresde.compare.runner.problem",
+            ("a comparison on gmm2d, digits", "--problem"),
+        ),
         (["train", "CONFIG", "--out", "OUT"], "scoresde.runs.config.Config.dataset", ("the data of", "data.path")),
-        (["train", "CONFIG", "--out", "RUN", "--resume"], "scoresde.storage.checkpoints.unseal", ("the run in", "training.accumulate")),
+        (
+            ["train", "CONFIG", "--out", "RUN", "--resume"],
+            "scoresde.storage.checkpoints.unseal",
+            ("the run in", "training.accumulate"),
+        ),
     ],
 )
 @pytest.mark.parametrize("error", [TORCH, MemoryError()], ids=["torch", "python"])
 def test_what_was_too_large_is_named(
-    error: Exception, arguments: list[str], place: str, said: tuple[str, ...], run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    error: Exception,
+    arguments: list[str],
+    place: str,
+    said: tuple[str, ...],
+    run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: Any,
 ) -> None:
     """Wherever in a command the allocator fails, by torch's error and by Python's."""
 

@@ -107,8 +107,14 @@ def test_a_file_gives_back_what_was_kept(x: Tensor, tmp_path: Path) -> None:
         (lambda: Moments.of(torch.ones(5, 3)), "`x` must hold samples that differ"),
         (lambda: Frame(3.0), "`moments`"),  # pyright: ignore[reportArgumentType]
         (lambda: Frame(Moments(), 0.0), "`start`"),
-        (lambda: Method(Angle(), Split.X0, ExpAdamsPC(2), uniform_lambda, 5, 1.0, frame=Frame(Moments())), "`frame` must be None where there is noise"),
-        (lambda: sampling.sample(MIXTURE, (2, 3), framed(Moments(torch.zeros(4), 1.0))), "`moments` must be of samples like the state"),
+        (
+            lambda: Method(Angle(), Split.X0, ExpAdamsPC(2), uniform_lambda, 5, 1.0, frame=Frame(Moments())),
+            "`frame` must be None where there is noise",
+        ),
+        (
+            lambda: sampling.sample(MIXTURE, (2, 3), framed(Moments(torch.zeros(4), 1.0))),
+            "`moments` must be of samples like the state",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_named(make: object, said: str) -> None:
@@ -141,7 +147,12 @@ def test_a_gaussian_stands_still_in_its_own_frame(n: int) -> None:
 
 @pytest.mark.parametrize(
     "moments",
-    [MIXTURE.moments, Moments(1.0, 0.5), Moments(torch.tensor([3.0, -1.0, 0.0]), [2.0, 0.0, 0.1]), Moments(0.0, torch.tensor([1.0, 2.0, 3.0]), Cosines())],
+    [
+        MIXTURE.moments,
+        Moments(1.0, 0.5),
+        Moments(torch.tensor([3.0, -1.0, 0.0]), [2.0, 0.0, 0.1]),
+        Moments(0.0, torch.tensor([1.0, 2.0, 3.0]), Cosines()),
+    ],
     ids=["its own", "one number", "wrong", "cosines"],
 )
 def test_the_flow_is_the_model_s_in_any_frame(moments: Moments) -> None:

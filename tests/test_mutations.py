@@ -35,9 +35,15 @@ class Patched(OneStep):
 
     def __getattribute__(self, name: str) -> Any:
         facts = ("order", "strong_order", "evals", "noise", "sense", "levy", "embedded", "cuts")
-        return getattr(object.__getattribute__(self, "like"), name) if name in facts else object.__getattribute__(self, name)
+        return (
+            getattr(object.__getattribute__(self, "like"), name)
+            if name in facts
+            else object.__getattribute__(self, name)
+        )
 
-    def step(self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Any, w: Any) -> tuple[Tensor, None, State]:
+    def step(
+        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Any, w: Any
+    ) -> tuple[Tensor, None, State]:
         return self.body(eq, t0, t1, y, noise), None, state
 
 
@@ -70,13 +76,24 @@ def test_golden_numbers_find_a_wrong_euler_maruyama(bug):
 def test_golden_numbers_find_noise_in_the_last_step_missing():
     """Skipping the noise where the solve ends is seen."""
     last = VP.t_min
-    bug = Patched(EulerMaruyama(), lambda eq, t0, t1, y, noise: em(eq, t0, t1, y, noise, scale=0.0 if abs(t1.item() - last) < 1e-9 else 1.0))
+    bug = Patched(
+        EulerMaruyama(),
+        lambda eq, t0, t1, y, noise: em(eq, t0, t1, y, noise, scale=0.0 if abs(t1.item() - last) < 1e-9 else 1.0),
+    )
     assert golden_em(bug) > 1e-6
 
 
 def test_golden_numbers_find_unsigned_steps():
     """|h| in the drift of a falling grid."""
-    assert golden_em(Patched(EulerMaruyama(), lambda eq, t0, t1, y, noise: y + (t1 - t0).abs() * eq.drift(t0, y) + eq.g(t0, y) * noise(t0, t1))) > 1e-3
+    assert (
+        golden_em(
+            Patched(
+                EulerMaruyama(),
+                lambda eq, t0, t1, y, noise: y + (t1 - t0).abs() * eq.drift(t0, y) + eq.g(t0, y) * noise(t0, t1),
+            )
+        )
+        > 1e-3
+    )
 
 
 @pytest.mark.parametrize("body", [
@@ -115,7 +132,10 @@ def test_moments_find_a_wrong_milstein(factor):
         return y + h * eq.drift(t0, y) + g * dw + factor * g * (g / y) * (dw**2 - h.abs())
 
     wrong = Patched(Milstein(), body)
-    assert max(abs(a - b) for a, b in zip(one_step_moments(wrong, 0.05), one_step_moments(Milstein(), 0.05), strict=True)) > 1e-4
+    assert (
+        max(abs(a - b) for a, b in zip(one_step_moments(wrong, 0.05), one_step_moments(Milstein(), 0.05), strict=True))
+        > 1e-4
+    )
     assert slope([strong_and_weak(wrong, n)[0] for n in (64, 128, 256)]) < 0.7
 
 
@@ -184,7 +204,9 @@ def test_the_counting_law_finds_a_wasted_evaluation():
         return em(eq, t0, t1, y, noise)
 
     solver = Patched(EulerMaruyama(), body)
-    assert solve(logistic(), torch.ones(1, dtype=F64), solver, torch.linspace(0, 1, 5, dtype=F64)).calls != solver.calls(4)
+    assert solve(
+        logistic(), torch.ones(1, dtype=F64), solver, torch.linspace(0, 1, 5, dtype=F64)
+    ).calls != solver.calls(4)
 
 
 def test_the_batch_law_finds_a_shared_statistic():

@@ -80,14 +80,20 @@ class Fourier(nn.Module):
         return there * self.mix(c_noise[:, None] / 1000)
 
 
-@pytest.mark.parametrize("make", [Fourier, lambda: Scale(PACKED["int8"]), lambda: Scale(PACKED["float8"])], ids=["complex", "int8", "float8"])
+@pytest.mark.parametrize(
+    "make", [Fourier, lambda: Scale(PACKED["int8"]), lambda: Scale(PACKED["float8"])], ids=["complex", "int8", "float8"]
+)
 def test_such_networks_train_and_sample(make):
     """The weights move, their average follows, packed ones stay, samples are finite."""
     net = make()
     before = {name: p.detach().clone() for name, p in net.named_parameters()}
     for _ in fit(Denoiser(net, VPSDE()), moons(), Training(steps=5, batch=32, ema=0.5)):
         pass
-    moved = {name for name, p in net.named_parameters() if not torch.equal(p.detach().cpu().to(torch.complex64), before[name].to(torch.complex64))}
+    moved = {
+        name
+        for name, p in net.named_parameters()
+        if not torch.equal(p.detach().cpu().to(torch.complex64), before[name].to(torch.complex64))
+    }
     assert moved == {name for name, p in net.named_parameters() if p.requires_grad}
     assert sample(Denoiser(net, VPSDE()), (4, 2), catalogue.ddim(4)).isfinite().all()
 
@@ -178,7 +184,10 @@ def test_a_frozen_network_is_refused():
 def test_data_of_another_dtype_train_a_float32_network(dtype):
     """As their float32 values do, to the rounding of the data."""
     x = moons().x.to(dtype)
-    losses = [[p.loss for p in fit(Denoiser(Scale(), VPSDE()), Dataset(data), Training(steps=3, batch=16))] for data in (x, x.float())]
+    losses = [
+        [p.loss for p in fit(Denoiser(Scale(), VPSDE()), Dataset(data), Training(steps=3, batch=16))]
+        for data in (x, x.float())
+    ]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 

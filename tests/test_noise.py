@@ -47,7 +47,9 @@ def test_streams_are_apart():
     """No two uses of one seed draw the same number: streams, steps, samples, elements and seeds all differ."""
     names = ("PRIOR", "INCREMENT", "AREA", "CORRECTOR", "CHURN", "TRAIN_TIME", "TRAIN_NOISE", "PROBE")
     assert [getattr(streams, name) for name in names] == list(range(8))
-    words = torch.cat([SeededNoise(seed).words(s, range(20), 5, 3).reshape(-1, 4) for seed in (0, 1, 1 << 40) for s in range(8)])
+    words = torch.cat(
+        [SeededNoise(seed).words(s, range(20), 5, 3).reshape(-1, 4) for seed in (0, 1, 1 << 40) for s in range(8)]
+    )
     assert len(torch.unique(words, dim=0)) == len(words)
     t0, t1 = torch.tensor(0.0, dtype=F64), torch.tensor(1.0, dtype=F64)
     path = SeededNoise(0).on(torch.stack([t0, t1]), torch.zeros(1000, 4, dtype=F64))
@@ -86,7 +88,10 @@ def test_samples_do_not_depend_on_chunks(solver):
     y0 = torch.linspace(0.1, 0.9, 32, dtype=F64)[:, None]
     whole = solve(eq, y0, solver, times, SeededNoise(1)).y
     for size in (1, 2, 7, 32):
-        assert torch.equal(torch.cat([solve(eq, y0[i : i + size], solver, times, SeededNoise(1, i)).y for i in range(0, 32, size)]), whole)
+        assert torch.equal(
+            torch.cat([solve(eq, y0[i : i + size], solver, times, SeededNoise(1, i)).y for i in range(0, 32, size)]),
+            whole,
+        )
 
 
 def test_drawing_ahead_changes_nothing(monkeypatch):
@@ -167,7 +172,12 @@ def test_the_global_generator_is_untouched():
         torch.manual_seed(seed)
         before = torch.get_rng_state()
         generator = torch.Generator().manual_seed(4)
-        for source in (SeededNoise(0), WhiteNoise(generator), BrownianTree(y0, 0.0, 1.0, 1), GridPath(y0, t, generator)):
+        for source in (
+            SeededNoise(0),
+            WhiteNoise(generator),
+            BrownianTree(y0, 0.0, 1.0, 1),
+            GridPath(y0, t, generator),
+        ):
             results.append(solve(eq, y0, EulerMaruyama(), t, source).y)
         assert torch.equal(torch.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(results[:4], results[4:], strict=True))

@@ -63,7 +63,9 @@ def theirs(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("command", ["train", "resume", "demo", "compare", "import"])
-def test_a_folder_of_somebody_else_is_refused(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_of_somebody_else_is_refused(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit 2, one line that names the folder, and every file is as it was, with --overwrite or --resume too."""
     out, config = theirs(tmp_path / "out"), configured(tmp_path)
     before = tree(out)
@@ -99,11 +101,15 @@ def test_files_beside_those_of_a_run_stay(tmp_path: Path, monkeypatch: pytest.Mo
         (out / name).write_bytes(b"mine")
     (out / "checkpoints" / "step-00009999.safetensors").write_bytes(b"of an earlier run")
     assert call(monkeypatch, "train", config, "--out", out, "--overwrite") == 0
-    assert [(out / name).read_bytes() for name in ("samples/best.png", "checkpoints/notes.txt", "paper.pdf")] == [b"mine"] * 3
+    assert [(out / name).read_bytes() for name in ("samples/best.png", "checkpoints/notes.txt", "paper.pdf")] == [
+        b"mine"
+    ] * 3
     assert not (out / "checkpoints" / "step-00009999.safetensors").exists()
 
 
-def test_a_run_from_before_there_were_markers_is_known_by_its_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_from_before_there_were_markers_is_known_by_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By run.json, or by a checkpoint that was sealed by us."""
     config, out = configured(tmp_path), tmp_path / "run"
     assert call(monkeypatch, "train", config, "--out", out) == 0
@@ -123,7 +129,9 @@ def test_a_refused_training_costs_the_earlier_run_nothing(tmp_path: Path, monkey
     config.write_text(config.read_text().replace("batch = 16", "batch = 1000"))
     assert call(monkeypatch, "train", config, "--out", out, "--overwrite") == 2
     after = tree(out)
-    assert {name: after[name] for name in before if name != ownership.MARKER} == {name: before[name] for name in before if name != ownership.MARKER}
+    assert {name: after[name] for name in before if name != ownership.MARKER} == {
+        name: before[name] for name in before if name != ownership.MARKER
+    }
 
 
 def test_a_refusal_leaves_no_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,12 +151,19 @@ def test_an_import_over_a_run_leaves_nothing_of_it(tmp_path: Path, monkeypatch: 
     assert call(monkeypatch, "train", config, "--out", out) == 0
     source = out / "model.safetensors"
     assert call(monkeypatch, "import", source, "--config", config, "--shape", 2, "--out", out, "--overwrite") == 0
-    assert {path.name for path in out.iterdir()} == {ownership.MARKER, "run.json", "model.safetensors", "moments.safetensors"}
+    assert {path.name for path in out.iterdir()} == {
+        ownership.MARKER,
+        "run.json",
+        "model.safetensors",
+        "moments.safetensors",
+    }
     assert call(monkeypatch, "train", config, "--out", out, "--resume") == 2
 
 
 @pytest.mark.parametrize("name", ["photo.png", "data.npz"])
-def test_sample_replaces_only_files_of_samples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sample_replaces_only_files_of_samples(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """--overwrite replaces what an earlier sample wrote, and refuses a picture or an array of somebody else."""
     (tmp_path / "c.toml").write_text("[network]\nwidths = [8, 8]\n[training]\nsteps = 1\nbatch = 8\n")
     assert call(monkeypatch, "train", tmp_path / "c.toml", "--out", tmp_path / "run") == 0
@@ -184,7 +199,9 @@ def test_a_finished_run_without_checkpoints_is_not_resumed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("made", [False, True])
-def test_there_must_be_a_run_to_resume(made: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_there_must_be_a_run_to_resume(
+    made: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """An absent or empty folder holds no run."""
     if made:
         (tmp_path / "run").mkdir()
@@ -199,7 +216,12 @@ def test_a_second_writer_is_refused_and_told_who_writes(tmp_path: Path) -> None:
     """In the same process too: the message has the process, the host, since when, and the command."""
     with ownership.writing(tmp_path, "scoresde train c.toml --out x"):
         who = json.loads((tmp_path / ownership.MARKER).read_text())
-        with pytest.raises(BusyError, match=rf"process {os.getpid()} on .* since {who['since'][:10]}.*scoresde train c.toml"), ownership.writing(tmp_path, "y"):
+        with (
+            pytest.raises(
+                BusyError, match=rf"process {os.getpid()} on .* since {who['since'][:10]}.*scoresde train c.toml"
+            ),
+            ownership.writing(tmp_path, "y"),
+        ):
             pass
         with pytest.raises(BusyError, match="is being written"):
             train(tmp_path)
@@ -241,7 +263,17 @@ def test_every_command_that_writes_takes_its_turn(
         "train": ["train", config, "--out", out, "--overwrite"],
         "resume": ["train", config, "--out", out, "--resume"],
         "demo": ["demo", "--steps", 1, "--out", out, "--overwrite"],
-        "compare": ["compare", "--problem", "gaussian3", "--methods", "ddim", "--budgets", 5, "--out", tmp_path / "rows"],
+        "compare": [
+            "compare",
+            "--problem",
+            "gaussian3",
+            "--methods",
+            "ddim",
+            "--budgets",
+            5,
+            "--out",
+            tmp_path / "rows",
+        ],
         "import": ["import", out / "model.safetensors", "--out", out, "--overwrite"],
         "sample": ["sample", out, "--n", 2, "--steps", 2, "--out", file],
     }
@@ -281,7 +313,9 @@ def test_two_trainings_of_one_folder_at_once(tmp_path: Path) -> None:
     """Started together: one ends with exit code 0, the other is refused with exit code 2, and the model is the first one's."""
     config = configured(tmp_path, steps=3000)
     command = [sys.executable, "-m", "scoresde", "train", str(config), "--out", str(tmp_path / "run")]
-    both = [subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    both = [
+        subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)
+    ]
     said = [one.communicate(timeout=300)[1] for one in both]
     assert sorted(one.returncode for one in both) == [0, 2]
     refused = said[[one.returncode for one in both].index(2)]

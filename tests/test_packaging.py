@@ -16,8 +16,24 @@ SOURCES = sorted(p for package in ("solvers", "scoresde") for p in (ROOT / packa
 HEAVY = {
     "PIL", "accelerate", "diffusers", "jinja2", "matplotlib", "rich", "safetensors", "scipy", "sklearn", "torchdiffeq", "torchmetrics", "torchsde", "typer",
 }  # fmt: skip
-REALS = {"rand", "rand_like", "randn", "randn_like", "normal", "normal_", "uniform_", "bernoulli", "bernoulli_", "poisson"}
-INTEGERS = {"randperm", "randint", "randint_like", "multinomial"}  # orders and shifts of data: allowed from a generator of one's own
+REALS = {
+    "rand",
+    "rand_like",
+    "randn",
+    "randn_like",
+    "normal",
+    "normal_",
+    "uniform_",
+    "bernoulli",
+    "bernoulli_",
+    "poisson",
+}
+INTEGERS = {
+    "randperm",
+    "randint",
+    "randint_like",
+    "multinomial",
+}  # orders and shifts of data: allowed from a generator of one's own
 GLOBAL = {"seed", "manual_seed", "manual_seed_all", "set_rng_state", "fork_rng"}
 
 
@@ -39,16 +55,24 @@ def imported(node: ast.AST) -> list[str]:
 def banned(node: ast.AST) -> str | None:
     """Constructs that run or unpickle what a file says."""
     for name in imported(node):
-        if name.split(".")[0] in {"pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"} or name == "torch.load":
+        if (
+            name.split(".")[0] in {"pickle", "cPickle", "cloudpickle", "dill", "marshal", "shelve", "joblib"}
+            or name == "torch.load"
+        ):
             return f"import of {name}"
     if isinstance(node, ast.Call):
         name = dotted(node.func)
         if name in {"eval", "exec", "compile", "__import__", "yaml.load", "yaml.unsafe_load", "os.system"}:
             return f"call of {name}"
-        if name == "torch.load" and not any(k.arg == "weights_only" and isinstance(k.value, ast.Constant) and k.value.value is True for k in node.keywords):
+        if name == "torch.load" and not any(
+            k.arg == "weights_only" and isinstance(k.value, ast.Constant) and k.value.value is True
+            for k in node.keywords
+        ):
             return "torch.load without weights_only=True"
         for keyword in node.keywords:
-            if keyword.arg in {"allow_pickle", "shell"} and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is False):
+            if keyword.arg in {"allow_pickle", "shell"} and not (
+                isinstance(keyword.value, ast.Constant) and keyword.value.value is False
+            ):
                 return f"{keyword.arg} other than False"
     return None
 
@@ -62,7 +86,11 @@ def draw(node: ast.AST) -> str | None:
     """Random draws, and touches of the global state. Methods of a noise source or a Generator are neither."""
     for name in imported(node):
         top, _, last = name.rpartition(".")
-        if name.split(".")[0] == "random" or name.startswith("numpy.random") or (top == "torch" and last in REALS | GLOBAL):
+        if (
+            name.split(".")[0] == "random"
+            or name.startswith("numpy.random")
+            or (top == "torch" and last in REALS | GLOBAL)
+        ):
             return f"import of {name}"
     if not isinstance(node, ast.Call):
         return None
@@ -89,7 +117,11 @@ def offences(rule: Callable[[ast.AST], str | None], sources: list[Path]) -> Iter
 
 def test_import_leaves_the_heavy_libraries_alone():
     code = "import sys, torch; before = set(sys.modules); import solvers.adapters, scoresde; print(*{m.split('.')[0] for m in set(sys.modules) - before})"
-    loaded = set(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120).stdout.split())
+    loaded = set(
+        subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+        ).stdout.split()
+    )
     assert {"solvers", "scoresde"} <= loaded
     assert not loaded & HEAVY
 
@@ -104,7 +136,11 @@ def test_torch_files_are_read_in_one_place():
 
 def test_randomness_has_one_home():
     """Noise comes from solvers/noise.py. Layers draw their first weights from torch's generator: scoresde/runtime/torch_state.py seeds and restores it."""
-    homes = {ROOT / "solvers" / "noise.py", ROOT / "solvers" / "brownian.py", ROOT / "scoresde" / "runtime" / "torch_state.py"}
+    homes = {
+        ROOT / "solvers" / "noise.py",
+        ROOT / "solvers" / "brownian.py",
+        ROOT / "scoresde" / "runtime" / "torch_state.py",
+    }
     assert list(offences(draw, [p for p in SOURCES if p not in homes])) == []
 
 
@@ -154,23 +190,42 @@ def normal(name: str) -> str:
 def test_every_direct_dependency_is_pinned():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    asked = {normal(re.split(r"[<>=!~\[; ]", d)[0]) for d in [*project["dependencies"], *extras["test"], *extras["bench"]]}
-    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if line and not line.startswith("#")]
+    asked = {
+        normal(re.split(r"[<>=!~\[; ]", d)[0]) for d in [*project["dependencies"], *extras["test"], *extras["bench"]]
+    }
+    lines = [
+        line
+        for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if line and not line.startswith("#")
+    ]
     pins = dict(line.split("==") for line in lines)
     assert asked <= {normal(name) for name in pins}
-    assert [v for v in pins.values() if not re.fullmatch(r"[0-9.]+(post[0-9]+)?", v)] == []  # a local part such as +cpu is on no public index
+    assert [
+        v for v in pins.values() if not re.fullmatch(r"[0-9.]+(post[0-9]+)?", v)
+    ] == []  # a local part such as +cpu is on no public index
 
 
 def setup(folder: Path, **env: str) -> subprocess.CompletedProcess[str]:
     command = ["/bin/sh", str(ROOT / "tools" / "setup.sh")]
-    return subprocess.run(command, cwd=folder, env={"PATH": "/usr/bin:/bin", **env}, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env={"PATH": "/usr/bin:/bin", **env},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
 
 
 posix = pytest.mark.skipif(not Path("/bin/sh").exists(), reason="set-up is a shell script")
 
 
 @posix
-@pytest.mark.parametrize(("env", "words"), [({"PYTHON": "/bin/false"}, ("3.11", "make PYTHON=")), ({"NEED_GB": "99999999"}, ("disk", "GB", "make room"))])
+@pytest.mark.parametrize(
+    ("env", "words"),
+    [({"PYTHON": "/bin/false"}, ("3.11", "make PYTHON=")), ({"NEED_GB": "99999999"}, ("disk", "GB", "make room"))],
+)
 def test_setup_says_what_to_do(tmp_path: Path, env: dict[str, str], words: tuple[str, ...]):
     done = setup(tmp_path, **env)
     assert done.returncode == 1
@@ -184,7 +239,9 @@ def test_setup_says_what_to_do(tmp_path: Path, env: dict[str, str], words: tuple
 def test_setup_without_an_index_names_the_log(tmp_path: Path):
     for name in ("pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    done = setup(tmp_path, PYTHON=sys.executable, HOME=str(tmp_path), PIP_CONFIG_FILE="/dev/null", PIP_NO_INDEX="1", NEED_GB="0")
+    done = setup(
+        tmp_path, PYTHON=sys.executable, HOME=str(tmp_path), PIP_CONFIG_FILE="/dev/null", PIP_NO_INDEX="1", NEED_GB="0"
+    )
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
     assert "network" in done.stderr

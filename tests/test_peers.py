@@ -19,11 +19,27 @@ ONE = torch.tensor(1.0, dtype=F64)
 MANY = problems.gaussian3()
 GAUSS, MIX = (replace(p, n=32) for p in (MANY, problems.mixture1d()))
 ENDS = EDM().lam(torch.tensor([80.0, 0.002], dtype=F64)).tolist()
-ORDERS = {"ddim": 1, "euler": 1, "heun": 2, "dpm_2": 2, "lms": 3, "dpmpp_2m": 2, "dpmpp_2s": 2, "dpmpp_3m": 2, "unipc_2": 3, "unipc_3": 3}
+ORDERS = {
+    "ddim": 1,
+    "euler": 1,
+    "heun": 2,
+    "dpm_2": 2,
+    "lms": 3,
+    "dpmpp_2m": 2,
+    "dpmpp_2s": 2,
+    "dpmpp_3m": 2,
+    "unipc_2": 3,
+    "unipc_3": 3,
+}
 
 
 def named(every: tuple[peers.Peer, ...]) -> list:
-    return [pytest.param(p, id=p.name, marks=pytest.mark.skipif(peers.absent(p.library), reason=f"{p.library} is not installed")) for p in every]
+    return [
+        pytest.param(
+            p, id=p.name, marks=pytest.mark.skipif(peers.absent(p.library), reason=f"{p.library} is not installed")
+        )
+        for p in every
+    ]
 
 
 def peer(name: str) -> peers.Peer:
@@ -81,7 +97,9 @@ def test_a_stochastic_adapter_has_the_right_law(p: peers.Peer) -> None:
     assert z.mean(0).abs().max() < 5 / 32
 
 
-@pytest.mark.parametrize("name", ["torchode:dopri5", "torchsde:euler", "scipy:RK45", "k-diffusion:dpmpp_2m", "diffusers:heun", "azula:vAB_2"])
+@pytest.mark.parametrize(
+    "name", ["torchode:dopri5", "torchsde:euler", "scipy:RK45", "k-diffusion:dpmpp_2m", "diffusers:heun", "azula:vAB_2"]
+)
 def test_peers_take_images(name: str) -> None:
     """The same flow, its three numbers as (1, 1, 3): the same states."""
     p = next((p for p in peers.adaptive(1e-3) if p.name == name), None) or peer(name)
@@ -159,7 +177,9 @@ def test_a_stochastic_line_is_k_diffusions_given_its_noise(sampler: str, make) -
     n, x = 12, MIX.start()
     z = SeededNoise(3).normal(1, range(n), tuple(x.shape), F64)
     given = Given(z)
-    theirs = peers.k_diffusion(sampler, noise_sampler=lambda s0, s1: given.next())(model(MIX), x, levels(n, grids.karras), 0)
+    theirs = peers.k_diffusion(sampler, noise_sampler=lambda s0, s1: given.next())(
+        model(MIX), x, levels(n, grids.karras), 0
+    )
     ours = sampling.transport(MIX.denoiser, x, make(n, grid=grids.karras), EDM(), 80.0, 0.002, Given(z)).y
     assert given.step == n - 1
     assert (ours - theirs).abs().max() < 1e-6 * (1 + ours.abs().max())
@@ -187,8 +207,16 @@ quiet = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # diffusers' o
 @pytest.mark.parametrize(
     ("scheduler", "options", "solver"),
     [
-        ("DDIMScheduler", {"clip_sample": False, "timestep_spacing": "leading", "steps_offset": 0, "set_alpha_to_one": False}, ExpEuler()),
-        ("DPMSolverMultistepScheduler", {"final_sigmas_type": "sigma_min", "lower_order_final": False}, ExpAdams(2, midpoint=True)),
+        (
+            "DDIMScheduler",
+            {"clip_sample": False, "timestep_spacing": "leading", "steps_offset": 0, "set_alpha_to_one": False},
+            ExpEuler(),
+        ),
+        (
+            "DPMSolverMultistepScheduler",
+            {"final_sigmas_type": "sigma_min", "lower_order_final": False},
+            ExpAdams(2, midpoint=True),
+        ),
     ],
     ids=["ddim", "dpmpp_2m"],
 )
@@ -210,7 +238,9 @@ def slope(run, coarse: int = 60) -> float:
 def test_published_third_order_multistep_is_second_order(name: str) -> None:
     """DPM-Solver++(3M) as released halves its error two times a doubling; integrating the same interpolant exactly is third order."""
     theirs = slope(lambda n: peer(name).solve(model(GAUSS), GAUSS.start(), levels(n)))
-    ours = slope(lambda n: sampling.transport(GAUSS.denoiser, GAUSS.start(), catalogue.exp_adams(n, 3), EDM(), 80.0, 0.002).y)
+    ours = slope(
+        lambda n: sampling.transport(GAUSS.denoiser, GAUSS.start(), catalogue.exp_adams(n, 3), EDM(), 80.0, 0.002).y
+    )
     assert 1.8 < theirs < 2.2
     assert ours > 2.7
 
@@ -226,7 +256,9 @@ def test_diffusers_deis_of_order_3_gets_worse_with_more_steps() -> None:
         values, mean, basis = GAUSS.denoiser.values, GAUSS.denoiser.mean, GAUSS.denoiser.basis
         answer = mean + ((start - mean) @ basis * ((values + s[-1] ** 2) / (values + s[0] ** 2)).sqrt()) @ basis.T
         errors.append(problems.rms(theirs - answer))
-        mended.append(problems.rms(peers.diffusers("DEISMultistepScheduler", solver_order=3)(model(GAUSS), start, s, 0) - answer))
+        mended.append(
+            problems.rms(peers.diffusers("DEISMultistepScheduler", solver_order=3)(model(GAUSS), start, s, 0) - answer)
+        )
     assert errors[1] > 3 * errors[0]
     assert mended[1] < mended[0] / 10
 

@@ -8,10 +8,32 @@ from typing import Any
 
 import pytest
 import torch
-from diffusers import DDIMPipeline, DDIMScheduler, DDPMPipeline, DDPMScheduler, FlowMatchEulerDiscreteScheduler, UNet2DModel
+from diffusers import (
+    DDIMPipeline,
+    DDIMScheduler,
+    DDPMPipeline,
+    DDPMScheduler,
+    FlowMatchEulerDiscreteScheduler,
+    UNet2DModel,
+)
 from diffusers.utils import logging
 
-from scoresde import VPSDE, X0, Denoiser, Eps, Method, RectifiedFlow, Score, Split, V, catalogue, ddpm, grids, sample, sampling
+from scoresde import (
+    VPSDE,
+    X0,
+    Denoiser,
+    Eps,
+    Method,
+    RectifiedFlow,
+    Score,
+    Split,
+    V,
+    catalogue,
+    ddpm,
+    grids,
+    sample,
+    sampling,
+)
 from scoresde.denoisers.noise_conditioning import NoiseConditioning
 from scoresde.interop import pipelines
 from scoresde.interop.scheduler import MethodScheduler
@@ -30,7 +52,16 @@ TABLES = {"epsilon": Eps(), "sample": X0(), "v_prediction": V()}
 
 def unet(**more: Any) -> UNet2DModel:
     with seeded(1):
-        made = UNet2DModel(8, 1, more.pop("out_channels", 1), block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, **BLOCKS, **more)
+        made = UNet2DModel(
+            8,
+            1,
+            more.pop("out_channels", 1),
+            block_out_channels=(8, 16),
+            layers_per_block=1,
+            norm_num_groups=4,
+            **BLOCKS,
+            **more,
+        )
         for p in made.parameters():  # an untrained output layer answers zero
             torch.nn.init.normal_(p, std=0.1)
     return made.eval()
@@ -41,7 +72,11 @@ def written(folder: Path, scheduler: Any = None, **more: Any) -> UNet2DModel:
     body = unet(**more)
     body.save_pretrained(folder / "unet")
     (scheduler or DDPMScheduler(1000)).save_pretrained(folder / "scheduler")
-    index = {"_class_name": "DDPMPipeline", "unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
+    index = {
+        "_class_name": "DDPMPipeline",
+        "unet": ["diffusers", "UNet2DModel"],
+        "scheduler": ["diffusers", "DDPMScheduler"],
+    }
     (folder / "model_index.json").write_text(json.dumps(index))
     return body
 
@@ -67,10 +102,16 @@ def test_a_folder_is_a_denoiser_of_its_chain(tmp_path: Path) -> None:
     for k in (0, 1, 499, 998, 999):
         t = (k + 1) / 1000
         with torch.no_grad():
-            assert torch.equal(model(x, model.process.alpha(t), model.process.sigma(t)).eps, body(x, torch.tensor(k)).sample)
+            assert torch.equal(
+                model(x, model.process.alpha(t), model.process.sigma(t)).eps, body(x, torch.tensor(k)).sample
+            )
     flat = tmp_path / "flat"
     flat.mkdir()
-    for part, name in (("unet", "config.json"), ("unet", "diffusion_pytorch_model.safetensors"), ("scheduler", "scheduler_config.json")):
+    for part, name in (
+        ("unet", "config.json"),
+        ("unet", "diffusion_pytorch_model.safetensors"),
+        ("scheduler", "scheduler_config.json"),
+    ):
         (flat / name).write_bytes((tmp_path / part / name).read_bytes())
     assert pipelines.load(flat).process == model.process
 
@@ -106,8 +147,16 @@ def test_ddim_through_their_pipeline_is_ours(tmp_path: Path, kind: str) -> None:
 
 def test_ddim_without_terminal_signal_is_theirs() -> None:
     """rescale_betas_zero_snr with v_prediction: DDIM from alpha = 0 is Euler along RectifiedFlow in the flow split."""
-    theirs = DDIMScheduler(1000, clip_sample=False, timestep_spacing="trailing", prediction_type="v_prediction", rescale_betas_zero_snr=True)
-    ours = MethodScheduler(lambda n: Method(RectifiedFlow(), Split.FLOW, Euler(), grids.Trailing(ours.process), n), theirs.config)
+    theirs = DDIMScheduler(
+        1000,
+        clip_sample=False,
+        timestep_spacing="trailing",
+        prediction_type="v_prediction",
+        rescale_betas_zero_snr=True,
+    )
+    ours = MethodScheduler(
+        lambda n: Method(RectifiedFlow(), Split.FLOW, Euler(), grids.Trailing(ours.process), n), theirs.config
+    )
     body, ends = unet(), []
     for scheduler in (theirs, ours):
         scheduler.set_timesteps(8)
@@ -130,7 +179,10 @@ def test_a_chain_model_goes_there_and_back_exactly(tmp_path: Path, kind: str) ->
     pipelines.save(model, tmp_path, 8)
     back = pipelines.load(tmp_path)
     assert back.table == model.table
-    assert all(torch.equal(a, b) for a, b in zip(network.body.state_dict().values(), back.network.body.state_dict().values(), strict=True))
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(network.body.state_dict().values(), back.network.body.state_dict().values(), strict=True)
+    )
     t = torch.arange(1, 201, dtype=F64) / 200
     assert (back.process.alpha(t) - chain.alpha(t)).abs().max() < 1e-12
     x, pipe = normals(2), pipeline(tmp_path)
@@ -194,12 +246,21 @@ def test_a_pipeline_runs_on_a_method(tmp_path: Path, make: Any) -> None:
     model, pipe = pipelines.load(tmp_path), pipeline(tmp_path)
     pipe.scheduler = scheduler = MethodScheduler(make, pipe.scheduler.config)
     state = torch.get_rng_state()
-    images = [pipe(2, torch.Generator().manual_seed(0), num_inference_steps=6, output_type="pt").images for _ in range(2)]
+    images = [
+        pipe(2, torch.Generator().manual_seed(0), num_inference_steps=6, output_type="pt").images for _ in range(2)
+    ]
     assert torch.equal(torch.get_rng_state(), state)
     assert torch.equal(*images)
     g, method = torch.Generator().manual_seed(0), make(6)
     z = torch.empty(2, 1, 8, 8).normal_(generator=g)
-    plan = sampling.Plan(model, method, None, sampling.method_levels(model, method), z, SeededNoise(int(torch.randint(0, 1 << 62, (1,), generator=g))))
+    plan = sampling.Plan(
+        model,
+        method,
+        None,
+        sampling.method_levels(model, method),
+        z,
+        SeededNoise(int(torch.randint(0, 1 << 62, (1,), generator=g))),
+    )
     ours = plan.end(plan.run(z * float(method.process.sigma(plan.times[0])) / scheduler.init_noise_sigma)[-1].y, True)
     assert ((ours / 2 + 0.5).clamp(0, 1) - images[0]).abs().max() < 1e-4
 

@@ -38,7 +38,9 @@ def test_kernel_identities(process):
     """T-SDE-01: alpha' = f alpha, (sigma^2)' = 2 f sigma^2 + g^2, g^2 = -2 lam' sigma^2; every rate against autograd."""
     t = times(process).requires_grad_()
     alpha, sigma, lam = process.alpha(t), process.sigma(t), process.lam(t)
-    d_alpha, d_var, d_sigma, d_lam = (torch.autograd.grad((c + 0 * t).sum(), t, retain_graph=True)[0] for c in (alpha, sigma**2, sigma, lam))
+    d_alpha, d_var, d_sigma, d_lam = (
+        torch.autograd.grad((c + 0 * t).sum(), t, retain_graph=True)[0] for c in (alpha, sigma**2, sigma, lam)
+    )
     f = process.drift(torch.ones_like(t), t)
     g2 = process.g2(t)
     close = {"rtol": 1e-10, "atol": 1e-14}
@@ -87,7 +89,10 @@ def test_time_inverts_far_outside_the_range(process):
 def test_scalar_and_per_sample_times_agree(process):
     """A float, a 0-d tensor, (B,) and (B, 1, 1) give the same perturbation, in x's dtype."""
     t = 0.5 * (process.t_min + process.t_max)
-    x0, eps = torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(0)), torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(1))
+    x0, eps = (
+        torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(0)),
+        torch.randn(3, 2, 4, generator=torch.Generator().manual_seed(1)),
+    )
     want = process.alpha(t).float() * x0 + process.sigma(t).float() * eps
     for given in (t, torch.tensor(t, dtype=F64), torch.full((3,), t, dtype=F64), torch.full((3, 1, 1), t, dtype=F64)):
         x = process.perturb(x0, given, eps)
@@ -163,7 +168,9 @@ def test_prior(process):
     want = torch.distributions.Normal(torch.tensor(0.0, dtype=F64), sigma).log_prob(x).sum(1)
     torch.testing.assert_close(process.prior_log_prob(x), want, rtol=1e-12, atol=1e-12)
     middle = 0.5 * (process.t_min + process.t_max)
-    torch.testing.assert_close(process.prior((4, 3), middle, seed=4, dtype=F64) / process.sigma(middle), x[:4] / sigma, rtol=1e-13, atol=0)
+    torch.testing.assert_close(
+        process.prior((4, 3), middle, seed=4, dtype=F64) / process.sigma(middle), x[:4] / sigma, rtol=1e-13, atol=0
+    )
     assert torch.equal(process.prior((7, 3), seed=4, first=20, dtype=F64), x[20:27])
     assert process.prior((2, 3)).dtype == torch.get_default_dtype()
 

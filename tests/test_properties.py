@@ -33,7 +33,10 @@ def test_orthogonal_equivariance(seed: int, method) -> None:
     """Turning data and noise turns the samples."""
     q = torch.linalg.qr(normal(seed, 3, 3))[0]
     x = 40 * normal(seed + 1, 4, 3)
-    here, there = carry(exact.GaussianMixture(MEANS, 0.05), x, method), carry(exact.GaussianMixture(MEANS @ q, 0.05), x @ q, method)
+    here, there = (
+        carry(exact.GaussianMixture(MEANS, 0.05), x, method),
+        carry(exact.GaussianMixture(MEANS @ q, 0.05), x @ q, method),
+    )
     assert (here @ q - there).abs().max() < 1e-8 * (1 + here.abs().max())
 
 
@@ -42,7 +45,10 @@ def test_orthogonal_equivariance(seed: int, method) -> None:
 def test_translation(seed: int, method, shift: float) -> None:
     """In the frame alpha = 1, moving data and start by one vector moves the samples by it."""
     x = 40 * normal(seed, 4, 3)
-    here, there = carry(exact.GaussianMixture(MEANS, 0.05), x, method), carry(exact.GaussianMixture(MEANS + shift, 0.05), x + shift, method)
+    here, there = (
+        carry(exact.GaussianMixture(MEANS, 0.05), x, method),
+        carry(exact.GaussianMixture(MEANS + shift, 0.05), x + shift, method),
+    )
     assert (here + shift - there).abs().max() < 1e-7 * (1 + here.abs().max())
 
 
@@ -72,19 +78,28 @@ def test_euler_maruyama_is_affine_in_its_noise(seed: int, u: float, v: float) ->
     a, b = SeededNoise(seed).normal(1, range(8), (3, 2), F64), SeededNoise(seed).normal(2, range(8), (3, 2), F64)
 
     def end(z: torch.Tensor) -> torch.Tensor:
-        return solve(eq, torch.ones(3, 2, dtype=F64), EulerMaruyama(), times, lambda t0, t1: z[int((times == t0).nonzero())]).y
+        return solve(
+            eq, torch.ones(3, 2, dtype=F64), EulerMaruyama(), times, lambda t0, t1: z[int((times == t0).nonzero())]
+        ).y
 
     zero = end(torch.zeros_like(a))
     assert (end(u * a + v * b) - zero - u * (end(a) - zero) - v * (end(b) - zero)).abs().max() < 1e-11
 
 
 @many
-@given(shape=st.lists(st.integers(1, 3), min_size=1, max_size=4), dtype=st.sampled_from([torch.float32, F64]), step=st.sampled_from([1, 2]))
+@given(
+    shape=st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    dtype=st.sampled_from([torch.float32, F64]),
+    step=st.sampled_from([1, 2]),
+)
 def test_any_rank_dtype_and_stride(shape: list[int], dtype: torch.dtype, step: int) -> None:
     """Shape and dtype are kept for 1 to 5 dimensions, and a strided state answers like its copy."""
     y = normal(5, 2 * step, *shape).to(dtype)[::step]
     eq = Equation(lambda t, y: -torch.sin(y), lambda t, y: 0.1 * torch.ones_like(y), noise=Noise.ADDITIVE)
-    ends = [solve(eq, state, EulerMaruyama(), torch.linspace(0, 1, 5), SeededNoise(1)).y for state in (y, y.clone(memory_format=torch.contiguous_format))]
+    ends = [
+        solve(eq, state, EulerMaruyama(), torch.linspace(0, 1, 5), SeededNoise(1)).y
+        for state in (y, y.clone(memory_format=torch.contiguous_format))
+    ]
     assert (ends[0].shape, ends[0].dtype) == (y.shape, dtype)
     assert torch.equal(ends[0], ends[1])
 
@@ -98,7 +113,9 @@ def test_any_rank_dtype_and_stride(shape: list[int], dtype: torch.dtype, step: i
     predicts=st.sampled_from(["eps", "x0", "v", "score"]),
     held_out=st.floats(0.01, 0.99),
 )
-def test_a_configuration_round_trips(steps: int, lr: float, ema: float, widths: list[int], predicts: str, held_out: float) -> None:
+def test_a_configuration_round_trips(
+    steps: int, lr: float, ema: float, widths: list[int], predicts: str, held_out: float
+) -> None:
     network, training = NetworkConfig(predicts=predicts, widths=tuple(widths)), Training(steps=steps, lr=lr, ema=ema)
     config = Config(DataConfig(held_out=held_out), VPSDE(), network=network, training=training)
     assert parse(config.as_dict()) == config
@@ -108,4 +125,7 @@ def test_a_configuration_round_trips(steps: int, lr: float, ema: float, widths: 
 def test_expanded_states_are_accepted(expanded: torch.Tensor) -> None:
     """Row 66."""
     eq = Equation(lambda t, y: -y)
-    assert torch.equal(solve(eq, expanded, Heun(), torch.linspace(0, 1, 4)).y, solve(eq, expanded.contiguous(), Heun(), torch.linspace(0, 1, 4)).y)
+    assert torch.equal(
+        solve(eq, expanded, Heun(), torch.linspace(0, 1, 4)).y,
+        solve(eq, expanded.contiguous(), Heun(), torch.linspace(0, 1, 4)).y,
+    )

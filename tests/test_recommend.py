@@ -62,7 +62,10 @@ def test_any_model_is_served_at_any_budget(table: Parameterisation, n: int) -> N
 def test_eps_networks_are_begun_earlier_than_others() -> None:
     """At ten calls an eps or a score network is followed from where its range begins, others from 45 standard deviations at most."""
     known = Moments(0.0, 0.5)
-    starts = {type(t).__name__: recommended(Denoiser(Linear(), VPSDE(), t), 10, moments=known).frame.start for t in (Eps(), Score(), V(), KarrasPreconditioning())}  # pyright: ignore
+    starts = {
+        type(t).__name__: recommended(Denoiser(Linear(), VPSDE(), t), 10, moments=known).frame.start
+        for t in (Eps(), Score(), V(), KarrasPreconditioning())
+    }  # pyright: ignore
     assert starts["Eps"] == starts["Score"] > 200
     assert starts["V"] == starts["KarrasPreconditioning"] <= 45
 
@@ -136,7 +139,21 @@ def test_a_run_keeps_the_moments_of_its_data_and_uses_them(tmp_path: Path, capsy
     run = runs.load(tmp_path / "r")
     assert run.denoiser.moments is not None
     assert json.loads((tmp_path / "r" / "run.json").read_text())["data"]["moments"] == run.denoiser.moments.digest
-    assert called("sample", str(tmp_path / "r"), "--method", "best", "--steps", "6", "--n", "5", "--out", str(tmp_path / "x.npz")) == 0
+    assert (
+        called(
+            "sample",
+            str(tmp_path / "r"),
+            "--method",
+            "best",
+            "--steps",
+            "6",
+            "--n",
+            "5",
+            "--out",
+            str(tmp_path / "x.npz"),
+        )
+        == 0
+    )
     import numpy as np
 
     with np.load(tmp_path / "x.npz") as stored:

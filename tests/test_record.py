@@ -21,7 +21,19 @@ from scoresde import EDM, VPSDE, cli, exact, runs
 from scoresde.data import SETS
 from scoresde.data.samples import Dataset
 from scoresde.denoisers.denoiser import KarrasPreconditioning
-from scoresde.runs.config import LEVELS, LOSSES, NORMS, PROCESSES, TABLES, Config, ConfigError, DataConfig, NetworkConfig, parse, read
+from scoresde.runs.config import (
+    LEVELS,
+    LOSSES,
+    NORMS,
+    PROCESSES,
+    TABLES,
+    Config,
+    ConfigError,
+    DataConfig,
+    NetworkConfig,
+    parse,
+    read,
+)
 from scoresde.runs.gallery import Gallery
 from scoresde.runs.journal import CELLS, Record, by_level
 from scoresde.training import SIMPLE, Objective, Training
@@ -76,7 +88,11 @@ def test_a_run_notes_what_it_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     module.SummaryWriter = Writer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", module)
     images = Dataset(SeededNoise(0).uniform(0, range(1), (60, 1, 6, 6), torch.float32)[0] * 2 - 1)
-    config = Config(network=NetworkConfig(widths=(8, 8)), training=Training(steps=4, batch=20), record=Record(save=100, log=2, sample=4))
+    config = Config(
+        network=NetworkConfig(widths=(8, 8)),
+        training=Training(steps=4, batch=20),
+        record=Record(save=100, log=2, sample=4),
+    )
     monkeypatch.setattr("scoresde.runs.gallery._DRAWN", 66)
     runs.train(config, images, tmp_path, "tests", held_out=images.take(torch.arange(30)))
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
@@ -146,7 +162,9 @@ def test_networks_are_for_their_data(kind: str, shape: tuple[int, ...]) -> None:
         Config(network=NetworkConfig(kind=kind)).denoiser(shape)
 
 
-def test_a_conditional_run_through_the_command_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_conditional_run_through_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Train with hidden labels, draw with and without a label, from the last and the best checkpoint; a label too large is named."""
 
     def call(*arguments: object) -> int:
@@ -179,7 +197,10 @@ def test_a_conditional_run_through_the_command_line(tmp_path: Path, monkeypatch:
 
 def test_a_transformer_trains_and_comes_back(tmp_path: Path) -> None:
     images = Dataset(SeededNoise(0).uniform(0, range(1), (30, 1, 6, 5), torch.float32)[0] * 2 - 1)
-    config = Config(network=NetworkConfig(kind="dit", widths=(16,), layers=1, checkpointing=True), training=Training(steps=3, batch=10))
+    config = Config(
+        network=NetworkConfig(kind="dit", widths=(16,), layers=1, checkpointing=True),
+        training=Training(steps=3, batch=10),
+    )
     trained = runs.train(config, images, tmp_path, "tests")
     again = runs.load(tmp_path)
     x = (images.x[:3], torch.tensor(0.6), torch.tensor(0.8))
@@ -192,7 +213,14 @@ def test_the_page_on_training_runs_and_names_every_key() -> None:
     page = (root / "docs" / "training.md").read_text(encoding="utf-8")
     block = re.search(r"^```python\n(.*?)^```", page, re.M | re.S)
     assert block
-    done = subprocess.run([sys.executable, "-W", "error", "-c", block[1]], cwd=root, capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block[1]],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     keys = [field.name for kind in (DataConfig, NetworkConfig, Training, Record) for field in dataclasses.fields(kind)]
     names = [*SETS, *PROCESSES, *TABLES, *LOSSES, *LEVELS, *NORMS, *keys]

@@ -17,7 +17,9 @@ from .problems import F64, G3, marginal
 from .test_catalogue import FIXED
 
 VP = VPSDE()
-DETERMINISTIC: dict[str, Callable[[int], Method]] = {name: make for name, make in FIXED.items() if not (make(5).stochastic or make(5).wrap)} | {
+DETERMINISTIC: dict[str, Callable[[int], Method]] = {
+    name: make for name, make in FIXED.items() if not (make(5).stochastic or make(5).wrap)
+} | {
     "dpm_solver_pp_3m corrected": lambda n: catalogue.dpm_solver_pp_3m(n, corrected=True),
     "unipc 1": lambda n: catalogue.unipc(n, 1),
     "unipc 2": lambda n: catalogue.unipc(n, 2),
@@ -43,7 +45,18 @@ def check_refinement(name: str, dtype: torch.dtype, counts: list[int]) -> None:
 
 
 def test_deterministic_methods_are_found() -> None:
-    assert {"ddim", "edm_heun", "dpm_solver_3", "dpm_solver_pp_2m", "dpm_solver_pp_3m", "unipc", "deis", "lms", "ipndm", "pndm"} <= set(DETERMINISTIC)
+    assert {
+        "ddim",
+        "edm_heun",
+        "dpm_solver_3",
+        "dpm_solver_pp_2m",
+        "dpm_solver_pp_3m",
+        "unipc",
+        "deis",
+        "lms",
+        "ipndm",
+        "pndm",
+    } <= set(DETERMINISTIC)
 
 
 @pytest.mark.parametrize("name", sorted(DETERMINISTIC))

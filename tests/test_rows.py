@@ -56,7 +56,9 @@ def test_a_damaged_line_is_named_and_its_row_measured_again(line: int, damage: s
     row = json.loads(lines[line])
     plain = {key: value for key, value in row.items() if key != "checksum"}
     digit = json.dumps(row | {"error": row["error"] * 1.001})
-    lines[line] = {"digit": digit, "cut": lines[line][:40], "none": "", "list": "[1]", "checksum": json.dumps(plain)}[damage]
+    lines[line] = {"digit": digit, "cut": lines[line][:40], "none": "", "list": "[1]", "checksum": json.dumps(plain)}[
+        damage
+    ]
     path.write_text("\n".join(lines) + "\n")
     with pytest.warns(UserWarning, match=rf"rows\.jsonl: line {line + 1} "):
         again = compared(tmp_path)
@@ -113,7 +115,9 @@ def test_a_reference_that_does_not_fit_is_named_and_made_again(damage: str, case
         "no seal": {"y": kept["y"], "error": kept["error"]},
     }
     flipped = content[:-5] + bytes([content[-5] ^ 1]) + content[-4:]
-    path.write_bytes(save(changed[damage]) if damage in changed else flipped if damage == "bit" else content[: len(content) // 2])
+    path.write_bytes(
+        save(changed[damage]) if damage in changed else flipped if damage == "bit" else content[: len(content) // 2]
+    )
     with pytest.warns(UserWarning, match=f"{path.name} is damaged"):
         again = store.reference(solved, 0)
     assert torch.equal(first, again[0])
@@ -121,14 +125,19 @@ def test_a_reference_that_does_not_fit_is_named_and_made_again(damage: str, case
     assert path.read_bytes() == content
 
 
-def test_two_runs_of_one_relative_name_are_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_runs_of_one_relative_name_are_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`scoresde compare run --out ../rows` in two folders: the second is measured, and its table is its own."""
     toml = "[data]\npath = 'moons'\n[network]\nwidths = [8]\n[training]\nsteps = 2\nbatch = 8\nseed = {}\n"
     for k in (0, 1):
         (tmp_path / str(k)).mkdir()
         monkeypatch.chdir(tmp_path / str(k))
         Path("c.toml").write_text(toml.format(k))
-        for arguments in (["train", "c.toml", "--out", "run"], ["compare", "run", "--methods", "ddim", "--budgets", "5", "--out", "../rows"]):
+        for arguments in (
+            ["train", "c.toml", "--out", "run"],
+            ["compare", "run", "--methods", "ddim", "--budgets", "5", "--out", "../rows"],
+        ):
             monkeypatch.setattr("sys.argv", ["scoresde", *arguments])
             if k == 1 and arguments[0] == "compare":
                 with pytest.warns(UserWarning, match="another model named run"), pytest.raises(SystemExit) as stop:
@@ -141,10 +150,26 @@ def test_two_runs_of_one_relative_name_are_two(tmp_path: Path, monkeypatch: pyte
     assert len({row["model"] for row in rows}) == len(rows) == 2
 
 
-def test_rows_that_are_nobody_s_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_rows_that_are_nobody_s_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A rows.jsonl of somebody else: exit code 2, and it stays as it is."""
     (tmp_path / "rows.jsonl").write_text('{"id": 1}\nnot JSON\n')
-    monkeypatch.setattr("sys.argv", ["scoresde", "compare", "--problem", "gaussian3", "--methods", "ddim", "--budgets", "5", "--out", str(tmp_path)])
+    monkeypatch.setattr(
+        "sys.argv",
+        [
+            "scoresde",
+            "compare",
+            "--problem",
+            "gaussian3",
+            "--methods",
+            "ddim",
+            "--budgets",
+            "5",
+            "--out",
+            str(tmp_path),
+        ],
+    )
     shutil.rmtree(tmp_path / "cache", ignore_errors=True)
     with pytest.raises(SystemExit) as stop:
         cli.main()

@@ -17,7 +17,9 @@ from scoresde.runtime.torch_state import seeded
 from scoresde.samplers.reverse import Split, reverse
 
 F64 = torch.float64
-RING = exact.GaussianMixture(torch.tensor([[math.cos(a), math.sin(a)] for a in torch.arange(8) * math.pi / 4], dtype=F64), 0.0025)
+RING = exact.GaussianMixture(
+    torch.tensor([[math.cos(a), math.sin(a)] for a in torch.arange(8) * math.pi / 4], dtype=F64), 0.0025
+)
 METHODS = [
     catalogue.ddim(6),
     catalogue.ddim(6, eta=0.4),
@@ -60,7 +62,14 @@ def test_the_global_random_state_is_not_touched(method: Method) -> None:
     assert torch.equal(before, torch.get_rng_state())
 
 
-FIXED = [catalogue.ddim, lambda n: catalogue.ddim(n, eta=0.3), catalogue.ddpm, catalogue.euler_maruyama, catalogue.sra1, catalogue.edm_heun]
+FIXED = [
+    catalogue.ddim,
+    lambda n: catalogue.ddim(n, eta=0.3),
+    catalogue.ddpm,
+    catalogue.euler_maruyama,
+    catalogue.sra1,
+    catalogue.edm_heun,
+]
 
 
 @pytest.mark.parametrize("make", FIXED)
@@ -76,7 +85,10 @@ def test_every_number_of_levels_is_finite_and_costs_what_it_declares(make, dtype
         assert calls.rows == 2 * calls.batches
 
 
-@pytest.mark.parametrize(("method", "calls"), [(catalogue.ddim(20), 20), (catalogue.ddpm(100), 100), (catalogue.edm_heun(10), 19), (catalogue.sra1(51), 101)])
+@pytest.mark.parametrize(
+    ("method", "calls"),
+    [(catalogue.ddim(20), 20), (catalogue.ddpm(100), 100), (catalogue.edm_heun(10), 19), (catalogue.sra1(51), 101)],
+)
 def test_budgets_are_those_of_the_papers(method: Method, calls: int) -> None:
     assert method.calls == calls
     assert catalogue.probability_flow().calls is None
@@ -138,7 +150,10 @@ def test_sampling_evaluates_and_restores_the_mode_of_each_module() -> None:
 
 
 def test_plain_normals_come_from_the_generator() -> None:
-    draw = [sample(RING, (4, 2), catalogue.ddpm(5), seed=None, generator=torch.Generator().manual_seed(s)) for s in (1, 1, 2)]
+    draw = [
+        sample(RING, (4, 2), catalogue.ddpm(5), seed=None, generator=torch.Generator().manual_seed(s))
+        for s in (1, 1, 2)
+    ]
     assert torch.equal(draw[0], draw[1])
     assert not torch.equal(draw[0], draw[2])
 

@@ -75,7 +75,13 @@ def measured(kind: Any, folder: Path) -> dict[str, str]:
     guidance = "-"
     if "guidance_scale" in inspect.signature(kind.__call__).parameters:
         guidance = "no" if same(made, call(pipe, guidance_scale=3.0)) else "yes"
-    return {"pipeline": f"`{kind.__name__}`", "loads as a denoiser": loads, "runs on a method": "yes", "begins midway": midway, "its guidance": guidance}
+    return {
+        "pipeline": f"`{kind.__name__}`",
+        "loads as a denoiser": loads,
+        "runs on a method": "yes",
+        "begins midway": midway,
+        "its guidance": guidance,
+    }
 
 
 def test_the_table_of_the_page_is_what_was_tried(tmp_path: Path) -> None:
@@ -83,7 +89,11 @@ def test_the_table_of_the_page_is_what_was_tried(tmp_path: Path) -> None:
     for kind in KINDS:
         (tmp_path / kind.__name__).mkdir()
         rows.append(measured(kind, tmp_path / kind.__name__))
-    lines = [f"| {' | '.join(rows[0])} |", "|" + " --- |" * len(rows[0]), *[f"| {' | '.join(row.values())} |" for row in rows]]
+    lines = [
+        f"| {' | '.join(rows[0])} |",
+        "|" + " --- |" * len(rows[0]),
+        *[f"| {' | '.join(row.values())} |" for row in rows],
+    ]
     page = (ROOT / "docs" / "diffusers.md").read_text(encoding="utf-8")
     assert "\n".join(lines) in page, "\n".join(lines)
 
@@ -91,7 +101,9 @@ def test_the_table_of_the_page_is_what_was_tried(tmp_path: Path) -> None:
 def test_flow_matching_is_refused_by_name() -> None:
     """Stable Diffusion 3 and Flux have no chain."""
     with pytest.raises(CheckpointError, match="FlowMatchEulerDiscreteScheduler"):
-        MethodScheduler("ddim", dict(FlowMatchEulerDiscreteScheduler().config) | {"_class_name": "FlowMatchEulerDiscreteScheduler"})
+        MethodScheduler(
+            "ddim", dict(FlowMatchEulerDiscreteScheduler().config) | {"_class_name": "FlowMatchEulerDiscreteScheduler"}
+        )
 
 
 @pytest.mark.parametrize("kind", [StableDiffusionPipeline, DDPMPipeline])
@@ -136,7 +148,9 @@ def test_ddim_midway_is_theirs(begin: int) -> None:
     assert (ends[0] - ends[1]).abs().max() < 1e-5 * ends[0].abs().max()
 
 
-@pytest.mark.parametrize("name", ["ddim", "unipc", "dpm_solver_pp_2m", "edm_heun", "dpm_solver_pp_2s", "ddpm", "restart"])
+@pytest.mark.parametrize(
+    "name", ["ddim", "unipc", "dpm_solver_pp_2m", "edm_heun", "dpm_solver_pp_2s", "ddpm", "restart"]
+)
 def test_a_run_from_a_changed_sample_is_a_new_run(name: str) -> None:
     """Every step's begin takes another sample; within a step of several calls it is refused."""
     made = MethodScheduler(name, CONFIG)
@@ -155,7 +169,9 @@ def test_a_run_from_a_changed_sample_is_a_new_run(name: str) -> None:
     if within is not None:
         made.set_timesteps(8)
         for t in made.timesteps[:within]:
-            x = made.step(network(START if t == made.timesteps[0] else x, t), t, START if t == made.timesteps[0] else x).prev_sample
+            x = made.step(
+                network(START if t == made.timesteps[0] else x, t), t, START if t == made.timesteps[0] else x
+            ).prev_sample
         with pytest.raises(ValueError, match="`sample` must be what the step before returned"):
             made.step(network(x, 0), made.timesteps[within], x / 2)
 
@@ -192,7 +208,10 @@ def test_own_timesteps_and_sigmas() -> None:
     ("given", "said"),
     [
         ({}, "num_inference_steps"),
-        ({"num_inference_steps": 3, "timesteps": [9, 3]}, "num_inference_steps` and `?timesteps|num_inference_steps and timesteps"),
+        (
+            {"num_inference_steps": 3, "timesteps": [9, 3]},
+            "num_inference_steps` and `?timesteps|num_inference_steps and timesteps",
+        ),
         ({"timesteps": [3, 9]}, "`timesteps` must fall"),
         ({"sigmas": [1.0, 2.0]}, "`sigmas` must fall"),
         ({"timesteps": []}, "`timesteps`"),
@@ -219,7 +238,9 @@ def test_each_sample_has_its_generators_noise() -> None:
         loop(made, START, generator=[torch.Generator()])
 
 
-@pytest.mark.parametrize(("more", "said"), [({"eta": 0.5}, "`eta`"), ({"use_clipped_model_output": True}, "`use_clipped_model_output`")])
+@pytest.mark.parametrize(
+    ("more", "said"), [({"eta": 0.5}, "`eta`"), ({"use_clipped_model_output": True}, "`use_clipped_model_output`")]
+)
 def test_what_a_method_decides_is_refused(more: dict[str, Any], said: str) -> None:
     made = MethodScheduler("ddim", CONFIG)
     made.set_timesteps(3)
@@ -255,7 +276,9 @@ def test_saved_by_its_name(tmp_path: Path) -> None:
 # -- a known fault of theirs -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("kind", "spacing"), [("epsilon", "leading"), ("epsilon", "trailing"), ("v_prediction", "trailing")])
+@pytest.mark.parametrize(
+    ("kind", "spacing"), [("epsilon", "leading"), ("epsilon", "trailing"), ("v_prediction", "trailing")]
+)
 def test_ddim_of_these_spacings_is_theirs(kind: str, spacing: str) -> None:
     theirs, ours, _ = spaced(kind, spacing)
     assert (theirs - ours).abs().max() < 1e-5 * theirs.abs().max()
@@ -271,7 +294,9 @@ def test_ddim_of_linspace_is_what_the_formula_says(kind: str) -> None:
 
 def spaced(kind: str, spacing: str, n: int = 10) -> tuple[Tensor, Tensor, Tensor]:
     """Samples by DDIMScheduler, by ours on the same timesteps, and by the formula from each timestep to the next."""
-    theirs = DDIMScheduler(1000, clip_sample=False, timestep_spacing=spacing, prediction_type=kind, set_alpha_to_one=True)
+    theirs = DDIMScheduler(
+        1000, clip_sample=False, timestep_spacing=spacing, prediction_type=kind, set_alpha_to_one=True
+    )
     theirs.set_timesteps(n)
     ours = MethodScheduler("ddim", theirs.config)
     ours.set_timesteps(timesteps=theirs.timesteps.tolist())

@@ -28,7 +28,15 @@ def made(**training):
 def rates(config, folder, resume=False):
     """The learning rate of each step that a run makes."""
     seen: list[float] = []
-    runs.train(config, POINTS, folder, "test", report=lambda progress: seen.append(progress.rate / config.training.lr), held_out=POINTS, resume=resume)
+    runs.train(
+        config,
+        POINTS,
+        folder,
+        "test",
+        report=lambda progress: seen.append(progress.rate / config.training.lr),
+        held_out=POINTS,
+        resume=resume,
+    )
     return seen
 
 
@@ -101,7 +109,10 @@ def test_a_checkpoint_of_integers_is_refused(tmp_path):
     rates(config, tmp_path)
     for path in (tmp_path / "checkpoints").iterdir():
         found = unseal(path)
-        whole = {name: value.to(torch.int64) if name.startswith(("network", "ema")) else value for name, value in found.tensors.items()}
+        whole = {
+            name: value.to(torch.int64) if name.startswith(("network", "ema")) else value
+            for name, value in found.tensors.items()
+        }
         about = {key: value for key, value in found.about.items() if key not in ("sha256", "format")}
         path.write_bytes(seal(whole, about))
     with pytest.raises(CheckpointError, match="of int64, not float32"):

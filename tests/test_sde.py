@@ -38,7 +38,9 @@ def strong_errors(solver: Solver, steps: list[int], variance: float, t0: float =
     errors = []
     for n in steps:
         maps = affine(VP.reverse(data, 1.0), solver, torch.linspace(t0, t1, n + 1, dtype=F64), 1)
-        error = strong_error(maps, phi(t0).reshape(1), lambda u: (VP.diffusion(u) * phi(u)).reshape(-1, 1), v(t0).reshape(1))
+        error = strong_error(
+            maps, phi(t0).reshape(1), lambda u: (VP.diffusion(u) * phi(u)).reshape(-1, 1), v(t0).reshape(1)
+        )
         errors.append(error.item())
     return errors
 
@@ -87,7 +89,9 @@ MU, S, T = 0.7, 0.9, 1.0
 def geometric(sense: Sense | None) -> tuple[Equation, float]:
     """The equation, and the drift rate of log X: mu - s^2/2 in Ito's sense, mu in Stratonovich's."""
     ito = sense is not Sense.STRATONOVICH
-    eq = Equation(lambda t, y: MU * y, lambda t, y: S * y, noise=Noise.DIAGONAL, sense=Sense.ITO if ito else Sense.STRATONOVICH)
+    eq = Equation(
+        lambda t, y: MU * y, lambda t, y: S * y, noise=Noise.DIAGONAL, sense=Sense.ITO if ito else Sense.STRATONOVICH
+    )
     return eq, MU - S * S / 2 if ito else MU
 
 
@@ -166,7 +170,13 @@ def test_two_steps_are_independent_factors():
         nodes = Nodes(h, False)
         first, second = (x.reshape(-1) for x in torch.meshgrid(nodes.dw, nodes.dw, indexing="ij"))
         weights = torch.outer(nodes.weights, nodes.weights).reshape(-1)
-        x = solve(eq, torch.ones_like(first), solver, torch.tensor([0.0, h, 2 * h], dtype=F64), lambda t0, t1, a=first, b=second: a if t0 == 0 else b).y
+        x = solve(
+            eq,
+            torch.ones_like(first),
+            solver,
+            torch.tensor([0.0, h, 2 * h], dtype=F64),
+            lambda t0, t1, a=first, b=second: a if t0 == 0 else b,
+        ).y
         z = torch.exp(2 * rate * h + S * (first + second))
         assert (weights * x * z).sum().item() == pytest.approx(one_step_moments(solver, h)[2] ** 2, rel=1e-13)
 

@@ -53,8 +53,14 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(folder / "images" / "a.png")
     torch.save({"model": {"w": torch.ones(3)}, "step": 1}, folder / "w.pt")
     written(folder / "pipeline")
-    (folder / "c.toml").write_text('[data]\npath = "a.npz"\n[process]\nname = "VPSDE"\nbeta_max = 19.0\n[network]\nwidths = [8]\n[training]\nsteps = 4\n')
-    chosen = config.Config(data=config.DataConfig(path=str(folder / "a.npz")), network=config.NetworkConfig(widths=(4,)), training=Training(steps=2, batch=4))
+    (folder / "c.toml").write_text(
+        '[data]\npath = "a.npz"\n[process]\nname = "VPSDE"\nbeta_max = 19.0\n[network]\nwidths = [8]\n[training]\nsteps = 4\n'
+    )
+    chosen = config.Config(
+        data=config.DataConfig(path=str(folder / "a.npz")),
+        network=config.NetworkConfig(widths=(4,)),
+        training=Training(steps=2, batch=4),
+    )
     runs.train(chosen, data.load(folder / "a.npz"), folder / "run", "test")
     assert (folder / "run" / "checkpoints").is_dir()
     return folder
@@ -136,8 +142,14 @@ def test_no_command_executes_a_pickle(good, tmp_path, capsys):
     (tmp_path / "c.toml").write_text(f'[data]\npath = "{tmp_path / "evil.npz"}"\n')
     out = ("--out", str(tmp_path / "out"))
     attempts = [(command, str(evil)) for command in ("sample", "likelihood", "doctor", "info")]
-    attempts += [("train", str(tmp_path / "c.toml"), *out), ("train", str(tmp_path / "evil.pkl"), *out), ("demo", "--data", str(tmp_path / "evil.npy"), *out)]
-    attempts += [("import", str(tmp_path / f"evil{suffix}"), *out) for suffix in (".pkl", ".pt", ".npz")] + [("import", str(evil), *out)]
+    attempts += [
+        ("train", str(tmp_path / "c.toml"), *out),
+        ("train", str(tmp_path / "evil.pkl"), *out),
+        ("demo", "--data", str(tmp_path / "evil.npy"), *out),
+    ]
+    attempts += [("import", str(tmp_path / f"evil{suffix}"), *out) for suffix in (".pkl", ".pt", ".npz")] + [
+        ("import", str(evil), *out)
+    ]
     for attempt in attempts:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -165,9 +177,15 @@ def abuses() -> dict[str, bytes]:
         "header of 100 MB": struct.pack("<Q", 10**8) + b"{}",
         "header past the end": struct.pack("<Q", 100) + b"{}",
         "overlapping tensors": header({f"t{i}": {**f32, "data_offsets": [0, 4]} for i in range(1000)}, bytes(4)),
-        "a tensor beyond the end": header({"t": {"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}}, bytes(4)),
-        "a shape that overflows": header({"t": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}}, bytes(4)),
-        "100 000 tensors": header({f"t{i}": {**f32, "data_offsets": [4 * i, 4 * i + 4]} for i in range(100_000)}, bytes(400_000)),
+        "a tensor beyond the end": header(
+            {"t": {"dtype": "F32", "shape": [10**9], "data_offsets": [0, 4 * 10**9]}}, bytes(4)
+        ),
+        "a shape that overflows": header(
+            {"t": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 4]}}, bytes(4)
+        ),
+        "100 000 tensors": header(
+            {f"t{i}": {**f32, "data_offsets": [4 * i, 4 * i + 4]} for i in range(100_000)}, bytes(400_000)
+        ),
         "not finite": save({"w": torch.tensor([1.0, float("inf")])}),
         "a deep header": struct.pack("<Q", 20_000) + b"[" * 20_000,
         "empty": b"",
@@ -196,7 +214,14 @@ def test_safetensors_that_lie_are_refused_in_little_memory(tmp_path):
     for i, content in enumerate(abuses().values()):
         (tmp_path / f"{i}.safetensors").write_bytes(content)
     root = Path(__file__).parents[1]
-    done = subprocess.run([sys.executable, "-c", ABUSED, str(tmp_path)], cwd=root, capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", ABUSED, str(tmp_path)],
+        cwd=root,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) * (1 if sys.platform == "darwin" else 1024) < 200e6
 
@@ -222,7 +247,10 @@ def test_lying_safetensors_in_other_places(kind, abuse, good, tmp_path):
 def test_a_torch_file_that_unpacks_to_more_is_refused(tmp_path):
     """A zip of compressed zeros."""
     torch.save({"w": torch.zeros(1_000_000)}, tmp_path / "w.pt")
-    with zipfile.ZipFile(tmp_path / "w.pt") as old, zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as new:
+    with (
+        zipfile.ZipFile(tmp_path / "w.pt") as old,
+        zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as new,
+    ):
         for entry in old.infolist():
             new.writestr(entry.filename, old.read(entry))
     with pytest.raises(CheckpointError, match="would unpack"):
@@ -257,7 +285,20 @@ def test_configurations_that_mean_harm(text, match, tmp_path):
         config.read(tmp_path / "c.toml")
 
 
-NAMES = ["../x", "/etc/x", "a/../../x", "..\\x", "C:\\x", "a\x00b", "a\nb", "~root", "$HOME", "a;b", "a b", "%2e%2e%2fx"]
+NAMES = [
+    "../x",
+    "/etc/x",
+    "a/../../x",
+    "..\\x",
+    "C:\\x",
+    "a\x00b",
+    "a\nb",
+    "~root",
+    "$HOME",
+    "a;b",
+    "a b",
+    "%2e%2e%2fx",
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -300,7 +341,9 @@ def test_descriptions_that_tell_something_else_are_refused(good, tmp_path):
     shutil.copytree(good / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     file, refused = tmp_path / "run" / "run.json", {}
     about = json.loads(file.read_text())
-    for path, new in itertools.product(list(places(about))[1:], (..., None, -1, 1.5, math.nan, "x", [], [1, 2, 3], ["x"], {}, {"a": 1})):
+    for path, new in itertools.product(
+        list(places(about))[1:], (..., None, -1, 1.5, math.nan, "x", [], [1, 2, 3], ["x"], {}, {"a": 1})
+    ):
         file.write_text(json.dumps(replaced(about, path, new)))
         try:
             with warnings.catch_warnings():
@@ -313,7 +356,16 @@ def test_descriptions_that_tell_something_else_are_refused(good, tmp_path):
         except Exception as error:
             raise AssertionError(f"{path} = {new}: {error!r}") from error
     assert all(str(tmp_path / "run") in said for said in refused.values()), refused
-    assert {path[-1] for path in refused} >= {"config", "shape", "centre", "steps_done", "versions", "command", "sha256", "widths"}
+    assert {path[-1] for path in refused} >= {
+        "config",
+        "shape",
+        "centre",
+        "steps_done",
+        "versions",
+        "command",
+        "sha256",
+        "widths",
+    }
 
 
 @pytest.mark.parametrize(
@@ -394,6 +446,17 @@ def test_ten_thousand_mutated_files(kind, good, tmp_path):
 def test_bad_inputs_are_refused_without_asserts(tmp_path):
     """T-SEC-07: the suite of bad inputs under python -O, where assert statements are gone."""
     root = Path(__file__).parents[1]
-    command = [sys.executable, "-O", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestConfigWarning", "tests/test_bad_input.py"]
+    command = [
+        sys.executable,
+        "-O",
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-W",
+        "ignore::pytest.PytestConfigWarning",
+        "tests/test_bad_input.py",
+    ]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout[-3000:]

@@ -19,7 +19,15 @@ from .nursery import CONFIG, points
 CYCLES, WARM = 500, 40
 TINY = dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, steps=2, posthoc=0))
 LONGER = dataclasses.replace(TINY, training=dataclasses.replace(TINY.training, steps=3))
-BESIDE = {".scoresde", "checkpoints", "log.jsonl", "model.safetensors", "moments.safetensors", "run.json", "samples.npz"}
+BESIDE = {
+    ".scoresde",
+    "checkpoints",
+    "log.jsonl",
+    "model.safetensors",
+    "moments.safetensors",
+    "run.json",
+    "samples.npz",
+}
 
 
 def resident() -> float:
@@ -52,7 +60,9 @@ def cycle(folder: Path, k: int) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="no /proc")
-def test_five_hundred_cycles_leave_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_five_hundred_cycles_leave_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Files: those of three runs and three comparisons, no temporary. Threads and descriptors: as after the first cycles. Memory: within 8 MiB."""
     monkeypatch.setattr("os.fsync", lambda _: None)  # what is waited for at the disk is no part of the law
     monkeypatch.setattr(sys, "argv", sys.argv)

@@ -54,8 +54,15 @@ def noisy(solver: Solver, scale: float = 0.3) -> Equation:
     if noise(solver) is Noise.NONE:
         return logistic()
     if noise(solver) is Noise.ADDITIVE:
-        return Equation(lambda t, y: y * (1 - y), lambda t, y: scale * (1 + t) * torch.ones_like(y), noise=Noise.ADDITIVE)
-    return Equation(lambda t, y: y * (1 - y), lambda t, y: scale * y * (1 + t).to(y.dtype), noise=noise(solver), sense=solver.sense or Sense.ITO)
+        return Equation(
+            lambda t, y: y * (1 - y), lambda t, y: scale * (1 + t) * torch.ones_like(y), noise=Noise.ADDITIVE
+        )
+    return Equation(
+        lambda t, y: y * (1 - y),
+        lambda t, y: scale * y * (1 + t).to(y.dtype),
+        noise=noise(solver),
+        sense=solver.sense or Sense.ITO,
+    )
 
 
 # -- order -----------------------------------------------------------------------------------------------------------------
@@ -66,7 +73,11 @@ def noisy(solver: Solver, scale: float = 0.3) -> Equation:
 
 def judged(problem: Smooth, name: str, low: int, high: int) -> list:
     few = [pytest.param(problem, s, id=f"{name}-{s!r}") for s in SOLVERS if low <= order(s) <= high]
-    return few + [pytest.param(problem, s, id=f"{name}-{s!r}", marks=pytest.mark.slow) for s in MORE_SOLVERS if low <= order(s) <= high]
+    return few + [
+        pytest.param(problem, s, id=f"{name}-{s!r}", marks=pytest.mark.slow)
+        for s in MORE_SOLVERS
+        if low <= order(s) <= high
+    ]
 
 
 @pytest.mark.parametrize(("problem", "solver"), [
@@ -95,7 +106,9 @@ def test_order_on_a_mixture(solver):
     eq = reverse(LogSNR(-1.0, 3.0), M3, split=Split.X0)
     errors = Smooth(lambda t, y: eq.drift(t, y), times, states).errors(solver, -1.0, floor=2e-14)
     measured = slope(window(errors, 2e-14))
-    assert order(solver) - 0.15 <= measured <= (most(solver) + 0.3 if order(solver) <= 4 else math.inf), f"order {measured:.3f}, errors {errors}"
+    assert order(solver) - 0.15 <= measured <= (most(solver) + 0.3 if order(solver) <= 4 else math.inf), (
+        f"order {measured:.3f}, errors {errors}"
+    )
 
 
 # -- counting --------------------------------------------------------------------------------------------------------------
@@ -185,7 +198,9 @@ def test_a_sample_does_not_depend_on_its_neighbours(solver, dtype, device):
     source = None if eq.g is None else SeededNoise(7, 100)
     together = solve(eq, y0, solver, times, source).y
     for size in (1, 2, 7):
-        parts = [solve(eq, y0[i : i + size], solver, times, source and SeededNoise(7, 100 + i)).y for i in range(0, 11, size)]
+        parts = [
+            solve(eq, y0[i : i + size], solver, times, source and SeededNoise(7, 100 + i)).y for i in range(0, 11, size)
+        ]
         assert torch.equal(torch.cat(parts), together)
 
 
@@ -269,7 +284,12 @@ def test_without_drift_unit_noise_gives_the_path(solver, ends):
     path = SeededNoise(2).on(fine, y0)
     total = sum(path(t0, t1) for t0, t1 in itertools.pairwise(fine))
     for kind in {Noise.ADDITIVE, noise(solver)}:
-        eq = Equation(lambda t, y: torch.zeros_like(y), lambda t, y: torch.ones_like(y), noise=kind, sense=solver.sense or Sense.ITO)
+        eq = Equation(
+            lambda t, y: torch.zeros_like(y),
+            lambda t, y: torch.ones_like(y),
+            noise=kind,
+            sense=solver.sense or Sense.ITO,
+        )
         torch.testing.assert_close(solve(eq, y0, solver, times, path).y, total, rtol=0, atol=1e-14)
 
 

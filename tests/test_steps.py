@@ -30,7 +30,9 @@ ALL = {
     "large and langevin": replace(catalogue.ddpm(6), wrap=(LargeVariance(), Langevin())),
 }
 STOCHASTIC = [
-    name for name, make in vars(catalogue).items() if inspect.isfunction(make) and "eta" in (p := inspect.signature(make).parameters) and next(iter(p)) == "n"
+    name
+    for name, make in vars(catalogue).items()
+    if inspect.isfunction(make) and "eta" in (p := inspect.signature(make).parameters) and next(iter(p)) == "n"
 ]
 
 
@@ -63,7 +65,9 @@ def test_a_lift_is_the_forward_process(process, v: float) -> None:
 def test_langevin_has_its_known_bias() -> None:
     """On N(0, v) at a level a step of size delta is x -> (1 - delta/w) x + sqrt(2 delta) z, w = v + sigma^2: stationary w/(1 - delta/2w)."""
     data, sigma, rate = exact.Gaussian(torch.zeros(1, dtype=F64), 0.7), 0.5, 0.2
-    method = Method(EDM(), Split.EPS, IdentityStep(), grids.uniform_lambda, 1, 0.0, (Langevin(1, VarianceStepSize(rate)),))
+    method = Method(
+        EDM(), Split.EPS, IdentityStep(), grids.uniform_lambda, 1, 0.0, (Langevin(1, VarianceStepSize(rate)),)
+    )
     x = torch.tensor([[0.0], [1.0]], dtype=F64)
     y = sampling.transport(data, x, method, EDM(), 2.0, sigma, SeededNoise(0)).y
     z = SeededNoise(0).normal(CORRECTOR, range(1), (2, 1), F64)[0]
@@ -98,7 +102,12 @@ def test_every_entry_takes_noise(name: str, eta: float) -> None:
         (lambda: catalogue.predictor_corrector(5, snr=0.0), "`snr`"),
         (lambda: sampling.transport(MODEL, torch.ones(2, 2, dtype=F64), ALL["churn"], EDM(), 80.0, 0.002), "`noise`"),
         (lambda: sampling.encode(MODEL, torch.ones(2, 2, dtype=F64), ALL["restart"]), "`noise`"),
-        (lambda: sampling.transport(MODEL, torch.ones(2, 2, dtype=F64), ALL["restart"], EDM(), 80.0, 1.0, SeededNoise(0)), "`high`"),
+        (
+            lambda: sampling.transport(
+                MODEL, torch.ones(2, 2, dtype=F64), ALL["restart"], EDM(), 80.0, 1.0, SeededNoise(0)
+            ),
+            "`high`",
+        ),
     ],
 )
 def test_what_cannot_be_is_named(make, said: str) -> None:
@@ -108,10 +117,17 @@ def test_what_cannot_be_is_named(make, said: str) -> None:
 
 def test_wrapped_steps_differ_from_plain_ones() -> None:
     """Each wrapper does something: the same seed without it ends elsewhere."""
-    plain = {True: Method(LogSNR(), Split.X0, ExpEuler(), grids.uniform_time, 6, 1.0), False: Method(EDM(), Split.EPS, Heun(), grids.karras, 6)}
+    plain = {
+        True: Method(LogSNR(), Split.X0, ExpEuler(), grids.uniform_time, 6, 1.0),
+        False: Method(EDM(), Split.EPS, Heun(), grids.karras, 6),
+    }
     for name, method in ALL.items():
         bare = replace(method, wrap=())
         assert not torch.allclose(sample(MODEL, (4, 2), method), sample(MODEL, (4, 2), bare)), name
     assert set(plain) == {m.stochastic for m in ALL.values()}
     white = WhiteNoise(torch.Generator().manual_seed(0))
-    assert sampling.transport(MODEL, torch.ones(2, 2, dtype=F64), ALL["churn"], EDM(), 80.0, 0.002, white).y.isfinite().all()
+    assert (
+        sampling.transport(MODEL, torch.ones(2, 2, dtype=F64), ALL["churn"], EDM(), 80.0, 0.002, white)
+        .y.isfinite()
+        .all()
+    )

@@ -56,7 +56,9 @@ def test_a_closed_error_stream_is_no_reason_to_fail_otherwise(run: Path) -> None
 
 def test_a_reader_that_leaves_does_not_stop_a_training(tmp_path: Path) -> None:
     """`scoresde train ... | head -1`: the run is finished."""
-    (tmp_path / "c.toml").write_text("[data]\npath = 'moons'\n[network]\nwidths = [8]\n[training]\nsteps = 30\nbatch = 8\n")
+    (tmp_path / "c.toml").write_text(
+        "[data]\npath = 'moons'\n[network]\nwidths = [8]\n[training]\nsteps = 30\nbatch = 8\n"
+    )
     reading, writing = os.pipe()
     os.close(reading)
     done = scoresde("train", tmp_path / "c.toml", "--out", tmp_path / "run", stdout=writing)
@@ -68,10 +70,16 @@ def test_a_reader_that_leaves_does_not_stop_a_training(tmp_path: Path) -> None:
 
 def test_an_ascii_terminal_gets_escapes(run: Path, tmp_path: Path) -> None:
     """Names that it cannot show are escaped; configuration files are UTF-8 whatever the locale."""
-    (tmp_path / "c.toml").write_text("# Größe\n[data]\npath = 'moons'\n[network]\nwidths = [8]\n[training]\nsteps = 2\nbatch = 8\n", encoding="utf-8")
+    (tmp_path / "c.toml").write_text(
+        "# Größe\n[data]\npath = 'moons'\n[network]\nwidths = [8]\n[training]\nsteps = 2\nbatch = 8\n", encoding="utf-8"
+    )
     ascii_only = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     out = tmp_path / "Läufe"
-    for arguments in (["train", tmp_path / "c.toml", "--out", out], ["info", out], ["sample", out, "--n", 2, "--steps", 2]):
+    for arguments in (
+        ["train", tmp_path / "c.toml", "--out", out],
+        ["info", out],
+        ["sample", out, "--n", 2, "--steps", 2],
+    ):
         done = scoresde(*arguments, env=ascii_only)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.isascii()
@@ -148,7 +156,9 @@ def test_ctrl_c_while_it_starts(seconds: float, run: Path) -> None:
     assert (process.returncode, error) in ((130, "scoresde: interrupted\n"), (0, ""))
 
 
-def test_sigterm_ends_every_command_with_143(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sigterm_ends_every_command_with_143(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """What was held is let go: no lock of the file stays."""
 
     def draw(*_: Any, **__: Any) -> None:
@@ -166,14 +176,22 @@ def test_sigterm_ends_every_command_with_143(run: Path, tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_are_printed_as_they_are(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_names_are_printed_as_they_are(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Square brackets and colons are markup to the library that prints: in messages, tables and errors they are text."""
     monkeypatch.chdir(tmp_path)
     Path("c.toml").write_text("[data]\npath = 'moons'\n[network]\nwidths = [8]\n[training]\nsteps = 2\nbatch = 8\n")
     compared = ["compare", name, "--methods", "ddim", "--budgets", "2", "--out", f"{name} compared"]
     absent = ["info", f"{name} absent"]
     told: list[str] = []
-    for arguments in (["train", "c.toml", "--out", name], ["info", name], ["sample", name, "--n", "2", "--steps", "2"], compared, absent):
+    for arguments in (
+        ["train", "c.toml", "--out", name],
+        ["info", name],
+        ["sample", name, "--n", "2", "--steps", "2"],
+        compared,
+        absent,
+    ):
         monkeypatch.setattr("sys.argv", ["scoresde", *arguments])
         with pytest.raises(SystemExit):
             cli.main()

@@ -98,7 +98,11 @@ def test_order_conditions(solver):
 def test_order_of_the_embedded_method(solver):
     """b - e has the declared embedded order. Two estimates of orders p > q combine to e^2 / |e_low|: order 2p - q."""
     a, tableau = square(solver), solver.tableau
-    p, *low = (algebraic_order([b - e for b, e in zip(tableau.b, weights, strict=True)], a) for weights in (tableau.e, tableau.e_low) if weights is not None)
+    p, *low = (
+        algebraic_order([b - e for b, e in zip(tableau.b, weights, strict=True)], a)
+        for weights in (tableau.e, tableau.e_low)
+        if weights is not None
+    )
     assert solver.embedded == (2 * p - low[0] if low else p) < solver.order
 
 

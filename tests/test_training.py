@@ -20,7 +20,18 @@ from scoresde.evaluation.judge import frechet_gaussian
 from scoresde.networks import MLP, DiT, UNet
 from scoresde.runtime.torch_state import seeded
 from scoresde.training import NonFiniteLossError, Objective, Training, fit
-from scoresde.training.losses import DSM, FlowMatching, Huber, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, PlainV, PlainX0, Sliced
+from scoresde.training.losses import (
+    DSM,
+    FlowMatching,
+    Huber,
+    KarrasWeighted,
+    Loss,
+    MaximumLikelihood,
+    MinSNR,
+    PlainV,
+    PlainX0,
+    Sliced,
+)
 from scoresde.training.noise_levels import Importance, LogNormal, Uniform, stratified
 from scoresde.training.state import average, begin, power_average
 from solvers import SeededNoise
@@ -142,7 +153,12 @@ def test_parts_of_a_batch_make_the_batch(accumulate: int) -> None:
         state = begin(model.network, Training(steps=5, batch=64))
         data = Dataset(exact.Gaussian(torch.zeros(2), 1.0).sample(200, seed=1).double())
         steps = list(fit(model, data, Training(steps=5, batch=64, accumulate=parts), state))
-        answers.append((torch.tensor([[p.loss, p.grad_norm] for p in steps]), torch.cat([p.detach().flatten() for p in model.parameters()])))
+        answers.append(
+            (
+                torch.tensor([[p.loss, p.grad_norm] for p in steps]),
+                torch.cat([p.detach().flatten() for p in model.parameters()]),
+            )
+        )
     assert (answers[0][0] - answers[1][0]).abs().max() < 1e-6
     assert (answers[0][1] - answers[1][1]).abs().max() < 1e-6
 
@@ -184,7 +200,14 @@ def test_labels_reach_the_network_and_some_are_hidden() -> None:
     labels = torch.arange(300) % 3
     data = Dataset(centres[labels], labels)
     model = Denoiser(Listening(), SDE)
-    list(fit(model, data, Training(steps=20, batch=200, label_dropout=0.2), objective=Objective(levels=LogNormal(-4.0, 0.1))))
+    list(
+        fit(
+            model,
+            data,
+            Training(steps=20, batch=200, label_dropout=0.2),
+            objective=Objective(levels=LogNormal(-4.0, 0.1)),
+        )
+    )
     x, cond = (torch.cat(parts) for parts in zip(*seen, strict=True))
     assert abs((cond == -1).double().mean() - 0.2) < 5 * math.sqrt(0.2 * 0.8 / 4000)
     kept = cond >= 0
@@ -193,7 +216,17 @@ def test_labels_reach_the_network_and_some_are_hidden() -> None:
         next(fit(model, _points(), Training(batch=8, label_dropout=0.1)))
 
 
-EVERY = [DSM(), MaximumLikelihood(), KarrasWeighted(), MinSNR(), PlainX0(), PlainV(), FlowMatching(), Sliced(), DSM(norm=Huber())]
+EVERY = [
+    DSM(),
+    MaximumLikelihood(),
+    KarrasWeighted(),
+    MinSNR(),
+    PlainX0(),
+    PlainV(),
+    FlowMatching(),
+    Sliced(),
+    DSM(norm=Huber()),
+]
 
 
 @pytest.mark.parametrize("loss", EVERY, ids=repr)

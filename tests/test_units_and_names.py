@@ -58,7 +58,10 @@ def test_the_kind_says_it(shape: tuple[int, ...], kind: str | None, want: tuple[
         config.denoiser(config.dataset().shape)
 
 
-@pytest.mark.parametrize(("table", "said"), [({"kind": "rows"}, r"`data\.kind`"), ({"path": ""}, r"`data\.path`"), ({"path": " "}, r"`data\.path`")])
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [({"kind": "rows"}, r"`data\.kind`"), ({"path": ""}, r"`data\.path`"), ({"path": " "}, r"`data\.path`")],
+)
 def test_bad_keys_are_refused(table: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         parse({"data": table})
@@ -75,7 +78,11 @@ def test_a_kind_that_does_not_fit_is_refused(tmp_path: Path) -> None:
 def test_series_and_volumes_are_trained_on_by_fit() -> None:
     """A network of one's own, any shape: two steps, and every parameter moves."""
     for shape in ((16, 2, 12), (16, 1, 3, 4, 4)):
-        network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(math.prod(shape[1:]), math.prod(shape[1:])), torch.nn.Unflatten(1, shape[1:]))
+        network = torch.nn.Sequential(
+            torch.nn.Flatten(),
+            torch.nn.Linear(math.prod(shape[1:]), math.prod(shape[1:])),
+            torch.nn.Unflatten(1, shape[1:]),
+        )
         before = [p.clone() for p in network.parameters()]
         list(fit(Denoiser(Alone(network), VPSDE()), Dataset(torch.randn(shape)), Training(steps=2, batch=8, warmup=0)))
         assert all(not torch.equal(p, b) for p, b in zip(network.parameters(), before, strict=True))
@@ -128,7 +135,9 @@ def test_class_names_are_kept_and_told(tmp_path: Path, capsys: pytest.CaptureFix
         for i in range(6):
             Image.fromarray(RNG.integers(0, 255, (8, 8), dtype=np.uint8)).save(tmp_path / "pets" / name / f"{i}.png")
     config = tmp_path / "c.toml"
-    config.write_text(f"[data]\npath = '{tmp_path / 'pets'}'\n[network]\nwidths = [8, 8]\n[training]\nsteps = 2\nbatch = 4\nlabel_dropout = 0.1\n")
+    config.write_text(
+        f"[data]\npath = '{tmp_path / 'pets'}'\n[network]\nwidths = [8, 8]\n[training]\nsteps = 2\nbatch = 4\nlabel_dropout = 0.1\n"
+    )
     run = str(tmp_path / "run")
     assert called("train", str(config), "--out", run) == 0
     assert called("info", run) == 0
@@ -146,7 +155,9 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
     where = tmp_path_factory.mktemp("table")
     rows = "".join(f"{300 + 50 * a:.4f},{0.01 * b:.6f}\n" for a, b in RNG.normal(size=(400, 2)))
     (where / "t.csv").write_text("mass,height\n" + rows)
-    (where / "c.toml").write_text(f"[data]\npath = '{where / 't.csv'}'\n[network]\nwidths = [16]\n[training]\nsteps = 40\nbatch = 32\n")
+    (where / "c.toml").write_text(
+        f"[data]\npath = '{where / 't.csv'}'\n[network]\nwidths = [16]\n[training]\nsteps = 40\nbatch = 32\n"
+    )
     assert called("train", str(where / "c.toml"), "--out", str(where / "run")) == 0
     return where
 
@@ -179,7 +190,9 @@ def test_likelihood_is_in_the_units_of_the_data(table: Path, capsys: pytest.Capt
 
 def test_a_table_of_integers_has_bits(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{a},{b}\n" for a, b in RNG.integers(0, 50, (100, 2))))
-    (tmp_path / "c.toml").write_text(f"[data]\npath = '{tmp_path / 't.csv'}'\n[network]\nwidths = [8]\n[training]\nsteps = 2\nbatch = 8\n")
+    (tmp_path / "c.toml").write_text(
+        f"[data]\npath = '{tmp_path / 't.csv'}'\n[network]\nwidths = [8]\n[training]\nsteps = 2\nbatch = 8\n"
+    )
     assert called("train", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")) == 0
     assert called("likelihood", str(tmp_path / "run"), "--n", "4", "--probes", "0") == 0
     assert "bits/dim of the integers" in capsys.readouterr().out

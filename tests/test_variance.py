@@ -124,7 +124,11 @@ def test_the_mean_does_not_feel_the_bound() -> None:
     def slopes(loss: Tensor) -> tuple[Tensor | None, ...]:
         return torch.autograd.grad(loss.sum(), (network.a, network.b), allow_unused=True)
 
-    hybrid, simple, bound = slopes(Hybrid(0.3)(model, x0, t, eps)), slopes(DSM()(model, x0, level / 20, eps)), slopes(ChainBound()(model, x0, t, eps))
+    hybrid, simple, bound = (
+        slopes(Hybrid(0.3)(model, x0, t, eps)),
+        slopes(DSM()(model, x0, level / 20, eps)),
+        slopes(ChainBound()(model, x0, t, eps)),
+    )
     assert hybrid[0] is not None
     assert hybrid[1] is not None
     assert torch.equal(hybrid[0], simple[0])
@@ -159,11 +163,21 @@ def test_training_finds_the_best_variance() -> None:
     """A small network on N(0, 1/4), beginning at v near 1/2: the log-variance within 0.03 of the best at every level from 2 on, v itself
     within 0.04 where log beta - log beta~ exceeds 0.15; nearer the prior the two hardly differ, and v is hardly felt."""
     chain = ddpm.chain(torch.linspace(0.02, 0.5, 10, dtype=F64))
-    x, z = 0.5 * SeededNoise(0).normal(0, range(1), (8192, 1), torch.float32)[0], SeededNoise(1).normal(0, range(1), (512, 1), torch.float32)[0]
+    x, z = (
+        0.5 * SeededNoise(0).normal(0, range(1), (8192, 1), torch.float32)[0],
+        SeededNoise(1).normal(0, range(1), (512, 1), torch.float32)[0],
+    )
     objective, training = Objective(Hybrid(weight=0.3)), Training(steps=800, batch=256, lr=1e-2)
-    model = Config(process=chain, network=NetworkConfig(variance=True, widths=(32,), fourier=0), objective=objective, training=training).denoiser((1,))
+    model = Config(
+        process=chain,
+        network=NetworkConfig(variance=True, widths=(32,), fourier=0),
+        objective=objective,
+        training=training,
+    ).denoiser((1,))
     wanted = torch.cat([share(chain, i, torch.tensor([0.25], dtype=F64)) for i in range(2, 11)])
-    gap = torch.tensor([large - small for small, large in (ddpm.log_variances(chain, i) for i in range(2, 11))], dtype=F64)
+    gap = torch.tensor(
+        [large - small for small, large in (ddpm.log_variances(chain, i) for i in range(2, 11))], dtype=F64
+    )
 
     def error() -> Tensor:
         v: list[Tensor] = []
@@ -241,7 +255,11 @@ def test_diffusers_on_the_same_noise(count: int) -> None:
     assert ours.isfinite().all()
 
 
-@pytest.mark.parametrize("make", [catalogue.improved_ddpm, lambda n: replace(catalogue.improved_ddpm(n), solver=ExpMidpoint())], ids=["euler", "midpoint"])
+@pytest.mark.parametrize(
+    "make",
+    [catalogue.improved_ddpm, lambda n: replace(catalogue.improved_ddpm(n), solver=ExpMidpoint())],
+    ids=["euler", "midpoint"],
+)
 def test_it_runs_in_a_schedulers_place(make) -> None:
     """Driven from outside it gives what our own solve gives, asking as often as it says."""
     config = DDPMScheduler(1000, variance_type="learned_range").config
@@ -269,19 +287,39 @@ def test_pipelines_of_learned_range_both_ways(tmp_path: Path) -> None:
         p, theirs = model(x, model.process.alpha(t), model.process.sigma(t)), body(x, torch.tensor(499)).sample
     assert torch.equal(p.eps, theirs[:, :1])
     assert torch.equal(p.spread, theirs[:, 1:])
-    assert called("sample", str(tmp_path / "p"), "--method", "improved_ddpm", "--steps", "4", "--n", "2", "--out", str(tmp_path / "x.npz")) == 0
-    assert np.array_equal(np.load(tmp_path / "x.npz")["x"], sample(model, (2, 1, 8, 8), catalogue.improved_ddpm(4)).numpy())
+    assert (
+        called(
+            "sample",
+            str(tmp_path / "p"),
+            "--method",
+            "improved_ddpm",
+            "--steps",
+            "4",
+            "--n",
+            "2",
+            "--out",
+            str(tmp_path / "x.npz"),
+        )
+        == 0
+    )
+    assert np.array_equal(
+        np.load(tmp_path / "x.npz")["x"], sample(model, (2, 1, 8, 8), catalogue.improved_ddpm(4)).numpy()
+    )
     pipelines.save(model, tmp_path / "again", 8)
     back = pipelines.load(tmp_path / "again")
     assert back.table == model.table
-    for k, (kind, channels, said) in enumerate((("fixed_small", 2, "alone"), ("learned_range", 1, "twice as many"), ("learned", 2, "without bounds"))):
+    for k, (kind, channels, said) in enumerate(
+        (("fixed_small", 2, "alone"), ("learned_range", 1, "twice as many"), ("learned", 2, "without bounds"))
+    ):
         written(tmp_path / str(k), DDPMScheduler(1000, variance_type=kind), out_channels=channels)
         with pytest.raises(CheckpointError, match=said):
             pipelines.load(tmp_path / str(k))
 
 
 @pytest.mark.parametrize("kind", ["unet", "dit"])
-def test_it_is_trained_and_sampled_by_the_commands(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_trained_and_sampled_by_the_commands(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """network.variance and the loss Hybrid; every other method takes the mean; a run without variances says so in one line."""
     text = f"[network]\nkind = '{kind}'\nwidths = [8{', 8' * (kind == 'unet')}]\nvariance = true\n[loss]\nname = 'Hybrid'\n[training]\nsteps = 2\nbatch = 16\n"
     (tmp_path / "c.toml").write_text(text)
@@ -290,11 +328,28 @@ def test_it_is_trained_and_sampled_by_the_commands(kind: str, tmp_path: Path, ca
     for name in ("c", "plain"):
         assert called("train", str(tmp_path / f"{name}.toml"), "--out", str(tmp_path / name)) == 0
     for method in ("improved_ddpm", "ddpm", "unipc"):
-        assert called("sample", str(tmp_path / "c"), "--method", method, "--steps", "3", "--n", "2", "--out", str(tmp_path / f"{method}.npz")) == 0
+        assert (
+            called(
+                "sample",
+                str(tmp_path / "c"),
+                "--method",
+                method,
+                "--steps",
+                "3",
+                "--n",
+                "2",
+                "--out",
+                str(tmp_path / f"{method}.npz"),
+            )
+            == 0
+        )
         assert np.isfinite(np.load(tmp_path / f"{method}.npz")["x"]).all()
     assert called("doctor", str(tmp_path / "c"), "--n", "16") in (0, 3)
     capsys.readouterr()
-    for arguments in (("sample", str(tmp_path / "plain"), "--method", "improved_ddpm"), ("train", str(tmp_path / "wrong.toml"), "--out", str(tmp_path / "no"))):
+    for arguments in (
+        ("sample", str(tmp_path / "plain"), "--method", "improved_ddpm"),
+        ("train", str(tmp_path / "wrong.toml"), "--out", str(tmp_path / "no")),
+    ):
         assert called(*arguments) == 2
         error = capsys.readouterr().err
         assert error.count("\n") == 1

@@ -34,7 +34,9 @@ WORDS = ["<|startoftext|>", "<|endoftext|>", "a</w>", "b</w>", "a", "b", "ab</w>
 
 def scheduler() -> DDIMScheduler:
     """As Stable Diffusion has it."""
-    return DDIMScheduler(1000, 0.00085, 0.012, "scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1)
+    return DDIMScheduler(
+        1000, 0.00085, 0.012, "scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+    )
 
 
 def _vae() -> AutoencoderKL:
@@ -43,7 +45,9 @@ def _vae() -> AutoencoderKL:
 
 def _unet(channels: int, size: int) -> UNet2DModel:
     blocks = {"down_block_types": ("DownBlock2D", "AttnDownBlock2D"), "up_block_types": ("AttnUpBlock2D", "UpBlock2D")}
-    return UNet2DModel(size, channels, channels, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, **blocks)
+    return UNet2DModel(
+        size, channels, channels, block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, **blocks
+    )
 
 
 def _of_text(folder: Path) -> dict[str, Any]:
@@ -51,8 +55,17 @@ def _of_text(folder: Path) -> dict[str, Any]:
     vocabulary, merges = folder / "vocab.json", folder / "merges.txt"
     vocabulary.write_text(json.dumps({word: i for i, word in enumerate(WORDS)}))
     merges.write_text("#version: 0.2\na b</w>\n")
-    blocks = {"down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"), "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D")}
-    widths = {"block_out_channels": (8, 16), "layers_per_block": 1, "cross_attention_dim": 16, "attention_head_dim": 4, "norm_num_groups": 4}
+    blocks = {
+        "down_block_types": ("DownBlock2D", "CrossAttnDownBlock2D"),
+        "up_block_types": ("CrossAttnUpBlock2D", "UpBlock2D"),
+    }
+    widths = {
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "cross_attention_dim": 16,
+        "attention_head_dim": 4,
+        "norm_num_groups": 4,
+    }
     text = CLIPTextConfig(
         vocab_size=len(WORDS), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=8,
         bos_token_id=0, eos_token_id=1, pad_token_id=1,
@@ -68,7 +81,9 @@ def _of_text(folder: Path) -> dict[str, Any]:
 
 
 def _dit(_: Path) -> dict[str, Any]:
-    body = DiTTransformer2DModel(2, 4, 4, 8, 1, norm_num_groups=4, sample_size=8, patch_size=2, num_embeds_ada_norm=1000)
+    body = DiTTransformer2DModel(
+        2, 4, 4, 8, 1, norm_num_groups=4, sample_size=8, patch_size=2, num_embeds_ada_norm=1000
+    )
     return {"transformer": body, "vae": _vae(), "scheduler": scheduler(), "id2label": {0: "cat", 1: "dog"}}
 
 
@@ -106,7 +121,11 @@ def image() -> torch.Tensor:
 
 def call(pipe: Any, steps: int = 4, seed: int = 0, **more: Any) -> torch.Tensor:
     """One image of a pipeline, whatever it asks for."""
-    given: dict[str, Any] = {"num_inference_steps": steps, "output_type": "pt", "generator": torch.Generator().manual_seed(seed)} | more
+    given: dict[str, Any] = {
+        "num_inference_steps": steps,
+        "output_type": "pt",
+        "generator": torch.Generator().manual_seed(seed),
+    } | more
     mask = torch.zeros(1, 1, SIZE, SIZE)
     mask[..., SIZE // 2 :] = 1
     square = {"height": SIZE, "width": SIZE}

@@ -13,8 +13,15 @@ from typing import Annotated, Any
 
 import typer
 
-Folder = Annotated[Path, typer.Argument(help="a folder written by train, demo or import, or that of a saved diffusers pipeline")]
-Data = Annotated[str | None, typer.Option(help="for a model that does not say what it was trained on: digits, photos, a file or a folder like that")]
+Folder = Annotated[
+    Path, typer.Argument(help="a folder written by train, demo or import, or that of a saved diffusers pipeline")
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        help="for a model that does not say what it was trained on: digits, photos, a file or a folder like that"
+    ),
+]
 Out = Annotated[Path, typer.Option(help="folder to write")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="write into an existing folder")]
 Device = Annotated[str, typer.Option(help="cpu or cuda")]
@@ -31,7 +38,9 @@ def reachable(out: Path) -> Path:
     ground = next(p for p in (out, *out.absolute().parents) if os.path.lexists(p))
     below_a_file = ground != out and not ground.is_dir()
     if below_a_file or not os.access(ground, os.W_OK):
-        raise UsageError(f"`--out` must be a path that can be written, got {out}: {ground} is {'a file' if below_a_file else 'not writable'}")
+        raise UsageError(
+            f"`--out` must be a path that can be written, got {out}: {ground} is {'a file' if below_a_file else 'not writable'}"
+        )
     return out
 
 
@@ -54,11 +63,17 @@ def _check_folder(out: Path, overwrite: bool, resume: bool) -> None:
         raise UsageError(f"`--out` must be a folder, got {out}, which is a file")
     held = sorted(path.name for path in out.iterdir() if path.name != ownership.MARKER) if out.exists() else []
     if resume and not held:
-        raise UsageError(f"`--out` must hold a run to resume, got {out}, which {'is empty' if out.exists() else 'does not exist'}; leave out --resume")
+        raise UsageError(
+            f"`--out` must hold a run to resume, got {out}, which {'is empty' if out.exists() else 'does not exist'}; leave out --resume"
+        )
     if held and not (overwrite or resume):
-        raise UsageError(f"`--out` must be a new folder, got {out}, which exists; use another name, --overwrite, or --resume for a run that was stopped")
+        raise UsageError(
+            f"`--out` must be a new folder, got {out}, which exists; use another name, --overwrite, or --resume for a run that was stopped"
+        )
     if held and not ownership.owned(out):
-        raise UsageError(f"`--out` must be new or hold what scoresde wrote, got {out}: nothing says that {held[0]} was written by it; use another name")
+        raise UsageError(
+            f"`--out` must be new or hold what scoresde wrote, got {out}: nothing says that {held[0]} was written by it; use another name"
+        )
 
 
 def usable(name: str) -> str:
@@ -73,7 +88,9 @@ def usable(name: str) -> str:
     if not torch.cuda.is_available():
         raise UsageError(f"`--device` must be cpu here, got {name}: torch sees no CUDA device")
     if found[1] and int(found[1]) >= torch.cuda.device_count():
-        raise UsageError(f"`--device` must be one of {torch.cuda.device_count()} CUDA devices, counted from 0, got {name}")
+        raise UsageError(
+            f"`--device` must be one of {torch.cuda.device_count()} CUDA devices, counted from 0, got {name}"
+        )
     return name
 
 
@@ -96,8 +113,16 @@ def bar(what: str, total: int, shown: bool = True) -> Generator[Callable[[int], 
     """Yield advance(count): a bar with the time left on a terminal, nothing elsewhere."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TextColumn("left"), TimeRemainingColumn())
-    with Progress(*columns, console=console(), disable=not (shown and sys.stdout.isatty()), transient=True) as shown_bar:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(
+        *columns, console=console(), disable=not (shown and sys.stdout.isatty()), transient=True
+    ) as shown_bar:
         task = shown_bar.add_task(what, total=total)
         yield lambda count: shown_bar.update(task, advance=count)
 
@@ -110,7 +135,9 @@ def processes(device: str) -> Any:
     if distributed.rank() == 0 and (wanted is not None or distributed.joined()):
         console().print(f"processes: {distributed.world()}")
     if wanted is not None and wanted != distributed.world():
-        warn(f"{wanted} processes were asked for, {distributed.world()} runs; give accelerate --multi_gpu, on the CPU too, or torchrun --nproc_per_node")
+        warn(
+            f"{wanted} processes were asked for, {distributed.world()} runs; give accelerate --multi_gpu, on the CPU too, or torchrun --nproc_per_node"
+        )
     return place
 
 

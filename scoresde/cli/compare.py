@@ -21,14 +21,27 @@ _MOST_ROWS = 100_000
 
 
 def compare(
-    run: Annotated[Path | None, typer.Argument(help="a run, or the folder of a diffusers pipeline; without it, shared problems")] = None,
-    problem: Annotated[str, typer.Option(help="gaussian3, mixture1d, gmm2d, digits, patches, mixture3072; several by commas")] = "gmm2d,digits",
-    methods: Annotated[str, typer.Option(help="NAME or LIBRARY:NAME, then @karras, @lambda, @time or @quadratic; 'all' lists names")] = METHODS,
-    budgets: Annotated[str, typer.Option(help="model calls; adaptive methods run at tolerances 1e-2 to 1e-5 instead")] = "5,10,20,50",
+    run: Annotated[
+        Path | None, typer.Argument(help="a run, or the folder of a diffusers pipeline; without it, shared problems")
+    ] = None,
+    problem: Annotated[
+        str, typer.Option(help="gaussian3, mixture1d, gmm2d, digits, patches, mixture3072; several by commas")
+    ] = "gmm2d,digits",
+    methods: Annotated[
+        str, typer.Option(help="NAME or LIBRARY:NAME, then @karras, @lambda, @time or @quadratic; 'all' lists names")
+    ] = METHODS,
+    budgets: Annotated[
+        str, typer.Option(help="model calls; adaptive methods run at tolerances 1e-2 to 1e-5 instead")
+    ] = "5,10,20,50",
     seeds: Annotated[int, typer.Option(help="starts per figure; from two on, curves have intervals over them")] = 1,
     jobs: Annotated[int, typer.Option(help="processes, of one thread each")] = 1,
-    out: Annotated[Path, typer.Option(help="folder for rows, pictures and report; one that holds rows is taken up where it stopped")] = Path("runs/compare"),
-    score_error: Annotated[float, typer.Option(help="split the error of shared problems with a score that errs by this much; 0: no split")] = 0.0,
+    out: Annotated[
+        Path,
+        typer.Option(help="folder for rows, pictures and report; one that holds rows is taken up where it stopped"),
+    ] = Path("runs/compare"),
+    score_error: Annotated[
+        float, typer.Option(help="split the error of shared problems with a score that errs by this much; 0: no split")
+    ] = 0.0,
     device: Device = "cpu",
 ) -> None:
     """Work against precision: how wrong, for how many model calls and seconds, against other libraries.
@@ -73,7 +86,9 @@ def compare(
             figures.picture(every, out / "compare.png")
         parts = _split(run, sources, chosen, calls, score_error, out)
         page.write(out / "report.html", every, rows, skipped, command(), parts)
-    console().print(", ".join(str(out / name) for name in ("report.html", "compare.png", "rows.jsonl") if (out / name).exists()))
+    console().print(
+        ", ".join(str(out / name) for name in ("report.html", "compare.png", "rows.jsonl") if (out / name).exists())
+    )
 
 
 def _check_folder(out: Path) -> None:
@@ -93,7 +108,9 @@ def _check_count(sources: int, methods: list[str], calls: list[int], seeds: int)
     costs = [len(TOLERANCES) if entry(name).adaptive else len(calls) for name in methods]
     count = sources * sum(costs) * seeds
     if count > _MOST_ROWS:
-        raise UsageError(f"`--seeds` must leave at most {_MOST_ROWS:,} rows, got {seeds:,}, which make {count:,}; take fewer, or fewer --budgets")
+        raise UsageError(
+            f"`--seeds` must leave at most {_MOST_ROWS:,} rows, got {seeds:,}, which make {count:,}; take fewer, or fewer --budgets"
+        )
 
 
 def _measure(todo: list[Any], store: Any, jobs: int, out: Path) -> None:
@@ -108,11 +125,15 @@ def _measure(todo: list[Any], store: Any, jobs: int, out: Path) -> None:
         try:
             runner.run(todo, store, jobs, step)
         except KeyboardInterrupt:
-            console().print(f"stopped; {len(store.rows)} rows are kept in {out}, and the same command goes on from there")
+            console().print(
+                f"stopped; {len(store.rows)} rows are kept in {out}, and the same command goes on from there"
+            )
             raise
 
 
-def _split(run: Path | None, sources: list[str], methods: list[str], calls: list[int], size: float, out: Path) -> Path | None:
+def _split(
+    run: Path | None, sources: list[str], methods: list[str], calls: list[int], size: float, out: Path
+) -> Path | None:
     """Where the error comes from: one bar per deterministic method on a budget, on a run or with a perturbed score."""
     from ..compare import figures, runner, trained
     from ..compare.entries import entry
@@ -127,10 +148,16 @@ def _split(run: Path | None, sources: list[str], methods: list[str], calls: list
     else:
         model, truth = case, trained.ideal(run, case.low)
     budget, absent = sorted(calls)[len(calls) // 2], runner.missing(methods)
-    fixed = [e.name for e in map(entry, methods) if not (e.stochastic or e.adaptive or e.name in absent or e.bind(budget) is None)]
+    fixed = [
+        e.name
+        for e in map(entry, methods)
+        if not (e.stochastic or e.adaptive or e.name in absent or e.bind(budget) is None)
+    ]
     if not fixed:
         return None
-    figures.bars(trained.split(model, truth, fixed, budget), f"{Path(sources[0]).name} at {budget} calls", out / "split.png")
+    figures.bars(
+        trained.split(model, truth, fixed, budget), f"{Path(sources[0]).name} at {budget} calls", out / "split.png"
+    )
     return out / "split.png"
 
 
@@ -144,7 +171,9 @@ def _check_sources(run: Path | None, sources: list[str], methods: list[str]) -> 
     if run is not None:
         blind = problem(str(run)).draw is None  # says what is wrong with the folder, before anything is measured
         if drawn := [name for name in methods if blind and entry(name).stochastic]:
-            raise UsageError(f"`--methods` must be deterministic for a model whose data are not known, got {', '.join(drawn)}")
+            raise UsageError(
+                f"`--methods` must be deterministic for a model whose data are not known, got {', '.join(drawn)}"
+            )
         return
     for name in sources:
         check.choice("problem", name, problems.all_problems())

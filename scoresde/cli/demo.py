@@ -45,7 +45,12 @@ TENTHS = 10
 def recipe(data: str = "digits", steps: int = 2500, seed: int = 0) -> Config:
     """How the demo trains: v by the pseudo-Huber loss, which of eleven losses came nearest to the digits in six processor minutes (docs/losses.md)."""
     objective = Objective(PlainV(norm=Huber()))
-    return Config(data=DataConfig(path=data), network=NetworkConfig(predicts="v"), objective=objective, training=Training(steps=steps, lr=4e-3, seed=seed))
+    return Config(
+        data=DataConfig(path=data),
+        network=NetworkConfig(predicts="v"),
+        objective=objective,
+        training=Training(steps=steps, lr=4e-3, seed=seed),
+    )
 
 
 def methods(denoiser: Denoiser) -> list[tuple[str, str, Method]]:
@@ -92,7 +97,9 @@ def bars(console: Console) -> Progress:
     counts = (TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[note]}", markup=False))
     clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     name = TextColumn("{task.description}", markup=False)
-    return Progress(SpinnerColumn(), name, BarColumn(), *counts, *clock, console=console, disable=not console.is_terminal)
+    return Progress(
+        SpinnerColumn(), name, BarColumn(), *counts, *clock, console=console, disable=not console.is_terminal
+    )
 
 
 @contextmanager
@@ -113,7 +120,9 @@ def progress(console: Console, what: str, total: int) -> Generator[Callable[[int
         yield tell
 
 
-def train_with_bar(config: Config, data: Any, folder: Path, command: str, device: Any, console: Console, **options: Any) -> runs.Trained:
+def train_with_bar(
+    config: Config, data: Any, folder: Path, command: str, device: Any, console: Console, **options: Any
+) -> runs.Trained:
     """`runs.train` behind a progress bar; `options` are its own."""
     smooth = 0.0
     with progress(console, "training", config.training.steps) as tell:
@@ -137,18 +146,26 @@ def train(config: Config, folder: Path, command: str, quiet: bool, width: int | 
     train_with_bar(config, data, folder, command, "cpu", console, held_out=held_out, held=True)
 
 
-def run(config: Config, folder: Path, command: str, n: int, device: str, console: Console, workers: int | None = None) -> None:
+def run(
+    config: Config, folder: Path, command: str, n: int, device: str, console: Console, workers: int | None = None
+) -> None:
     """The whole demo, into `folder`, which the caller holds (`ownership.writing`); trained by `workers` processes on a CPU, default one a core, two at most."""
     begin = time.perf_counter()
     data, held_out = config.dataset().split(config.data.held_out)
     if len(data.shape) != 3:
         raise ValueError(f"`data` must be images for the demo, got points of shape {data.shape}; use scoresde train")
     if not (isinstance(data, Dataset) and isinstance(held_out, Dataset)):
-        raise ValueError(f"`data` must fit into memory for the demo, got the mapped file {data.name}; use scoresde train")
-    console.print(f"{data.name}: {len(data.x)} training and {len(held_out.x)} held-out samples of shape {tuple(data.x.shape[1:])}")
+        raise ValueError(
+            f"`data` must fit into memory for the demo, got the mapped file {data.name}; use scoresde train"
+        )
+    console.print(
+        f"{data.name}: {len(data.x)} training and {len(held_out.x)} held-out samples of shape {tuple(data.x.shape[1:])}"
+    )
     if device == "cpu":
         count = min(2, os.cpu_count() or 1) if workers is None else workers
-        distributed.together(count, train, config, folder, command, console.quiet, None if console.is_terminal else console.width)
+        distributed.together(
+            count, train, config, folder, command, console.quiet, None if console.is_terminal else console.width
+        )
     else:
         train_with_bar(config, data, folder, command, device, console, held_out=held_out, held=True)
     trained = runs.load(folder, device)
@@ -158,21 +175,40 @@ def run(config: Config, folder: Path, command: str, n: int, device: str, console
     known = torch.cat([data.x, held_out.x])
     rows = [judged(judge, held_out.x, known, name="real, held out", real=True)]
     chosen = methods(trained.denoiser)
-    images.save_image(images.tiled(held_out.x[:SHOWN], columns=SHOWN // 2, side=TILE, gap=4), folder / "samples_real.png")
+    images.save_image(
+        images.tiled(held_out.x[:SHOWN], columns=SHOWN // 2, side=TILE, gap=4), folder / "samples_real.png"
+    )
     with progress(console, "sampling", len(chosen)) as tell:
         for done, (name, stem, method) in enumerate(chosen, 1):
             x, calls, seconds = draw(trained.denoiser, (n, *trained.shape), method, config.training.seed)
-            images.save_image(images.tiled(x[:SHOWN], columns=SHOWN // 2, side=TILE, gap=4), folder / f"samples_{stem}.png")
-            about = {"name": name, "stem": stem, "method": repr(method), "calls": calls, "seconds": seconds, "real": False}
+            images.save_image(
+                images.tiled(x[:SHOWN], columns=SHOWN // 2, side=TILE, gap=4), folder / f"samples_{stem}.png"
+            )
+            about = {
+                "name": name,
+                "stem": stem,
+                "method": repr(method),
+                "calls": calls,
+                "seconds": seconds,
+                "real": False,
+            }
             rows.append(judged(judge, x, known, **about))
             tell(done, name)
     draw_paths(trained.denoiser, trained.shape, config.training.seed, folder)
     images.save_losses(*losses(folder), folder / "loss.png")
     rows[1:] = sorted(rows[1:], key=lambda row: row["frechet"])
     floors = {"halves of the real data": judge.floor(), f"{n} real samples": judge.floor(min(n, len(data.x)))}
-    facts: dict[str, Any] = {"accuracy": judge.accuracy, "floors": floors, "n": n, "seconds": time.perf_counter() - begin, "device": device}
+    facts: dict[str, Any] = {
+        "accuracy": judge.accuracy,
+        "floors": floors,
+        "n": n,
+        "seconds": time.perf_counter() - begin,
+        "device": device,
+    }
     facts |= {"threads": torch.get_num_threads(), "versions": versions()}
-    write_json(folder / "metrics.json", {"command": command, **facts, "training": trained.about["training"], "rows": rows})
+    write_json(
+        folder / "metrics.json", {"command": command, **facts, "training": trained.about["training"], "rows": rows}
+    )
     write_page(folder, trained, judge, rows, facts, command)
     show_table(console, judge, rows, floors)
     console.print(f"{facts['seconds']:.0f} s in all. Report: {folder / 'report.html'}")
@@ -181,7 +217,9 @@ def run(config: Config, folder: Path, command: str, n: int, device: str, console
 def judged(judge: Judge, x: Tensor, known: Tensor, **about: Any) -> dict[str, Any]:
     """A row: what samples are, what the judge says of them, and the 95 % interval of their Frechet distance."""
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0), device="cpu")
-    interval = distances.estimate(frechet, judge.features(x.cpu().float()), judge.features(known[order]), blocks=min(20, len(x)))
+    interval = distances.estimate(
+        frechet, judge.features(x.cpu().float()), judge.features(known[order]), blocks=min(20, len(x))
+    )
     plain = {"calls": None, "seconds": None, **about, **judge(x)}
     return {**plain, "frechet_low": max(0.0, interval.low), "frechet_high": interval.high}
 
@@ -196,8 +234,18 @@ def draw(denoiser: Denoiser, shape: tuple[int, ...], method: Method, seed: int) 
 
 def show_table(console: Console, judge: Judge, rows: list[dict[str, Any]], floors: dict[str, float]) -> None:
     """The page's table, on the terminal."""
-    table = Table(caption="Fréchet: lower is better, 95 % intervals; floors: " + ", ".join(f"{k} {v:.2f}" for k, v in floors.items()))
-    heads = ["method", "model calls", "seconds", "Fréchet", *(["confidence", "rarest class"] if judge.classifier else []), "nearest training"]
+    table = Table(
+        caption="Fréchet: lower is better, 95 % intervals; floors: "
+        + ", ".join(f"{k} {v:.2f}" for k, v in floors.items())
+    )
+    heads = [
+        "method",
+        "model calls",
+        "seconds",
+        "Fréchet",
+        *(["confidence", "rarest class"] if judge.classifier else []),
+        "nearest training",
+    ]
     for head in heads:
         table.add_column(head, justify="left" if head == "method" else "right")
     for row in rows:

@@ -18,7 +18,15 @@ from ..samplers import catalogue
 from ..samplers.recommend import recommended
 from ..samplers.sampling import trajectory
 
-DIGITS = {"calls": 0, "seconds": 1, "frechet": 1, "frechet_low": 1, "frechet_high": 1, "confidence": 3, "nearest": 3}  # decimals shown
+DIGITS = {
+    "calls": 0,
+    "seconds": 1,
+    "frechet": 1,
+    "frechet_low": 1,
+    "frechet_high": 1,
+    "confidence": 3,
+    "nearest": 3,
+}  # decimals shown
 FLOW, SDE = "probability-flow ODE (recommended, 60 calls)", "reverse SDE (Euler-Maruyama, 200 steps)"
 MOVED = 3.0  # mean change of grey levels, of 255, from one frame of the animation to the next
 
@@ -41,7 +49,9 @@ def draw_paths(denoiser: Denoiser, shape: tuple[int, ...], seed: int, folder: Pa
         nearest = [min(states, key=lambda state, level=level: abs(float(state[0]) - level)) for level in levels]
         rows.append((name, [x[:4] for _, x in nearest]))
     images.save_trajectories(rows, levels, folder / "trajectory.png")
-    images.save_gif([images.tiled(x, columns=6, side=48) for x in moving([x for _, x in paths[FLOW]])], folder / "flow.gif")
+    images.save_gif(
+        [images.tiled(x, columns=6, side=48) for x in moving([x for _, x in paths[FLOW]])], folder / "flow.gif"
+    )
 
 
 def moving(states: list[Tensor]) -> list[Tensor]:
@@ -63,7 +73,9 @@ def losses(folder: Path) -> tuple[list[int], list[float]]:
     return [line["step"] for line in whole], [line["loss"] for line in whole]
 
 
-def write_page(folder: Path, trained: Trained, judge: Judge, rows: list[dict[str, Any]], facts: dict[str, Any], command: str) -> None:
+def write_page(
+    folder: Path, trained: Trained, judge: Judge, rows: list[dict[str, Any]], facts: dict[str, Any], command: str
+) -> None:
     """report.html, self-contained."""
     training, floors = trained.about["training"], facts["floors"]
     config = trained.config
@@ -76,7 +88,9 @@ def write_page(folder: Path, trained: Trained, judge: Judge, rows: list[dict[str
         + ", which is as low as it gets. Nearest: mean distance per pixel to the closest training sample; far below that of real held-out data"
         " it would mean memorised samples."
     )
-    page = [{**row, **{key: said(row.get(key), digits) for key, digits in DIGITS.items()}, **_shares(row)} for row in rows]
+    page = [
+        {**row, **{key: said(row.get(key), digits) for key, digits in DIGITS.items()}, **_shares(row)} for row in rows
+    ]
     pictures = [("real, held out", "real"), *((row["name"], row["stem"]) for row in rows if not row["real"])]
     save_page(
         folder / "report.html",
@@ -96,7 +110,12 @@ def write_page(folder: Path, trained: Trained, judge: Judge, rows: list[dict[str
             ("loss", repr(config.objective.loss)),
             ("process", repr(config.process)),
             ("parameters", f"{sum(p.numel() for p in trained.denoiser.network.parameters()):,}"),
-            ("classifier", "none: the data has no labels" if judge.accuracy is None else f"{judge.accuracy:.1%} accuracy on held-out data"),
+            (
+                "classifier",
+                "none: the data has no labels"
+                if judge.accuracy is None
+                else f"{judge.accuracy:.1%} accuracy on held-out data",
+            ),
             ("whole demo", f"{facts['seconds']:.0f} s on {facts['device']}, {facts['threads']} threads"),
             ("versions", ", ".join(f"{k} {v}" for k, v in facts["versions"].items())),
         ],
@@ -106,4 +125,7 @@ def write_page(folder: Path, trained: Trained, judge: Judge, rows: list[dict[str
 
 def _shares(row: dict[str, Any]) -> dict[str, Any]:
     shares = row.get("class_shares", [])
-    return {"shares": [max(1, round(130 * s)) for s in shares], "shares_text": ", ".join(f"{i}: {s:.1%}" for i, s in enumerate(shares))}
+    return {
+        "shares": [max(1, round(130 * s)) for s in shares],
+        "shares_text": ", ".join(f"{i}: {s:.1%}" for i, s in enumerate(shares)),
+    }

@@ -39,7 +39,9 @@ def doctor(
         console().print(f"{finding.what}\n  evidence: {finding.evidence}\n  remedy: {finding.remedy}")
     if findings:
         raise typer.Exit(3)
-    console().print(f"nothing found wrong with {run}, on {len(some)} {'held-out' if data is None else 'given'} samples of {some.name}")
+    console().print(
+        f"nothing found wrong with {run}, on {len(some)} {'held-out' if data is None else 'given'} samples of {some.name}"
+    )
 
 
 def import_(
@@ -47,7 +49,9 @@ def import_(
     out: Out,
     config: Annotated[
         Path | None,
-        typer.Option(help="a TOML file with the [network] and [process] of the weights, and [data] where known; predicts eps unless said"),
+        typer.Option(
+            help="a TOML file with the [network] and [process] of the weights, and [data] where known; predicts eps unless said"
+        ),
     ] = None,
     shape: Annotated[str, typer.Option(help="of one sample, with --config: 1,28,28, or 2 for points")] = "",
     overwrite: Overwrite = False,
@@ -59,7 +63,9 @@ def import_(
     from ..runs import config as configs
 
     if (config is None) != (not shape) or not re.fullmatch(r"(?:[1-9][0-9]{0,8}(?:,[1-9][0-9]{0,8})*)?", shape):
-        raise UsageError(f"`--shape` must be positive numbers such as 1,28,28, given together with --config, got {shape!r}")
+        raise UsageError(
+            f"`--shape` must be positive numbers such as 1,28,28, given together with --config, got {shape!r}"
+        )
     sizes = tuple(int(n) for n in shape.split(",")) if shape else ()
     chosen = None if config is None else configs.read(config, imported=True)
     data = None if chosen is None or chosen.data.path is None else chosen.dataset()

@@ -17,7 +17,14 @@ from ..training.fit import NonFiniteLossError, TrainingMemoryError
 _USAGE = (ValueError, TypeError, OSError, Warning, CheckpointError, TrainingMemoryError, PartnerError, WorkerError)
 _NUMERICAL = (SolveError, NonFiniteLossError)
 _NAMES = {kind.__name__ for kind in (*_NUMERICAL, MaxStepsError, NonFiniteError, StepSizeUnderflow)}
-_NO_ROOM = ("allocate memory", "out of memory", "bad_alloc", "failed to map segment", "can't start new thread", "Cannot allocate")
+_NO_ROOM = (
+    "allocate memory",
+    "out of memory",
+    "bad_alloc",
+    "failed to map segment",
+    "can't start new thread",
+    "Cannot allocate",
+)
 
 
 class TooLargeError(RuntimeError):
@@ -54,7 +61,9 @@ def fitting(what: str, remedy: str) -> Generator[None, None, None]:
 
 def loading(run: Path) -> AbstractContextManager[None]:
     """Inside, a model is read: no option makes it smaller."""
-    return fitting(f"the model of {run}", "no option makes a model smaller: raise the limit on memory, or use a machine with more")
+    return fitting(
+        f"the model of {run}", "no option makes a model smaller: raise the limit on memory, or use a machine with more"
+    )
 
 
 def told(error: Exception) -> tuple[int, str] | None:
@@ -63,7 +72,10 @@ def told(error: Exception) -> tuple[int, str] | None:
     if isinstance(error, Stopped):
         return error.code, message
     if lost(error):
-        return 2, f"another process of the launch ended, or did not answer within {patience()} s (SCORESDE_TIMEOUT); what was saved is kept"
+        return (
+            2,
+            f"another process of the launch ended, or did not answer within {patience()} s (SCORESDE_TIMEOUT); what was saved is kept",
+        )
     if isinstance(error, _NUMERICAL) or (isinstance(error, WorkerError) and error.kind in _NAMES):
         return 3, message
     if isinstance(error, TooLargeError):

@@ -46,7 +46,11 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def about(version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="the versions of what runs")) -> None:
+def about(
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="the versions of what runs"
+    ),
+) -> None:
     """Score-based generative modelling as numerics: train a score network, sample it by any solver."""
 
 
@@ -123,7 +127,10 @@ def _terminable() -> Generator[None, None, None]:
     def terminate(*_: Any) -> NoReturn:
         raise _Terminated
 
-    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    ):
         yield
         return
     signal.signal(signal.SIGTERM, terminate)

@@ -17,17 +17,36 @@ from .targets import check_kind, check_target, default_target, save_arrays, save
 
 def sample(
     run: Folder,
-    method: Annotated[str, typer.Option(help="a line of docs/catalogue.md, such as ddim or unipc; best: what is recommended for the model")] = "ddim",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="a line of docs/catalogue.md, such as ddim or unipc; best: what is recommended for the model"
+        ),
+    ] = "ddim",
     steps: Annotated[int | None, typer.Option(help="noise levels, n of the catalogue; default 20")] = None,
     rtol: Annotated[float | None, typer.Option(help="tolerance of probability_flow; default 1e-4")] = None,
     n: Annotated[int, typer.Option(help="number of samples")] = 64,
     seed: Annotated[int, typer.Option(help="sample i is a function of (seed, i)")] = 0,
     batch: Annotated[int, typer.Option(help="samples at once")] = 256,
-    out: Annotated[Path | None, typer.Option(help="a .png grid, or a .npz or .csv in the data's own scale; default RUN/samples.png, of points .npz")] = None,
-    label: Annotated[str | None, typer.Option(help="class of all samples, its number or its name, where the model is class-conditional")] = None,
-    best: Annotated[bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")] = False,
-    ema_width: Annotated[float | None, typer.Option(help="average the weights afterwards, with this width; needs training.posthoc")] = None,
-    compile: Annotated[bool, typer.Option("--compile", help="each step one compiled graph: seconds at first, faster from then on")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="a .png grid, or a .npz or .csv in the data's own scale; default RUN/samples.png, of points .npz"
+        ),
+    ] = None,
+    label: Annotated[
+        str | None,
+        typer.Option(help="class of all samples, its number or its name, where the model is class-conditional"),
+    ] = None,
+    best: Annotated[
+        bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")
+    ] = False,
+    ema_width: Annotated[
+        float | None, typer.Option(help="average the weights afterwards, with this width; needs training.posthoc")
+    ] = None,
+    compile: Annotated[
+        bool, typer.Option("--compile", help="each step one compiled graph: seconds at first, faster from then on")
+    ] = False,
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
@@ -44,7 +63,9 @@ def sample(
     positive("n", n)
     positive("batch", batch)
     if best and ema_width is not None:
-        raise UsageError(f"`--ema-width` must be left out with --best, whose checkpoint has its own average, got {ema_width:g}")
+        raise UsageError(
+            f"`--ema-width` must be left out with --best, whose checkpoint has its own average, got {ema_width:g}"
+        )
     if out is not None:
         check_target(out, overwrite)
     place = processes(usable(device))
@@ -57,7 +78,9 @@ def sample(
 
     def part(rows: range) -> torch.Tensor:
         shape = (len(rows), *model.shape)
-        return draw(model.denoiser, shape, chosen, seed, cond=wanted, first=rows.start, batch=batch, compile=compile).cpu()
+        return draw(
+            model.denoiser, shape, chosen, seed, cond=wanted, first=rows.start, batch=batch, compile=compile
+        ).cpu()
 
     def parts(rows: range) -> torch.Tensor:
         drawn: list[torch.Tensor] = []
@@ -70,7 +93,10 @@ def sample(
 
     writes = distributed.rank() == 0
     remedy = f"take a smaller --batch (now {batch}) or a smaller --n"
-    with writing_file(target, command()) if writes else nullcontext(), fitting(f"a batch of {min(n, batch)} samples, or all {n} of them,", remedy):
+    with (
+        writing_file(target, command()) if writes else nullcontext(),
+        fitting(f"a batch of {min(n, batch)} samples, or all {n} of them,", remedy),
+    ):
         if out is not None and writes:
             check_target(out, overwrite)  # again: another command may have written it meanwhile
         x = distributed.run_sharded(n, part if compile else parts)
@@ -89,7 +115,9 @@ def sample(
 def _class(label: str, model: Any) -> int:
     """The class that a number or a name stands for. Raises UsageError naming `--label`."""
     if model.classes is None:
-        raise UsageError(f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout")
+        raise UsageError(
+            f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout"
+        )
     names = model.class_names or []
     if label in names:
         return names.index(label)
@@ -137,16 +165,24 @@ def likelihood(
     errors = [part.standard_error for part in parts if part.standard_error is not None]
     spread = f" +- {(log_prob.std() / len(x) ** 0.5).item():.2f}" if len(x) > 1 else ""
     over = " over samples" if len(x) > 1 else ""
-    trace = f"{probes} probes, standard error {torch.cat(errors).mean().item():.2f} nats a sample" if errors else "no error estimate"
+    trace = (
+        f"{probes} probes, standard error {torch.cat(errors).mean().item():.2f} nats a sample"
+        if errors
+        else "no error estimate"
+    )
     mean, d = log_prob.mean(), x[0].numel()
     own = mean.item() - d * math.log(held_out.unit)
     say = console().print
     say(f"{len(x)} {'held-out' if data is None else 'given'} samples of {held_out.name}: {own:.2f}{spread} nats{over}")
     if held_out.unit != 1.0:
-        say(f"in the data's units: {mean.item():.2f} in the model's scale, less {d} log {held_out.unit:.4g} = {d * math.log(held_out.unit):.2f}")
+        say(
+            f"in the data's units: {mean.item():.2f} in the model's scale, less {d} log {held_out.unit:.4g} = {d * math.log(held_out.unit):.2f}"
+        )
     say(f"{'exact trace' if not probes else trace}; {evals:.0f} drift evaluations a sample")
     if held_out.whole:
-        say(f"{bits_per_dim(mean, d, held_out.unit).item():.3f} bits/dim of the integers, dequantised by uniform noise of one unit")
+        say(
+            f"{bits_per_dim(mean, d, held_out.unit).item():.3f} bits/dim of the integers, dequantised by uniform noise of one unit"
+        )
 
 
 def info(run: Folder) -> None:
@@ -175,7 +211,9 @@ def _method(name: str, steps: int | None, rtol: float | None, model: Any) -> Any
     check.choice("method", name, [*catalogue.fixed_step_methods(), "probability_flow"])
     adaptive = name == "probability_flow"
     if (steps if adaptive else rtol) is not None:
-        raise UsageError(f"`--{'steps' if adaptive else 'rtol'}` must not be given for {name}, which is {'adaptive' if adaptive else 'on a fixed grid'}")
+        raise UsageError(
+            f"`--{'steps' if adaptive else 'rtol'}` must not be given for {name}, which is {'adaptive' if adaptive else 'on a fixed grid'}"
+        )
     if adaptive:
         return catalogue.probability_flow(1e-4 if rtol is None else rtol)
     n = check.integer("steps", 20 if steps is None else steps)

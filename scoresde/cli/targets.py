@@ -26,7 +26,9 @@ def check_target(out: Path, overwrite: bool) -> None:
         raise UsageError(f"`--out` must not exist, got {out}; use --overwrite")
     if not _ours(out):
         said = "a .csv never says so" if out.suffix.lower() == ".csv" else "nothing says so"
-        raise UsageError(f"`--out` must be new or hold samples that scoresde wrote, got {out}: {said}; use another name")
+        raise UsageError(
+            f"`--out` must be new or hold samples that scoresde wrote, got {out}: {said}; use another name"
+        )
 
 
 def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
@@ -42,9 +44,13 @@ def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
 def check_kind(target: Path, shape: tuple[int, ...]) -> None:
     """Raise UsageError where samples of this shape are no pictures but a picture is asked for, or no rows of a table but a table is."""
     if target.suffix.lower() == ".csv" and len(shape) != 1:
-        raise UsageError(f"`--out` must be a .png or .npz for samples of shape {shape}, got {target}; a .csv holds points")
+        raise UsageError(
+            f"`--out` must be a .png or .npz for samples of shape {shape}, got {target}; a .csv holds points"
+        )
     if target.suffix.lower() == ".png" and len(shape) != 3:
-        raise UsageError(f"`--out` must be a .npz for {'points' if len(shape) == 1 else f'samples of shape {shape}'}, got {target}")
+        raise UsageError(
+            f"`--out` must be a .npz for {'points' if len(shape) == 1 else f'samples of shape {shape}'}, got {target}"
+        )
 
 
 def save_table(x: Any, path: Path, columns: list[str] | None) -> None:

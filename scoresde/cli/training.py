@@ -36,7 +36,9 @@ def demo(
 def train(
     config: Annotated[Path, typer.Argument(help="a TOML file")],
     out: Out,
-    resume: Annotated[bool, typer.Option("--resume", help="take up the run in --out where its last checkpoint left it")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="take up the run in --out where its last checkpoint left it")
+    ] = False,
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
@@ -58,7 +60,11 @@ def train(
         distributed.barrier()  # the others go on once the folder is found usable
         with fitting(f"the data of {config}", "name a .npy file, which is mapped, or a smaller one, as data.path"):
             data, held_out = chosen.dataset().split(chosen.data.held_out)
-        with fitting(f"the run in {out}", "take a smaller training.batch, a larger training.accumulate or smaller network.widths"):
-            demo_module.train_with_bar(chosen, data, out, command(), here, say, held_out=held_out, resume=resume, held=True)
+        with fitting(
+            f"the run in {out}", "take a smaller training.batch, a larger training.accumulate or smaller network.widths"
+        ):
+            demo_module.train_with_bar(
+                chosen, data, out, command(), here, say, held_out=held_out, resume=resume, held=True
+            )
     distributed.shutdown()
     say.print(f"saved {out}; next: scoresde sample {out}")

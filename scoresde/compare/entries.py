@@ -29,7 +29,12 @@ from .problems import Problem
 
 Solve = Callable[[Problem, Tensor, Any], Tensor]  # the last a seed, or, for ours, a source of noise
 OURS = "scoresde"
-GRIDS: dict[str, Grid] = {"karras": grids.karras, "lambda": grids.uniform_lambda, "time": grids.uniform_time, "quadratic": grids.quadratic}
+GRIDS: dict[str, Grid] = {
+    "karras": grids.karras,
+    "lambda": grids.uniform_lambda,
+    "time": grids.uniform_time,
+    "quadratic": grids.quadratic,
+}
 
 
 @dataclass(frozen=True)
@@ -69,12 +74,26 @@ def entry(name: str) -> Entry:
     if ":" not in plain:
         make = catalogue.fixed_step_methods()[plain]
         sample = make(4) if grid is None else make(4, grid=grid)
-        return Entry(name, OURS, sample.stochastic or bool(sample.wrap), False, lambda budget: _on_budget(make, grid, int(budget)))
+        return Entry(
+            name,
+            OURS,
+            sample.stochastic or bool(sample.wrap),
+            False,
+            lambda budget: _on_budget(make, grid, int(budget)),
+        )
     adaptive = {p.name for p in peers.adaptive(1e-3)}
     if plain in adaptive:
-        return Entry(name, names()[plain], False, True, lambda tolerance: _peer(next(p for p in peers.adaptive(tolerance) if p.name == plain), 1, None))
+        return Entry(
+            name,
+            names()[plain],
+            False,
+            True,
+            lambda tolerance: _peer(next(p for p in peers.adaptive(tolerance) if p.name == plain), 1, None),
+        )
     found = next(p for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC) if p.name == plain)
-    return Entry(name, found.library, found.stochastic, False, lambda budget: _peer(found, int(budget) // found.calls, grid))
+    return Entry(
+        name, found.library, found.stochastic, False, lambda budget: _peer(found, int(budget) // found.calls, grid)
+    )
 
 
 def _on_budget(make: Callable[..., Method], grid: Grid | None, budget: int) -> Solve | None:

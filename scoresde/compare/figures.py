@@ -19,7 +19,10 @@ COLOURS = {
     "torchdiffeq": "#c8401e", "torchode": "#7a68c9", "torchsde": "#8c6d31", "scipy": "#777777",
 }  # fmt: skip
 EXACT = "W2, exact"
-MEANING = {"rms": "distance from the converged flow, root mean square", EXACT: "distance of the method's own law from the data's, its start included"}
+MEANING = {
+    "rms": "distance from the converged flow, root mean square",
+    EXACT: "distance of the method's own law from the data's, its start included",
+}
 
 
 class Point(NamedTuple):
@@ -59,8 +62,14 @@ class Panel(NamedTuple):
 def panels(rows: Iterable[Row]) -> list[Panel]:
     """Rows by problem and metric, in the order they came; failed rows are left out, those with an exact law come again by it."""
     measured = [row for row in rows if "failed" not in row]
-    again = [row | dict.fromkeys(("error", "low", "high"), row["w2"]) | {"metric": EXACT, "floor": 0.0} for row in measured if "w2" in row]
-    groups: dict[tuple[str, str], dict[tuple[str, str], dict[float, list[Row]]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+    again = [
+        row | dict.fromkeys(("error", "low", "high"), row["w2"]) | {"metric": EXACT, "floor": 0.0}
+        for row in measured
+        if "w2" in row
+    ]
+    groups: dict[tuple[str, str], dict[tuple[str, str], dict[float, list[Row]]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(list))
+    )
     floors: dict[tuple[str, str], float] = {}
     for row in measured + again:
         key = row["problem"], row["metric"]
@@ -68,7 +77,9 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
         floors[key] = max(floors.get(key, 0.0), row["floor"])
     out: list[Panel] = []
     for key, methods in groups.items():
-        curves = [Curve(*name, sorted(_point(cost, each) for cost, each in costs.items())) for name, costs in methods.items()]
+        curves = [
+            Curve(*name, sorted(_point(cost, each) for cost, each in costs.items())) for name, costs in methods.items()
+        ]
         out.append(Panel(*key, floors[key], curves))
     return out
 
@@ -115,7 +126,10 @@ def table(panel: Panel) -> Any:
         shown.add_column("adaptive: error (calls)", justify="right")
     for curve in sorted(panel.curves, key=lambda c: c.points[-1].error):
         at = {p.cost: p for p in curve.points}
-        cells = [Text(f"{at[b].error:.2e}" if b in at else "", style="bold" if b in at and at[b].error <= best[b] else "") for b in budgets]
+        cells = [
+            Text(f"{at[b].error:.2e}" if b in at else "", style="bold" if b in at and at[b].error <= best[b] else "")
+            for b in budgets
+        ]
         extra = "  ".join(f"{p.error:.1e} ({p.calls:.0f})" for p in curve.points if p.cost < 1)
         shown.add_row(curve.method, *cells, *([extra] if adaptive else []))
     return shown
@@ -152,7 +166,9 @@ def _draw(axis: Any, panel: Panel, work: str) -> None:
     if panel.floor > 0 and panel.floor > 0.05 * min(e for _, e in points):
         axis.axhline(panel.floor, color="#999999", linestyle=":", linewidth=1)
         left = min(w for w, _ in points), panel.floor
-        axis.annotate("floor of two exact sets", left, xytext=(2, 2), textcoords="offset points", color="#777777", fontsize=8)
+        axis.annotate(
+            "floor of two exact sets", left, xytext=(2, 2), textcoords="offset points", color="#777777", fontsize=8
+        )
     ends: list[tuple[float, float, Curve]] = []
     for curve in panel.curves:
         x, y = [getattr(p, work) for p in curve.points], [p.error for p in curve.points]
@@ -204,7 +220,14 @@ def bars(parts: dict[str, dict[str, float]], title: str, path: Path) -> None:
     axis: Any = figure.subplots()
     left = dict.fromkeys(parts, 0.0)
     for name, colour in PARTS.items():
-        axis.barh(list(parts), [p[name] for p in parts.values()], left=list(left.values()), color=colour, label=name.replace("_", "-"), height=0.68)
+        axis.barh(
+            list(parts),
+            [p[name] for p in parts.values()],
+            left=list(left.values()),
+            color=colour,
+            label=name.replace("_", "-"),
+            height=0.68,
+        )
         left = {method: left[method] + p[name] for method, p in parts.items()}
     for i, total in enumerate(left.values()):
         axis.annotate(f"{total:.2g}", (total, i), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)

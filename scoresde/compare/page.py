@@ -11,14 +11,24 @@ from .figures import COLOURS, Panel
 from .runner import Row
 
 
-def write(path: Path, every: Sequence[Panel], rows: Sequence[Row], skipped: Sequence[str], command: str, split: Path | None = None) -> None:
+def write(
+    path: Path,
+    every: Sequence[Panel],
+    rows: Sequence[Row],
+    skipped: Sequence[str],
+    command: str,
+    split: Path | None = None,
+) -> None:
     """The page of these panels; `skipped` are methods whose library is absent, `split` a picture of the parts of the error."""
     measured = [row for row in rows if "failed" not in row]
     last = measured[-1] if measured else {}
     versions = {k: v for row in measured for k, v in row["versions"].items()}
     facts = [
         ("rows", f"{len(measured)} measured, {len(rows) - len(measured)} failed"),
-        ("machine", f"{last.get('machine')}, {last.get('cores')} cores, {last.get('threads')} threads, {last.get('device')}, {last.get('dtype')}"),
+        (
+            "machine",
+            f"{last.get('machine')}, {last.get('cores')} cores, {last.get('threads')} threads, {last.get('device')}, {last.get('dtype')}",
+        ),
         ("versions", ", ".join(f"{k} {v}" for k, v in sorted(versions.items()))),
         ("commit", f"{last.get('commit') or 'installed package'}, {last.get('date')}"),
         ("references", "; ".join(f"{p.problem}: own error {p.floor:.1e}" for p in every if p.metric == "rms")),

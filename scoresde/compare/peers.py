@@ -80,7 +80,9 @@ def k_diffusion(sampler: str, **options: Any) -> Run:
     """k_diffusion.sampling.sample_<sampler>, on levels that end above zero."""
 
     def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
-        return getattr(_k_diffusion(), f"sample_{sampler}")(lambda y, s: model(y, s[0]), x, levels, disable=True, **options)
+        return getattr(_k_diffusion(), f"sample_{sampler}")(
+            lambda y, s: model(y, s[0]), x, levels, disable=True, **options
+        )
 
     return run
 
@@ -90,7 +92,9 @@ def diffusers(scheduler: str, **options: Any) -> Run:
 
     def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
         count = len(levels) - 1
-        made = getattr(importlib.import_module("diffusers"), scheduler)(num_train_timesteps=count + 1, prediction_type="sample", **options)
+        made = getattr(importlib.import_module("diffusers"), scheduler)(
+            num_train_timesteps=count + 1, prediction_type="sample", **options
+        )
         made.set_timesteps(count)
         made.timesteps, made.sigmas, made.num_inference_steps = torch.arange(count, 0, -1, device="cpu"), levels, count
         x = x / (1 + levels[0] ** 2).sqrt()
@@ -107,7 +111,9 @@ def diffusers_ddim(eta: float = 0.0) -> Run:
 
     def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
         count = len(levels) - 1
-        made = importlib.import_module("diffusers").DDIMScheduler(num_train_timesteps=count + 1, prediction_type="sample", clip_sample=False)
+        made = importlib.import_module("diffusers").DDIMScheduler(
+            num_train_timesteps=count + 1, prediction_type="sample", clip_sample=False
+        )
         made.num_inference_steps, made.alphas_cumprod = count + 1, (1 / (1 + levels**2)).flip(0)
         x = x / (1 + levels[0] ** 2).sqrt()
         for k in range(count):
@@ -123,7 +129,9 @@ def diffusers_sigma(scheduler: str, calls: int = 1, **options: Any) -> Run:
 
     def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
         count = len(levels) - 1
-        made = getattr(importlib.import_module("diffusers"), scheduler)(num_train_timesteps=count + 1, prediction_type="sample", **options)
+        made = getattr(importlib.import_module("diffusers"), scheduler)(
+            num_train_timesteps=count + 1, prediction_type="sample", **options
+        )
         made.set_timesteps(count)
         made.sigmas = levels if calls == 1 else torch.cat([levels[:1], levels[1:].repeat_interleave(2)])
         made.timesteps = torch.arange(calls * count, 0, -1, device="cpu").to(made.timesteps.dtype)
@@ -187,7 +195,15 @@ def torchsde(method: str) -> Run:
 
         ts = -levels[[0, -1]].log()
         flat = x.reshape(len(x), -1)
-        path = library.BrownianInterval(ts[0], ts[1], size=flat.shape, device=x.device, dtype=x.dtype, entropy=seed, levy_area_approximation="space-time")
+        path = library.BrownianInterval(
+            ts[0],
+            ts[1],
+            size=flat.shape,
+            device=x.device,
+            dtype=x.dtype,
+            entropy=seed,
+            levy_area_approximation="space-time",
+        )
         step = (ts[1] - ts[0]).item() / (len(levels) - 1) * (1 + 1e-9)  # never a step more by rounding
         return library.sdeint(Reverse(), flat, ts, bm=path, dt=step, method=method)[-1].reshape(x.shape)
 
@@ -199,7 +215,9 @@ def torchdiffeq(method: str, tolerance: float) -> Run:
 
     def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
         library: Any = importlib.import_module("torchdiffeq")
-        return library.odeint(lambda t, y: y - model(y, t.exp()), x, levels[[0, -1]].log(), rtol=tolerance, atol=tolerance, method=method)[-1]
+        return library.odeint(
+            lambda t, y: y - model(y, t.exp()), x, levels[[0, -1]].log(), rtol=tolerance, atol=tolerance, method=method
+        )[-1]
 
     return run
 
@@ -210,9 +228,17 @@ def torchode(method: str, tolerance: float) -> Run:
     def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
         library: Any = importlib.import_module("torchode")
         term = library.ODETerm(lambda t, y: model(y.reshape(x.shape), torch.exp(-t)).reshape(y.shape) - y)
-        stepper, controller = getattr(library, method)(term=term), library.IntegralController(atol=tolerance, rtol=tolerance, term=term)
+        stepper, controller = (
+            getattr(library, method)(term=term),
+            library.IntegralController(atol=tolerance, rtol=tolerance, term=term),
+        )
         ends = -levels[[0, -1]].log().expand(len(x), 2)
-        return library.AutoDiffAdjoint(stepper, controller).solve(library.InitialValueProblem(y0=x.reshape(len(x), -1), t_eval=ends)).ys[:, -1].reshape(x.shape)
+        return (
+            library.AutoDiffAdjoint(stepper, controller)
+            .solve(library.InitialValueProblem(y0=x.reshape(len(x), -1), t_eval=ends))
+            .ys[:, -1]
+            .reshape(x.shape)
+        )
 
     return run
 
@@ -239,7 +265,9 @@ def k_diffusion_adaptive(tolerance: float) -> Run:
 
     def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
         ends = levels[-1].item(), levels[0].item()
-        return _k_diffusion().sample_dpm_adaptive(lambda y, s: model(y, s[0]), x, *ends, rtol=tolerance, atol=tolerance, disable=True)
+        return _k_diffusion().sample_dpm_adaptive(
+            lambda y, s: model(y, s[0]), x, *ends, rtol=tolerance, atol=tolerance, disable=True
+        )
 
     return run
 
@@ -249,8 +277,13 @@ _MULTISTEP = (grids.uniform_lambda, grids.quadratic, grids.karras)
 _LAST: dict[str, Any] = {"final_sigmas_type": "sigma_min"}
 
 
-def _named(library: str, entries: dict[str, tuple[Run, int, tuple[Grid, ...]]], stochastic: bool = False) -> tuple[Peer, ...]:
-    return tuple(Peer(f"{library}:{name}", library, run, calls, stochastic, levels) for name, (run, calls, levels) in entries.items())
+def _named(
+    library: str, entries: dict[str, tuple[Run, int, tuple[Grid, ...]]], stochastic: bool = False
+) -> tuple[Peer, ...]:
+    return tuple(
+        Peer(f"{library}:{name}", library, run, calls, stochastic, levels)
+        for name, (run, calls, levels) in entries.items()
+    )
 
 
 # "_full" keeps the order to the end; as released the last steps lower it (always in UniPC, below 15 steps in the others).
@@ -304,7 +337,15 @@ def adaptive(tolerance: float) -> tuple[Peer, ...]:
     runs = {
         "torchdiffeq": {"dopri5": torchdiffeq("dopri5", tolerance), "bosh3": torchdiffeq("bosh3", tolerance)},
         "torchode": {"dopri5": torchode("Dopri5", tolerance), "tsit5": torchode("Tsit5", tolerance)},
-        "scipy": {"RK45": scipy("RK45", tolerance), "DOP853": scipy("DOP853", tolerance), "LSODA": scipy("LSODA", tolerance)},
+        "scipy": {
+            "RK45": scipy("RK45", tolerance),
+            "DOP853": scipy("DOP853", tolerance),
+            "LSODA": scipy("LSODA", tolerance),
+        },
         "k-diffusion": {"dpm_adaptive": k_diffusion_adaptive(tolerance)},
     }
-    return tuple(peer for library, each in runs.items() for peer in _named(library, {name: (run, 0, (grids.uniform_lambda,)) for name, run in each.items()}))
+    return tuple(
+        peer
+        for library, each in runs.items()
+        for peer in _named(library, {name: (run, 0, (grids.uniform_lambda,)) for name, run in each.items()})
+    )

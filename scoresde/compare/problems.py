@@ -102,7 +102,9 @@ class LowRank(BaseDenoiser):
         y = flat @ basis
         outside = flat - y @ basis.T
         r, v = (alpha**2 + sigma**2).sqrt(), self.std**2
-        out = self.inner(y, alpha, sigma).v @ basis.T + outside * like(alpha * sigma * (1 - v) / (r * (alpha**2 * v + sigma**2)), flat)
+        out = self.inner(y, alpha, sigma).v @ basis.T + outside * like(
+            alpha * sigma * (1 - v) / (r * (alpha**2 * v + sigma**2)), flat
+        )
         table = V()
         return Prediction(x, out.reshape(x.shape), alpha, sigma, table.to_x0(alpha, sigma), table.to_eps(alpha, sigma))
 
@@ -111,8 +113,17 @@ def gaussian3() -> Problem:
     """N(m, C) in three dimensions, C with eigenvalues 1/4, 1, 4 turned: the flow is linear and known."""
     angle = torch.tensor(0.7, dtype=F64, device="cpu")
     c, s = angle.cos(), angle.sin()
-    turn = torch.stack([torch.stack([c, -s, 0 * c]), torch.stack([s, c, 0 * c]), torch.tensor([0.0, 0.0, 1.0], dtype=F64, device="cpu")]).roll(1, 0)
-    mean, values = torch.tensor([1.0, -0.5, 2.0], dtype=F64, device="cpu"), torch.tensor([0.25, 1.0, 4.0], dtype=F64, device="cpu")
+    turn = torch.stack(
+        [
+            torch.stack([c, -s, 0 * c]),
+            torch.stack([s, c, 0 * c]),
+            torch.tensor([0.0, 0.0, 1.0], dtype=F64, device="cpu"),
+        ]
+    ).roll(1, 0)
+    mean, values = (
+        torch.tensor([1.0, -0.5, 2.0], dtype=F64, device="cpu"),
+        torch.tensor([0.25, 1.0, 4.0], dtype=F64, device="cpu"),
+    )
     data = Gaussian(mean, turn @ torch.diag(values) @ turn.T)
 
     def flow(x: Tensor) -> Tensor:
@@ -124,7 +135,9 @@ def gaussian3() -> Problem:
 
 def mixture1d() -> Problem:
     """Three Gaussians on the line: the flow is the monotone map between marginals, F_low^{-1}(F_high(x))."""
-    weights, means, stds = (torch.tensor(v, dtype=F64, device="cpu") for v in ([0.3, 0.5, 0.2], [-2.0, 0.5, 3.0], [0.3, 0.6, 0.2]))
+    weights, means, stds = (
+        torch.tensor(v, dtype=F64, device="cpu") for v in ([0.3, 0.5, 0.2], [-2.0, 0.5, 3.0], [0.3, 0.6, 0.2])
+    )
     data = GaussianMixture(means[:, None], stds**2, weights)
 
     def tails(x: Tensor, s: float) -> tuple[Tensor, Tensor]:
@@ -137,7 +150,9 @@ def mixture1d() -> Problem:
         for _ in range(100):
             middle = (low + high) / 2
             left, right = tails(middle[:, None], 0.002)
-            above = torch.where(below < 0.5, left > below, right < beyond)  # whichever tail is small is the accurate one
+            above = torch.where(
+                below < 0.5, left > below, right < beyond
+            )  # whichever tail is small is the accurate one
             low, high = torch.where(above, low, middle), torch.where(above, middle, high)
         return ((low + high) / 2)[:, None]
 
@@ -166,7 +181,9 @@ def patches() -> Problem:
         from sklearn.datasets import load_sample_images
 
     bunch: Any = load_sample_images()
-    tiles = [torch.tensor(photo, device="cpu").unfold(0, 8, 8).unfold(1, 8, 8).flatten(0, 1) for photo in bunch.images]  # (tiles, 3, 8, 8) each
+    tiles = [
+        torch.tensor(photo, device="cpu").unfold(0, 8, 8).unfold(1, 8, 8).flatten(0, 1) for photo in bunch.images
+    ]  # (tiles, 3, 8, 8) each
     every = torch.cat(tiles).flatten(1).to(F64) / 127.5 - 1
     return _of_points("patches", every[:: len(every) // 1024][:1024].contiguous(), 0.1, 128)
 

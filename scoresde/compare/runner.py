@@ -56,7 +56,9 @@ class Task:
         return (self.source, self.method, self.cost, self.seed, self.device, model(self.source, self.device))
 
 
-def tasks(sources: Iterable[str], methods: Iterable[str], budgets: Iterable[int], seeds: int, device: str = "cpu") -> Iterator[Task]:
+def tasks(
+    sources: Iterable[str], methods: Iterable[str], budgets: Iterable[int], seeds: int, device: str = "cpu"
+) -> Iterator[Task]:
     """All rows of a comparison, those of absent libraries left out; adaptive methods at fixed tolerances whatever the budgets."""
     budgets = tuple(budgets)
     chosen = [e for e in map(entry, methods) if e.family == OURS or not peers.absent(e.family)]
@@ -102,7 +104,10 @@ def floor(source: str) -> dict[str, float]:
     """Mean distances of two exact sets of the size that is judged."""
     case = problem(source)
     assert case.draw is not None
-    return {name: distances.floor(distances.METRICS[name], case.draw, case.judged, case.judged, pairs=4, seed=100)[0] for name in _laws(case)}
+    return {
+        name: distances.floor(distances.METRICS[name], case.draw, case.judged, case.judged, pairs=4, seed=100)[0]
+        for name in _laws(case)
+    }
 
 
 def _laws(case: Problem) -> dict[str, str]:
@@ -147,7 +152,12 @@ def _law(case: Problem, task: Task, y: Tensor) -> Row:
     out: Row = {"metric": "sliced W2", "n": len(y)}
     for kind, prefix in _laws(case).items():
         got = distances.estimate(distances.METRICS[kind], y, exact, blocks=10, floor=floor(task.source)[kind])
-        out |= {f"{prefix}error": got.value, f"{prefix}low": got.low, f"{prefix}high": got.high, f"{prefix}floor": got.floor}
+        out |= {
+            f"{prefix}error": got.value,
+            f"{prefix}low": got.low,
+            f"{prefix}high": got.high,
+            f"{prefix}floor": got.floor,
+        }
     return out
 
 
@@ -160,10 +170,15 @@ def _exact(case: Problem, competitor: Entry, solve: Solve, device: str) -> Row:
     mean, cov = case.denoiser.law()
     eye = torch.eye(len(mean), dtype=torch.float64, device=mean.device)
     try:
-        maps = affine_laws.affine(lambda x, noise: solve(case, x, noise if competitor.stochastic else 0), len(mean), case.high, device)
+        maps = affine_laws.affine(
+            lambda x, noise: solve(case, x, noise if competitor.stochastic else 0), len(mean), case.high, device
+        )
     except (affine_laws.NotAffine, SolveError):
         return {"law": "sampled"}
-    return {"law": "exact", "w2": affine_laws.w2(maps.law(0 * mean, case.high**2 * eye), (mean, cov + case.low**2 * eye))}
+    return {
+        "law": "exact",
+        "w2": affine_laws.w2(maps.law(0 * mean, case.high**2 * eye), (mean, cov + case.low**2 * eye)),
+    }
 
 
 def _watched(case: Problem, run: Callable[[], Tensor], count: int, device: str) -> tuple[Tensor, Row]:
@@ -206,7 +221,9 @@ def environment(family: str) -> Row:
 
     root, commit = Path(__file__).parents[2], None
     if (root / ".git").exists():  # the project's own checkout, not whatever folder it is run from
-        done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root, check=False)
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root, check=False
+        )
         commit = done.stdout.strip() or None
     versions = files.versions() | ({} if family == OURS else {family: importlib.metadata.version(family)})
     return {

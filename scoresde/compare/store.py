@@ -140,7 +140,10 @@ def _cache() -> Path | None:
         folder.mkdir(parents=True, exist_ok=True)
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
-        warnings.warn(f"references are not kept, since the cache cannot be written: {reason}; XDG_CACHE_HOME may name another", stacklevel=3)
+        warnings.warn(
+            f"references are not kept, since the cache cannot be written: {reason}; XDG_CACHE_HOME may name another",
+            stacklevel=3,
+        )
         return None
     return folder
 

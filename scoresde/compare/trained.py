@@ -79,7 +79,9 @@ def ideal(folder: Path, std: float) -> BaseDenoiser:
     return Empirical(data.in_memory(5000).x.double(), std)
 
 
-def split(problem: Problem, exact: BaseDenoiser, methods: Sequence[str], cost: float, seed: int = 0) -> dict[str, dict[str, float]]:
+def split(
+    problem: Problem, exact: BaseDenoiser, methods: Sequence[str], cost: float, seed: int = 0
+) -> dict[str, dict[str, float]]:
     """Parts of the error of deterministic methods at one cost, each an RMS distance per dimension between states from shared draws.
 
     discretisation  the method against the converged flow of the same model
@@ -92,7 +94,11 @@ def split(problem: Problem, exact: BaseDenoiser, methods: Sequence[str], cost: f
         raise ValueError(f"`problem` must have exact samples for the prior's part, got {problem.name} without")
     learned, truth = problem.reference(seed)[0], twin.reference(seed)[0]
     met = twin.carry(x + problem.draw(len(x), seed + 2000).reshape(x.shape))
-    shared = {"score": rms(learned - truth), "prior": rms(met - truth), "monte_carlo": truth.flatten(1).std(0).square().mean().sqrt().item() / len(x) ** 0.5}
+    shared = {
+        "score": rms(learned - truth),
+        "prior": rms(met - truth),
+        "monte_carlo": truth.flatten(1).std(0).square().mean().sqrt().item() / len(x) ** 0.5,
+    }
     out: dict[str, dict[str, float]] = {}
     for name in methods:
         solve = entry(name).bind(cost)

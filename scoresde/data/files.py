@@ -30,7 +30,13 @@ KINDS = ("points", "images", "series", "sets", "volumes")
 _CHUNK = 1 << 22  # numbers looked at at once
 _UNIT = (0.1, 10.0)  # standard deviations of points that a network takes without help
 _DIMENSIONS = {"points": (2,), "images": (3, 4), "series": (3,), "sets": (3,), "volumes": (5,)}
-_MEANT = {"points": "(N, d)", "images": "(N, H, W), (N, H, W, C) or (N, C, H, W)", "series": "(N, C, L)", "sets": "(N, P, d)", "volumes": "(N, C, D, H, W)"}
+_MEANT = {
+    "points": "(N, d)",
+    "images": "(N, H, W), (N, H, W, C) or (N, C, H, W)",
+    "series": "(N, C, L)",
+    "sets": "(N, P, d)",
+    "volumes": "(N, C, D, H, W)",
+}
 Read = tuple[Tensor, Tensor | None, Any]  # samples, labels, conditions
 
 
@@ -68,10 +74,17 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
         arrays, labels, names = folder_of_images(path, size)
         laid, centre, half = _standard_layout(torch.from_numpy(arrays), str(path), "images")
         return Dataset(scaled(laid, centre, half), labels, str(path), centre, half, class_names=names)
-    readers: dict[str, Callable[[Path, str | None], Samples]] = {".npz": _npz, ".npy": _npy, ".safetensors": _safetensors, ".csv": _csv}
+    readers: dict[str, Callable[[Path, str | None], Samples]] = {
+        ".npz": _npz,
+        ".npy": _npy,
+        ".safetensors": _safetensors,
+        ".csv": _csv,
+    }
     if path.suffix not in readers or not path.is_file():
         missing = "" if path.exists() else ", which does not exist"
-        raise ValueError(f"`data` must be {', '.join(SETS)}, a file ({', '.join(readers)}) or a folder of images, got {path}{missing}")
+        raise ValueError(
+            f"`data` must be {', '.join(SETS)}, a file ({', '.join(readers)}) or a folder of images, got {path}{missing}"
+        )
     return readers[path.suffix](path, kind)
 
 
@@ -98,7 +111,9 @@ def _tensor(array: Any, path: Path) -> Tensor:
 def _check_known(dtype: Any, path: Path) -> None:
     """Raise ValueError naming a dtype that torch cannot compute with."""
     if dtype.kind == "u" and dtype.itemsize > 1:
-        raise ValueError(f"`data` must be uint8, a signed integer or floating, got {dtype} in {path}; divide it by its largest value and save float32")
+        raise ValueError(
+            f"`data` must be uint8, a signed integer or floating, got {dtype} in {path}; divide it by its largest value and save float32"
+        )
 
 
 def _safetensors(path: Path, kind: str | None) -> Dataset:
@@ -135,7 +150,9 @@ def _npy(path: Path, kind: str | None) -> Mapped:
         except Exception as error:  # whatever NumPy finds wrong with a file
             raise ValueError(f"`data` must be a readable .npy of plain numbers, got {file}: {error}") from error
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif" or not array.dtype.isnative:
-            raise ValueError(f"`data` must be numeric, in this machine's byte order, got dtype {getattr(array, 'dtype', None)} in {file}")
+            raise ValueError(
+                f"`data` must be numeric, in this machine's byte order, got dtype {getattr(array, 'dtype', None)} in {file}"
+            )
         _check_known(array.dtype, file)
         return torch.from_numpy(array)
 
@@ -174,7 +191,9 @@ def _standard_layout(raw: Tensor, name: str, kind: str | None = None) -> tuple[T
     check_shape(name, raw)
     kind = _kind(raw, name) if kind is None else kind
     if raw.dim() not in _DIMENSIONS[kind]:
-        raise ValueError(f"`kind` must fit the data, got {kind}, {_MEANT[kind]}, for shape {tuple(raw.shape)} from {name}")
+        raise ValueError(
+            f"`kind` must fit the data, got {kind}, {_MEANT[kind]}, for shape {tuple(raw.shape)} from {name}"
+        )
     if kind == "images":
         if raw.dim() == 3:
             raw = raw.unsqueeze(1)
@@ -190,7 +209,9 @@ def _standard_layout(raw: Tensor, name: str, kind: str | None = None) -> tuple[T
         return raw, 0.5, 0.5
     if low >= -1 and high <= 1:
         return raw, 0.0, 1.0
-    raise ValueError(f"`data` must be uint8, or lie in [0, 1] or [-1, 1], got {raw.dtype} in [{low:g}, {high:g}] from {name}; rescale it")
+    raise ValueError(
+        f"`data` must be uint8, or lie in [0, 1] or [-1, 1], got {raw.dtype} in [{low:g}, {high:g}] from {name}; rescale it"
+    )
 
 
 def _kind(raw: Tensor, name: str) -> str:
@@ -203,7 +224,11 @@ def _kind(raw: Tensor, name: str) -> str:
     if pixels or colours:
         return "images"
     could = [kind for kind, dimensions in _DIMENSIONS.items() if raw.dim() in dimensions]
-    choice = f'say which by data.kind = "{could[0]}"' + "".join(f' or "{kind}"' for kind in could[1:]) if could else "it is none of them"
+    choice = (
+        f'say which by data.kind = "{could[0]}"' + "".join(f' or "{kind}"' for kind in could[1:])
+        if could
+        else "it is none of them"
+    )
     meant = ", ".join(f"{kind} {_MEANT[kind]}" for kind in could or KINDS)
     raise ValueError(f"`kind` must be given for data of shape {shape} from {name}, which could be {meant}; {choice}")
 
@@ -226,6 +251,14 @@ def _warn_of_size(raw: Tensor, name: str, kind: str) -> None:
     spread = some.std(0, correction=0) if kind == "points" else some.std(correction=0).reshape(1)
     spread = spread[spread > 0]
     if len(some) > 1 and len(spread) and not (_UNIT[0] <= spread.min() and spread.max() <= _UNIT[1]):
-        said = f"standard deviations {spread.min():.3g} to {spread.max():.3g}" if len(spread) > 1 else f"standard deviation {spread.max():.3g}"
-        remedy = "divide them by it, or save them as a .csv, whose columns are standardised" if kind == "points" else "divide them by it"
+        said = (
+            f"standard deviations {spread.min():.3g} to {spread.max():.3g}"
+            if len(spread) > 1
+            else f"standard deviation {spread.max():.3g}"
+        )
+        remedy = (
+            "divide them by it, or save them as a .csv, whose columns are standardised"
+            if kind == "points"
+            else "divide them by it"
+        )
         warnings.warn(f"the {kind} of {name} have {said}, and networks learn best near 1; {remedy}", stacklevel=4)

@@ -23,7 +23,11 @@ def table(path: Path) -> tuple[Tensor, list[str] | None]:
             first = file.readline()
             file.seek(0)
             mark = next((sign for sign in ";\t|" if sign in first and "," not in first), ",")
-            found = [(number, row) for number, row in enumerate(csv.reader(file, delimiter=mark), 1) if any(cell.strip() for cell in row)]
+            found = [
+                (number, row)
+                for number, row in enumerate(csv.reader(file, delimiter=mark), 1)
+                if any(cell.strip() for cell in row)
+            ]
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"`data` must be a readable .csv, got {path}: {error}") from error
     names: list[str] | None = None
@@ -35,7 +39,11 @@ def table(path: Path) -> tuple[Tensor, list[str] | None]:
         values = [_number(cell) for cell in row]
         if len(row) != width or None in values:
             column = values.index(None) if len(row) == width else None
-            got = f"{len(row)} cells" if column is None else f"{row[column]!r} in column {column + 1 if names is None else names[column]}"
+            got = (
+                f"{len(row)} cells"
+                if column is None
+                else f"{row[column]!r} in column {column + 1 if names is None else names[column]}"
+            )
             raise ValueError(f"`data` must hold {width} finite numbers a line, got {got} in line {number} of {path}")
         rows.append([value for value in values if value is not None])
     return torch.tensor(rows, dtype=torch.float64, device="cpu").reshape(len(rows), width), names
@@ -64,7 +72,9 @@ def folder_of_images(path: Path, size: int | None) -> tuple[Any, Tensor | None, 
     arrays: list[Any] = []
     for file in files:
         if not file.resolve().is_relative_to(path.resolve()):
-            raise ValueError(f"`data` must lie in the folder named, got {file}, a link to {file.resolve()} outside it; name that folder")
+            raise ValueError(
+                f"`data` must lie in the folder named, got {file}, a link to {file.resolve()} outside it; name that folder"
+            )
         if not file.is_file():
             raise ValueError(f"`data` must hold regular files, got {file}, which is none")
         try:
@@ -77,9 +87,13 @@ def folder_of_images(path: Path, size: int | None) -> tuple[Any, Tensor | None, 
             raise ValueError(f"`data` must hold readable images, got {file}: {error}") from error
         if arrays[-1].ndim != arrays[0].ndim:
             grey, colour = (file, files[0]) if arrays[-1].ndim == 2 else (files[0], file)
-            raise ValueError(f"`data` must hold images that are all grey or all in colour, got {grey} in grey and {colour} in colour; convert one of them")
+            raise ValueError(
+                f"`data` must hold images that are all grey or all in colour, got {grey} in grey and {colour} in colour; convert one of them"
+            )
         if arrays[-1].shape != arrays[0].shape:
-            raise ValueError(f"`data` must hold images of one size, got {arrays[-1].shape} in {file} but {arrays[0].shape} in {files[0]}; give a size")
+            raise ValueError(
+                f"`data` must hold images of one size, got {arrays[-1].shape} in {file} but {arrays[0].shape} in {files[0]}; give a size"
+            )
     classes = sorted({f.parent for f in files})
     if len(classes) == 1:
         return np.stack(arrays), None, None

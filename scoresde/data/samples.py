@@ -65,7 +65,11 @@ class Samples(ABC):
         """Whether the data's own numbers are integers, as far as the first 256 samples tell."""
         some = self.in_memory(256)
         own = original(some.x.double(), some.centre, some.half_range)
-        return bool(((own - own.round()).abs() < 1e-3 * torch.as_tensor(some.half_range, dtype=own.dtype, device=own.device)).all())
+        return bool(
+            (
+                (own - own.round()).abs() < 1e-3 * torch.as_tensor(some.half_range, dtype=own.dtype, device=own.device)
+            ).all()
+        )
 
     def in_memory(self, n: int) -> Dataset:
         """The first n, or all there are, in memory and without augmentation."""
@@ -73,13 +77,23 @@ class Samples(ABC):
         labels = None if self.labels is None else self.labels[index]
         cond = conditions.rows(self.cond, index)
         return Dataset(
-            self.at(index), labels, self.name, self.centre, self.half_range, columns=self.columns, class_names=self.class_names, cond=cond
+            self.at(index),
+            labels,
+            self.name,
+            self.centre,
+            self.half_range,
+            columns=self.columns,
+            class_names=self.class_names,
+            cond=cond,
         )
 
     def order(self, step: int, size: int, seed: int) -> Tensor:
         """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations."""
         n, first, last = len(self), step * size, (step + 1) * size
-        parts = [_permutation(n, mixed(seed, k))[max(first - k * n, 0) : last - k * n] for k in range(first // n, (last - 1) // n + 1)]
+        parts = [
+            _permutation(n, mixed(seed, k))[max(first - k * n, 0) : last - k * n]
+            for k in range(first // n, (last - 1) // n + 1)
+        ]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Any]:
@@ -90,7 +104,12 @@ class Samples(ABC):
         index = self.order(step, size, seed)[part]
         x = self.at(index)
         if self.shift:
-            x = shifted(x, torch.randint(-self.shift, self.shift + 1, (size,), generator=_generator(seed + 1, step), device="cpu")[part])
+            x = shifted(
+                x,
+                torch.randint(-self.shift, self.shift + 1, (size,), generator=_generator(seed + 1, step), device="cpu")[
+                    part
+                ],
+            )
         if self.flip:
             mirrored = torch.randint(0, 2, (size,), generator=_generator(seed + 2, step), device="cpu").bool()[part]
             x = torch.where(mirrored.reshape(-1, 1, 1, 1), x.flip(-1), x)
@@ -103,11 +122,18 @@ class Samples(ABC):
             if bool((counts == 1).any()):
                 label = int((counts == 1).nonzero()[0])
                 name = label if self.class_names is None else self.class_names[label]
-                raise ValueError(f"`labels` of {self.name} must leave each class two samples, one to hold out, got one alone of class {name}; add another")
+                raise ValueError(
+                    f"`labels` of {self.name} must leave each class two samples, one to hold out, got one alone of class {name}; add another"
+                )
         with untouched():
             from sklearn.model_selection import train_test_split
 
-        kept, out = train_test_split(range(len(self)), test_size=held_out, random_state=seed, stratify=None if self.labels is None else self.labels.numpy())
+        kept, out = train_test_split(
+            range(len(self)),
+            test_size=held_out,
+            random_state=seed,
+            stratify=None if self.labels is None else self.labels.numpy(),
+        )
         return self.take(torch.tensor(kept, device="cpu")), self.take(torch.tensor(out, device="cpu"))
 
 
@@ -138,7 +164,9 @@ class Dataset(Samples):
         if not bool(self.x.isfinite().all()):
             bad = ~self.x.reshape(len(self.x), -1).isfinite()
             row = int(bad.any(1).nonzero()[0])
-            raise ValueError(f"`data` must be finite, got {int(bad.sum())} NaN or Inf values from {self.name}, the first in row {row}")
+            raise ValueError(
+                f"`data` must be finite, got {int(bad.sum())} NaN or Inf values from {self.name}, the first in row {row}"
+            )
         check_labels(self.name, self.labels, len(self.x))
         object.__setattr__(self, "cond", conditions.prepared(self.cond, len(self.x)))
 
@@ -193,7 +221,9 @@ class Mapped(Samples):
     def at(self, index: Tensor) -> Tensor:
         """Raises ValueError naming the file where it has become shorter than it was."""
         if self.file is not None and (not self.file.is_file() or self.file.stat().st_size < self.bytes):
-            raise ValueError(f"`data` must stay as it is while it is read, got {self.file}, which is shorter than the {self.bytes} bytes it had")
+            raise ValueError(
+                f"`data` must stay as it is while it is read, got {self.file}, which is shorter than the {self.bytes} bytes it had"
+            )
         return scaled(self.stored[self.rows[index]], self.centre, self.half_range)
 
     def take(self, index: Tensor) -> Mapped:
@@ -245,10 +275,14 @@ def shifted(x: Tensor, by: Tensor) -> Tensor:
 def check_shape(name: str, x: Tensor) -> None:
     """Samples of one dimension or more, some."""
     if x.dim() < 2 or not x.numel():
-        raise ValueError(f"`data` must be points (N, d), images (N, C, H, W) or other samples (N, ...), not empty; got shape {tuple(x.shape)} from {name}")
+        raise ValueError(
+            f"`data` must be points (N, d), images (N, C, H, W) or other samples (N, ...), not empty; got shape {tuple(x.shape)} from {name}"
+        )
 
 
 def check_labels(name: str, labels: Any, count: int) -> None:
     """None, or one non-negative int64 a sample."""
     if labels is not None and (labels.dtype != torch.int64 or labels.shape != (count,) or bool((labels < 0).any())):
-        raise ValueError(f"`labels` of {name} must be {count} non-negative int64, got {tuple(labels.shape)} {labels.dtype}")
+        raise ValueError(
+            f"`labels` of {name} must be {count} non-negative int64, got {tuple(labels.shape)} {labels.dtype}"
+        )

@@ -37,10 +37,19 @@ def photos(size: int = 32) -> Dataset:
     step, parts, labels = size // 2, list[Tensor](), list[Tensor]()
     images: Any = load_sample_images()["images"]
     for k, image in enumerate(images):
-        patches = torch.tensor(image, device="cpu").unfold(0, size, step).unfold(1, size, step).reshape(-1, 3, size, size)
+        patches = (
+            torch.tensor(image, device="cpu").unfold(0, size, step).unfold(1, size, step).reshape(-1, 3, size, size)
+        )
         parts.append(patches)
         labels.append(torch.full((len(patches),), k, device="cpu"))
-    return Dataset(scaled(torch.cat(parts), 127.5, 127.5), torch.cat(labels), f"photos in patches of {size}", 127.5, 127.5, flip=True)
+    return Dataset(
+        scaled(torch.cat(parts), 127.5, 127.5),
+        torch.cat(labels),
+        f"photos in patches of {size}",
+        127.5,
+        127.5,
+        flip=True,
+    )
 
 
 def moons(n: int = _COUNT, seed: int = 0) -> Dataset:

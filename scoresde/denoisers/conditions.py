@@ -39,17 +39,24 @@ def prepared(cond: Any, count: int, device: Any = None, name: str = "cond") -> A
         ValueError: naming the tensor, as in `cond['text']`, whose rows are not one per sample.
         TypeError: naming what is no tensor, number, dict, list or tuple.
     """
+
     def checked(leaf: Any, leaf_name: str) -> Any:
         if leaf is None:
             return None
         if isinstance(leaf, (int, float)) and not isinstance(leaf, bool):
-            return torch.full((count,), leaf, dtype=torch.int64 if isinstance(leaf, int) else torch.float32, device=device or "cpu")
+            return torch.full(
+                (count,), leaf, dtype=torch.int64 if isinstance(leaf, int) else torch.float32, device=device or "cpu"
+            )
         if not isinstance(leaf, Tensor):
-            raise TypeError(f"`{leaf_name}` must be a tensor, a number, or a dict, list or tuple of them, got {type(leaf).__name__}")
+            raise TypeError(
+                f"`{leaf_name}` must be a tensor, a number, or a dict, list or tuple of them, got {type(leaf).__name__}"
+            )
         if leaf.dim() == 0:
             leaf = leaf.expand(count)
         if len(leaf) != count:
-            raise ValueError(f"`{leaf_name}` must hold one entry per sample, as `labels` do, {count} of them, got shape {tuple(leaf.shape)}")
+            raise ValueError(
+                f"`{leaf_name}` must hold one entry per sample, as `labels` do, {count} of them, got shape {tuple(leaf.shape)}"
+            )
         return leaf if device is None else leaf.to(device)
 
     return each(checked, cond, name)

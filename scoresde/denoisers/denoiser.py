@@ -95,7 +95,9 @@ def _check_finite(name: str, *coefficients: Tensor | float) -> None:
     for c in coefficients:
         known = not isinstance(c, Tensor) or (c.device.type == "cpu" and not torch.compiler.is_compiling())
         if known and not (bool(c.isfinite().all()) if isinstance(c, Tensor) else math.isfinite(c)):
-            raise ValueError(f"`{name}` must not be asked here: it is singular at alpha = 0 or sigma = 0 in this parameterisation; stop short of it, or use V")
+            raise ValueError(
+                f"`{name}` must not be asked here: it is singular at alpha = 0 or sigma = 0 in this parameterisation; stop short of it, or use V"
+            )
 
 
 class BaseDenoiser(ScoreModel, ABC):
@@ -129,7 +131,12 @@ class Denoiser(BaseDenoiser):
     process: Process  # pyright: ignore[reportIncompatibleVariableOverride]
 
     def __init__(
-        self, network: nn.Module | Callable[..., Tensor], process: Process, table: Parameterisation | None = None, *, time: Callable[[Tensor], Tensor] | None = None
+        self,
+        network: nn.Module | Callable[..., Tensor],
+        process: Process,
+        table: Parameterisation | None = None,
+        *,
+        time: Callable[[Tensor], Tensor] | None = None,
     ):
         super().__init__()
         if not isinstance(process, Process):
@@ -147,7 +154,9 @@ class Denoiser(BaseDenoiser):
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("process", "table", "time") and name in self.__dict__:
-            raise AttributeError(f"`{name}` of a Denoiser cannot be set; make another: Denoiser(denoiser.network, process, table, time=time)")
+            raise AttributeError(
+                f"`{name}` of a Denoiser cannot be set; make another: Denoiser(denoiser.network, process, table, time=time)"
+            )
         super().__setattr__(name, value)
 
     @classmethod
@@ -173,7 +182,12 @@ class Denoiser(BaseDenoiser):
         scale = torch.where(alpha > 0, own_alpha / alpha, own_sigma / sigma)
         (k0, o0), (k1, o1) = self.table.to_x0(own_alpha, own_sigma), self.table.to_eps(own_alpha, own_sigma)
         fed = scale * self.table.to_input(own_alpha, own_sigma)
-        return as_number(fed), as_number(self.time(lam)), (as_number(k0 * scale), as_number(o0)), (as_number(k1 * scale), as_number(o1))
+        return (
+            as_number(fed),
+            as_number(self.time(lam)),
+            (as_number(k0 * scale), as_number(o0)),
+            (as_number(k1 * scale), as_number(o1)),
+        )
 
     def _network(self, x: Tensor, c_noise: Tensor | float, cond: Any) -> Tensor:
         if cond is None and self._wants_cond:
@@ -181,7 +195,9 @@ class Denoiser(BaseDenoiser):
         if cond is not None and not self._takes_cond:
             raise TypeError(f"`cond` must be left out, got {type(cond).__name__}: the network takes (x, c_noise) alone")
         dtype = weight_dtype(self.network, x.dtype)
-        wide = dtype if dtype == torch.float64 else torch.float32  # half precision cannot tell neighbouring noise levels apart
+        wide = (
+            dtype if dtype == torch.float64 else torch.float32
+        )  # half precision cannot tell neighbouring noise levels apart
         noise = per_sample(c_noise, x.to(wide) if x.dtype != wide else x)
         inputs = (x.to(dtype), noise) if cond is None else (x.to(dtype), noise, cond)
 
@@ -191,9 +207,13 @@ class Denoiser(BaseDenoiser):
         wanted = (len(x), self.table.outputs * x.shape[1], *x.shape[2:]) if x.dim() > 1 else x.shape
         if out.shape != wanted:
             more = "the shape of its input" if self.table.outputs == 1 else "twice the channels of its input:"
-            raise ValueError(f"`network` must return {more} {tuple(wanted)}, got {tuple(out.shape)}; nothing is broadcast")
+            raise ValueError(
+                f"`network` must return {more} {tuple(wanted)}, got {tuple(out.shape)}; nothing is broadcast"
+            )
         if not out.is_floating_point():
-            raise TypeError(f"`network` must return real floating numbers, got {out.dtype}; take .real of a complex output")
+            raise TypeError(
+                f"`network` must return real floating numbers, got {out.dtype}; take .real of a complex output"
+            )
         return out.to(x.dtype)
 
 
@@ -248,5 +268,7 @@ class _Function(nn.Module):
 def require_variance(prediction: Prediction) -> Tensor:
     """Its spread. Raises ValueError naming `denoiser` where there is none."""
     if prediction.spread is None:
-        raise ValueError("`denoiser` must predict variances: table = LearnedRange(Eps()), network.variance = true in a configuration")
+        raise ValueError(
+            "`denoiser` must predict variances: table = LearnedRange(Eps()), network.variance = true in a configuration"
+        )
     return prediction.spread

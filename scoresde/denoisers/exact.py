@@ -107,7 +107,9 @@ class Gaussian(BaseDenoiser):
 class GaussianMixture(BaseDenoiser):
     """Data sum_k w_k N(m_k, diag v_k): means (K, d); variances a number, (K,) or (K, d); weights (K,), equal by default."""
 
-    def __init__(self, means: Tensor, variances: Tensor | float, weights: Tensor | None = None, process: Process | None = None):
+    def __init__(
+        self, means: Tensor, variances: Tensor | float, weights: Tensor | None = None, process: Process | None = None
+    ):
         super().__init__()
         self.process = process
         means = check.floating("means", means).to(torch.float64)
@@ -115,8 +117,14 @@ class GaussianMixture(BaseDenoiser):
             raise ValueError(f"`means` must have shape (K, d), got {tuple(means.shape)}")
         count = len(means)
         spread = torch.as_tensor(variances, dtype=torch.float64, device=means.device)
-        if spread.dim() > 2 or (spread.dim() > 0 and spread.shape[0] != count) or (spread.dim() == 2 and spread.shape[1] not in (1, means.shape[1])):
-            raise ValueError(f"`variances` must be a number, ({count},) or {tuple(means.shape)}, got shape {tuple(spread.shape)}")
+        if (
+            spread.dim() > 2
+            or (spread.dim() > 0 and spread.shape[0] != count)
+            or (spread.dim() == 2 and spread.shape[1] not in (1, means.shape[1]))
+        ):
+            raise ValueError(
+                f"`variances` must be a number, ({count},) or {tuple(means.shape)}, got shape {tuple(spread.shape)}"
+            )
         if not bool((spread >= 0).all()):
             raise ValueError("`variances` must be non-negative")
         if weights is None:
@@ -181,7 +189,10 @@ class GaussianMixture(BaseDenoiser):
         """log density of alpha x0 + sigma eps in nats, (B,)."""
         flat = _flat(x, self.means.shape[1])
         rows = max(1, _CHUNK // self.means.numel())
-        parts = [self._logits(part, a, s)[0].logsumexp(-1) for part, a, s in _chunks(flat, as_time(alpha, "alpha"), as_time(sigma, "sigma"), rows)]
+        parts = [
+            self._logits(part, a, s)[0].logsumexp(-1)
+            for part, a, s in _chunks(flat, as_time(alpha, "alpha"), as_time(sigma, "sigma"), rows)
+        ]
         return torch.cat(parts) - 0.5 * flat.shape[1] * math.log(2 * math.pi)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:

@@ -113,7 +113,9 @@ class Directions(Basis):
             raise ValueError(f"`rows` must be directions (k, d), at most d of them, got shape {tuple(rows.shape)}")
         worst = (rows @ rows.T - torch.eye(len(rows), device="cpu").to(rows)).abs().max().item()
         if not worst < 1e-4:
-            raise ValueError(f"`rows` must be orthonormal, got inner products {worst:.2g} away from it; take Q of torch.linalg.qr")
+            raise ValueError(
+                f"`rows` must be orthonormal, got inner products {worst:.2g} away from it; take Q of torch.linalg.qr"
+            )
 
     def to(self, x: Tensor) -> Tensor:
         along = x @ self.rows.T
@@ -151,18 +153,26 @@ class Moments:
     scale: float
 
     def __init__(
-        self, mean: Tensor | float = 0.0, std: Tensor | Sequence[float] | float = 1.0, basis: Basis | Tensor | None = None, scale: float | None = None
+        self,
+        mean: Tensor | float = 0.0,
+        std: Tensor | Sequence[float] | float = 1.0,
+        basis: Basis | Tensor | None = None,
+        scale: float | None = None,
     ):
         centre, spread = _numbers("mean", mean), _numbers("std", std)
         if not bool((spread >= 0).all()) or not bool((spread > 0).any()):
-            raise ValueError(f"`std` must be at least 0, and somewhere above it, got {check.values(spread.flatten())[:5]}")
+            raise ValueError(
+                f"`std` must be at least 0, and somewhere above it, got {check.values(spread.flatten())[:5]}"
+            )
         unit = spread.square().mean().sqrt().item() if scale is None else scale
         if isinstance(basis, Tensor):
             basis = Directions(basis.detach().to("cpu", F64))
         if isinstance(basis, Directions) and spread.shape == (basis.rows.shape[1],) == (len(basis.rows),):
             spread = torch.cat([spread, torch.zeros_like(spread)])  # nothing lies across a whole basis
         if isinstance(basis, Directions) and spread.dim() and len(spread) != sum(basis.rows.shape):
-            raise ValueError(f"`std` must hold one number for each of the {sum(basis.rows.shape)} coordinates of {basis!r}, got {len(spread)}")
+            raise ValueError(
+                f"`std` must hold one number for each of the {sum(basis.rows.shape)} coordinates of {basis!r}, got {len(spread)}"
+            )
         for name, value in (("mean", centre), ("std", spread), ("basis", Axes() if basis is None else basis)):
             object.__setattr__(self, name, value)
         object.__setattr__(self, "scale", check.number("scale", unit, above=0.0))
@@ -215,7 +225,13 @@ class Moments:
         """All of it by name."""
         rows = {"rows": self.basis.rows} if isinstance(self.basis, Directions) else {}
         cosines = {"cosines": torch.ones(1, dtype=F64, device="cpu")} if isinstance(self.basis, Cosines) else {}
-        return {"mean": self.mean, "std": self.std, "scale": torch.tensor(self.scale, dtype=F64, device="cpu"), **rows, **cosines}
+        return {
+            "mean": self.mean,
+            "std": self.std,
+            "scale": torch.tensor(self.scale, dtype=F64, device="cpu"),
+            **rows,
+            **cosines,
+        }
 
     @property
     def digest(self) -> str:

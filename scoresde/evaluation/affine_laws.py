@@ -89,8 +89,12 @@ def affine(run: Run, d: int, scale: float = 1.0, device: str = "cpu") -> Affine:
     names = list(source.slots)
     y = run(torch.cat([zero, eye, zero.expand(d * len(names), d), AT_ONCE * eye.sum(0, keepdim=True)]), source).cpu()
     apart = y[1:] - y[0]
-    if list(source.slots) != names or not bool(((AT_ONCE * apart[:-1].sum(0) - apart[-1]).abs() <= 1e-6 * (1 + apart.abs().sum(0))).all()):
-        raise NotAffine("`run` must be affine in its state and the normals it draws; all impulses at once do not add up")
+    if list(source.slots) != names or not bool(
+        ((AT_ONCE * apart[:-1].sum(0) - apart[-1]).abs() <= 1e-6 * (1 + apart.abs().sum(0))).all()
+    ):
+        raise NotAffine(
+            "`run` must be affine in its state and the normals it draws; all impulses at once do not add up"
+        )
     columns = apart[:-1].reshape(-1, d, d).mT  # row j of a block is the image of unit vector j
     return Affine(columns[0] / scale, y[0], dict(zip(names, columns[1:], strict=True)))
 

@@ -52,7 +52,10 @@ class KernelDistance:
         """Mean of the kernel over the pairs that are left: sums over pairs of blocks, then inclusion and exclusion."""
         parts = max(1, blocks)
         cuts_a, cuts_b = ([k * len(each) // parts for k in range(parts + 1)] for each in (a, b))
-        sums, counts = torch.zeros(parts, parts, dtype=torch.float64, device="cpu"), torch.zeros(parts, parts, dtype=torch.float64, device="cpu")
+        sums, counts = (
+            torch.zeros(parts, parts, dtype=torch.float64, device="cpu"),
+            torch.zeros(parts, parts, dtype=torch.float64, device="cpu"),
+        )
         for i, j in ((i, j) for i in range(parts) for j in range(parts)):
             inner, outer = a[cuts_a[i] : cuts_a[i + 1]], b[cuts_b[j] : cuts_b[j + 1]]
             counts[i, j] = len(inner) * len(outer) - (len(inner) if off_diagonal and i == j else 0)
@@ -112,7 +115,10 @@ def mmd_gaussian(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor, s
 
     def mean_kernel(gap: Tensor, cov: Tensor) -> float:
         eye = torch.eye(len(gap), dtype=torch.float64, device="cpu")
-        return float(torch.linalg.det(eye + cov / scale**2) ** -0.5 * torch.exp(-0.5 * gap @ torch.linalg.solve(scale**2 * eye + cov, gap)))
+        return float(
+            torch.linalg.det(eye + cov / scale**2) ** -0.5
+            * torch.exp(-0.5 * gap @ torch.linalg.solve(scale**2 * eye + cov, gap))
+        )
 
     gap = mean_a - mean_b
     return mean_kernel(0 * gap, 2 * cov_a) + mean_kernel(0 * gap, 2 * cov_b) - 2 * mean_kernel(gap, cov_a + cov_b)
@@ -125,7 +131,12 @@ def precision_recall(real: Tensor, made: Tensor, k: int = 3) -> tuple[float, flo
 
     def covered(inside: Tensor, by: Tensor) -> float:
         radius = torch.cat([torch.cdist(rows, by).kthvalue(k + 1, dim=1)[0] for rows in by.split(_BLOCK)])
-        return torch.cat([(torch.cdist(rows, by) <= radius).any(1) for rows in inside.split(_BLOCK)]).double().mean().item()
+        return (
+            torch.cat([(torch.cdist(rows, by) <= radius).any(1) for rows in inside.split(_BLOCK)])
+            .double()
+            .mean()
+            .item()
+        )
 
     return covered(made, real), covered(real, made)
 
@@ -162,15 +173,25 @@ def estimate(metric: Metric, x: Tensor, y: Tensor, blocks: int = 20, floor: floa
     if isinstance(metric, KernelDistance):
         left = metric.without(x, y, blocks)
     else:
-        left = torch.tensor([metric(_without(x, b, blocks), _without(y, b, blocks)) for b in range(blocks)], dtype=torch.float64, device="cpu")
+        left = torch.tensor(
+            [metric(_without(x, b, blocks), _without(y, b, blocks)) for b in range(blocks)],
+            dtype=torch.float64,
+            device="cpu",
+        )
     error = ((blocks - 1) * (left - left.mean()).square().mean()).sqrt().item() * float(t.ppf(0.975, blocks - 1))
     return DistanceEstimate(value, value - error, value + error, floor)
 
 
-def floor(metric: Metric, draw: Callable[[int, int], Tensor], n: int, m: int, pairs: int = 4, seed: int = 0) -> tuple[float, float]:
+def floor(
+    metric: Metric, draw: Callable[[int, int], Tensor], n: int, m: int, pairs: int = 4, seed: int = 0
+) -> tuple[float, float]:
     """Mean and standard deviation of the metric between exact sets of n and m samples; draw(count, seed) makes one."""
     check.integer("pairs", pairs, least=2)
-    values = torch.tensor([metric(draw(n, seed + 2 * i), draw(m, seed + 2 * i + 1)) for i in range(pairs)], dtype=torch.float64, device="cpu")
+    values = torch.tensor(
+        [metric(draw(n, seed + 2 * i), draw(m, seed + 2 * i + 1)) for i in range(pairs)],
+        dtype=torch.float64,
+        device="cpu",
+    )
     return values.mean().item(), values.std().item()
 
 
@@ -185,7 +206,9 @@ def _without(x: Tensor, block: int, blocks: int) -> Tensor:
 
 
 def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    a, b = (check.state(name, v).detach().reshape(len(v), -1).to("cpu", torch.float64) for name, v in (("x", x), ("y", y)))
+    a, b = (
+        check.state(name, v).detach().reshape(len(v), -1).to("cpu", torch.float64) for name, v in (("x", x), ("y", y))
+    )
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"`y` must hold {a.shape[1]} numbers per sample as x does, got shape {tuple(y.shape)}")
     return a, b

@@ -59,7 +59,13 @@ class Finding:
 
 
 def doctor(
-    denoiser: BaseDenoiser | ScoreFunction, process: Process, batch: Tensor, cond: Any = None, *, raw: BaseDenoiser | None = None, seed: int = 0
+    denoiser: BaseDenoiser | ScoreFunction,
+    process: Process,
+    batch: Tensor,
+    cond: Any = None,
+    *,
+    raw: BaseDenoiser | None = None,
+    seed: int = 0,
 ) -> tuple[Finding, ...]:
     """Examine a denoiser, or a plain score(x, t), on a batch of its data; () when nothing is found.
 
@@ -87,7 +93,12 @@ def doctor(
         shaky = [*_nondeterminism(model, drawn, own)]
         with evaluating(model):
             best, misread = _misread(model, drawn, own)
-            found = [*shaky, *(misread or _missing_inverse_sigma(model, drawn, own)), *_ignored_inputs(model, drawn, own, best), *_stale_average(model, raw, drawn, own)]
+            found = [
+                *shaky,
+                *(misread or _missing_inverse_sigma(model, drawn, own)),
+                *_ignored_inputs(model, drawn, own, best),
+                *_stale_average(model, raw, drawn, own),
+            ]
         found = found or [*_tails(model, drawn, seed)]
     return tuple(found if any(f.what == RANGE for f in found) else [*_scale(x0, process), *found])
 
@@ -98,18 +109,26 @@ def _scale(x0: Tensor, process: Process) -> Iterator[Finding]:
     left = process.lam(process.t_noise).exp().item() * rms
     if left > MAX_PRIOR_SNR:
         evidence = f"values in [{x0.min().item():g}, {x0.max().item():g}], rms {rms:.3g}: at the noisy end signal/noise is still {left:.2g}"
-        yield Finding("data too large for the process", evidence, "scale the data to unit size, or take a process with more noise")
+        yield Finding(
+            "data too large for the process", evidence, "scale the data to unit size, or take a process with more noise"
+        )
 
 
 def _not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
     """NaN or Inf anywhere from end to end."""
     for t in torch.linspace(process.t_data, process.t_noise, 9, dtype=torch.float64, device="cpu"):
         alpha, sigma = process.alpha(t), process.sigma(t)
-        out = model(batch.x0 * like(alpha, batch.x0) + batch.eps[0] * like(sigma, batch.x0), alpha, sigma, batch.cond).out
+        out = model(
+            batch.x0 * like(alpha, batch.x0) + batch.eps[0] * like(sigma, batch.x0), alpha, sigma, batch.cond
+        ).out
         bad = ~out.isfinite().reshape(len(out), -1).all(1)
         if bool(bad.any()):
             evidence = f"{int(bad.sum())} of {len(out)} samples are NaN or Inf at t = {t.item():.4g}"
-            yield Finding("output not finite", evidence, "look for a division by sigma or alpha, an overflow in half precision, or diverged weights")
+            yield Finding(
+                "output not finite",
+                evidence,
+                "look for a division by sigma or alpha, an overflow in half precision, or diverged weights",
+            )
             return
 
 
@@ -124,8 +143,16 @@ def _nondeterminism(model: BaseDenoiser, batch: Batch, process: Process) -> Iter
     half = len(x) // 2
     alone = model(x[:half], alpha, sigma, conditions.rows(batch.cond, slice(half))).out
     if (change := _relative(first[:half], alone)) > 1e-2:
-        remedy = "call .eval(): batch normalisation is on" if model.training else "normalise over features, not over the batch"
-        yield Finding("samples depend on their batch", f"without the other half of the batch the output changes by {change:.2g} of its size", remedy)
+        remedy = (
+            "call .eval(): batch normalisation is on"
+            if model.training
+            else "normalise over features, not over the batch"
+        )
+        yield Finding(
+            "samples depend on their batch",
+            f"without the other half of the batch the output changes by {change:.2g} of its size",
+            remedy,
+        )
 
 
 def _relative(a: Tensor, b: Tensor) -> float:
@@ -138,7 +165,11 @@ def _misread(model: BaseDenoiser, batch: Batch, process: Process) -> tuple[float
     declared = as_declared(model)
     ratios: dict[Interpretation, float] = {}
     for data, clock in product(data_ranges(batch.x0), CLOCKS if isinstance(model, Denoiser) else CLOCKS[:1]):
-        choices = [Interpretation(table, sign, clock, data) for table in {declared.table: 0, **dict.fromkeys(TABLES, 0)} for sign in (1, -1)]
+        choices = [
+            Interpretation(table, sign, clock, data)
+            for table in {declared.table: 0, **dict.fromkeys(TABLES, 0)}
+            for sign in (1, -1)
+        ]
         with contextlib.suppress(IndexError, ValueError, RuntimeError):  # a network may refuse another clock
             ratios |= loss_ratios(model, batch.scaled(data), process, clock, choices)
     best = min(ratios, key=lambda r: ratios[r] / r.doubt(declared))
@@ -146,7 +177,9 @@ def _misread(model: BaseDenoiser, batch: Batch, process: Process) -> tuple[float
     return ratios[best], list(_explain(declared, best, ratios, batch.x0))
 
 
-def _explain(declared: Interpretation, best: Interpretation, ratios: dict[Interpretation, float], x0: Tensor) -> Iterator[Finding]:
+def _explain(
+    declared: Interpretation, best: Interpretation, ratios: dict[Interpretation, float], x0: Tensor
+) -> Iterator[Finding]:
     """A finding for each choice in which the best reading differs from the declared one."""
     loss = f"the loss is {ratios[declared]:.3g} times a Gaussian's as declared, {ratios[best]:.3g} times"
     name, other = (type(reading.table).__name__ for reading in (declared, best))
@@ -160,16 +193,26 @@ def _explain(declared: Interpretation, best: Interpretation, ratios: dict[Interp
         remedy = f"{remedy}{', and negate the output' if sign else ''}, or train it on {name}"
         yield Finding(f"{sign}{other} read as {name}", f"{loss} when the output is read as {sign}{other}", remedy)
     if best.clock.reversed:
-        yield Finding("time reversed", f"{loss} with c_noise run backwards", "pass time= so that c_noise runs as in training")
+        yield Finding(
+            "time reversed", f"{loss} with c_noise run backwards", "pass time= so that c_noise runs as in training"
+        )
     if best.clock.scale != 1:
         factor = f"{best.clock.scale:g}"
-        yield Finding("wrong time scale", f"{loss} with c_noise times {factor}", f"pass time=lambda lam: {factor} * process.time(lam), as in training")
+        yield Finding(
+            "wrong time scale",
+            f"{loss} with c_noise times {factor}",
+            f"pass time=lambda lam: {factor} * process.time(lam), as in training",
+        )
     if best.range != declared.range:
         evidence = f"values in [{x0.min().item():g}, {x0.max().item():g}]; {loss} with (x - {best.range.centre:g})/{best.range.half:g}"
-        yield Finding(RANGE, evidence, f"map the data by (x - {best.range.centre:g})/{best.range.half:g}, and samples back")
+        yield Finding(
+            RANGE, evidence, f"map the data by (x - {best.range.centre:g})/{best.range.half:g}, and samples back"
+        )
     if best == declared and ratios[best] > MAX_LOSS_RATIO:
         evidence = f"its denoising loss is {ratios[best]:.3g} times that of a Gaussian with the batch's variance"
-        yield Finding("worse than a Gaussian", evidence, "train longer; check that batch and process are those of the training")
+        yield Finding(
+            "worse than a Gaussian", evidence, "train longer; check that batch and process are those of the training"
+        )
 
 
 def _missing_inverse_sigma(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
@@ -199,14 +242,26 @@ def _ignored_inputs(model: BaseDenoiser, batch: Batch, process: Process, ratio: 
     if batch.cond is not None:
         others = conditions.rows(batch.cond, torch.arange(len(x), device="cpu").roll(1))
         pick = conditions.differ(batch.cond, others).to(x.device)
-        if bool(pick.any()) and (change := _relative(out[pick], model(x[pick], alpha, sigma, conditions.rows(others, pick)).out)) < NO_CHANGE:
+        if (
+            bool(pick.any())
+            and (change := _relative(out[pick], model(x[pick], alpha, sigma, conditions.rows(others, pick)).out))
+            < NO_CHANGE
+        ):
             evidence = f"other conditions change the output by {change:.2g} of its size"
-            yield Finding("condition ignored", evidence, "hand cond on inside the network; check that its embedding has a gradient and is not dropped always")
+            yield Finding(
+                "condition ignored",
+                evidence,
+                "hand cond on inside the network; check that its embedding has a gradient and is not dropped always",
+            )
     if isinstance(model, Denoiser) and ratio > 1.05:
         change = _relative(out, with_clock(model, ClockHypothesis(reversed=True))(x, alpha, sigma, batch.cond).out)
         if change < NO_CHANGE:
             evidence = f"c_noise from the other end changes the output by {change:.2g} of its size, and the loss is {ratio:.3g} times a Gaussian's"
-            yield Finding("noise level ignored", evidence, "sinusoidal embeddings want c_noise in 0..1000: pass time=lambda lam: 1000 * process.time(lam)")
+            yield Finding(
+                "noise level ignored",
+                evidence,
+                "sinusoidal embeddings want c_noise in 0..1000: pass time=lambda lam: 1000 * process.time(lam)",
+            )
 
 
 def _tails(model: BaseDenoiser, batch: Batch, seed: int) -> Iterator[Finding]:
@@ -214,9 +269,17 @@ def _tails(model: BaseDenoiser, batch: Batch, seed: int) -> Iterator[Finding]:
     found = tails(model, batch.x0, batch.cond, seed)
     if found.share < SHARE:
         return
-    reach = "some are not finite" if found.farthest is None else f"the farthest at {found.farthest:.3g} standard deviations of an element"
+    reach = (
+        "some are not finite"
+        if found.farthest is None
+        else f"the farthest at {found.farthest:.3g} standard deviations of an element"
+    )
     evidence = f"{found.share:.1%} of {COUNT} samples of its flow lie twice as far out as any data ({found.known:.3g}), {reach}"
-    yield Finding("samples beyond the data", evidence, "train longer, or with predicts = 'v' or 'karras': eps errs most where noise is high")
+    yield Finding(
+        "samples beyond the data",
+        evidence,
+        "train longer, or with predicts = 'v' or 'karras': eps errs most where noise is high",
+    )
 
 
 def _stale_average(model: BaseDenoiser, raw: BaseDenoiser | None, batch: Batch, process: Process) -> Iterator[Finding]:
@@ -224,7 +287,9 @@ def _stale_average(model: BaseDenoiser, raw: BaseDenoiser | None, batch: Batch, 
     if raw is None:
         return
     with evaluating(raw):
-        mean, last = (loss_ratios(m, batch, process, ClockHypothesis(), [as_declared(m)])[as_declared(m)] for m in (model, raw))
+        mean, last = (
+            loss_ratios(m, batch, process, ClockHypothesis(), [as_declared(m)])[as_declared(m)] for m in (model, raw)
+        )
     if last < BETTER * mean:
         evidence = f"its loss is {mean:.3g} times a Gaussian's, that of the weights it averages {last:.3g} times"
         yield Finding("stale average", evidence, "update the average after every step, lower its decay, or train on")

@@ -50,14 +50,23 @@ def elbo(denoiser: BaseDenoiser, chain: DiscreteVP, x0: Tensor, *, seed: int = 0
     Deterministic in (seed, index). Raises TypeError or ValueError naming the argument."""
     x0 = check.state("x0", x0)
     if not isinstance(chain, DiscreteVP):
-        raise TypeError(f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)")
+        raise TypeError(
+            f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)"
+        )
     cond = conditions.prepared(cond, len(x0), x0.device)
     source, terms = SeededNoise(seed), list[Tensor]()
     with evaluating(denoiser), torch.no_grad():
         for i in range(1, chain.steps + 1):
             alpha, sigma = chain.alpha(i / chain.steps), chain.sigma(i / chain.steps)
             eps = source.normal(PROBE, range(i, i + 1), x0.shape, x0.dtype, x0.device)[0]
-            terms.append(term(chain, torch.tensor(i, device="cpu"), x0, denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond)))
+            terms.append(
+                term(
+                    chain,
+                    torch.tensor(i, device="cpu"),
+                    x0,
+                    denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond),
+                )
+            )
     return Bound(prior_term(chain, x0), torch.stack(terms[1:]), terms[0])
 
 
@@ -93,7 +102,9 @@ def prior_term(chain: DiscreteVP, x0: Tensor) -> Tensor:
     return 0.5 * (math.exp(log_abar) * x0.reshape(len(x0), -1).square() + rest - 1 - math.log(rest)).sum(1)
 
 
-def gaussian_bound(chain: DiscreteVP, mean: Tensor, variance: Tensor, learned: bool = False) -> tuple[float, float, float]:
+def gaussian_bound(
+    chain: DiscreteVP, mean: Tensor, variance: Tensor, learned: bool = False
+) -> tuple[float, float, float]:
     """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser, `learned`: and variances. No sampling.
 
     E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances. The best variance of step i is that of x_{i-1}

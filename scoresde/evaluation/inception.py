@@ -81,13 +81,23 @@ def _same(kernel: Kernel) -> Kernel:
 
 
 def _a(inside: int, pooled: int) -> Mixed:
-    paths = {"branch1x1": [(64, 1)], "branch5x5": [(48, 1), (64, 5)], "branch3x3dbl": [(64, 1), (96, 3), (96, 3)], "branch_pool": [(pooled, 1)]}
+    paths = {
+        "branch1x1": [(64, 1)],
+        "branch5x5": [(48, 1), (64, 5)],
+        "branch3x3dbl": [(64, 1), (96, 3), (96, 3)],
+        "branch_pool": [(pooled, 1)],
+    }
     return Mixed(inside, paths, _mean)
 
 
 def _c(inside: int, c: int) -> Mixed:
     double = [(c, 1), (c, (7, 1)), (c, (1, 7)), (c, (7, 1)), (192, (1, 7))]
-    paths = {"branch1x1": [(192, 1)], "branch7x7": [(c, 1), (c, (1, 7)), (192, (7, 1))], "branch7x7dbl": double, "branch_pool": [(192, 1)]}
+    paths = {
+        "branch1x1": [(192, 1)],
+        "branch7x7": [(c, 1), (c, (1, 7)), (192, (7, 1))],
+        "branch7x7dbl": double,
+        "branch_pool": [(192, 1)],
+    }
     return Mixed(inside, paths, _mean)
 
 
@@ -95,7 +105,9 @@ def _e(inside: int, pool: partial[Tensor]) -> Mixed:
     fork: list[One] = [(384, (1, 3)), (384, (3, 1))]
     single: list[Step] = [(384, 1), fork]
     double: list[Step] = [(448, 1), (384, 3), fork]
-    return Mixed(inside, {"branch1x1": [(320, 1)], "branch3x3": single, "branch3x3dbl": double, "branch_pool": [(192, 1)]}, pool)
+    return Mixed(
+        inside, {"branch1x1": [(320, 1)], "branch3x3": single, "branch3x3dbl": double, "branch_pool": [(192, 1)]}, pool
+    )
 
 
 class Inception(nn.Module):
@@ -106,13 +118,26 @@ class Inception(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.Conv2d_1a_3x3, self.Conv2d_2a_3x3, self.Conv2d_2b_3x3 = Conv(3, 32, 3, 2), Conv(32, 32, 3), Conv(32, 64, 3, 1, 1)
+        self.Conv2d_1a_3x3, self.Conv2d_2a_3x3, self.Conv2d_2b_3x3 = (
+            Conv(3, 32, 3, 2),
+            Conv(32, 32, 3),
+            Conv(32, 64, 3, 1, 1),
+        )
         self.Conv2d_3b_1x1, self.Conv2d_4a_3x3 = Conv(64, 80, 1), Conv(80, 192, 3)
         self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = _a(192, 32), _a(256, 64), _a(288, 64)
-        self.Mixed_6a = Mixed(288, {"branch3x3": [(384, 3)], "branch3x3dbl": [(64, 1), (96, 3), (96, 3)], "branch_pool": []}, _half, True)
-        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = _c(768, 128), _c(768, 160), _c(768, 160), _c(768, 192)
+        self.Mixed_6a = Mixed(
+            288, {"branch3x3": [(384, 3)], "branch3x3dbl": [(64, 1), (96, 3), (96, 3)], "branch_pool": []}, _half, True
+        )
+        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = (
+            _c(768, 128),
+            _c(768, 160),
+            _c(768, 160),
+            _c(768, 192),
+        )
         seven = [(192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3)]
-        self.Mixed_7a = Mixed(768, {"branch3x3": [(192, 1), (320, 3)], "branch7x7x3": seven, "branch_pool": []}, _half, True)
+        self.Mixed_7a = Mixed(
+            768, {"branch3x3": [(192, 1), (320, 3)], "branch7x7x3": seven, "branch_pool": []}, _half, True
+        )
         self.Mixed_7b, self.Mixed_7c = _e(1280, _mean), _e(2048, _most)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -158,7 +183,9 @@ def load_inception(path: str | Path) -> Inception:
     tensors = foreign.read(path)
     head = tensors.pop("fc.weight", None), tensors.pop("fc.bias", None)  # of the classifier, which features do without
     if head[0] is not None and head[0].shape[0] != 1008:
-        raise CheckpointError(f"{path} holds an Inception of {head[0].shape[0]} classes; that of the Frechet inception distance has 1008")
+        raise CheckpointError(
+            f"{path} holds an Inception of {head[0].shape[0]} classes; that of the Frechet inception distance has 1008"
+        )
     network = Inception()
     restore(network, tensors, path)
     return network.eval().requires_grad_(False)

@@ -73,7 +73,11 @@ class Interpretation:
     def doubt(self, declared: Interpretation) -> float:
         """What the loss must fall by before this reading is believed instead: a clock is felt less than a wrong output."""
         other = BETTER if (self.table, self.sign) != (declared.table, declared.sign) else 1.0
-        return other * (CLOCKED if self.clock != declared.clock else 1.0) * (BETTER if self.range != declared.range else 1.0)
+        return (
+            other
+            * (CLOCKED if self.clock != declared.clock else 1.0)
+            * (BETTER if self.range != declared.range else 1.0)
+        )
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,9 @@ def draw(x0: Tensor, cond: Any, process: Process, seed: int) -> Batch:
     x0 = x0[:_ROWS]
     index = torch.arange(len(x0), device="cpu").repeat(max(1, _NUMBERS // x0.numel()))
     x0, cond = x0[index.to(x0.device)], conditions.rows(cond, index)
-    ends = sorted(check.values(process.lam(torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu"))))
+    ends = sorted(
+        check.values(process.lam(torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu")))
+    )
     lams = (LEVELS - 0.5 * math.log(variance(x0))).clamp(*ends)
     eps = SeededNoise(seed).normal(PROBE, range(len(lams)), x0.shape, x0.dtype, x0.device)
     return Batch(x0, eps, lams, cond)
@@ -135,7 +141,9 @@ def data_ranges(x0: Tensor) -> list[Range]:
     return [Range(), Range(-1.0, 2.0)] if low >= -1 and high <= 1 else [Range()]
 
 
-def loss_ratios(model: BaseDenoiser, batch: Batch, process: Process, clock: ClockHypothesis, readings: list[Interpretation]) -> dict[Interpretation, float]:
+def loss_ratios(
+    model: BaseDenoiser, batch: Batch, process: Process, clock: ClockHypothesis, readings: list[Interpretation]
+) -> dict[Interpretation, float]:
     """r for each reading, from one call a level."""
     logs = dict.fromkeys(readings, 0.0)
     asked = with_clock(model, clock) if isinstance(model, Denoiser) else model
@@ -151,5 +159,11 @@ def loss_ratios(model: BaseDenoiser, batch: Batch, process: Process, clock: Cloc
 
 def with_clock(model: Denoiser, clock: ClockHypothesis) -> Denoiser:
     """The same network told other noise levels."""
-    first, last = check.values(model.time(model.process.lam(torch.tensor([model.process.t_min, model.process.t_max], dtype=torch.float64, device="cpu"))))
+    first, last = check.values(
+        model.time(
+            model.process.lam(
+                torch.tensor([model.process.t_min, model.process.t_max], dtype=torch.float64, device="cpu")
+            )
+        )
+    )
     return Denoiser(model.network, model.process, model.table, time=lambda lam: clock(model.time(lam), (first, last)))

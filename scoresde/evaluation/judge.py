@@ -110,7 +110,11 @@ class Judge:
         x = x.detach().cpu().to(torch.float32)
         real = torch.cat([self.train.x, self.held_out.x])
         near = nearest(x, self.train.x)
-        out: dict[str, Any] = {"frechet": frechet(self.features(x), self.features(real)), "nearest": near.mean().item(), "nearest_min": near.min().item()}
+        out: dict[str, Any] = {
+            "frechet": frechet(self.features(x), self.features(real)),
+            "nearest": near.mean().item(),
+            "nearest_min": near.min().item(),
+        }
         if self.classifier is not None:
             with torch.no_grad():
                 chance = self.classifier(x)[1].softmax(1)

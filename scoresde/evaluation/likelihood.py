@@ -69,10 +69,17 @@ def log_likelihood(
     process = process or denoiser.process or VPSDE()
     dim = x[0].numel()
     if probes is None and dim > EXACT_UP_TO:
-        raise ValueError(f"`probes` must be given for more than {EXACT_UP_TO} dimensions, got None for {dim}; for example probes=8")
+        raise ValueError(
+            f"`probes` must be given for more than {EXACT_UP_TO} dimensions, got None for {dim}; for example probes=8"
+        )
     if probes is not None:
         check.integer("probes", probes)
-        signs = SeededNoise(seed, first).uniform(PROBE, range(1), (len(x), probes * dim), x.dtype, x.device)[0].sub_(0.5).sign_()
+        signs = (
+            SeededNoise(seed, first)
+            .uniform(PROBE, range(1), (len(x), probes * dim), x.dtype, x.device)[0]
+            .sub_(0.5)
+            .sign_()
+        )
         vectors = signs.reshape(len(x), probes, dim)
     else:
         vectors = torch.eye(dim, dtype=x.dtype, device=x.device).expand(len(x), dim, dim)
@@ -83,7 +90,10 @@ def log_likelihood(
     start = torch.cat([x.reshape(len(x), -1), torch.zeros(len(x), columns, dtype=x.dtype, device=x.device)], 1)
     with evaluating(denoiser):
         solution = solve(
-            _augmented(flow, vectors, x.shape[1:], probes is None), start, DormandPrince54(), Adaptive(process.t_data, process.t_noise, rtol=rtol, atol=atol)
+            _augmented(flow, vectors, x.shape[1:], probes is None),
+            start,
+            DormandPrince54(),
+            Adaptive(process.t_data, process.t_noise, rtol=rtol, atol=atol),
         )
     end, integral = solution.y[:, :dim], solution.y[:, dim:]
     each = process.prior_log_prob(end).unsqueeze(1) + integral
@@ -100,7 +110,9 @@ def _check_differentiable(denoiser: BaseDenoiser, process: Process, x: Tensor, c
         out = denoiser(x, process.alpha(t), process.sigma(t), cond).out
         gradient: Any = torch.autograd.grad(out.sum(), x, allow_unused=True)[0] if out.requires_grad else None
         if gradient is None:
-            raise ValueError("`denoiser` must be differentiable in x, got one whose network's answer has no gradient; look for no_grad or detach in it")
+            raise ValueError(
+                "`denoiser` must be differentiable in x, got one whose network's answer has no gradient; look for no_grad or detach in it"
+            )
 
 
 def _augmented(flow: Equation, vectors: Tensor, shape: torch.Size, exact: bool) -> Equation:
@@ -110,8 +122,12 @@ def _augmented(flow: Equation, vectors: Tensor, shape: torch.Size, exact: bool) 
     def f(t: Tensor, y: Tensor) -> Tensor:
         with torch.enable_grad():
             x = y[:, :dim].detach().requires_grad_()
-            drift = flow.drift(t.reshape(-1, *[1] * len(shape)) if t.dim() else t, x.reshape(-1, *shape)).reshape(len(x), -1)
-            along = [torch.autograd.grad(drift, x, vectors[:, k], retain_graph=True)[0] for k in range(vectors.shape[1])]
+            drift = flow.drift(t.reshape(-1, *[1] * len(shape)) if t.dim() else t, x.reshape(-1, *shape)).reshape(
+                len(x), -1
+            )
+            along = [
+                torch.autograd.grad(drift, x, vectors[:, k], retain_graph=True)[0] for k in range(vectors.shape[1])
+            ]
         each = torch.stack([(g * vectors[:, k]).sum(1) for k, g in enumerate(along)], 1)
         return torch.cat([drift.detach(), each.sum(1, keepdim=True) if exact else each], 1)
 

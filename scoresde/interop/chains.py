@@ -30,9 +30,21 @@ _LEAST_LOG_ABAR = math.log(1e-60)
 
 # Schedulers whose network sees x = sqrt(abar) x0 + sqrt(1 - abar) eps and a timestep of the chain.
 _CLASSES = {
-    *("DDIMScheduler", "DDIMParallelScheduler", "DDPMScheduler", "DDPMParallelScheduler", "CogVideoXDDIMScheduler", "CogVideoXDPMScheduler"),
+    *(
+        "DDIMScheduler",
+        "DDIMParallelScheduler",
+        "DDPMScheduler",
+        "DDPMParallelScheduler",
+        "CogVideoXDDIMScheduler",
+        "CogVideoXDPMScheduler",
+    ),
     *("DEISMultistepScheduler", "DPMSolverMultistepScheduler", "DPMSolverSDEScheduler", "DPMSolverSinglestepScheduler"),
-    *("EulerAncestralDiscreteScheduler", "EulerDiscreteScheduler", "HeunDiscreteScheduler", "KDPM2AncestralDiscreteScheduler"),
+    *(
+        "EulerAncestralDiscreteScheduler",
+        "EulerDiscreteScheduler",
+        "HeunDiscreteScheduler",
+        "KDPM2AncestralDiscreteScheduler",
+    ),
     *("KDPM2DiscreteScheduler", "LMSDiscreteScheduler", "PNDMScheduler", "RePaintScheduler", "SASolverScheduler"),
     *("UnCLIPScheduler", "UniPCMultistepScheduler"),
 }
@@ -43,15 +55,56 @@ _OTHERS = {
     "TCDScheduler": "belongs to a network distilled into a consistency function, which is no denoiser",
 }
 _READ = {
-    *("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type", "variance_type"),
+    *(
+        "num_train_timesteps",
+        "beta_start",
+        "beta_end",
+        "beta_schedule",
+        "trained_betas",
+        "prediction_type",
+        "variance_type",
+    ),
     *("rescale_betas_zero_snr", "snr_shift_scale"),
 }
 # Entries that say how the scheduler itself goes from level to level, and at which of them it stops.
 _OWN = {
-    *("timestep_spacing", "steps_offset", "interpolation_type", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas"),
-    *("use_lu_lambdas", "sigma_min", "sigma_max", "final_sigmas_type", "set_alpha_to_one", "lambda_min_clipped", "noise_sampler_seed"),
-    *("solver_order", "solver_type", "solver_p", "algorithm_type", "lower_order_final", "euler_at_final", "predict_x0", "disable_corrector"),
-    *("predictor_order", "corrector_order", "tau_func", "skip_prk_steps", "eta", "flow_shift", "time_shift_type", "shift_terminal"),
+    *(
+        "timestep_spacing",
+        "steps_offset",
+        "interpolation_type",
+        "use_karras_sigmas",
+        "use_exponential_sigmas",
+        "use_beta_sigmas",
+    ),
+    *(
+        "use_lu_lambdas",
+        "sigma_min",
+        "sigma_max",
+        "final_sigmas_type",
+        "set_alpha_to_one",
+        "lambda_min_clipped",
+        "noise_sampler_seed",
+    ),
+    *(
+        "solver_order",
+        "solver_type",
+        "solver_p",
+        "algorithm_type",
+        "lower_order_final",
+        "euler_at_final",
+        "predict_x0",
+        "disable_corrector",
+    ),
+    *(
+        "predictor_order",
+        "corrector_order",
+        "tau_func",
+        "skip_prk_steps",
+        "eta",
+        "flow_shift",
+        "time_shift_type",
+        "shift_terminal",
+    ),
     *("clip_sample", "clip_sample_range", "dynamic_thresholding_ratio", "sample_max_value"),
 }
 # Entries that turn the model into another one: known where they say that they do not.
@@ -68,7 +121,9 @@ def read(config: Mapping[str, Any]) -> tuple[DiscreteVP, Parameterisation]:
     name = _known_class(config)
     entries = _defaults(name) | dict(config)
     if entries.get("trained_betas") is None and not {"beta_schedule", "beta_start"} & set(entries):
-        raise CheckpointError(f"{name} names no betas: only variance-preserving chains are read, not {sorted(config)[:5]}")
+        raise CheckpointError(
+            f"{name} names no betas: only variance-preserving chains are read, not {sorted(config)[:5]}"
+        )
     _check_known(name, entries)
     table = _table(entries)
     return _chain(name, entries), table
@@ -80,10 +135,14 @@ def _known_class(config: Mapping[str, Any]) -> str:
     if not isinstance(name, str):
         raise CheckpointError(f"`_class_name` must be the name of a scheduler, got {name!r:.60}")
     if name in _OTHERS:
-        raise CheckpointError(f"`_class_name` must be that of a scheduler that samples from a chain, got {name!r}, which {_OTHERS[name]}")
+        raise CheckpointError(
+            f"`_class_name` must be that of a scheduler that samples from a chain, got {name!r}, which {_OTHERS[name]}"
+        )
     if name not in _CLASSES and name != "the scheduler":
         betas = "" if {"beta_schedule", "beta_start", "trained_betas"} & set(config) else ", which names no betas"
-        raise CheckpointError(f"`_class_name` must be one of {', '.join(sorted(_CLASSES))}, got {name!r:.60}{betas}: only variance-preserving chains are read")
+        raise CheckpointError(
+            f"`_class_name` must be one of {', '.join(sorted(_CLASSES))}, got {name!r:.60}{betas}: only variance-preserving chains are read"
+        )
     return name
 
 
@@ -106,7 +165,9 @@ def _check_known(name: str, entries: Mapping[str, Any]) -> None:
             if value is not None and value != wanted:
                 raise CheckpointError(f"`{key}` of {name} must be {wanted!r}, got {value!r:.60}: {why}")
         elif not isinstance(key, str) or (key not in _READ | _OWN and not key.startswith("_")):
-            raise CheckpointError(f"`{key}` of {name} is not a known entry, so that it might change the chain; got {value!r:.60}; remove it if it does not")
+            raise CheckpointError(
+                f"`{key}` of {name} is not a known entry, so that it might change the chain; got {value!r:.60}; remove it if it does not"
+            )
 
 
 def _table(entries: Mapping[str, Any]) -> Parameterisation:
@@ -114,10 +175,14 @@ def _table(entries: Mapping[str, Any]) -> Parameterisation:
     if not isinstance(kind, str) or kind not in TABLES:
         raise CheckpointError(f"`prediction_type` must be one of {', '.join(TABLES)}, got {kind!r:.60}")
     if variance == "learned":
-        raise CheckpointError("`variance_type` must be learned_range or a fixed one, got 'learned': a variance itself, without bounds")
+        raise CheckpointError(
+            "`variance_type` must be learned_range or a fixed one, got 'learned': a variance itself, without bounds"
+        )
     fixed = (None, "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
     if variance != "learned_range" and variance not in fixed:
-        raise CheckpointError(f"`variance_type` must be learned_range or one of {', '.join(map(str, fixed))}, got {variance!r:.60}")
+        raise CheckpointError(
+            f"`variance_type` must be learned_range or one of {', '.join(map(str, fixed))}, got {variance!r:.60}"
+        )
     return LearnedRange(TABLES[kind]) if variance == "learned_range" else TABLES[kind]
 
 
@@ -133,7 +198,9 @@ def _chain(name: str, entries: Mapping[str, Any]) -> DiscreteVP:
         raise CheckpointError(f"the betas of {name} cannot be used: {error}") from error
     levels = [log for log in chain.log_abar if log != -math.inf]
     if levels[-1] < _LEAST_LOG_ABAR:
-        raise CheckpointError(f"the betas of {name} must leave a signal of 1e-60 at least, or none at the last level alone, got one of e^{levels[-1]:.4g}")
+        raise CheckpointError(
+            f"the betas of {name} must leave a signal of 1e-60 at least, or none at the last level alone, got one of e^{levels[-1]:.4g}"
+        )
     return chain
 
 
@@ -146,7 +213,9 @@ def _of_betas(entries: Mapping[str, Any]) -> DiscreteVP:
     if schedule == "squaredcos_cap_v2":
         return ddpm.cosine(steps)
     if schedule not in ("linear", "scaled_linear", "sigmoid"):
-        raise ValueError(f"`beta_schedule` must be linear, scaled_linear, squaredcos_cap_v2 or sigmoid, got {schedule!r:.60}")
+        raise ValueError(
+            f"`beta_schedule` must be linear, scaled_linear, squaredcos_cap_v2 or sigmoid, got {schedule!r:.60}"
+        )
     first = check.number("beta_start", entries.get("beta_start", 1e-4), least=_LEAST_BETA, below=1.0)
     last = check.number("beta_end", entries.get("beta_end", 0.02), least=_LEAST_BETA, below=1.0)
     if schedule == "linear":

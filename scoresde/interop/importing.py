@@ -69,7 +69,9 @@ def convert(
     restore(denoiser.network, weights.select(tensors, denoiser.network, source), source)
 
     moments = None if data is None else runs.moments(data)
-    known = runs.NO_DATA | {"name": source.name, "shape": list(shape)} if data is None else runs.description(data, moments)
+    known = (
+        runs.NO_DATA | {"name": source.name, "shape": list(shape)} if data is None else runs.description(data, moments)
+    )
     about = {
         "command": command,
         "config": config.as_dict(),

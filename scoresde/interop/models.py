@@ -61,14 +61,18 @@ class Model:
         known = self.run is not None and self.run.knows_data
         if known != (path is None):
             unnamed = f"name data for {self.folder}, which does not say what it was trained on"
-            raise CheckpointError(f"`--data` must {f'be left out for {self.folder}, which names its own' if known else unnamed}, got {path}")
+            raise CheckpointError(
+                f"`--data` must {f'be left out for {self.folder}, which names its own' if known else unnamed}, got {path}"
+            )
         if path is None:
             assert self.run is not None
             return self.run.config.dataset().split(self.run.config.data.held_out)[1]
         size = max(self.shape[1:]) if len(self.shape) == 3 else None
         found = Config(data=DataConfig(path, size=size)).dataset()
         if found.shape != self.shape:
-            raise CheckpointError(f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape} from {path}")
+            raise CheckpointError(
+                f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape} from {path}"
+            )
         return found if len(found.shape) == 3 else unscaled(found)
 
     def summary(self) -> dict[str, str]:
@@ -85,7 +89,9 @@ class Model:
             }
         about, config = self.run.about, self.run.config
         loss = about["training"]["loss"]
-        seen = f"{about['data']['name']}: {about['data']['count']} samples" if self.run.knows_data else "not said: samples"
+        seen = (
+            f"{about['data']['name']}: {about['data']['count']} samples" if self.run.knows_data else "not said: samples"
+        )
         return {
             "data": f"{seen} of shape {tuple(about['data']['shape'])}",
             **_names("columns", self.columns),

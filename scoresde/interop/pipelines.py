@@ -83,21 +83,37 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     process, table = read_scheduler(_read_json(settings / "scheduler_config.json"))
     if not stored.is_file():
         others = sorted(p.name for p in home.glob("*.safetensors*"))
-        held = f"the folder holds {', '.join(others[:3])}: variants and parts are not read" if others else "weights are read from safetensors alone"
-        raise CheckpointError(f"{stored} is missing; {held}; load it with diffusers in float32 and save it as one file of safetensors")
+        held = (
+            f"the folder holds {', '.join(others[:3])}: variants and parts are not read"
+            if others
+            else "weights are read from safetensors alone"
+        )
+        raise CheckpointError(
+            f"{stored} is missing; {held}; load it with diffusers in float32 and save it as one file of safetensors"
+        )
     unets.check_size(home, shape, stored)
     try:
         with seeded(0):
-            made: Any = UNet2DModel.from_pretrained(home, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True)
+            made: Any = UNet2DModel.from_pretrained(
+                home, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True
+            )
     except Exception as error:  # whatever diffusers finds wrong with a file
-        raise CheckpointError(f"{home} cannot be loaded as a UNet2DModel: {' '.join(str(error).split())[:300]}") from error
+        raise CheckpointError(
+            f"{home} cannot be loaded as a UNet2DModel: {' '.join(str(error).split())[:300]}"
+        ) from error
     body, told = made
     wrong = {k: v for k, v in told.items() if v}
     if wrong:
         raise CheckpointError(f"{stored} holds another architecture: {str(wrong)[:300]}")
     if body.config.out_channels != table.outputs * body.config.in_channels:
-        said = "variance_type learned_range needs twice as many" if table.outputs == 2 else "variances are read with the variance_type learned_range alone"
-        raise CheckpointError(f"{home} predicts {body.config.out_channels} channels of {body.config.in_channels}: {said}")
+        said = (
+            "variance_type learned_range needs twice as many"
+            if table.outputs == 2
+            else "variances are read with the variance_type learned_range alone"
+        )
+        raise CheckpointError(
+            f"{home} predicts {body.config.out_channels} channels of {body.config.in_channels}: {said}"
+        )
     restore(body, body.state_dict(), stored)
     return Denoiser(FromDiffusers(body), process, table, time=Timesteps(process)).to(device).eval()
 
@@ -109,12 +125,22 @@ def _check_kind(folder: Path) -> None:
         return
     told = _read_json(index)
     name = told.get("_class_name")
-    parts = [key for key, value in told.items() if isinstance(value, list) and value and any(cast("list[Any]", value)) and not key.startswith("_")]
+    parts = [
+        key
+        for key, value in told.items()
+        if isinstance(value, list) and value and any(cast("list[Any]", value)) and not key.startswith("_")
+    ]
     foreign = sorted(set(parts) - set(_PARTS))
     if foreign:
-        why = "its network works on latents, which are no samples" if {"vae", "vqvae", "movq"} & set(foreign) else "these parts are not read"
+        why = (
+            "its network works on latents, which are no samples"
+            if {"vae", "vqvae", "movq"} & set(foreign)
+            else "these parts are not read"
+        )
         hint = "run the pipeline itself with scoresde.scheduler.MethodScheduler in its scheduler's place"
-        raise CheckpointError(f"{folder} is a {name!r:.60}, with {', '.join(foreign):.200} beside its scheduler: {why}; {hint}")
+        raise CheckpointError(
+            f"{folder} is a {name!r:.60}, with {', '.join(foreign):.200} beside its scheduler: {why}; {hint}"
+        )
     for part in _PARTS:
         if part in parts and not (folder / part).is_dir():
             raise CheckpointError(f"{folder} is a {name!r:.60}, and its {folder / part} is missing")
@@ -135,7 +161,9 @@ def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) ->
         raise TypeError(f"`denoiser` must have a UNet to be saved as a pipeline, got {type(network).__name__}")
     sides = [check.integer("size", side) for side in (size if isinstance(size, tuple) else (size,))]
     if isinstance(network, UNet) and any(side % network.multiple for side in sides):
-        raise ValueError(f"`size` must be a multiple of {network.multiple} in a pipeline, which pads nothing, got {size!r}")
+        raise ValueError(
+            f"`size` must be a multiple of {network.multiple} in a pipeline, which pads nothing, got {size!r}"
+        )
     table = denoiser.table
     mean, variance = (table.mean, "learned_range") if isinstance(table, LearnedRange) else (table, "fixed_small")
     kind = next((name for name, table in TABLES.items() if table == mean), None)
@@ -147,7 +175,10 @@ def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) ->
     folder, body = Path(folder), cast(Any, network.body)
     from safetensors.torch import save as to_bytes
 
-    write_whole(folder / "unet" / _WEIGHTS, to_bytes({k: v.detach().cpu().contiguous() for k, v in body.state_dict().items()}, {"format": "pt"}))
+    write_whole(
+        folder / "unet" / _WEIGHTS,
+        to_bytes({k: v.detach().cpu().contiguous() for k, v in body.state_dict().items()}, {"format": "pt"}),
+    )
     write_json(folder / "unet" / "config.json", json.loads(body.to_json_string()) | {"sample_size": size})
     write_json(folder / "scheduler" / "scheduler_config.json", json.loads(scheduler.to_json_string()))
     parts = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
@@ -162,7 +193,11 @@ def _chain(denoiser: Denoiser) -> DiscreteVP:
         return process
     t = torch.arange(math.floor(1000 * min(process.t_max, 2.0) + 1e-9) + 1, dtype=torch.float64, device="cpu") / 1000
     t[0] = t[1] / 2
-    if denoiser.time != NoiseConditioning(process) or process.t_max > 2.0 or not bool((process.alpha(t) ** 2 + process.sigma(t) ** 2 - 1).abs().max() < 1e-9):
+    if (
+        denoiser.time != NoiseConditioning(process)
+        or process.t_max > 2.0
+        or not bool((process.alpha(t) ** 2 + process.sigma(t) ** 2 - 1).abs().max() < 1e-9)
+    ):
         raise ValueError(
             f"`denoiser` must be trained on a ddpm chain with time=pipelines.Timesteps(chain), or on a variance-preserving process with"
             f" time=config.Clock(process), to have whole timesteps, got {process!r} with {denoiser.time!r}"

@@ -105,7 +105,9 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         """
         make = kwargs.pop("make", None) or config.get("method")
         if make is None:
-            raise ValueError("`make` must be given, a line of the catalogue such as make='unipc': the configuration is another scheduler's")
+            raise ValueError(
+                "`make` must be given, a line of the catalogue such as make='unipc': the configuration is another scheduler's"
+            )
         scheduler = cls(make, config, kwargs.pop("seed", config.get("seed", 0)))
         return (scheduler, kwargs) if return_unused_kwargs else scheduler
 
@@ -148,7 +150,9 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas}
         names = [name for name, value in given.items() if value is not None]
         if len(names) != 1:
-            raise ValueError(f"one of `num_inference_steps`, `timesteps` and `sigmas` must be given, got {' and '.join(names) or 'none'}")
+            raise ValueError(
+                f"one of `num_inference_steps`, `timesteps` and `sigmas` must be given, got {' and '.join(names) or 'none'}"
+            )
         method = self._method(names[0], given[names[0]])
         self.method, self._run, self._at, self.begin_index = method, None, 0, None
         self.num_inference_steps = method.n
@@ -156,7 +160,9 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         self.init_noise_sigma = float(self.process.sigma(self.process.time(self._lams[0])))
         asked = self._dry_run()
         if abs(asked[0] - float(Timesteps(self.process)(self._lams[0]))) > _NEAR:
-            raise ValueError(f"`make` must give a method that calls its model at its first level first, as the loop will have done, got {method!r}")
+            raise ValueError(
+                f"`make` must give a method that calls its model at its first level first, as the loop will have done, got {method!r}"
+            )
         solver = cast(Solver, method.around(None, None))
         self._starts = {solver.calls(step) if step else 0: step for step in range(len(self._lams))}
         self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device or "cpu")
@@ -168,17 +174,25 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         else:
             lams = self._listed(name, value)
             if "grid" not in inspect.signature(self.make).parameters:
-                raise ValueError(f"`{name}` must be left out: `make` takes no grid, got {self.make!r}; catalogue.ddim and others do")
+                raise ValueError(
+                    f"`{name}` must be left out: `make` takes no grid, got {self.make!r}; catalogue.ddim and others do"
+                )
             method = self.make(len(lams), grid=ExplicitGrid(lams))
         if not isinstance(method, Method) or method.calls is None:
-            raise ValueError(f"`make` must give a method of a known number of calls, got {method!r}; neither an adaptive one nor another library's")
+            raise ValueError(
+                f"`make` must give a method of a known number of calls, got {method!r}; neither an adaptive one nor another library's"
+            )
         if method.frame is not None:
-            raise ValueError(f"`make` must give a method without a frame, whose first call is not at the loop's own state, got {method!r}; catalogue.best")
+            raise ValueError(
+                f"`make` must give a method without a frame, whose first call is not at the loop's own state, got {method!r}; catalogue.best"
+            )
         return method
 
     def _listed(self, name: str, value: Any) -> tuple[float, ...]:
         """Levels lam, rising, from falling timesteps or sigmas."""
-        values = torch.tensor([check.number(name, float(v), least=0.0) for v in value], dtype=torch.float64, device="cpu")
+        values = torch.tensor(
+            [check.number(name, float(v), least=0.0) for v in value], dtype=torch.float64, device="cpu"
+        )
         if name == "sigmas":
             values = values[:-1] if len(values) > 1 and float(values[-1]) == 0.0 else values
             lams = -values.log()
@@ -248,14 +262,18 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             TypeError, ValueError: naming the argument, where it cannot be, or comes out of turn.
         """
         if eta:
-            raise ValueError(f"`eta` must be 0 or None, got {eta!r}: the method has its own; take catalogue.ddpm, or lambda n: catalogue.ddim(n, eta)")
+            raise ValueError(
+                f"`eta` must be 0 or None, got {eta!r}: the method has its own; take catalogue.ddpm, or lambda n: catalogue.ddim(n, eta)"
+            )
         if use_clipped_model_output:
             raise ValueError("`use_clipped_model_output` must be False or None: x0 is not clipped here")
         check.state("sample", sample)
         if self._run is None or not (sample is self._given or torch.equal(sample, cast(Tensor, self._given))):
             self._begin(timestep, sample, generator)
         elif abs(float(timestep) - float(self.timesteps[self._at])) > _NEAR:
-            raise ValueError(f"`timestep` must be {float(self.timesteps[self._at]):g}, the next in turn, got {float(timestep):g}")
+            raise ValueError(
+                f"`timestep` must be {float(self.timesteps[self._at]):g}, the next in turn, got {float(timestep):g}"
+            )
         self._at += 1
         try:
             following = cast(Any, self._run).send(model_output)[0]
@@ -267,7 +285,9 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
     def _begin(self, timestep: Any, sample: Tensor, generator: Any) -> None:
         """A run from `sample` on, at the step that begins at `timestep`."""
         if self._run is None and self._at >= len(self.timesteps):
-            raise ValueError("`timestep` must be one of a run begun by set_timesteps, got one after its end or before any")
+            raise ValueError(
+                "`timestep` must be one of a run begun by set_timesteps, got one after its end or before any"
+            )
         at = self._at
         if self._run is None and at == 0:
             near = [k for k in self._starts if abs(float(self.timesteps[k]) - float(timestep)) <= _NEAR]
@@ -278,11 +298,19 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
                 raise ValueError(f"`timestep` must be one that begins a step, of {begins}, got {float(timestep):g}")
             at = near[0]
         elif at not in self._starts:
-            raise ValueError("`sample` must be what the step before returned: a solver that is within a step cannot take another")
+            raise ValueError(
+                "`sample` must be what the step before returned: a solver that is within a step cannot take another"
+            )
         elif abs(float(timestep) - float(self.timesteps[at])) > _NEAR:
-            raise ValueError(f"`timestep` must be {float(self.timesteps[at]):g}, the next in turn, got {float(timestep):g}")
+            raise ValueError(
+                f"`timestep` must be {float(self.timesteps[at]):g}, the next in turn, got {float(timestep):g}"
+            )
         x = sample.to(torch.promote_types(sample.dtype, torch.float32))
-        noise = source(generator, len(x)) if generator is not None else SeededNoise(mixed(self.seed, at) if at else self.seed)
+        noise = (
+            source(generator, len(x))
+            if generator is not None
+            else SeededNoise(mixed(self.seed, at) if at else self.seed)
+        )
         self._run, self._at = self._questions(x, noise, self._starts[at]), at
         next(self._run)
 

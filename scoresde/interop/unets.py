@@ -30,7 +30,11 @@ def _maybe(fits: _Fits) -> _Fits:
 
 
 def _several(fits: _Fits, least: int, most: int) -> _Fits:
-    return lambda value: isinstance(value, list) and least <= len(cast("list[Any]", value)) <= most and all(map(fits, cast("list[Any]", value)))
+    return lambda value: (
+        isinstance(value, list)
+        and least <= len(cast("list[Any]", value)) <= most
+        and all(map(fits, cast("list[Any]", value)))
+    )
 
 
 def _text(value: Any) -> bool:
@@ -49,14 +53,20 @@ _CHANNELS = _whole(1, _MOST_CHANNELS)
 # What each entry must be, and how that is said.
 _ENTRIES: dict[str, tuple[_Fits, str]] = {
     "sample_size": (_maybe(_side), "a number of pixels or [height, width]"),
-    **dict.fromkeys(("in_channels", "out_channels", "norm_num_groups"), (_CHANNELS, f"an integer from 1 to {_MOST_CHANNELS}")),
+    **dict.fromkeys(
+        ("in_channels", "out_channels", "norm_num_groups"), (_CHANNELS, f"an integer from 1 to {_MOST_CHANNELS}")
+    ),
     **dict.fromkeys(
         ("attention_head_dim", "attn_norm_num_groups", "time_embedding_dim"),
         (_maybe(_CHANNELS), f"an integer from 1 to {_MOST_CHANNELS}, or null"),
     ),
-    **dict.fromkeys(("num_class_embeds", "num_train_timesteps"), (_maybe(_whole(1, 10**6)), "an integer from 1 to 1000000, or null")),
+    **dict.fromkeys(
+        ("num_class_embeds", "num_train_timesteps"), (_maybe(_whole(1, 10**6)), "an integer from 1 to 1000000, or null")
+    ),
     "block_out_channels": (_several(_CHANNELS, 1, 16), f"a list of 1 to 16 integers from 1 to {_MOST_CHANNELS}"),
-    **dict.fromkeys(("down_block_types", "up_block_types"), (_several(_text, 1, 16), "a list of 1 to 16 names of blocks")),
+    **dict.fromkeys(
+        ("down_block_types", "up_block_types"), (_several(_text, 1, 16), "a list of 1 to 16 names of blocks")
+    ),
     "layers_per_block": (_whole(1, 64), "an integer from 1 to 64"),
     "downsample_padding": (_whole(0, 16), "an integer from 0 to 16"),
     "freq_shift": (_real(0.0, 16.0), "a number from 0 to 16"),
@@ -65,7 +75,10 @@ _ENTRIES: dict[str, tuple[_Fits, str]] = {
     "mid_block_scale_factor": (_real(1e-6, 1e6), "a number from 1e-6 to 1e6"),
     **dict.fromkeys(("center_input_sample", "flip_sin_to_cos", "add_attention"), (_flag, "true or false")),
     **dict.fromkeys(("mid_block_type", "class_embed_type"), (_maybe(_text), "a name, or null")),
-    **dict.fromkeys(("time_embedding_type", "downsample_type", "upsample_type", "act_fn", "resnet_time_scale_shift"), (_text, "a name")),
+    **dict.fromkeys(
+        ("time_embedding_type", "downsample_type", "upsample_type", "act_fn", "resnet_time_scale_shift"),
+        (_text, "a name"),
+    ),
 }
 
 
@@ -79,7 +92,9 @@ def check_config(path: Path, config: Mapping[str, Any]) -> None:
         if key.startswith("_"):
             continue
         if key not in _ENTRIES:
-            raise CheckpointError(f"{path}: `{key}` is not an entry of a UNet2DModel, got {value!r:.60}; remove it if the network does without")
+            raise CheckpointError(
+                f"{path}: `{key}` is not an entry of a UNet2DModel, got {value!r:.60}; remove it if the network does without"
+            )
         fits, wanted = _ENTRIES[key]
         if not fits(value):
             raise CheckpointError(f"{path}: `{key}` must be {wanted}, got {value!r:.60}")
@@ -98,7 +113,9 @@ def check_size(home: Path, config: Mapping[str, Any], stored: Path) -> None:
             for key in file.keys():  # noqa: SIM118 - it is no mapping
                 part = file.get_slice(key)
                 if part.get_dtype() not in _FLOATS:
-                    raise CheckpointError(f"{stored} holds {part.get_dtype()} numbers in {key!r:.80}; weights must be floating-point numbers")
+                    raise CheckpointError(
+                        f"{stored} holds {part.get_dtype()} numbers in {key!r:.80}; weights must be floating-point numbers"
+                    )
                 held += math.prod(part.get_shape())
     except CheckpointError:
         raise
@@ -108,10 +125,15 @@ def check_size(home: Path, config: Mapping[str, Any], stored: Path) -> None:
         with torch.device("meta"):
             body = cast(Any, UNet2DModel)(**{key: value for key, value in config.items() if not key.startswith("_")})
     except Exception as error:  # whatever diffusers finds wrong with an entry
-        raise CheckpointError(f"{home / 'config.json'} cannot be loaded as a UNet2DModel: {_blamed(config, error)}") from error
+        raise CheckpointError(
+            f"{home / 'config.json'} cannot be loaded as a UNet2DModel: {_blamed(config, error)}"
+        ) from error
     wanted = sum(value.numel() for value in body.state_dict().values())
     if wanted != held:
-        raise architecture_mismatch(stored, f"{home / 'config.json'} cannot be loaded with it: it describes {wanted:,} numbers, the file holds {held:,}")
+        raise architecture_mismatch(
+            stored,
+            f"{home / 'config.json'} cannot be loaded with it: it describes {wanted:,} numbers, the file holds {held:,}",
+        )
 
 
 def _blamed(config: Mapping[str, Any], error: Exception) -> str:

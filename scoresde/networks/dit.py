@@ -29,7 +29,14 @@ class DiT(nn.Module):
         super().__init__()
         from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 
-        numbers = (("channels", channels), ("size", size), ("patch", patch), ("width", width), ("depth", depth), ("heads", heads))
+        numbers = (
+            ("channels", channels),
+            ("size", size),
+            ("patch", patch),
+            ("width", width),
+            ("depth", depth),
+            ("heads", heads),
+        )
         for name, value in numbers if classes is None else (*numbers, ("classes", classes)):
             check.integer(name, value)
         if width % heads:
@@ -59,4 +66,6 @@ class DiT(nn.Module):
         height, width = x.shape[-2:]
         pad = (0, self.side - width, 0, self.side - height)
         padded = torch.nn.functional.pad(x, pad, mode="replicate") if any(pad) else x
-        return self.body(padded, c_noise, class_labels=indices(cond, len(x), self.classes, x.device)).sample[..., :height, :width]
+        return self.body(padded, c_noise, class_labels=indices(cond, len(x), self.classes, x.device)).sample[
+            ..., :height, :width
+        ]

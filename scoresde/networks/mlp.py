@@ -40,7 +40,9 @@ class MLP(nn.Module):
         check.integer("fourier", fourier, least=0, most=_WAVES // dim)
         check.number("detail", detail, above=0.0)
         self.waves: Tensor
-        waves = SeededNoise(0).normal(PRIOR, range(1), (max(1, fourier), dim), torch.float32)[0][:fourier] / (detail * dim**0.5)
+        waves = SeededNoise(0).normal(PRIOR, range(1), (max(1, fourier), dim), torch.float32)[0][:fourier] / (
+            detail * dim**0.5
+        )
         self.register_buffer("waves", waves.to(self.frequencies))
         self.classes = classes
         self.embedding = None if classes is None else nn.Embedding(check.integer("classes", classes) + 1, 2 * features)

@@ -113,7 +113,16 @@ class Process(ABC):
             raise ValueError(f"`eps` must be like x0, {wanted}, got {got}")
         return x0 * like(self.alpha(t), x0) + eps * like(self.sigma(t), x0)
 
-    def prior(self, shape: Sequence[int], t: Any = None, seed: int = 0, *, first: int = 0, dtype: torch.dtype | None = None, device: Any = None) -> Tensor:
+    def prior(
+        self,
+        shape: Sequence[int],
+        t: Any = None,
+        seed: int = 0,
+        *,
+        first: int = 0,
+        dtype: torch.dtype | None = None,
+        device: Any = None,
+    ) -> Tensor:
         """N(0, sigma(t)^2 I), t defaulting to the noisy end. Sample i depends on (seed, first + i) alone."""
         check.shape("shape", shape)
         dtype = torch.get_default_dtype() if dtype is None else dtype
@@ -147,7 +156,9 @@ class Process(ABC):
         t = as_time(t, name)
         if not bool(((t >= self.t_min) & (t <= self.t_max)).all()):
             worst = t.detach().reshape(-1)[((t < self.t_min) | (t > self.t_max) | t.isnan()).reshape(-1)][0].item()
-            raise ValueError(f"`{name}` must lie in [{self.t_min:g}, {self.t_max:g}], the range of {self!r}, got {worst!r}")
+            raise ValueError(
+                f"`{name}` must lie in [{self.t_min:g}, {self.t_max:g}], the range of {self!r}, got {worst!r}"
+            )
         return t
 
     @property
@@ -183,7 +194,9 @@ class TowardData(Process):
         return self.t_data
 
 
-def check_range(low: tuple[str, float], high: tuple[str, float], *, above: float = -math.inf, below: float = math.inf) -> None:
+def check_range(
+    low: tuple[str, float], high: tuple[str, float], *, above: float = -math.inf, below: float = math.inf
+) -> None:
     """Two ends in order, both finite and inside (above, below); errors name the offending one."""
     check.number(high[0], high[1], above=above, below=below)
     check.number(low[0], low[1], above=above, below=below)
@@ -197,7 +210,9 @@ def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
     return log(t).exp() if t.device.type == "mps" else log(t.double()).exp().to(t.dtype)
 
 
-def _score_equation(process: Process, score: ScoreFunction | ScoreModel | None, weight: float, eta: float, toward: int) -> Equation:
+def _score_equation(
+    process: Process, score: ScoreFunction | ScoreModel | None, weight: float, eta: float, toward: int
+) -> Equation:
     """dx = [f x - weight g^2 score] dt + eta g dW in the process' own t; with a score, on the range of the process alone."""
     if isinstance(score, ScoreModel):
         score = score.score(process)
@@ -214,7 +229,9 @@ def _score_equation(process: Process, score: ScoreFunction | ScoreModel | None, 
         if score is None or weight == 0.0:
             return process.drift(x, t)
         if weights is not None and weights.dtype != x.dtype:
-            raise TypeError(f"`x` must have the dtype of the score's weights, {weights.dtype}, got {x.dtype}; cast one of them, or wrap it in a Denoiser")
+            raise TypeError(
+                f"`x` must have the dtype of the score's weights, {weights.dtype}, got {x.dtype}; cast one of them, or wrap it in a Denoiser"
+            )
         given = t if t.dim() == 0 else t.to(x.dtype)
         s = checked("score", turned, given, x, exact=True)
         return process.drift(x, t) - s * like(weight * process.g2(t), x)

@@ -52,7 +52,9 @@ def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
     if c.dim() == 0:
         return c if c.device.type == "cpu" else c.to(x.device)
     if c.numel() != x.shape[0] or c.shape[0] != x.shape[0]:
-        raise ValueError(f"`{name}` must be a number or hold one value per sample, got shape {tuple(c.shape)} for a batch of shape {tuple(x.shape)}")
+        raise ValueError(
+            f"`{name}` must be a number or hold one value per sample, got shape {tuple(c.shape)} for a batch of shape {tuple(x.shape)}"
+        )
     if c.device.type != "cpu" and c.device.type != x.device.type:
         raise ValueError(f"`{name}` must be on the state's device {x.device} or on the CPU, got {c.device}")
     return c.reshape(-1, *[1] * (x.dim() - 1)).to(x.device, x.dtype)
@@ -63,4 +65,6 @@ def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
     if not isinstance(c, Tensor):
         return torch.full((x.shape[0],), c, dtype=x.dtype, device=x.device)
     ones, value = torch.ones(x.shape[0], dtype=x.dtype, device=x.device), like(c, x)
-    return ones * (value if value.dim() == 0 else value.reshape(-1))  # a 0-d one neither promotes nor has to be on x's device
+    return ones * (
+        value if value.dim() == 0 else value.reshape(-1)
+    )  # a 0-d one neither promotes nor has to be on x's device

@@ -49,16 +49,22 @@ class CustomProcess(Process):
             check.takes(name, function, 1, "t -> tensor like t")
             value: Any = function(t)
             if not isinstance(value, Tensor) or value.shape != t.shape or not value.is_floating_point():
-                raise TypeError(f"`{name}` must return a float tensor like t, got {value!r:.60}; for a constant use torch.ones_like(t)")
+                raise TypeError(
+                    f"`{name}` must return a float tensor like t, got {value!r:.60}; for a constant use torch.ones_like(t)"
+                )
             inside = value[:-1] if name == "signal" else value
             if not bool(value.isfinite().all() & (inside > 0).all() & (value >= 0).all()):
                 i = int((~(value.isfinite() & (value > 0))).nonzero()[0])
-                raise ValueError(f"`{name}` must be finite and positive on [{self.t_min:g}, {self.t_max:g}], got {value[i]:g} at t = {t[i]:g}")
+                raise ValueError(
+                    f"`{name}` must be finite and positive on [{self.t_min:g}, {self.t_max:g}], got {value[i]:g} at t = {t[i]:g}"
+                )
             values.append(value)
         falls = (values[0] / values[1]).diff() < 0
         if not bool(falls.all()):
             worst = float(t[int((~falls).nonzero()[0])])
-            raise ValueError(f"`t_noise` must be the noisy end, with signal/noise strictly falling on the way there, which it does not at t = {worst:g}")
+            raise ValueError(
+                f"`t_noise` must be the noisy end, with signal/noise strictly falling on the way there, which it does not at t = {worst:g}"
+            )
         object.__setattr__(self, "_known", (t.flip(0), self.lam(t).flip(0)))
 
     def __repr__(self) -> str:
@@ -98,7 +104,9 @@ class CustomProcess(Process):
         near = 1e-6 if target.dtype == torch.float64 else 1e-4  # rounding may put an end just outside
         if not bool(((wanted >= first - near) & (wanted <= last + near)).all()):
             worst = float(wanted[~((wanted >= first - near) & (wanted <= last + near))].flatten()[0])
-            raise ValueError(f"`lam` must lie in [{float(first):.6g}, {float(last):.6g}], where {self!r} is defined, got {worst:.6g}; widen t_noise or t_data")
+            raise ValueError(
+                f"`lam` must lie in [{float(first):.6g}, {float(last):.6g}], where {self!r} is defined, got {worst:.6g}; widen t_noise or t_data"
+            )
         wanted = wanted.clamp(first, last)
         k = torch.searchsorted(levels, wanted.contiguous()).clamp(1, _LOOKS - 1)
         noisy, clean = times[k - 1], times[k]

@@ -35,7 +35,9 @@ class DiscreteVP(TowardNoise):
     def __post_init__(self) -> None:
         levels = torch.tensor((0.0, *self.log_abar), dtype=torch.float64, device="cpu")
         if len(levels) < 3 or not bool(torch.isfinite(levels[:-1]).all()) or not bool((levels.diff() < 0).all()):
-            raise ValueError("`log_abar` must hold two numbers or more, finite but for the last, strictly falling below 0; every beta must lie in (0, 1)")
+            raise ValueError(
+                "`log_abar` must hold two numbers or more, finite but for the last, strictly falling below 0; every beta must lie in (0, 1)"
+            )
         object.__setattr__(self, "_levels", -levels)
 
     def __repr__(self) -> str:
@@ -107,7 +109,9 @@ def chain(betas: Tensor, name: str = "user") -> DiscreteVP:
     """The process of given beta_1 .. beta_T, each in (0, 1); the last may be 1, after which no signal is left."""
     betas = check.floating("betas", betas).to("cpu", torch.float64)
     if betas.dim() != 1 or len(betas) < 2 or not bool(((betas > 0) & (betas < 1))[:-1].all()) or not 0 < betas[-1] <= 1:
-        raise ValueError(f"`betas` must be a 1-D tensor of two or more numbers in (0, 1), got shape {tuple(betas.shape)}: {betas.flatten()[:5].tolist()}")
+        raise ValueError(
+            f"`betas` must be a 1-D tensor of two or more numbers in (0, 1), got shape {tuple(betas.shape)}: {betas.flatten()[:5].tolist()}"
+        )
     return DiscreteVP(tuple(torch.log1p(-betas).cumsum(0).tolist()), name)
 
 
@@ -135,7 +139,9 @@ def cosine(steps: int = 1000, s: float = 0.008, most: float = 0.999) -> Discrete
 def sigmoid(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> DiscreteVP:
     """beta a logistic curve over [-6, 6]. Xu et al. 2022, GeoDiff, arXiv:2203.02923."""
     check.integer("steps", steps, least=2)
-    return chain(torch.linspace(-6, 6, steps, dtype=torch.float64, device="cpu").sigmoid() * (last - first) + first, "sigmoid")
+    return chain(
+        torch.linspace(-6, 6, steps, dtype=torch.float64, device="cpu").sigmoid() * (last - first) + first, "sigmoid"
+    )
 
 
 def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
@@ -155,7 +161,9 @@ def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
 def of(process: Process, steps: int) -> DiscreteVP:
     """The chain whose levels are those of a variance-preserving process at t_max i/T: the bridge from the SDE."""
     check.integer("steps", steps, least=2)
-    if not isinstance(process, Process) or not bool((process.alpha(process.t_max) ** 2 + process.sigma(process.t_max) ** 2 - 1).abs() < 1e-9):
+    if not isinstance(process, Process) or not bool(
+        (process.alpha(process.t_max) ** 2 + process.sigma(process.t_max) ** 2 - 1).abs() < 1e-9
+    ):
         raise ValueError(f"`process` must be variance-preserving to have a chain, got {process!r}; for example VPSDE()")
     t = process.t_max * torch.arange(1, steps + 1, dtype=torch.float64, device="cpu") / steps
     return DiscreteVP(tuple((2 * process.log_alpha(t)).tolist()), f"of_{type(process).__name__}")

@@ -52,7 +52,14 @@ def save_gif(frames: Sequence[Any], path: Path, seconds: float = 4.0) -> None:
     """An animated GIF that rests on its last frame."""
     each = max(20, int(1000 * seconds / len(frames)))
     buffer = io.BytesIO()
-    frames[0].save(buffer, format="GIF", save_all=True, append_images=list(frames[1:]), duration=[each] * (len(frames) - 1) + [1500], loop=0)
+    frames[0].save(
+        buffer,
+        format="GIF",
+        save_all=True,
+        append_images=list(frames[1:]),
+        duration=[each] * (len(frames) - 1) + [1500],
+        loop=0,
+    )
     write_whole(path, buffer.getvalue())
 
 
@@ -88,7 +95,9 @@ def save_losses(steps: Sequence[int], losses: Sequence[float], path: Path) -> No
     with matplotlib.rc_context({"font.size": 10}):
         axes: Any = figure.subplots()
         width = max(1, len(losses) // 20)
-        smooth = [sum(losses[max(0, i - width) : i + 1]) / len(losses[max(0, i - width) : i + 1]) for i in range(len(losses))]
+        smooth = [
+            sum(losses[max(0, i - width) : i + 1]) / len(losses[max(0, i - width) : i + 1]) for i in range(len(losses))
+        ]
         axes.plot(steps, losses, color="#4a7fd4", alpha=0.35, linewidth=1)
         axes.plot(steps, smooth, color="#4a7fd4", linewidth=1.8)
         axes.set_yscale("log")
@@ -98,4 +107,3 @@ def save_losses(steps: Sequence[int], losses: Sequence[float], path: Path) -> No
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     write_whole(path, buffer.getvalue())
-

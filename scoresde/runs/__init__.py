@@ -1,10 +1,10 @@
 """Train a model from a configuration, save it with everything needed to repeat it, take it up again, load it back.
 
-    model.safetensors, run.json    the finished model, by `checkpoint`
-    moments.safetensors            mean and standard deviations of the data, which the recommended sampler uses
-    averages/                      stored for widths chosen afterwards, by `averaging`
-    checkpoints/                   the last two and the best, by `snapshots`: from any of them a run is taken up to the same bits
-    log.jsonl, samples/            by `record`
+model.safetensors, run.json    the finished model, by `checkpoint`
+moments.safetensors            mean and standard deviations of the data, which the recommended sampler uses
+averages/                      stored for widths chosen afterwards, by `averaging`
+checkpoints/                   the last two and the best, by `snapshots`: from any of them a run is taken up to the same bits
+log.jsonl, samples/            by `record`
 """
 
 from __future__ import annotations
@@ -13,4 +13,15 @@ from .description import MOMENTS, NO_DATA, description, fingerprint, moments
 from .load import CHANGEABLE_ON_RESUME, Trained, identity, load
 from .train import train
 
-__all__ = ["CHANGEABLE_ON_RESUME", "MOMENTS", "NO_DATA", "Trained", "description", "fingerprint", "identity", "load", "moments", "train"]
+__all__ = [
+    "CHANGEABLE_ON_RESUME",
+    "MOMENTS",
+    "NO_DATA",
+    "Trained",
+    "description",
+    "fingerprint",
+    "identity",
+    "load",
+    "moments",
+    "train",
+]

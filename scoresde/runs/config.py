@@ -24,19 +24,46 @@ from ..processes.coordinates import EDM
 from ..processes.forward import VESDE, VPSDE, CosineVP, RectifiedFlow, SubVPSDE
 from ..runtime.torch_state import seeded, single_precision_on
 from ..training.fit import Objective
-from ..training.losses import DSM, Absolute, FlowMatching, Huber, Hybrid, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, Norm, PlainV, PlainX0, Sliced, Square
+from ..training.losses import (
+    DSM,
+    Absolute,
+    FlowMatching,
+    Huber,
+    Hybrid,
+    KarrasWeighted,
+    Loss,
+    MaximumLikelihood,
+    MinSNR,
+    Norm,
+    PlainV,
+    PlainX0,
+    Sliced,
+    Square,
+)
 from ..training.noise_levels import Importance, LogitNormal, LogNormal, NoiseLevels, Uniform
 from ..training.state import Training
 from .journal import Record
 
 PROCESSES: dict[str, type[Process]] = {p.__name__: p for p in (VPSDE, SubVPSDE, VESDE, CosineVP, EDM, RectifiedFlow)}
-LOSSES: dict[str, type[Loss]] = {k.__name__: k for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced, Hybrid)}
+LOSSES: dict[str, type[Loss]] = {
+    k.__name__: k
+    for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced, Hybrid)
+}
 NORMS: dict[str, type[Norm]] = {k.__name__: k for k in (Square, Absolute, Huber)}
 LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
-TABLES: dict[str, type[Parameterisation]] = {"eps": Eps, "x0": X0, "v": V, "score": Score, "karras": KarrasPreconditioning}
+TABLES: dict[str, type[Parameterisation]] = {
+    "eps": Eps,
+    "x0": X0,
+    "v": V,
+    "score": Score,
+    "karras": KarrasPreconditioning,
+}
 KINDS = ("auto", "mlp", "unet", "dit")
 _MOST_BYTES = 1 << 20
-_IMPORTED = {"network": {"predicts": "eps"}, "data": {"path": None}}  # what weights from elsewhere are where nothing is said
+_IMPORTED = {
+    "network": {"predicts": "eps"},
+    "data": {"path": None},
+}  # what weights from elsewhere are where nothing is said
 
 
 class ConfigError(ValueError):
@@ -119,15 +146,36 @@ class NetworkConfig:
         kind = ("mlp" if len(shape) == 1 else "unet") if self.kind == "auto" else self.kind
         if len(shape) not in (1, 3):
             own = "train a network of your own on them by scoresde.fit"
-            raise ConfigError(f"`data.kind` must be points or images for the networks of a configuration, got samples of shape {shape}; {own}")
+            raise ConfigError(
+                f"`data.kind` must be points or images for the networks of a configuration, got samples of shape {shape}; {own}"
+            )
         if (kind == "mlp") != (len(shape) == 1):
-            raise ConfigError(f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'}, got {kind}")
+            raise ConfigError(
+                f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'}, got {kind}"
+            )
         if kind == "mlp":
-            return MLP(shape[0], (self.widths or (128,))[0], self.layers + 2, fourier=self.fourier, classes=classes, outputs=outputs)
+            return MLP(
+                shape[0],
+                (self.widths or (128,))[0],
+                self.layers + 2,
+                fourier=self.fourier,
+                classes=classes,
+                outputs=outputs,
+            )
         if kind == "dit":
             width, depth = (self.widths or (64,))[0], self.layers + 3
-            return DiT(shape[0], max(shape[1:]), width=width, depth=depth, classes=classes, checkpointing=self.checkpointing, outputs=outputs)
-        return UNet(shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes, self.checkpointing, outputs)
+            return DiT(
+                shape[0],
+                max(shape[1:]),
+                width=width,
+                depth=depth,
+                classes=classes,
+                checkpointing=self.checkpointing,
+                outputs=outputs,
+            )
+        return UNet(
+            shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes, self.checkpointing, outputs
+        )
 
 
 @dataclass(frozen=True)
@@ -152,14 +200,22 @@ class Config:
         """The data it names. Raises ConfigError where it names none, or points are to be shifted or flipped."""
         path = self.data.path
         if path is None:
-            raise ConfigError("`data.path` must name data, got none: imported weights do not say what they were trained on")
+            raise ConfigError(
+                "`data.path` must name data, got none: imported weights do not say what they were trained on"
+            )
         given = {name: getattr(self.data, name) for name in ("shift", "flip") if getattr(self.data, name) is not None}
-        loaded = data_module.SETS[path]() if path in data_module.SETS else data_module.load(path, self.data.size, self.data.kind)
+        loaded = (
+            data_module.SETS[path]()
+            if path in data_module.SETS
+            else data_module.load(path, self.data.size, self.data.kind)
+        )
         if len(loaded.shape) != 3 and any(given.values()):
             raise ConfigError(f"`data.{next(iter(given))}` must be left out for points, got {given} for {loaded.name}")
         if loaded.cond is not None:
             own = "train a network of your own on data.load(path) by scoresde.fit, or leave cond out of the file"
-            raise ConfigError(f"`data.path` must hold no conditions, which networks of a configuration do not take, got cond in {path}; {own}")
+            raise ConfigError(
+                f"`data.path` must hold no conditions, which networks of a configuration do not take, got cond in {path}; {own}"
+            )
         return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
 
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:
@@ -212,12 +268,20 @@ def parse(table: Mapping[str, Any]) -> Config:
     loss = {**_section(table, "loss")}
     if "norm" in loss:
         norm = loss["norm"]
-        loss["norm"] = _named(NORMS, "loss.norm", {"name": norm} if isinstance(norm, str) else _section(loss, "norm"), "Square")
+        loss["norm"] = _named(
+            NORMS, "loss.norm", {"name": norm} if isinstance(norm, str) else _section(loss, "norm"), "Square"
+        )
     parts: dict[str, Any] = {
         "data": _build(DataConfig, "data", _section(table, "data")),
         "process": _named(PROCESSES, "process", _section(table, "process"), "VPSDE"),
-        "objective": Objective(_named(LOSSES, "loss", loss, "DSM"), _named(LEVELS, "levels", _section(table, "levels"), "Uniform")),
-        "network": _build(NetworkConfig, "network", {k: tuple(v) if isinstance(v, list) else v for k, v in _section(table, "network").items()}),
+        "objective": Objective(
+            _named(LOSSES, "loss", loss, "DSM"), _named(LEVELS, "levels", _section(table, "levels"), "Uniform")
+        ),
+        "network": _build(
+            NetworkConfig,
+            "network",
+            {k: tuple(v) if isinstance(v, list) else v for k, v in _section(table, "network").items()},
+        ),
         "training": _build(Training, "training", _section(table, "training")),
         "record": _build(Record, "record", _section(table, "record")),
     }
@@ -237,7 +301,10 @@ def _named(kinds: Mapping[str, Any], name: str, section: Mapping[str, Any], defa
 def _plain(value: Any) -> dict[str, Any]:
     """A dataclass as the section `_named` reads."""
     kept = {f.name: getattr(value, f.name) for f in fields(value)}
-    return {"name": type(value).__name__, **{key: _plain(part) if is_dataclass(part) else part for key, part in kept.items()}}
+    return {
+        "name": type(value).__name__,
+        **{key: _plain(part) if is_dataclass(part) else part for key, part in kept.items()},
+    }
 
 
 def _section(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:

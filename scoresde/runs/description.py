@@ -12,7 +12,14 @@ from ..data.samples import Samples
 from ..denoisers.moments import SAMPLES, Moments
 
 MOMENTS = "moments.safetensors"
-NO_DATA = {"count": 0, "centre": 0.0, "half_range": 1.0, "classes": None, "fingerprint": "", "moments": None}  # of a run that knows none
+NO_DATA = {
+    "count": 0,
+    "centre": 0.0,
+    "half_range": 1.0,
+    "classes": None,
+    "fingerprint": "",
+    "moments": None,
+}  # of a run that knows none
 
 
 def description(data: Samples, moments: Moments | None) -> dict[str, Any]:

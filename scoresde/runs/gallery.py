@@ -21,11 +21,17 @@ class Gallery:
         self.folder, self.seed, self.shape = folder / "samples", seed, train.shape
         self.held_out = None if held_out is None else held_out.in_memory(_JUDGED)
         images = self.held_out is not None and len(self.shape) == 3
-        self.judge = judge.Judge.of(train.in_memory(_JUDGED), self.held_out, seed) if images and self.held_out is not None else None
+        self.judge = (
+            judge.Judge.of(train.in_memory(_JUDGED), self.held_out, seed)
+            if images and self.held_out is not None
+            else None
+        )
 
     def draw(self, denoiser: Denoiser, step: int) -> dict[str, float]:
         """Samples by DDIM in 20 calls: a grid of images, and {frechet} for images, {sliced_w2} for points where there is held-out data."""
-        x = sample(denoiser, (_DRAWN, *self.shape), catalogue.ddim(20), self.seed, next(denoiser.parameters()).device).cpu()
+        x = sample(
+            denoiser, (_DRAWN, *self.shape), catalogue.ddim(20), self.seed, next(denoiser.parameters()).device
+        ).cpu()
         if len(self.shape) == 3:
             images.save_image(images.tiled(x[:64], columns=8), self.folder / f"step-{step:08d}.png")
             return {} if self.judge is None else {"frechet": self.judge(x)["frechet"]}

@@ -48,7 +48,9 @@ class Journal:
         self.path, self.record, self.process = folder / "log.jsonl", record, process
         self.seen: list[Progress] = []
         self.since = time.perf_counter()
-        write_whole(self.path, "".join(line + "\n" for line in _lines(self.path) if json.loads(line)["step"] <= start).encode())
+        write_whole(
+            self.path, "".join(line + "\n" for line in _lines(self.path) if json.loads(line)["step"] <= start).encode()
+        )
         self.board = _board(folder, start)
 
     def note(self, progress: Progress) -> None:
@@ -57,8 +59,15 @@ class Journal:
         if progress.step % self.record.log == 0:
             done = [p for p in self.seen if not p.skipped]
             seconds = time.perf_counter() - self.since
-            rows: dict[str, Any] = {"loss": _mean([p.loss for p in done]), "grad_norm": _mean([p.grad_norm for p in done]), "rate": progress.rate}
-            rows |= {"samples_per_second": round(sum(len(p.t) for p in self.seen) / seconds, 1), "skipped": len(self.seen) - len(done)}
+            rows: dict[str, Any] = {
+                "loss": _mean([p.loss for p in done]),
+                "grad_norm": _mean([p.grad_norm for p in done]),
+                "rate": progress.rate,
+            }
+            rows |= {
+                "samples_per_second": round(sum(len(p.t) for p in self.seen) / seconds, 1),
+                "skipped": len(self.seen) - len(done),
+            }
             if done:
                 t, losses = (torch.cat([getattr(p, name) for p in done]) for name in ("t", "losses"))
                 rows["levels"] = by_level(t, losses, self.process)
@@ -104,5 +113,6 @@ def by_level(t: Tensor, losses: Tensor, process: Process) -> dict[str, float]:
     low, high = check.values(process.lam(ends).clamp(-20.0, 20.0))
     cell = ((process.lam(t.double()) - low) / (high - low) * CELLS).floor().clamp(0, CELLS - 1)
     middles = {k: f"{low + (k + 0.5) * (high - low) / CELLS:.2f}" for k in range(CELLS)}
-    return {name: _short(losses[cell == k].double().mean().item()) for k, name in middles.items() if bool((cell == k).any())}
-
+    return {
+        name: _short(losses[cell == k].double().mean().item()) for k, name in middles.items() if bool((cell == k).any())
+    }

@@ -77,7 +77,9 @@ def _moments(folder: Path, about: Mapping[str, Any]) -> Moments | None:
     return None
 
 
-def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None, *, part: str = "ema") -> Trained:
+def load(
+    folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None, *, part: str = "ema"
+) -> Trained:
     """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best checkpoint.
 
     width  of an average made afterwards instead (`posthoc_ema.posthoc`), up to the last step stored
@@ -86,7 +88,11 @@ def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: flo
     A damaged file is passed over with a warning that names it. Raises CheckpointError."""
     folder = Path(folder)
     run, path = _found(folder, best)
-    config, shape, classes = run_config(run.about, path), tuple(run.about["data"]["shape"]), run.about["data"].get("classes")
+    config, shape, classes = (
+        run_config(run.about, path),
+        tuple(run.about["data"]["shape"]),
+        run.about["data"].get("classes"),
+    )
     weights = run.part(part) | ({} if width is None else posthoc_ema.posthoc(folder, width, identity(run.about, path)))
     _fitting(config, shape, classes, weights, path)
     denoiser = config.denoiser(shape, classes)
@@ -95,7 +101,9 @@ def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: flo
     return Trained(denoiser.to(device).eval(), config, shape, run.about)
 
 
-def _fitting(config: Config, shape: tuple[int, ...], classes: int | None, weights: Mapping[str, Tensor], path: Path) -> None:
+def _fitting(
+    config: Config, shape: tuple[int, ...], classes: int | None, weights: Mapping[str, Tensor], path: Path
+) -> None:
     """Raise CheckpointError where the weights are not of the network described, before memory is taken for it."""
     try:
         wanted = {name: w.shape for name, w in config.denoiser(shape, classes, "meta").network.state_dict().items()}
@@ -105,7 +113,9 @@ def _fitting(config: Config, shape: tuple[int, ...], classes: int | None, weight
     wrong = {
         "Missing key": [name for name in wanted if name not in found],
         "Unexpected key": [name for name in found if name not in wanted],
-        "Wrong shape": [f"{n} {tuple(found[n])}, not {tuple(wanted[n])}" for n in found if n in wanted and found[n] != wanted[n]],
+        "Wrong shape": [
+            f"{n} {tuple(found[n])}, not {tuple(wanted[n])}" for n in found if n in wanted and found[n] != wanted[n]
+        ],
     }
     said = "; ".join(f"{what}: {which[0]} and {len(which) - 1} more" for what, which in wrong.items() if which)
     if said:
@@ -118,7 +128,9 @@ def _found(folder: Path, best: bool) -> tuple[StoredRun, Path]:
         found = checkpoints.best(kept)
         if found is None:
             raise CheckpointError(f"{kept} holds no checkpoint with a score")
-        if (folder / "run.json").is_file() and identity(read_about(folder), folder) != identity(found.about, found.path):
+        if (folder / "run.json").is_file() and identity(read_about(folder), folder) != identity(
+            found.about, found.path
+        ):
             raise CheckpointError(f"{found.path} is of another run than {folder / 'run.json'}")
         return _run(found)
     try:

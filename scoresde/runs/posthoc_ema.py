@@ -29,7 +29,11 @@ _MISSED = 0.1  # share of a profile that may be missed
 
 def store_average(run: Path, step: int, tracks: Sequence[Average], identity: str = "") -> None:
     """Keep the averages of WIDTHS as they are at a step, whole or not at all; `identity` says of which run."""
-    tensors = {f"{k}.{name}": p.detach().cpu().contiguous().clone() for k, track in enumerate(tracks) for name, p in track.module.named_parameters()}
+    tensors = {
+        f"{k}.{name}": p.detach().cpu().contiguous().clone()
+        for k, track in enumerate(tracks)
+        for name, p in track.module.named_parameters()
+    }
     checkpoints.write(run / FOLDER, tensors, {"step": step, "count": tracks[0].count, "run": identity})
 
 
@@ -50,18 +54,26 @@ def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
     for _, path in sorted(checkpoints.steps(run / FOLDER).items()):
         about = checkpoints.unseal(path).about
         if "" not in (identity, about.get("run", "")) and about["run"] != identity:
-            raise CheckpointError(f"{path} is of another run than {run}; remove it, or put back the averages of this one")
+            raise CheckpointError(
+                f"{path} is of another run than {run}; remove it, or put back the averages of this one"
+            )
         paths[about["count"]] = path  # equal where steps were skipped
     paths.pop(0, None)
     if not paths:
-        raise CheckpointError(f"{run / FOLDER} holds no stored averages; train with training.posthoc = 100, or as many steps as shall lie between")
+        raise CheckpointError(
+            f"{run / FOLDER} holds no stored averages; train with training.posthoc = 100, or as many steps as shall lie between"
+        )
     weights, missed = combination([(count, kept) for count in paths for kept in WIDTHS], max(paths), width)
     if missed > _MISSED:
         said = f"an average of width {width:g} cannot be made from {len(paths)} of widths {' and '.join(map(str, WIDTHS))} in {run / FOLDER}"
-        raise CheckpointError(f"{said}: it would miss {missed:.0%} of its profile; take one nearer to them, or store more often")
+        raise CheckpointError(
+            f"{said}: it would miss {missed:.0%} of its profile; take one nearer to them, or store more often"
+        )
     total: dict[str, Tensor] = {}
     kinds: dict[str, torch.dtype] = {}
-    for path, pair in zip(paths.values(), weights.reshape(-1, len(WIDTHS)).tolist(), strict=True):  # one at a time: they may be large
+    for path, pair in zip(
+        paths.values(), weights.reshape(-1, len(WIDTHS)).tolist(), strict=True
+    ):  # one at a time: they may be large
         for key, value in checkpoints.unseal(path).tensors.items():
             k, _, name = key.partition(".")
             total[name], kinds[name] = total.get(name, 0.0) + pair[int(k)] * value.double(), value.dtype
@@ -74,7 +86,9 @@ def combination(profiles: list[tuple[int, float]], count: int, width: float) -> 
     end, r = torch.tensor([1.0, power(width)], dtype=torch.float64, device="cpu")
     between, onto, own = _inner(n[:, None], g[:, None], n, g), _inner(n, g, end, r), _inner(end, r, end, r)
     one = torch.ones(len(profiles), 1, dtype=torch.float64, device="cpu")
-    system = torch.cat([torch.cat([between, one], 1), torch.cat([one.T, torch.zeros(1, 1, dtype=torch.float64, device="cpu")], 1)])
+    system = torch.cat(
+        [torch.cat([between, one], 1), torch.cat([one.T, torch.zeros(1, 1, dtype=torch.float64, device="cpu")], 1)]
+    )
     c = torch.linalg.solve(system, torch.cat([onto, one[0]]))[:-1]
     return c, float(((c @ between @ c - 2 * c @ onto + own) / own).clamp(min=0.0).sqrt())
 

@@ -25,7 +25,10 @@ def save_run(folder: Path, network: nn.Module, ema: nn.Module, about: dict[str, 
             tensors[f"{prefix}.{key}"] = value.detach().cpu().contiguous().clone()
     content = save(tensors, metadata={"format": str(FORMAT)})
     write_whole(folder / "model.safetensors", content)
-    write_json(folder / "run.json", {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), "versions": versions(), **about})
+    write_json(
+        folder / "run.json",
+        {"format": FORMAT, "sha256": hashlib.sha256(content).hexdigest(), "versions": versions(), **about},
+    )
 
 
 @dataclass(frozen=True)
@@ -82,8 +85,13 @@ _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("command", "data.name"), _text),
     **dict.fromkeys(("config", "versions"), _table),
     **dict.fromkeys(("data.count", "training.steps_done"), _is(int)),
-    "data.shape": lambda value: isinstance(value, list) and bool(value) and all(type(n) is int and n > 0 for n in cast("list[Any]", value)),
-    **dict.fromkeys(_SCALES, lambda value: _number(value) or (isinstance(value, list) and all(map(_number, cast("list[Any]", value))))),
+    "data.shape": lambda value: (
+        isinstance(value, list) and bool(value) and all(type(n) is int and n > 0 for n in cast("list[Any]", value))
+    ),
+    **dict.fromkeys(
+        _SCALES,
+        lambda value: _number(value) or (isinstance(value, list) and all(map(_number, cast("list[Any]", value)))),
+    ),
     **dict.fromkeys(("data.columns", "data.class_names"), lambda value: value in (..., None) or _is_names(value)),
     "training.seconds": _number,
     "training.loss": _is(int, float, type(None)),

@@ -53,7 +53,9 @@ def train(
         return _train(config, data, folder, command, device, report, held_out, resume)
 
 
-def _train(config: Config, data: Samples, folder: Path, command: str, device: Any, report: Any, held_out: Any, resume: bool) -> Trained:
+def _train(
+    config: Config, data: Samples, folder: Path, command: str, device: Any, report: Any, held_out: Any, resume: bool
+) -> Trained:
     _check_not_imported(folder)
     check_batch(data, config.training)
     denoiser = config.denoiser(data.shape, data.classes)
@@ -104,7 +106,11 @@ class RunDescription:
     def about(self) -> dict[str, Any]:
         """JSON: the `about` of a run."""
         seconds = round(self.before + time.perf_counter() - self.start, 1)
-        training = {"steps_done": self.done, "seconds": seconds, "loss": sum(self.tail) / len(self.tail) if self.tail else None}
+        training = {
+            "steps_done": self.done,
+            "seconds": seconds,
+            "loss": sum(self.tail) / len(self.tail) if self.tail else None,
+        }
         return {"command": self.command, "config": self.config.as_dict(), "data": self.data, "training": training}
 
     def resume(self, folder: Path, state: TrainState) -> None:
@@ -112,14 +118,21 @@ class RunDescription:
         found = checkpoints.latest(folder / "checkpoints")
         if found is None:
             if finished := [name for name in ("run.json", "model.safetensors") if (folder / name).exists()]:
-                raise CheckpointError(f"{folder} holds {finished[0]} but no checkpoints to resume from; train into another --out, or --overwrite it")
+                raise CheckpointError(
+                    f"{folder} holds {finished[0]} but no checkpoints to resume from; train into another --out, or --overwrite it"
+                )
             return
         check_description(found.path, found.about)
         before = run_config(found.about, found.path).as_dict()
-        for name, now, then in (("", self.config.as_dict(), before), ("data.", data_identity(self.data), data_identity(found.about["data"]))):
+        for name, now, then in (
+            ("", self.config.as_dict(), before),
+            ("data.", data_identity(self.data), data_identity(found.about["data"])),
+        ):
             for key, (a, b) in _differences(now, then):
                 if not f"{name}{key}".startswith(CHANGEABLE_ON_RESUME):
-                    raise CheckpointError(f"{found.path} was trained with {name}{key} = {b!r}, now {a!r}; give it back its value, or train into another --out")
+                    raise CheckpointError(
+                        f"{found.path} was trained with {name}{key} = {b!r}, now {a!r}; give it back its value, or train into another --out"
+                    )
         try:
             state.load(found.tensors)
         except (RuntimeError, KeyError) as error:
@@ -142,7 +155,9 @@ def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, tuple[An
 class RunWriter:
     """Everything the first process writes while a run goes on."""
 
-    def __init__(self, folder: Path, config: Config, data: Samples, held_out: Samples | None, averaged: Denoiser, start: int):
+    def __init__(
+        self, folder: Path, config: Config, data: Samples, held_out: Samples | None, averaged: Denoiser, start: int
+    ):
         self.folder, self.config, self.held_out, self.averaged = folder, config, held_out, averaged
         posthoc_ema.drop_after(folder, start)
         self.journal = Journal(folder, config.record, config.process, start)
@@ -157,8 +172,19 @@ class RunWriter:
         if training.posthoc and (step % training.posthoc == 0 or step == training.steps):
             posthoc_ema.store_average(self.folder, step, state.tracks, identity(story.about(), self.folder))
         if step % every.save == 0 or step == training.steps or stopping:
-            score = None if self.held_out is None else held_out_loss(self.averaged, self.held_out, self.config.objective, training)
-            about = {"step": step, "score": score, "seed": training.seed, "tail": story.tail, "versions": versions(), **story.about()}
+            score = (
+                None
+                if self.held_out is None
+                else held_out_loss(self.averaged, self.held_out, self.config.objective, training)
+            )
+            about = {
+                "step": step,
+                "score": score,
+                "seed": training.seed,
+                "tail": story.tail,
+                "versions": versions(),
+                **story.about(),
+            }
             checkpoints.save(self.folder / "checkpoints", state.tensors(), about)
 
 
@@ -168,6 +194,6 @@ def _check_not_imported(folder: Path) -> None:
         return
     about = read_about(folder)
     if "imported" in about or about["data"]["count"] == 0:
-        raise CheckpointError(f"{folder} holds imported weights, {about['data']['name']}, which training would overwrite; train into another --out")
-
-
+        raise CheckpointError(
+            f"{folder} holds imported weights, {about['data']['name']}, which training would overwrite; train into another --out"
+        )

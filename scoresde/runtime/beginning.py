@@ -15,7 +15,9 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
-LEAST = 600 * 2**20  # bytes: with less, torch ends the process while it is imported, without an error that could be told
+LEAST = (
+    600 * 2**20
+)  # bytes: with less, torch ends the process while it is imported, without an error that could be told
 OTHERS = r"(?!scoresde\b|solvers\b)"  # modules of other libraries
 
 
@@ -55,7 +57,10 @@ def _limit() -> float:
 
 
 def _no_room() -> NoReturn:
-    os.write(2, b"scoresde: out of memory: not even torch could be imported; no option makes it smaller, raise the limit on memory\n")
+    os.write(
+        2,
+        b"scoresde: out of memory: not even torch could be imported; no option makes it smaller, raise the limit on memory\n",
+    )
     os._exit(2)
 
 
@@ -68,7 +73,10 @@ def start() -> None:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # errors are told in a line of ours
     warnings.filterwarnings("ignore", module=OTHERS)
     sys.excepthook = unstarted
-    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    if (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):
         signal.signal(signal.SIGINT, leave)
 
 

@@ -16,7 +16,16 @@ import torch.distributed as dist
 from torch import Tensor
 
 PATIENCE = 600  # seconds that a process waits for the others, unless SCORESDE_TIMEOUT says otherwise
-_LOST = ("gloo", "nccl", "Connection closed by peer", "Connection reset by peer", "Broken pipe", "Timed out waiting", "TCPStore", "DistStoreError")
+_LOST = (
+    "gloo",
+    "nccl",
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "Broken pipe",
+    "Timed out waiting",
+    "TCPStore",
+    "DistStoreError",
+)
 
 
 class PartnerError(RuntimeError):
@@ -62,7 +71,9 @@ def init(device: str) -> Any:
     try:
         return PartialState(cpu=device == "cpu", **options).device
     except (RuntimeError, OSError) as error:
-        raise PartnerError(f"the other {count - 1} of {count} processes (WORLD_SIZE) did not come within {limit} s (SCORESDE_TIMEOUT)") from error
+        raise PartnerError(
+            f"the other {count - 1} of {count} processes (WORLD_SIZE) did not come within {limit} s (SCORESDE_TIMEOUT)"
+        ) from error
 
 
 def patience() -> int:
@@ -107,7 +118,9 @@ def _variable(name: str, least: int, most: int, default: int | None = None) -> i
     if value is None and default is not None:
         return default
     if value is None or not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
-        raise ValueError(f"`{name}` in the environment must be a whole number from {least} to {most}, as a launcher sets it, got {value!r}")
+        raise ValueError(
+            f"`{name}` in the environment must be a whole number from {least} to {most}, as a launcher sets it, got {value!r}"
+        )
     return int(value)
 
 
@@ -147,7 +160,14 @@ def together(count: int, work: Callable[..., None], *args: Any) -> None:
 
 
 def _member(index: int, count: int, port: int, work: Callable[..., None], args: tuple[Any, ...]) -> None:
-    place = {"RANK": index, "LOCAL_RANK": index, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    place = {
+        "RANK": index,
+        "LOCAL_RANK": index,
+        "WORLD_SIZE": count,
+        "LOCAL_WORLD_SIZE": count,
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": port,
+    }
     place |= {"OMP_NUM_THREADS": 1}
     os.environ.update({name: str(value) for name, value in place.items()})
     torch.set_num_threads(1)

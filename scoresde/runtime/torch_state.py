@@ -57,7 +57,9 @@ def evaluating(module: torch.nn.Module) -> Generator[None, None, None]:
     Where several threads use a module at once, it stays in eval mode until the last has finished."""
     parts = list(module.modules())
     with _MODES:
-        found = [_HELD.get(part, (part.training, 0)) for part in parts]  # before any is set: a compiled module shares its mode with its part
+        found = [
+            _HELD.get(part, (part.training, 0)) for part in parts
+        ]  # before any is set: a compiled module shares its mode with its part
         for part, (mode, users) in zip(parts, found, strict=True):
             _HELD[part] = mode, users + 1
             part.training = False

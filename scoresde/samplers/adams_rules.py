@@ -36,6 +36,7 @@ class PublishedThirdOrder:
     def __call__(self, moments: Tensor) -> Tensor:
         return torch.cat((moments[:, :2], moments[:, 2:] / 2), 1) if moments.shape[1] == 3 else moments
 
+
 CORRECTED = 8  # calls from which on an Adams corrector pays
 
 

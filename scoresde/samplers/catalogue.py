@@ -9,7 +9,19 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 
-from solvers import SRA1, DormandPrince54, Euler, EulerMaruyama, ExpAdams, ExpAdamsPC, ExpEuler, ExpMidpoint, ExpRK3, Heun, check
+from solvers import (
+    SRA1,
+    DormandPrince54,
+    Euler,
+    EulerMaruyama,
+    ExpAdams,
+    ExpAdamsPC,
+    ExpEuler,
+    ExpMidpoint,
+    ExpRK3,
+    Heun,
+    check,
+)
 from solvers.adapters import SciPy, TorchDiffEq, TorchSDE
 
 from ..processes.base import Process
@@ -90,12 +102,21 @@ def edm_heun(n: int, grid: Grid = grids.karras) -> Method:
     return Method(EDM(), Split.EPS, Heun(), grid, n)
 
 
-def edm_stochastic(n: int, churn: float = 40.0, low: float = 0.05, high: float = 50.0, s_noise: float = 1.003, grid: Grid = grids.karras) -> Method:
+def edm_stochastic(
+    n: int,
+    churn: float = 40.0,
+    low: float = 0.05,
+    high: float = 50.0,
+    s_noise: float = 1.003,
+    grid: Grid = grids.karras,
+) -> Method:
     """The stochastic EDM sampler: churn before each Heun step. Order 2 where churn is 0, 2n - 1 calls. Karras et al. 2022, arXiv:2206.00364, algorithm 2."""
     return replace(edm_heun(n, grid), wrap=(Churn(churn, low, high, s_noise),))
 
 
-def restart(n: int, low: float = 0.06, high: float = 0.3, times: int = 2, steps: int = 2, grid: Grid = grids.karras) -> Method:
+def restart(
+    n: int, low: float = 0.06, high: float = 0.3, times: int = 2, steps: int = 2, grid: Grid = grids.karras
+) -> Method:
     """Heun with `times` returns from noise level `low` to `high`. Order 2 between returns, 2n - 1 + 2 times steps calls.
 
     Xu et al. 2023, arXiv:2306.14878."""
@@ -131,10 +152,14 @@ def dpm_solver_pp_3m(n: int, eta: float = 0.0, corrected: bool = False, grid: Gr
     """DPM-Solver++(3M): the quadratic extrapolant of x0; eta 1 its SDE form. n calls. Lu et al. 2022, arXiv:2211.01095.
 
     Order 2 as published, whose quadratic term has half its weight; order 3 `corrected`, given third-order starting values."""
-    return Method(LogSNR(), Split.X0, ExpAdams(3, midpoint=True, rule=None if corrected else PublishedThirdOrder()), grid, n, eta)
+    return Method(
+        LogSNR(), Split.X0, ExpAdams(3, midpoint=True, rule=None if corrected else PublishedThirdOrder()), grid, n, eta
+    )
 
 
-def exp_adams(n: int, order: int = 3, process: Process = LogSNR(), split: Split = Split.X0, grid: Grid = grids.uniform_lambda) -> Method:
+def exp_adams(
+    n: int, order: int = 3, process: Process = LogSNR(), split: Split = Split.X0, grid: Grid = grids.uniform_lambda
+) -> Method:
     """Adams-Bashforth of any order along any process, started by ExpRK3. Order `order`, n + 2 (order - 1) calls."""
     return Method(process, split, ExpAdams(order, start=ExpRK3()), grid, n)
 
@@ -174,7 +199,13 @@ def ipndm(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
 
 def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
     """F-PNDM: three pseudo Runge-Kutta steps, then the pseudo linear multistep. Order 2, n + 9 calls from n = 4 on. Liu et al. 2022, arXiv:2202.09778."""
-    return Method(EDM(), Split.EPS, ExpAdams(4, clock=GridClock(EDM(), grid), start=PseudoRK4(EDM(), grid), rule=EqualStepWeights()), grid, n)
+    return Method(
+        EDM(),
+        Split.EPS,
+        ExpAdams(4, clock=GridClock(EDM(), grid), start=PseudoRK4(EDM(), grid), rule=EqualStepWeights()),
+        grid,
+        n,
+    )
 
 
 def euler(n: int, process: Process = RectifiedFlow(), grid: Grid | None = None) -> Method:
@@ -200,18 +231,26 @@ def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Pro
     return Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol if atol is None else atol))
 
 
-def torchdiffeq(method: str = "dopri5", rtol: float = 1e-5, atol: float | None = None, n: int = 2, process: Process = Angle()) -> Method:
+def torchdiffeq(
+    method: str = "dopri5", rtol: float = 1e-5, atol: float | None = None, n: int = 2, process: Process = Angle()
+) -> Method:
     """The probability flow by torchdiffeq's `method`, n output times and any number of calls, one step for the whole batch.
 
     Adaptive methods want n = 2; fixed-grid ones step from output to output. Order that of `method`. Chen et al. 2018, arXiv:1806.07366."""
-    return Method(process, Split.FLOW, TorchDiffEq(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n)
+    return Method(
+        process, Split.FLOW, TorchDiffEq(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n
+    )
 
 
-def scipy(method: str = "RK45", rtol: float = 1e-5, atol: float | None = None, n: int = 2, process: Process = Angle()) -> Method:
+def scipy(
+    method: str = "RK45", rtol: float = 1e-5, atol: float | None = None, n: int = 2, process: Process = Angle()
+) -> Method:
     """The probability flow by SciPy's solve_ivp, in float64 on the CPU, n output times and any number of calls, one step for the whole batch.
 
     Order that of `method`. Virtanen et al. 2020, Nature Methods 17."""
-    return Method(process, Split.FLOW, SciPy(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n)
+    return Method(
+        process, Split.FLOW, SciPy(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n
+    )
 
 
 def torchsde(method: str = "srk", dt: float = 1e-2, n: int = 2, process: Process = VPSDE()) -> Method:

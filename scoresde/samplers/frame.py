@@ -40,7 +40,9 @@ class Frame:
 
     def __post_init__(self) -> None:
         if not isinstance(self.moments, Moments):
-            raise TypeError(f"`moments` must be Moments, got {type(self.moments).__name__}; for example Moments.of(samples)")
+            raise TypeError(
+                f"`moments` must be Moments, got {type(self.moments).__name__}; for example Moments.of(samples)"
+            )
         if self.start != math.inf:
             check.number("start", self.start, above=0.0)
 
@@ -70,7 +72,9 @@ class Whitened(BaseDenoiser):
         self.denoiser, self.scale, self.table = denoiser, moments.scale, KarrasPreconditioning(moments.scale)
         self.shape = moments.mean.shape if moments.mean.dim() else state.shape[1:]
         if self.shape.numel() != state.shape[1:].numel():
-            raise ValueError(f"`moments` must be of samples like the state, of shape {tuple(state.shape[1:])}, got {tuple(self.shape)}")
+            raise ValueError(
+                f"`moments` must be of samples like the state, of shape {tuple(state.shape[1:])}, got {tuple(self.shape)}"
+            )
         self.basis = moments.basis.on(self._as_data(state))
         self.mean = moments.mean.to(state.device, state.dtype)
         # A direction without variance would be blown up without end as noise vanishes, and with it whatever the model errs there.

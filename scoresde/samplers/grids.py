@@ -52,7 +52,9 @@ class Grid(ABC):
             raise ValueError(f"`lam_last` must differ from lam_first for {n_levels} levels, got both {lam_first!r}")
         first, last = self.clock(ends)
         if not bool(torch.isfinite(last - first)):
-            raise ValueError(f"`lam_first` must be finite on {self!r}, got {lam_first!r}: pure noise needs a clock that reaches it, as RectifiedFlow's time")
+            raise ValueError(
+                f"`lam_first` must be finite on {self!r}, got {lam_first!r}: pure noise needs a clock that reaches it, as RectifiedFlow's time"
+            )
         lam = self.level(first + (last - first) * torch.linspace(0, 1, n_levels, dtype=torch.float64, device="cpu"))
         lam[0], lam[-1] = ends
         return lam
@@ -166,8 +168,14 @@ def from_list(values: Sequence[float] | Tensor, process: Process | None = None) 
 
 def _check_rising(lams: tuple[float, ...], least: int, finite: bool) -> None:
     lam = torch.tensor(lams, dtype=torch.float64, device="cpu")
-    if len(lam) < least or not bool((lam.diff() > 0).all() & lam[1:].isfinite().all() & (lam[:1] < math.inf).all()) or (finite and lams[0] == -math.inf):
-        raise ValueError(f"`lams` must hold {least} or more strictly rising{' finite' if finite else ''} levels, got {lams!r:.80}")
+    if (
+        len(lam) < least
+        or not bool((lam.diff() > 0).all() & lam[1:].isfinite().all() & (lam[:1] < math.inf).all())
+        or (finite and lams[0] == -math.inf)
+    ):
+        raise ValueError(
+            f"`lams` must hold {least} or more strictly rising{' finite' if finite else ''} levels, got {lams!r:.80}"
+        )
 
 
 def index_at(lams: tuple[float, ...], lam: Tensor) -> Tensor:
@@ -197,7 +205,9 @@ class ChainGrid(AbsoluteGrid):
         check.integer("n", n_levels, most=self.chain.steps, hint=f"{self.chain!r} has no more levels")
         t = (torch.tensor(self.steps(n_levels), dtype=torch.float64, device="cpu") + 1) / self.chain.steps
         if not t[0] <= 1:
-            raise ValueError(f"`offset` must leave the first timestep below {self.chain.steps}, got {self!r} for {n_levels} levels")
+            raise ValueError(
+                f"`offset` must leave the first timestep below {self.chain.steps}, got {self!r} for {n_levels} levels"
+            )
         return self.chain.lam(t)
 
     def clock(self, lam: Tensor) -> Tensor:
@@ -246,6 +256,8 @@ quadratic = UniformTime(power=2.0)
 uniform_lambda = UniformLambda()
 karras = KarrasGrid()
 cosine = UniformTime(CosineVP())
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """In a grid's place: steps chosen per sample to meet rtol, atol on the state of the process integrated along."""

@@ -43,26 +43,38 @@ class Method:
     def __post_init__(self) -> None:
         if not (isinstance(self.grid, Tolerance) or callable(self.grid)):
             own = "levels of your own are grids.from_list([80.0, 1.0, 0.1], EDM()), the times of EDM being sigmas"
-            raise TypeError(f"`grid` must be a grid of scoresde.grids or a Tolerance, got {type(self.grid).__name__}; {own}")
+            raise TypeError(
+                f"`grid` must be a grid of scoresde.grids or a Tolerance, got {type(self.grid).__name__}; {own}"
+            )
         if isinstance(self.grid, Tolerance) != (self.n is None):
-            raise ValueError(f"`n` must be a number of levels exactly when `grid` is one of levels, got n = {self.n!r} with {self.grid!r}")
+            raise ValueError(
+                f"`n` must be a number of levels exactly when `grid` is one of levels, got n = {self.n!r} with {self.grid!r}"
+            )
         if self.n is not None:
             check.integer("n", self.n)
         if not callable(self.eta):
             check.number("eta", self.eta, least=0.0)
         if isinstance(self.solver, Adapter) and (self.wrap or callable(self.eta) or self.n is None):
-            raise ValueError(f"`solver` must be a native one where steps are adaptive or wrapped or eta varies, got {self.solver!r}")
+            raise ValueError(
+                f"`solver` must be a native one where steps are adaptive or wrapped or eta varies, got {self.solver!r}"
+            )
         if self.wrap and (callable(self.eta) or self.n is None):
             raise ValueError(f"`wrap` must be empty where eta varies or steps are adaptive, got {self.wrap!r}")
         if not isinstance(self.frame, Frame | None):
-            raise TypeError(f"`frame` must be a Frame or None, got {type(self.frame).__name__}; for example Frame(Moments.of(samples))")
+            raise TypeError(
+                f"`frame` must be a Frame or None, got {type(self.frame).__name__}; for example Frame(Moments.of(samples))"
+            )
         if self.frame is not None and (self.stochastic or self.wrap):
-            raise ValueError(f"`frame` must be None where there is noise or a wrapper, whose score is not the frame's, got {self.frame!r}")
+            raise ValueError(
+                f"`frame` must be None where there is noise or a wrapper, whose score is not the frame's, got {self.frame!r}"
+            )
         for wrapper in self.wrap:
             if not isinstance(wrapper, Wrapper):
                 raise TypeError(f"`wrap` must hold wrappers of scoresde.steps, got {wrapper!r}")
             if wrapper.stochastic not in (None, self.stochastic):
-                raise ValueError(f"`eta` must be {'above 0' if wrapper.stochastic else '0'} with {wrapper!r}, got {self.eta!r}")
+                raise ValueError(
+                    f"`eta` must be {'above 0' if wrapper.stochastic else '0'} with {wrapper!r}, got {self.eta!r}"
+                )
 
     @property
     def stochastic(self) -> bool:
@@ -80,7 +92,13 @@ class Method:
 
         Raises ValueError naming `compile` where network calls would be left outside."""
         if isinstance(self.solver, Adapter) or self.n is None or any(wrapper.evaluates for wrapper in self.wrap):
-            why = "another library's steps" if isinstance(self.solver, Adapter) else "adaptive steps" if self.n is None else "network calls between steps"
+            why = (
+                "another library's steps"
+                if isinstance(self.solver, Adapter)
+                else "adaptive steps"
+                if self.n is None
+                else "network calls between steps"
+            )
             raise ValueError(f"`compile` must be False for {why}, got True with {self!r}")
         return self if isinstance(self.solver, Compiled) else replace(self, solver=Compiled(self.solver))
 

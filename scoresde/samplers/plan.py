@@ -33,17 +33,32 @@ class Plan:
     lams   the levels of the steps (`levels`);  state  a batch like those that come: its numbers do not matter
     ends   lam from which to which the state is taken, where a frame carries it beyond the levels; None: their ends"""
 
-    def __init__(self, denoiser: BaseDenoiser, method: Method, cond: Any, lams: Tensor, state: Tensor, source: Any, ends: Ends | None = None):
+    def __init__(
+        self,
+        denoiser: BaseDenoiser,
+        method: Method,
+        cond: Any,
+        lams: Tensor,
+        state: Tensor,
+        source: Any,
+        ends: Ends | None = None,
+    ):
         self.model, self.method, self.lams = CachedDenoiser(denoiser) if method.wrap else denoiser, method, lams
         self.cond = conditions.prepared(cond, len(state), state.device)
         warn_outside_training_range(denoiser.process, lams)
         process, stochastic = method.process, method.stochastic
         self.times = process.time(lams)
-        self.first = self.times[0] if ends is None else process.time(torch.tensor(ends[0], dtype=torch.float64, device="cpu"))
-        self.last = self.times[-1] if ends is None else process.time(torch.tensor(ends[1], dtype=torch.float64, device="cpu"))
+        self.first = (
+            self.times[0] if ends is None else process.time(torch.tensor(ends[0], dtype=torch.float64, device="cpu"))
+        )
+        self.last = (
+            self.times[-1] if ends is None else process.time(torch.tensor(ends[1], dtype=torch.float64, device="cpu"))
+        )
         if not bool(self.times.isfinite().all()):
             flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
-            raise ValueError(f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got {process!r}; {flow}")
+            raise ValueError(
+                f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got {process!r}; {flow}"
+            )
         if stochastic and not bool(process.alpha(self.times[0]) > 0):
             said = f"to start where alpha vanishes, where the noise of {process!r} is singular, got {method.eta!r}"
             raise ValueError(f"`method` must have eta = 0 {said}; or run along VPSDE()")
@@ -110,7 +125,9 @@ class Plan:
         with evaluating(self.denoiser), torch.no_grad():
             for eq, steps in self.segments:
                 kept = steps if save and isinstance(steps, Tensor) else None
-                solutions.append(solve(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise, save=kept))
+                solutions.append(
+                    solve(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise, save=kept)
+                )
                 x = solutions[-1].y
         return solutions
 
@@ -205,22 +222,36 @@ class CachedDenoiser(BaseDenoiser):
         return prediction
 
     def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
-        if self.kept is not None and x is self.kept[0] and torch.equal(alpha, self.kept[1]) and torch.equal(sigma, self.kept[2]):
+        if (
+            self.kept is not None
+            and x is self.kept[0]
+            and torch.equal(alpha, self.kept[1])
+            and torch.equal(sigma, self.kept[2])
+        ):
             return self.kept[3]
         return self.inner(x, alpha, sigma, cond)
 
 
-def plan_for(denoiser: BaseDenoiser, method: Method, cond: Any, state: Tensor, source: Any, backward: bool = False) -> Plan:
+def plan_for(
+    denoiser: BaseDenoiser, method: Method, cond: Any, state: Tensor, source: Any, backward: bool = False
+) -> Plan:
     """A plan over the denoiser's own range, or back over it."""
     lams = method_levels(denoiser, method)
     first, last = (float(lams[0]), float(lams[-1])) if isinstance(method.grid, AbsoluteGrid) else home(denoiser, method)
-    return Plan(denoiser, method, cond, *((lams.flip(0), state, source, (last, first)) if backward else (lams, state, source, (first, last))))
+    return Plan(
+        denoiser,
+        method,
+        cond,
+        *((lams.flip(0), state, source, (last, first)) if backward else (lams, state, source, (first, last))),
+    )
 
 
 def check_method(denoiser: Any, method: Any, compile: bool = False) -> Method:
     """The method that runs."""
     if not isinstance(denoiser, BaseDenoiser):
-        raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)")
+        raise TypeError(
+            f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)"
+        )
     if not isinstance(method, Method):
         raise TypeError(f"`method` must be a Method, got {method!r}; for example catalogue.ddim(20)")
     return method.compiled() if compile else method

@@ -53,7 +53,9 @@ TRAINED = Rule(3, (0.8, 0.5, 0.45), 0.45, 2.0)
 SINGULAR = Rule(2, (1.5, 0.55, 0.2), 0.025, 4.0)
 
 
-def recommended(denoiser: BaseDenoiser, n: int, *, moments: Moments | None = None, shape: Sequence[int] | None = None) -> Method:
+def recommended(
+    denoiser: BaseDenoiser, n: int, *, moments: Moments | None = None, shape: Sequence[int] | None = None
+) -> Method:
     """The method to sample a model with in n calls, from what is known of it.
 
     Adams methods on the flow's velocity, in the coordinates in which the Gaussian of the data's moments stands still.
@@ -72,7 +74,9 @@ def recommended(denoiser: BaseDenoiser, n: int, *, moments: Moments | None = Non
         TypeError, ValueError: naming the argument.
     """
     if not isinstance(denoiser, BaseDenoiser):
-        raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)")
+        raise TypeError(
+            f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)"
+        )
     check.integer("n", n)
     known = denoiser.moments if moments is None else moments
     if known is None and shape is not None:

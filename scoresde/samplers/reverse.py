@@ -36,7 +36,9 @@ class Split(enum.Enum):
     FLOW = "flow"
 
 
-def reverse(process: Process, denoiser: BaseDenoiser, eta: float = 0.0, split: Split = Split.FLOW, cond: Any = None) -> Equation:
+def reverse(
+    process: Process, denoiser: BaseDenoiser, eta: float = 0.0, split: Split = Split.FLOW, cond: Any = None
+) -> Equation:
     """The generative equation of `denoiser` along `process`, with the constant linear part `a` where there is one.
 
     eta    noise in the equation: 0 the ODE, 1 Anderson's reverse SDE; the FLOW split is for eta 0
@@ -71,7 +73,9 @@ Weights = tuple[Tensor, Tensor, Tensor | float, Tensor | float, Tensor | float]
 
 
 @functools.lru_cache(maxsize=64)
-def _terms(process: Process, eta: float, split: Split) -> tuple[float | None, CachedCoefficients[Weights], CachedCoefficients[Tensor]]:
+def _terms(
+    process: Process, eta: float, split: Split
+) -> tuple[float | None, CachedCoefficients[Weights], CachedCoefficients[Tensor]]:
     """The constant linear part or None; alpha, sigma and the weights of x, x0 and eps in what is left; the diffusion."""
     more = 1 + eta**2
     log_alpha_rate, log_sigma_rate = process.constant_rates()
@@ -89,7 +93,9 @@ def _terms(process: Process, eta: float, split: Split) -> tuple[float | None, Ca
         if split is Split.EPS:
             linear = 0.0 if constant is not None else alpha_rate / alpha
             return alpha, sigma, as_number(linear), 0.0, as_number(more * (sigma_rate - sigma * alpha_rate / alpha))
-        linear = 0.0 if constant is not None else sigma_rate / sigma - eta**2 * (alpha_rate / alpha - sigma_rate / sigma)
+        linear = (
+            0.0 if constant is not None else sigma_rate / sigma - eta**2 * (alpha_rate / alpha - sigma_rate / sigma)
+        )
         return alpha, sigma, as_number(linear), as_number(more * (alpha_rate - alpha * sigma_rate / sigma)), 0.0
 
     return constant, CachedCoefficients(weights), CachedCoefficients(lambda t: eta * process.diffusion(t))

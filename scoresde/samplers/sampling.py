@@ -105,7 +105,9 @@ def _begin(
     """A plan from the prior, and its start."""
     check_method(denoiser, method)
     if (seed is None) == (generator is None):
-        raise ValueError(f"`seed` must be None exactly when a generator is given, got seed = {seed!r} and {'a' if generator else 'no'} generator")
+        raise ValueError(
+            f"`seed` must be None exactly when a generator is given, got seed = {seed!r} and {'a' if generator else 'no'} generator"
+        )
     place, kind = _place(denoiser, device, dtype)
     if seed is not None:
         source: Source = SeededNoise(seed, first)

@@ -44,18 +44,32 @@ def transport(
     for name, t, lam in (("t0", t0, ends[0]), ("t1", t1, ends[1])):
         if lam == -math.inf and not reaches_noise(method):
             said = f"`{name}` must be a time of {process!r} at which there is signal, got {t!r}"
-            raise ValueError(f"{said}: this method does not reach pure noise; stop short of it, or take catalogue.euler(n)")
+            raise ValueError(
+                f"{said}: this method does not reach pure noise; stop short of it, or take catalogue.euler(n)"
+            )
     if save and (method.n is None or isinstance(method.grid, Tolerance)):
-        raise ValueError(f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}")
+        raise ValueError(
+            f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}"
+        )
     lams = between(method, ends, 1)
     plan = Plan(denoiser, method, cond, lams, x, noise, ends)
     start = plan.enter(x, process.alpha(t0), process.sigma(t0))
     parts = plan.run(start, save)
-    total: dict[str, Any] = {name: sum(getattr(p, name) for p in parts) for name in ("evals", "calls", "g_calls", "accepted", "rejected")}
+    total: dict[str, Any] = {
+        name: sum(getattr(p, name) for p in parts) for name in ("evals", "calls", "g_calls", "accepted", "rejected")
+    }
     if save:
         ys = torch.cat([start.unsqueeze(0), *(cast(Tensor, p.ys)[1:] for p in parts)])
         own = process.time(lams)
-        total |= {"ts": own, "ys": torch.stack([plan.leave(y, t, process.alpha(o), process.sigma(o)) for y, t, o in zip(ys, plan.times, own, strict=True)])}
+        total |= {
+            "ts": own,
+            "ys": torch.stack(
+                [
+                    plan.leave(y, t, process.alpha(o), process.sigma(o))
+                    for y, t, o in zip(ys, plan.times, own, strict=True)
+                ]
+            ),
+        }
     y = plan.leave(parts[-1].y, plan.times[-1], process.alpha(t1), process.sigma(t1))
     return replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64, device="cpu"), y=y, **total)
 

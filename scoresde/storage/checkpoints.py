@@ -69,7 +69,9 @@ def _about(path: Path, content: bytes) -> dict[str, Any]:
     size = 8 + int.from_bytes(content[:8], "little")
     found = _DIGEST.search(content, 0, min(size, _MOST_HEADER))
     if found is None:
-        raise CheckpointError(f"{path} is not a checkpoint of scoresde, or it is damaged or truncated: its header holds no SHA-256")
+        raise CheckpointError(
+            f"{path} is not a checkpoint of scoresde, or it is damaged or truncated: its header holds no SHA-256"
+        )
     whole = hashlib.sha256(memoryview(content)[: found.start(1)])
     whole.update(b"0" * 64)
     whole.update(memoryview(content)[found.end(1) :])
@@ -94,7 +96,9 @@ def save(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Pat
     path = write(folder, tensors, about)
     known = steps(folder)
     scores = {step: _score(known[step]) for step in known}
-    best = min((step for step in known if scores[step] is not None), key=lambda step: (scores[step], step), default=None)
+    best = min(
+        (step for step in known if scores[step] is not None), key=lambda step: (scores[step], step), default=None
+    )
     for step in sorted(known)[:-2]:
         if step != best:
             known[step].unlink(missing_ok=True)
@@ -103,9 +107,13 @@ def save(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Pat
 
 def write(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Path:
     """Write the checkpoint of about["step"]. Raises CheckpointError, and writes nothing, where a weight is not finite."""
-    bad = [name for name, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())]
+    bad = [
+        name for name, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())
+    ]
     if bad:
-        raise CheckpointError(f"step {about['step']} was not saved: NaN or Inf in {bad[0]} and {len(bad) - 1} more; the checkpoints before it are kept")
+        raise CheckpointError(
+            f"step {about['step']} was not saved: NaN or Inf in {bad[0]} and {len(bad) - 1} more; the checkpoints before it are kept"
+        )
     path = folder / _file(about["step"])
     write_whole(path, seal(tensors, about))
     return path

@@ -77,7 +77,10 @@ def write_json(path: Path, value: Any) -> None:
 @cache
 def versions() -> dict[str, str]:
     """What ran: for run.json and benchmark rows."""
-    return {"python": platform.python_version(), **{name: _version(name) for name in ("scoresde", "torch", "numpy", "diffusers")}}
+    return {
+        "python": platform.python_version(),
+        **{name: _version(name) for name in ("scoresde", "torch", "numpy", "diffusers")},
+    }
 
 
 def _version(name: str) -> str:
@@ -88,4 +91,3 @@ def _version(name: str) -> str:
         return version(name)
     except PackageNotFoundError:
         return "not installed"
-

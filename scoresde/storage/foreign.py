@@ -49,14 +49,18 @@ def read(path: Path | str) -> dict[str, Tensor]:
     if path.suffix in _PICKLE:
         raise CheckpointError(f"{path} {_EDM}")
     if path.suffix not in _TORCH | {".safetensors"}:
-        raise CheckpointError(f"{path} must be .safetensors, {', '.join(sorted(_TORCH))}, or the folder of a diffusers pipeline")
+        raise CheckpointError(
+            f"{path} must be .safetensors, {', '.join(sorted(_TORCH))}, or the folder of a diffusers pipeline"
+        )
 
     tensors = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors")
     for name, value in tensors.items():
         if not _NAME.fullmatch(name):
-            raise CheckpointError(f"{path} holds a tensor named {name[:80]!r}; names are letters, digits, dots, dashes and underscores")
+            raise CheckpointError(
+                f"{path} holds a tensor named {name[:80]!r}; names are letters, digits, dots, dashes and underscores"
+            )
         if (value.is_floating_point() or value.is_complex()) and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{path} holds NaN or Inf in {name}")
     return tensors
@@ -69,7 +73,9 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > min(_MOST_HEADER, path.stat().st_size):
-        raise CheckpointError(f"{path} is not a safetensors file: a header of {header} bytes in a file of {path.stat().st_size}")
+        raise CheckpointError(
+            f"{path} is not a safetensors file: a header of {header} bytes in a file of {path.stat().st_size}"
+        )
     try:
         with safe_open(path, "pt") as opened:
             names = list(opened.keys())
@@ -96,7 +102,9 @@ def _torch(path: Path) -> dict[str, Tensor]:
         size += value.numel() * value.element_size()
         if size > 2 * path.stat().st_size + _SPARE:
             said = f"{path} would unpack to more than {size:,} bytes from {path.stat().st_size:,}"
-            raise CheckpointError(f"{said}: {name[:80]!r} is a view that is larger than what is stored, or shared too often")
+            raise CheckpointError(
+                f"{said}: {name[:80]!r} is a view that is larger than what is stored, or shared too often"
+            )
         tensors[name] = value.detach().contiguous().clone()
     return _with_average(tensors)
 
@@ -108,7 +116,9 @@ def _loaded(path: Path) -> Any:
             with zipfile.ZipFile(path) as archive:
                 size = sum(entry.file_size for entry in archive.infolist())
             if size > 2 * path.stat().st_size + _SPARE:
-                raise CheckpointError(f"{path} would unpack to {size:,} bytes from {path.stat().st_size:,}: torch compresses nothing")
+                raise CheckpointError(
+                    f"{path} would unpack to {size:,} bytes from {path.stat().st_size:,}: torch compresses nothing"
+                )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the file's age or format
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -133,7 +143,9 @@ def _check_plain(path: Path, name: str, value: Tensor) -> None:
     }
     found = next((kind for kind, holds in kinds.items() if holds), None)
     if found is not None:
-        raise CheckpointError(f"{path} holds {name[:80]!r}, which is {found}; convert it to a dense float32 tensor first")
+        raise CheckpointError(
+            f"{path} holds {name[:80]!r}, which is {found}; convert it to a dense float32 tensor first"
+        )
 
 
 def _flat(path: Path, value: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:

@@ -86,7 +86,9 @@ def clear(folder: Path) -> None:
 def _check_ours(folder: Path) -> None:
     found = next(written(folder), None)
     if found is not None and not owned(folder):
-        raise ValueError(f"`folder` must be new or hold a run of scoresde, got {folder}: nothing says that {found} was written by one")
+        raise ValueError(
+            f"`folder` must be new or hold a run of scoresde, got {folder}: nothing says that {found} was written by one"
+        )
 
 
 @contextmanager
@@ -135,7 +137,13 @@ def _held(lock: Path, what: Path, command: str) -> Generator[None, None, None]:
     """An exclusive lock of a file, which tells who holds it."""
     handle = _locked(lock, what)
     try:
-        who = {"scoresde": 1, "pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%Y-%m-%d %H:%M:%S %z"), "command": command}
+        who = {
+            "scoresde": 1,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "since": time.strftime("%Y-%m-%d %H:%M:%S %z"),
+            "command": command,
+        }
         os.ftruncate(handle, 0)
         os.pwrite(handle, (json.dumps(who) + "\n").encode(), 0)
         yield
@@ -151,12 +159,16 @@ def _locked(lock: Path, what: Path) -> int:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(handle)
-            raise BusyError(f"{what} is being written by {_holder(lock)}; wait for its end, or choose another --out") from None
+            raise BusyError(
+                f"{what} is being written by {_holder(lock)}; wait for its end, or choose another --out"
+            ) from None
         except OSError as error:
             if error.errno not in _NO_LOCKS:
                 os.close(handle)
                 raise
-            warnings.warn(f"{what} lies on a file system without locks: see to it that nothing else writes there", stacklevel=6)
+            warnings.warn(
+                f"{what} lies on a file system without locks: see to it that nothing else writes there", stacklevel=6
+            )
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.stat(lock)):
                 return handle

@@ -103,7 +103,9 @@ def _only(groups: dict[str, dict[str, Tensor]], parameters: set[str], path: Path
         a, b = groups[first], groups[other]
         if any(a[name].shape != b[name].shape or not torch.equal(a[name], b[name]) for name in parameters):
             said = f"{first or 'the file itself'!r} and {other or 'the file itself'!r}"
-            raise CheckpointError(f"{path} holds the network twice, with different weights: {said}; save the one to sample from in a file of its own")
+            raise CheckpointError(
+                f"{path} holds the network twice, with different weights: {said}; save the one to sample from in a file of its own"
+            )
     return first, groups[first]
 
 

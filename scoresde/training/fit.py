@@ -30,7 +30,9 @@ from .noise_levels import NoiseLevels, Uniform, stratified
 from .state import PRECISIONS, Training, TrainState, begin
 
 PATIENCE = 10  # steps in a row that may be skipped
-_AHEAD = 1 << 17  # noise is drawn some steps ahead, up to this many numbers: the cost of a draw is mostly that of starting it
+_AHEAD = (
+    1 << 17
+)  # noise is drawn some steps ahead, up to this many numbers: the cost of a draw is mostly that of starting it
 
 
 class NonFiniteLossError(RuntimeError):
@@ -52,7 +54,9 @@ class Objective:
         """Levels of a whole batch, one in each of B equal cells, and their weights, from uniforms (B,)."""
         return self.levels(stratified(u), process)
 
-    def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, weight: Tensor, eps: Tensor, cond: Tensor | None = None) -> Tensor:
+    def __call__(
+        self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, weight: Tensor, eps: Tensor, cond: Tensor | None = None
+    ) -> Tensor:
         """One number per sample, (B,)."""
         each = self.loss(denoiser, x0, t, eps, cond) / x0[0].numel()
         return weight.to(each) * each
@@ -76,7 +80,13 @@ class Progress:
     skipped: bool = False
 
 
-def fit(denoiser: Denoiser, data: Samples, training: Training, state: TrainState | None = None, objective: Objective = SIMPLE) -> Iterator[Progress]:
+def fit(
+    denoiser: Denoiser,
+    data: Samples,
+    training: Training,
+    state: TrainState | None = None,
+    objective: Objective = SIMPLE,
+) -> Iterator[Progress]:
     """Train `denoiser` in place, one optimiser step per turn of the caller's loop.
 
     data       images or points, (N, ...) in the model's scale
@@ -107,7 +117,11 @@ def fit(denoiser: Denoiser, data: Samples, training: Training, state: TrainState
 def check_batch(data: Samples, training: Training) -> None:
     """Raise TypeError where `data` is no `Samples`, ValueError where the batch exceeds it or does not divide into parts, or it lacks the labels wanted."""
     if not isinstance(data, Samples):
-        how = "wrap it: Dataset(x), or Dataset(x, labels)" if isinstance(data, Tensor) else "give a Dataset, or data.load(path)"
+        how = (
+            "wrap it: Dataset(x), or Dataset(x, labels)"
+            if isinstance(data, Tensor)
+            else "give a Dataset, or data.load(path)"
+        )
         raise TypeError(f"`data` must be Samples, got {type(data).__name__}; {how}")
     if training.batch > len(data):
         raise ValueError(f"`batch` must be at most the {len(data)} samples of the data, got {training.batch}")
@@ -115,7 +129,9 @@ def check_batch(data: Samples, training: Training) -> None:
         raise ValueError(f"`label_dropout` must be left out for data without labels, such as {data.name}")
     parts = distributed.world() * training.accumulate
     if training.batch % parts:
-        raise ValueError(f"`batch` must divide into {distributed.world()} processes x {training.accumulate} parts, got {training.batch}")
+        raise ValueError(
+            f"`batch` must divide into {distributed.world()} processes x {training.accumulate} parts, got {training.batch}"
+        )
 
 
 @contextlib.contextmanager
@@ -125,7 +141,9 @@ def _grad_mode() -> Generator[None]:
         yield
 
 
-def _step(worker: Denoiser, state: TrainState, data: Samples, training: Training, objective: Objective, draws: _Draws) -> Progress:
+def _step(
+    worker: Denoiser, state: TrainState, data: Samples, training: Training, objective: Objective, draws: _Draws
+) -> Progress:
     """One optimiser step on this process' share of the batch."""
     step, own = state.step, distributed.local_rows(training.batch)
     network = state.network
@@ -147,7 +165,10 @@ def _step(worker: Denoiser, state: TrainState, data: Samples, training: Training
         first = own.start + rows.start
         these = slice(first, first + size)
         # Layers that draw (dropout) draw from a seed of the step's own, so that they too are repeated exactly.
-        with seeded(mixed(training.seed, step * training.batch + first), draws.device), _alone(worker, k == training.accumulate - 1):
+        with (
+            seeded(mixed(training.seed, step * training.batch + first), draws.device),
+            _alone(worker, k == training.accumulate - 1),
+        ):
             each = objective(worker, x0[rows], t[these], weight[these], eps[rows], conditions.rows(cond, rows))
             state.scaler.scale(each.sum() / len(own)).backward()
         found.append(each.detach())
@@ -164,7 +185,9 @@ def _step(worker: Denoiser, state: TrainState, data: Samples, training: Training
             state.optimiser.zero_grad(set_to_none=True)
             where = _where(losses, t, data.order(step, training.batch, training.seed), size_of_gradient)
             again = f", the {state.skipped}th step in a row" if state.skipped > 1 else ""
-            raise NonFiniteLossError(f"the loss is {value} at step {step + 1}{again}, {where}; lower `lr` (now {training.lr:g}) or check the data")
+            raise NonFiniteLossError(
+                f"the loss is {value} at step {step + 1}{again}, {where}; lower `lr` (now {training.lr:g}) or check the data"
+            )
     else:
         state.skipped = 0
         state.scaler.step(state.optimiser)
@@ -203,7 +226,11 @@ def _worker(denoiser: Denoiser, training: Training) -> Denoiser:
         network = _Half(network, device.type, PRECISIONS[training.precision])  # pyright: ignore[reportArgumentType]
     if distributed.joined():
         network = DistributedDataParallel(network)  # pyright: ignore[reportArgumentType]
-    return denoiser if network is denoiser.network else Denoiser(network, denoiser.process, denoiser.table, time=denoiser.time)
+    return (
+        denoiser
+        if network is denoiser.network
+        else Denoiser(network, denoiser.process, denoiser.table, time=denoiser.time)
+    )
 
 
 class _Half(nn.Module):
@@ -230,7 +257,10 @@ class _Draws:
     def __init__(self, training: Training, shape: Sequence[int], device: torch.device):
         own = distributed.local_rows(training.batch)
         self.device, self.seed, self.shapes = device, training.seed, ((training.batch, 2), (len(own), *shape))
-        self.first, self.drawn = own.start, {TRAIN_TIME: (-1, torch.empty(0, device="cpu")), TRAIN_NOISE: (-1, torch.empty(0, device="cpu"))}
+        self.first, self.drawn = (
+            own.start,
+            {TRAIN_TIME: (-1, torch.empty(0, device="cpu")), TRAIN_NOISE: (-1, torch.empty(0, device="cpu"))},
+        )
 
     def uniform(self, step: int) -> Tensor:
         """(B, 2) in float64 on the CPU: for noise levels and for which labels are hidden."""
@@ -240,7 +270,12 @@ class _Draws:
     def noise(self, step: int) -> Tensor:
         """Standard normals like the share."""
         draw = SeededNoise(self.seed, self.first).normal
-        return self._ahead(TRAIN_NOISE, step, self.shapes[1], lambda steps: draw(TRAIN_NOISE, steps, self.shapes[1], torch.float32, self.device))
+        return self._ahead(
+            TRAIN_NOISE,
+            step,
+            self.shapes[1],
+            lambda steps: draw(TRAIN_NOISE, steps, self.shapes[1], torch.float32, self.device),
+        )
 
     def _ahead(self, stream: int, step: int, shape: Sequence[int], draw: Callable[[range], Tensor]) -> Tensor:
         count = max(1, _AHEAD // math.prod(shape))

@@ -241,7 +241,9 @@ class ChainBound(Loss):
     def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Any = None) -> Tensor:
         chain = _process(denoiser)
         if not isinstance(chain, DiscreteVP):
-            raise TypeError(f"`denoiser` must be of a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)")
+            raise TypeError(
+                f"`denoiser` must be of a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)"
+            )
         level = _level(chain, t, chain.steps)
         return _bound(chain, level, x0, denoiser(*_noised(chain, x0, level / chain.steps, eps), cond))
 
@@ -288,16 +290,26 @@ def signs(eps: Tensor, count: int) -> Tensor:
     """Rademacher probes (count, *eps.shape), Philox words whose counter is the bits of each sample's first two normals."""
     first = eps.detach().reshape(len(eps), -1)[:, :2].to(torch.float64)
     bits = first.contiguous().view(torch.int64)
-    block, draw = torch.arange(-(-eps[0].numel() // 4), device=eps.device), torch.arange(count, device=eps.device).reshape(-1, 1, 1)
+    block, draw = (
+        torch.arange(-(-eps[0].numel() // 4), device=eps.device),
+        torch.arange(count, device=eps.device).reshape(-1, 1, 1),
+    )
     shape = (count, len(eps), len(block))
     low, high = ((bits[:, i] >> 20 & 0xFFFFFFFF).reshape(-1, 1) for i in (0, -1))
-    words = torch.stack(philox([low.expand(shape), high.expand(shape), (draw + (PROBE << 28)).expand(shape), block.expand(shape)], (0, 0)), dim=-1)
+    words = torch.stack(
+        philox(
+            [low.expand(shape), high.expand(shape), (draw + (PROBE << 28)).expand(shape), block.expand(shape)], (0, 0)
+        ),
+        dim=-1,
+    )
     return (2 * (words.flatten(2)[..., : eps[0].numel()] & 1) - 1).to(eps.dtype).reshape(count, *eps.shape)
 
 
 def _process(denoiser: BaseDenoiser) -> Process:
     if denoiser.process is None:
-        raise ValueError(f"`denoiser` must have a process to be trained on, got {type(denoiser).__name__} without; pass process=VPSDE()")
+        raise ValueError(
+            f"`denoiser` must have a process to be trained on, got {type(denoiser).__name__} without; pass process=VPSDE()"
+        )
     return denoiser.process
 
 

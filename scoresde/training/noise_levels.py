@@ -58,7 +58,9 @@ class LogNormal(NoiseLevels):
         _check_normal(self.mean, self.std)
 
     def __call__(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
-        return _normal(u, process, self.mean, self.std, lambda t: -process.lam(t), lambda z: process.time(-z)), torch.ones_like(u)
+        return _normal(
+            u, process, self.mean, self.std, lambda t: -process.lam(t), lambda z: process.time(-z)
+        ), torch.ones_like(u)
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,9 @@ class Importance(NoiseLevels):
     def __call__(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
         noisy, clean = _ends(process, process.lam, process.t_noise, process.t_data)
         if not math.isfinite(noisy) or not math.isfinite(clean):
-            raise ValueError(f"`process` must have finite log-SNR at both ends to be importance-sampled, got {process!r}; move t_max inside")
+            raise ValueError(
+                f"`process` must have finite log-SNR at both ends to be importance-sampled, got {process!r}; move t_max inside"
+            )
         t = process.time(clean + (noisy - clean) * u).clamp(process.t_min, process.t_max)
         rate = 0.5 * (process.diffusion(t) / process.sigma(t)) ** 2
         return t, abs(clean - noisy) / ((process.t_max - process.t_min) * rate)
@@ -104,8 +108,17 @@ def _ends(process: Process, f: Callable[[Tensor], Tensor], *times: float) -> lis
     return check.values(f(torch.tensor(times, dtype=torch.float64, device="cpu")))
 
 
-def _normal(u: Tensor, process: Process, mean: float, std: float, forth: Callable[[Tensor], Tensor], back: Callable[[Tensor], Tensor]) -> Tensor:
+def _normal(
+    u: Tensor,
+    process: Process,
+    mean: float,
+    std: float,
+    forth: Callable[[Tensor], Tensor],
+    back: Callable[[Tensor], Tensor],
+) -> Tensor:
     """Quantiles of the t for which forth(t) ~ N(mean, std^2), truncated to the process' range."""
-    first, last = (0.5 * math.erfc((mean - z) / (std * math.sqrt(2))) for z in _ends(process, forth, process.t_min, process.t_max))
+    first, last = (
+        0.5 * math.erfc((mean - z) / (std * math.sqrt(2))) for z in _ends(process, forth, process.t_min, process.t_max)
+    )
     z = mean + std * torch.special.ndtri(first + (last - first) * u)
     return back(z).clamp(process.t_min, process.t_max)

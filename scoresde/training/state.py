@@ -94,7 +94,10 @@ class Average:
 
     def __init__(self, network: nn.Module, decay: Callable[[int], float]):
         self.module, self.decay, self.count = copy.deepcopy(network), decay, 0
-        weights = [(kept.detach(), now.detach()) for kept, now in zip(self.module.parameters(), network.parameters(), strict=True)]
+        weights = [
+            (kept.detach(), now.detach())
+            for kept, now in zip(self.module.parameters(), network.parameters(), strict=True)
+        ]
         self._kept, self._now = ([pair[k] for pair in weights if _has_mean(pair[0])] for k in (0, 1))
         self._copied = [pair for pair in weights if not _has_mean(pair[0])]
         self._copied += zip(self.module.buffers(), network.buffers(), strict=True)
@@ -133,9 +136,18 @@ class TrainState:
         groups |= {f"track{k}": track.module.state_dict() for k, track in enumerate(self.tracks)}
         groups |= {f"optimiser.{i}": kept for i, kept in self.optimiser.state_dict()["state"].items()}
         scale = self.scaler.state_dict()
-        counts = [self.step, self.skipped, self.average.count, scale.get("scale", 1.0), scale.get("_growth_tracker", 0), *self.since]
+        counts = [
+            self.step,
+            self.skipped,
+            self.average.count,
+            scale.get("scale", 1.0),
+            scale.get("_growth_tracker", 0),
+            *self.since,
+        ]
         flat = {f"{name}.{key}": value for name, group in groups.items() for key, value in group.items()}
-        stored = {name: torch.as_tensor(value, device="cpu").detach().contiguous().clone() for name, value in flat.items()}
+        stored = {
+            name: torch.as_tensor(value, device="cpu").detach().contiguous().clone() for name, value in flat.items()
+        }
         return stored | {"counts": torch.tensor(counts, dtype=torch.float64, device="cpu")}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
@@ -193,10 +205,16 @@ def begin(network: nn.Module, training: Training, device: Any = "cpu") -> TrainS
     kind = torch.device(device).type
     weights = list(network.parameters())
     if not any(w.requires_grad for w in weights):
-        raise ValueError(f"`network` must have weights to train, got {len(weights)}, none of which requires a gradient; call network.requires_grad_()")
+        raise ValueError(
+            f"`network` must have weights to train, got {len(weights)}, none of which requires a gradient; call network.requires_grad_()"
+        )
     fused = not any(w.is_complex() for w in weights)  # torch has no fused step of complex weights
-    optimiser = torch.optim.AdamW(weights, lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=fused)
+    optimiser = torch.optim.AdamW(
+        weights, lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=fused
+    )
     scaler = torch.amp.GradScaler(kind, enabled=training.precision == "float16")
-    averaged = average(network, training.ema) if training.ema_width is None else power_average(network, training.ema_width)
+    averaged = (
+        average(network, training.ema) if training.ema_width is None else power_average(network, training.ema_width)
+    )
     tracks = tuple(power_average(network, width) for width in WIDTHS) if training.posthoc else ()
     return TrainState(network, averaged, optimiser, scaler, tracks=tracks)

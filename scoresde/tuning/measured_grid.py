@@ -21,7 +21,14 @@ from ..samplers.sampling import trajectory
 
 
 def error_balanced_grid(
-    denoiser: BaseDenoiser, shape: Sequence[int], rtol: float = 1e-4, *, process: Process = Angle(), seed: int = 0, cond: Any = None, points: int = 65
+    denoiser: BaseDenoiser,
+    shape: Sequence[int],
+    rtol: float = 1e-4,
+    *,
+    process: Process = Angle(),
+    seed: int = 0,
+    cond: Any = None,
+    points: int = 65,
 ) -> InterpolatedGrid:
     """A clock measured on a model: equal steps in it are what an adaptive solver takes to err equally in each.
 
@@ -33,7 +40,9 @@ def error_balanced_grid(
     method = Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol))
     first, last = check.values(method_levels(denoiser, method))
     if first == -math.inf:
-        raise ValueError("`denoiser` must be trained on a range that begins with some signal, got one that begins at alpha = 0")
+        raise ValueError(
+            "`denoiser` must be trained on a range that begins with some signal, got one that begins at alpha = 0"
+        )
     path = [lam for lam, _ in trajectory(denoiser, shape, method, seed, cond=cond)]
     fine = torch.linspace(first, last, 16 * points, dtype=torch.float64, device="cpu")
     clock = torch.zeros_like(fine)
@@ -41,6 +50,9 @@ def error_balanced_grid(
         taken = sample.unique()
         taken[0], taken[-1] = first, last
         clock += index_at(tuple(check.values(taken)), fine) / (len(taken) - 1) / shape[0]
-    lams = at_index(tuple(check.values(fine)), index_at(tuple(check.values(clock)), torch.linspace(0, 1, points, dtype=torch.float64, device="cpu")))
+    lams = at_index(
+        tuple(check.values(fine)),
+        index_at(tuple(check.values(clock)), torch.linspace(0, 1, points, dtype=torch.float64, device="cpu")),
+    )
     lams[0], lams[-1] = first, last
     return InterpolatedGrid(tuple(check.values(lams)))

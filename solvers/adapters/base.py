@@ -39,7 +39,9 @@ class FlatEquation:
         """Drift in tau."""
         out = self.way * self._call(self.eq.drift, tau, y)
         if not bool(out.isfinite().all()):
-            raise FloatingPointError(f"f is NaN or infinite at t = {float(self.time(tau)):.6g}; the library would not return")
+            raise FloatingPointError(
+                f"f is NaN or infinite at t = {float(self.time(tau)):.6g}; the library would not return"
+            )
         return out
 
     def g(self, tau: Any, y: Tensor) -> Tensor:
@@ -66,6 +68,8 @@ class FlatEquation:
 def ode_only(adapter: Adapter, eq: Equation, noise: Any) -> None:
     """Refuse a stochastic equation, or noise for an ODE."""
     if eq.g is not None:
-        raise ValueError(f"`solver` must take {eq.kind.name} noise, got {adapter!r}, which takes NONE; use TorchSDE or a native solver")
+        raise ValueError(
+            f"`solver` must take {eq.kind.name} noise, got {adapter!r}, which takes NONE; use TorchSDE or a native solver"
+        )
     if noise is not None:
         raise ValueError("`noise` must be None for an ODE")

@@ -41,7 +41,9 @@ class SciPy(Adapter):
 
         with torch.no_grad():
             start = flat.y0.detach().to("cpu", torch.float64).flatten().numpy()
-            result = solve_ivp(right_side, (0.0, flat.end), start, self.method, flat.times.numpy(), rtol=self.rtol, atol=self.atol)
+            result = solve_ivp(
+                right_side, (0.0, flat.end), start, self.method, flat.times.numpy(), rtol=self.rtol, atol=self.atol
+            )
         if not result.success:
             raise RuntimeError(f"SciPy stopped: {result.message}")
         return flat.solution(times, torch.from_numpy(result.y.T.copy()).to(y0.device, y0.dtype))

@@ -46,13 +46,21 @@ class TorchSDE(Adapter):
             raise ValueError(f"`solver` must be an ODE solver for an equation without noise, got {self!r}")
         sense = _SENSES[self.method]
         if eq.kind is Noise.DIAGONAL and sense is not eq.sense:
-            raise ValueError(f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {self!r}, which does not")
+            raise ValueError(
+                f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {self!r}, which does not"
+            )
         seed = noise.seed ^ (noise.first * 0x9E3779B97F4A7C15 & _LARGEST) if isinstance(noise, SeededNoise) else noise
         check.integer("noise", seed, least=0, most=_LARGEST, hint="torchsde takes a seed: SeededNoise(seed) or an int")
         flat = FlatEquation(eq, y0, times)
         ts = flat.times.to(y0.device)
         path = torchsde.BrownianInterval(
-            ts[0], ts[-1], size=flat.y0.shape, dtype=y0.dtype, device=y0.device, entropy=seed, levy_area_approximation="space-time"
+            ts[0],
+            ts[-1],
+            size=flat.y0.shape,
+            dtype=y0.dtype,
+            device=y0.device,
+            entropy=seed,
+            levy_area_approximation="space-time",
         )
         ys: Any = torchsde.sdeint(_Diagonal(flat, sense), flat.y0, ts, bm=path, method=self.method, dt=self.dt)
         return flat.solution(times, ys)

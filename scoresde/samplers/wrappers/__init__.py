@@ -6,4 +6,14 @@ from .langevin import Langevin
 from .large_variance import LargeVariance
 from .variance import LearnedVariance
 
-__all__ = ["Churn", "Langevin", "LargeVariance", "LearnedVariance", "Restart", "StepContext", "StepHooks", "Wrapped", "Wrapper"]
+__all__ = [
+    "Churn",
+    "Langevin",
+    "LargeVariance",
+    "LearnedVariance",
+    "Restart",
+    "StepContext",
+    "StepHooks",
+    "Wrapped",
+    "Wrapper",
+]

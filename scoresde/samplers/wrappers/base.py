@@ -58,7 +58,9 @@ class StepHooks(NamedTuple):
 class Wrapper(ABC):
     """Abstract: something done around steps. Concrete ones are frozen dataclasses."""
 
-    stochastic: ClassVar[bool | None] = None  # whether the equation must have noise (eta > 0), must have none, or either
+    stochastic: ClassVar[bool | None] = (
+        None  # whether the equation must have noise (eta > 0), must have none, or either
+    )
     evaluates: ClassVar[bool] = False  # whether it asks the equation for values of its own, outside the solver's steps
 
     @abstractmethod
@@ -66,7 +68,9 @@ class Wrapper(ABC):
         """Model calls beside those of n steps, `calls` being the solver's."""
 
     @abstractmethod
-    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
+    def around(
+        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+    ) -> Sequence[StepHooks]:
         """What happens at each step of `times`; y only for its shape."""
 
 
@@ -105,9 +109,19 @@ class Wrapped(Solver):
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
         grounds = [StepContext(self.process, self.eta, self.source, place, self.ask) for place in range(len(self.wrap))]
-        moves = list(zip(*(w.around(self.inner, ground, eq, times, y) for w, ground in zip(self.wrap, grounds, strict=True)), strict=True))
-        starts = [next((m.start for m in step if m.start is not None), t) for step, t in zip(moves, times, strict=False)]
-        return [(SubSolve.of(self.inner, eq, torch.stack(ends), y), step) for *ends, step in zip(starts, times[1:], moves, strict=True)]
+        moves = list(
+            zip(
+                *(w.around(self.inner, ground, eq, times, y) for w, ground in zip(self.wrap, grounds, strict=True)),
+                strict=True,
+            )
+        )
+        starts = [
+            next((m.start for m in step if m.start is not None), t) for step, t in zip(moves, times, strict=False)
+        ]
+        return [
+            (SubSolve.of(self.inner, eq, torch.stack(ends), y), step)
+            for *ends, step in zip(starts, times[1:], moves, strict=True)
+        ]
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
         return ()

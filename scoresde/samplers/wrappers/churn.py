@@ -58,11 +58,15 @@ class Churn(Wrapper):
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return 0
 
-    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
+    def around(
+        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+    ) -> Sequence[StepHooks]:
         process, draw = ground.process, ground.drawing(CHURN)
         lam = process.lam(times)
         noise = torch.exp(-lam)
-        gamma = min(self.amount / len(times), 2**0.5 - 1) * ((noise >= self.low) & (noise <= self.high)).to(torch.float64)
+        gamma = min(self.amount / len(times), 2**0.5 - 1) * ((noise >= self.low) & (noise <= self.high)).to(
+            torch.float64
+        )
         raised = process.time(lam - torch.log1p(gamma))
 
         def churned(k: int) -> StepHooks:
@@ -100,13 +104,17 @@ class Restart(Wrapper):
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return self.times * calls(self.steps) if n else 0
 
-    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
+    def around(
+        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+    ) -> Sequence[StepHooks]:
         process, draw = ground.process, ground.drawing(CHURN)
         noise = torch.exp(-process.lam(times))
         at = int((noise[1:] - self.low).abs().argmin())
         bottom = noise[at + 1].item()
         if bottom >= self.high:
-            raise ValueError(f"`high` must lie above the level restarted from, got {self.high:g} and {bottom:g}, the nearest level to low = {self.low:g}")
+            raise ValueError(
+                f"`high` must lie above the level restarted from, got {self.high:g} and {bottom:g}, the nearest level to low = {self.low:g}"
+            )
         down = process.time(KarrasGrid(self.rho)(self.steps + 1, -math.log(self.high), -math.log(bottom)))
         down[-1] = times[at + 1]
         lift, leg = ForwardJump.between(process, down[-1], down[0], self.s_noise), SubSolve.of(solver, eq, down, y)

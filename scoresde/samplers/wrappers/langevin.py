@@ -73,10 +73,14 @@ class Langevin(Wrapper):
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return n * self.steps
 
-    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
+    def around(
+        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+    ) -> Sequence[StepHooks]:
         process, draw, ends = ground.process, ground.drawing(CORRECTOR), times[1:]
         weight = (1 + ground.eta**2) / 2 * process.g2(ends)  # the drift is f x - weight score
-        table = zip(ends, process.alpha_rate(ends) / process.alpha(ends) / weight, -1 / weight, process.sigma(ends), strict=True)
+        table = zip(
+            ends, process.alpha_rate(ends) / process.alpha(ends) / weight, -1 / weight, process.sigma(ends), strict=True
+        )
 
         def corrector(k: int, t: Tensor, on_state: Tensor, on_drift: Tensor, sigma: Tensor) -> StepHooks:
             def move(eq: Equation, x: Tensor) -> Tensor:

@@ -26,9 +26,13 @@ class LargeVariance(Wrapper):
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return 0
 
-    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
+    def around(
+        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+    ) -> Sequence[StepHooks]:
         share = torch.sigmoid(-2 * ground.process.lam(times)).sqrt()
-        return [StepHooks(path=lambda path, _, wider=wider: ScaledPath(path, wider)) for wider in share[:-1] / share[1:]]
+        return [
+            StepHooks(path=lambda path, _, wider=wider: ScaledPath(path, wider)) for wider in share[:-1] / share[1:]
+        ]
 
 
 class ScaledPath(NamedTuple):

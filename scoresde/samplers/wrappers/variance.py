@@ -35,7 +35,9 @@ class LearnedVariance(Wrapper):
     def extra(self, calls: Callable[[int], int], n: int) -> int:
         return 0
 
-    def around(self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor) -> Sequence[StepHooks]:
+    def around(
+        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+    ) -> Sequence[StepHooks]:
         share = torch.sigmoid(-2 * ground.process.lam(times))
 
         def wider(path: Path, y: Tensor, t: Tensor, gap: Tensor) -> Path:
@@ -43,5 +45,7 @@ class LearnedVariance(Wrapper):
             return ScaledPath(path, torch.exp((spread + 1) * like(gap / 4, y)))
 
         gaps = torch.log(share[:-1] / share[1:])
-        return [StepHooks(path=lambda path, y, t=t, gap=gap: wider(path, y, t, gap)) for t, gap in zip(times[:-1], gaps, strict=True)]
-
+        return [
+            StepHooks(path=lambda path, y, t=t, gap=gap: wider(path, y, t, gap))
+            for t, gap in zip(times[:-1], gaps, strict=True)
+        ]
