@@ -1,8 +1,9 @@
 """Adaptive solvers against the exact answer, and against SciPy point by point: `python -m benchmarks.adaptive`.
 
-Probability flow of a mixture on the line along the VP-SDE, t from 1 to 1e-3, float64: the exact map carries quantiles to
-quantiles. Error: RMS of |y - y*| / (tol + tol |y*|), to be at most 5; calls: mean over the points, at most 1.1 x SciPy RK45. Starts: 45 evenly
-spaced points; then Dormand-Prince from 20 other sets of 45, drawn from the prior, of which the least, median and largest error are kept."""
+Probability flow of a mixture on the line along the VP-SDE, t from 1 to 1e-3, float64: the exact map carries quantiles
+to quantiles. Error: RMS of |y - y*| / (tol + tol |y*|), to be at most 5; calls: mean over the points, at most 1.1 x
+SciPy RK45. Starts: 45 evenly spaced points; then Dormand-Prince from 20 other sets of 45, drawn from the prior, of
+which the least, median and largest error are kept."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""`probability_flow` beside other libraries' Dormand-Prince, and what makes the difference: `python -m benchmarks.adaptive_flow`.
+"""`probability_flow` beside other libraries' Dormand-Prince, and what makes the difference: `python -m
+benchmarks.adaptive_flow`.
 
-Two things differ from a library used on the equation as it stands: the coordinates (Angle, not log sigma) and whose steps they are (each sample's own,
-not the batch's). Each is changed by itself here, so that neither is claimed for the solver. Error: RMS at s = 0.002 from 80 z; mean
-calls: those that a sample's own steps need, or all of the batch where a library does not tell."""
+Two things differ from a library used on the equation as it stands: the coordinates (Angle, not log sigma) and whose
+steps they are (each sample's own, not the batch's). Each is changed by itself here, so that neither is claimed for the
+solver. Error: RMS at s = 0.002 from 80 z; mean calls: those that a sample's own steps need, or all of the batch where
+a library does not tell."""
 
 from __future__ import annotations
 
@@ -36,7 +38,8 @@ class Counted:
 
 
 def torchode_along_angle(task: Task, tolerance: float) -> tuple[Tensor, Tensor]:
-    """torchode's Dormand-Prince on the equation that `probability_flow` integrates, and the calls that each sample's own steps need."""
+    """torchode's Dormand-Prince on the equation that `probability_flow` integrates, and the calls that each sample's
+    own steps need."""
     import torchode
 
     along = Angle()

@@ -1,8 +1,9 @@
 """Law of adaptive SDE steps: `python -m benchmarks.adaptive_sde`.
 
-dy = -3y dt + (1/2 + t) dW from 0 on [0, 1], SRA1 with `Adaptive` on a BrownianTree, d = 1, 4, 16. Printed: variance over the exact one with its standard
-error, and over that of a fine solve of the same paths, which removes what the draw does and leaves the bias of the steps with a standard error of its own.
-Then the reverse SDE of the mixture M3 along a constant-noise clock: variance and W2 against a fine solve, W2 over the spread. A few minutes."""
+dy = -3y dt + (1/2 + t) dW from 0 on [0, 1], SRA1 with `Adaptive` on a BrownianTree, d = 1, 4, 16. Printed: variance
+over the exact one with its standard error, and over that of a fine solve of the same paths, which removes what the
+draw does and leaves the bias of the steps with a standard error of its own. Then the reverse SDE of the mixture M3
+along a constant-noise clock: variance and W2 against a fine solve, W2 over the spread. A few minutes."""
 
 from __future__ import annotations
 

@@ -24,7 +24,8 @@ def geometric(values: Iterable[float]) -> float:
 def ranking(
     rows: list[Row], budget: float, problems: list[str], key: str = "error"
 ) -> list[tuple[float, str, list[float]]]:
-    """(geometric mean over problems of the error over the best error of any method, name, errors), best first, for one budget."""
+    """(geometric mean over problems of the error over the best error of any method, name, errors), best first, for one
+    budget."""
     errors: dict[str, dict[str, float]] = {}
     for r in rows:
         if r["cost"] == budget and not r["adaptive"] and r["metric"] == "rms":
@@ -51,14 +52,16 @@ def fixed(rows: list[Row], problems: list[str]) -> str:
         first = {family[name]: i for i, (_, name, _) in reversed(list(enumerate(ranked)))}
         shown = sorted({*range(TOP), *first.values(), *(i for i, (_, name, _) in enumerate(ranked) if name == "best")})
         out.append(
-            f"\n### {budget:.0f} model calls\n\n| place | by median | method | library | over the best | {' | '.join(problems)} |\n"
+            f"\n### {budget:.0f} model calls\n\n| place | by median | method | library | over the best |"
+            f" {' | '.join(problems)} |\n"
         )
         out.append(f"|---|---|---|---|---|{'---|' * len(problems)}\n")
         for i in shown:
             ratio, name, errors = ranked[i]
             cells = " | ".join(map(figure, errors))
             out.append(
-                f"| {i + 1} of {len(ranked)} | {middle.index(name) + 1} | `{name}` | {family[name]} | {ratio:.2f} | {cells} |\n"
+                f"| {i + 1} of {len(ranked)} | {middle.index(name) + 1} | `{name}` | {family[name]} |"
+                f" {ratio:.2f} | {cells} |\n"
             )
     return "".join(out)
 
@@ -115,14 +118,18 @@ def places(rows: list[Row], problems: list[str], key: str = "error") -> str:
 def flips(rows: list[Row]) -> str:
     """The root mean square beside the median, where they are furthest apart among our adaptive rows."""
     row = max((r for r in rows if r["method"] == "probability_flow"), key=lambda r: r["error"] / r["median"])
-    return f"the largest gap is on `{row['problem']}` at tolerance {row['cost']:g}, {figure(row['error'])} against a median of {figure(row['median'])}."
+    return (
+        f"the largest gap is on `{row['problem']}` at tolerance {row['cost']:g}, {figure(row['error'])}"
+        f" against a median of {figure(row['median'])}."
+    )
 
 
 def over_oracle(kind: str) -> str:
     """A table of geometric means and worst ratios on the judges, a line for each budget."""
     stored = json.loads((RESULTS / f"recommended_{kind}.json").read_text(encoding="utf-8"))
     out = [
-        "| calls | `recommended` | worst | by median | `best(n, unit)` | worst | the named rival | worst |\n|---|---|---|---|---|---|---|---|\n"
+        "| calls | `recommended` | worst | by median | `best(n, unit)` | worst | the named rival | worst"
+        " |\n|---|---|---|---|---|---|---|---|\n"
     ]
     for line in next(means for name, means in stored["means"].items() if "judges" in name):
         cells = [

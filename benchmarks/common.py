@@ -1,4 +1,5 @@
-"""What every benchmark shares: fair timing, a table on the screen, rows of JSON with the versions they were measured with."""
+"""What every benchmark shares: fair timing, a table on the screen, rows of JSON with the versions they were measured
+with."""
 
 from __future__ import annotations
 

@@ -2,10 +2,14 @@
 
     python -m benchmarks.ddpm_as_sde
 
-1  marginals of the T-step chain against VPSDE(0.1, 20), T = 10..10000, with signal and noise rates, the kernel q(z_t|x) and paths drawn;
-2  samplers on Gaussian data N(m, diag(1/4, 1, 4)) in exact law (no Monte Carlo: an affine sampler is fed with unit impulses, one row a
-   step): W2 to the data's marginal at t_min and slope, from the prior and from the exact marginal, so that the prior mismatch shows;
-3  the bound of the chain (L_T, sum of L_t, L_0) and the probability-flow likelihood on the same data, in bits per dimension.
+1  marginals of the T-step chain against VPSDE(0.1, 20), T = 10..10000, with signal and noise rates, the kernel
+   q(z_t|x) and paths drawn;
+2  samplers on Gaussian data N(m, diag(1/4, 1, 4)) in exact law (no Monte Carlo: an affine sampler is fed with unit
+   impulses, one row a
+   step): W2 to the data's marginal at t_min and slope, from the prior and from the exact marginal, so that the prior
+   mismatch shows;
+3  the bound of the chain (L_T, sum of L_t, L_0) and the probability-flow likelihood on the same data, in bits per
+   dimension.
 
 Writes benchmarks/results/ddpm_as_sde.json and docs/img/ddpm_*.png; under three minutes on two cores.
 """
@@ -64,7 +68,8 @@ def marginals(counts: list[int]) -> list[dict[str, Any]]:
 
 
 def law(eq: Equation, solver: Solver, times: Tensor, mean: Tensor, var: Tensor) -> tuple[Tensor, Tensor]:
-    """Exact mean and variance after an affine solve of independent dimensions: rows zero, one, and an impulse a step."""
+    """Exact mean and variance after an affine solve of independent dimensions: rows zero, one, and an impulse a
+    step."""
     n = len(times) - 1
     start = torch.zeros(n + 2, len(mean), dtype=F64)
     start[1] = 1.0
@@ -112,7 +117,8 @@ def samplers(counts: list[int]) -> list[dict[str, Any]]:
 
 
 def large_variance(counts: list[int]) -> list[dict[str, Any]]:
-    """The ancestral sampler with beta_i in the posterior variance's place, on the same grids: the recursion of MATH 5."""
+    """The ancestral sampler with beta_i in the posterior variance's place, on the same grids: the recursion of MATH
+    5."""
     rows: list[dict[str, Any]] = []
     for n in counts:
         t = torch.linspace(1.0, 1e-3, n + 1, dtype=F64)

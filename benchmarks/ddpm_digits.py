@@ -2,10 +2,12 @@
 
     python -m benchmarks.ddpm_digits
 
-One network (3000 steps, as `benchmarks.digits_quality` trains it; reused if runs/digits_quality exists), sampled by ancestral, Euler-Maruyama, DDIM
-and `catalogue.best` with N = 10, 20, 50, 100, 1000 calls from 5 seeds of 250. Frechet distance in the features of a classifier: its mean over the seeds with
-a 95 % interval (Student's t), beside the floor, which is what 250 real digits reach against the others. Prints and writes benchmarks/results/ddpm_digits.json
-after every cell, and goes on from what is stored there; --budgets asks for some of them. The 1000 calls take most of the time.
+One network (3000 steps, as `benchmarks.digits_quality` trains it; reused if runs/digits_quality exists), sampled by
+ancestral, Euler-Maruyama, DDIM and `catalogue.best` with N = 10, 20, 50, 100, 1000 calls from 5 seeds of 250. Frechet
+distance in the features of a classifier: its mean over the seeds with a 95 % interval (Student's t), beside the floor,
+which is what 250 real digits reach against the others. Prints and writes benchmarks/results/ddpm_digits.json after
+every cell, and goes on from what is stored there; --budgets asks for some of them. The 1000 calls take most of the
+time.
 """
 
 from __future__ import annotations

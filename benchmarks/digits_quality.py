@@ -2,8 +2,8 @@
 
     python -m benchmarks.digits_quality [--steps 4000] [--n 2000]
 
-About 25 minutes on two idle cores. Writes benchmarks/results/digits_quality.json. The bar: every class at 3 % or more, and a mean classifier confidence
-within 7 points of that on held-out real digits.
+About 25 minutes on two idle cores. Writes benchmarks/results/digits_quality.json. The bar: every class at 3 % or more,
+and a mean classifier confidence within 7 points of that on held-out real digits.
 """
 
 from __future__ import annotations
@@ -69,9 +69,13 @@ def main() -> None:
             tiled(x[:100], columns=10),
             arguments.out.with_name(f"digits_quality_{name.split(',')[0].lower().replace(' ', '_')}.png"),
         )
-        said = f"{row['calls']:.1f} calls, {row['seconds']:.0f} s, rarest class {row['rarest_class']:.1%}, confidence {row['confidence']:.3f}"
+        said = (
+            f"{row['calls']:.1f} calls, {row['seconds']:.0f} s, rarest class {row['rarest_class']:.1%},"
+            f" confidence {row['confidence']:.3f}"
+        )
         print(
-            f"{name}: {said} (real {real['confidence']:.3f}), Frechet {row['frechet']:.2f}, {'passes' if row['passes'] else 'FAILS'}",
+            f"{name}: {said} (real {real['confidence']:.3f}), Frechet {row['frechet']:.2f},"
+            f" {'passes' if row['passes'] else 'FAILS'}",
             flush=True,
         )
     floors = {"halves": judge.floor(), "one_fifth": judge.floor(len(held_out.x))}

@@ -2,10 +2,11 @@
 
     python -m benchmarks.doctor [--steps 400] [--seeds 1]
 
-Healthy models: closed-form denoisers of three data sets along up to three processes, written as networks of four parameterisations, and MLPs and
-image U-Nets trained here. The doctor's thresholds were set on the first two kinds at seed 0: U-Nets and other seeds are new to it.
-Each fault is planted in each model that can have it. Counted: false alarms (healthy models with any finding), detections (the finding
-of that name is among those made) and sole detections (it is the only one). Writes benchmarks/results/doctor.json.
+Healthy models: closed-form denoisers of three data sets along up to three processes, written as networks of four
+parameterisations, and MLPs and image U-Nets trained here. The doctor's thresholds were set on the first two kinds at
+seed 0: U-Nets and other seeds are new to it. Each fault is planted in each model that can have it. Counted: false
+alarms (healthy models with any finding), detections (the finding of that name is among those made) and sole detections
+(it is the only one). Writes benchmarks/results/doctor.json.
 """
 
 from __future__ import annotations
@@ -112,7 +113,8 @@ class Dropout(nn.Module):
 
 @dataclass(frozen=True)
 class Model:
-    """A healthy network and what belongs to it: data (B, ...) in float32, labels or None, the weights before averaging or None."""
+    """A healthy network and what belongs to it: data (B, ...) in float32, labels or None, the weights before averaging
+    or None."""
 
     kind: str
     network: nn.Module

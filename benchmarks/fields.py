@@ -1,7 +1,8 @@
-"""Exact problems of many kinds and scales to judge samplers on, in two halves: `FOUND` for finding a rule, `JUDGES` for judging it.
+"""Exact problems of many kinds and scales to judge samplers on, in two halves: `FOUND` for finding a rule, `JUDGES`
+for judging it.
 
-Data come from what the packages carry (scikit-learn's tables and photos, matplotlib's sample data and fonts) or from a formula. Each
-problem is the exact denoiser of its data, every point a Gaussian; none is scaled to a common size.
+Data come from what the packages carry (scikit-learn's tables and photos, matplotlib's sample data and fonts) or from a
+formula. Each problem is the exact denoiser of its data, every point a Gaussian; none is scaled to a common size.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ def iris() -> Tensor:
 
 
 def turned(spectrum: Tensor, components: int, width: float, seed: int) -> GaussianMixture:
-    """Components whose means have the standard deviations `spectrum` along turned axes, each a Gaussian of `width` of the least."""
+    """Components whose means have the standard deviations `spectrum` along turned axes, each a Gaussian of `width` of
+    the least."""
     d = len(spectrum)
     axes = torch.linalg.qr(normals(seed, d, d))[0]
     means = normals(seed + 1, components, d) * spectrum @ axes.T

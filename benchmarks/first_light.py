@@ -2,10 +2,11 @@
 
     python -m benchmarks.first_light
 
-Data N(m, diag(1/4, 1, 4)) under VPSDE(0.1, 20), from the prior at t = 1 to t = 1e-3, float64. For the probability flow the error is the RMS
-distance to the exact end point of each sample; for the reverse SDE, of 50 steps, it is W2 between the exact law and the Gaussian fitted to the
-samples, whose floor (as many exact draws) is printed beside. Everyone integrates the same Equation through the same `solve`; calls of the
-drift are counted there. Writes benchmarks/results/first_light.json; under two minutes on two cores.
+Data N(m, diag(1/4, 1, 4)) under VPSDE(0.1, 20), from the prior at t = 1 to t = 1e-3, float64. For the probability flow
+the error is the RMS distance to the exact end point of each sample; for the reverse SDE, of 50 steps, it is W2 between
+the exact law and the Gaussian fitted to the samples, whose floor (as many exact draws) is printed beside. Everyone
+integrates the same Equation through the same `solve`; calls of the drift are counted there. Writes
+benchmarks/results/first_light.json; under two minutes on two cores.
 """
 
 from __future__ import annotations
@@ -120,7 +121,8 @@ def main() -> None:
     floor = w2(mean + SeededNoise(7).normal(0, range(1), (arguments.n_sde, 3), F64)[0] * var.sqrt())
 
     table = Table(
-        title=f"One Gaussian problem, tolerance {TOL:g}, {STEPS} SDE steps; W2 floor of {arguments.n_sde} exact draws {floor:.1e}"
+        title=f"One Gaussian problem, tolerance {TOL:g}, {STEPS} SDE steps; W2 floor of {arguments.n_sde} exact"
+        f" draws {floor:.1e}"
     )
     for head in ("equation", "solver", "error", "calls, mean", "max", "seconds"):
         table.add_column(head, justify="left" if head in ("equation", "solver") else "right")

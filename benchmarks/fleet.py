@@ -1,8 +1,10 @@
-"""Small trained networks to judge samplers on: `python -m benchmarks.fleet [--out build/fleet]` trains those that are missing.
+"""Small trained networks to judge samplers on: `python -m benchmarks.fleet [--out build/fleet]` trains those that are
+missing.
 
-Four data sets (terrain and digits as images, a spiral and a table as points) by four parameterisations, each with the loss and the
-noise levels it is usually trained with. A network is a run of the package, so that its recipe is in its folder and it loads like any other.
-Half of them, those on terrain and on the spiral, are for finding a rule; the others judge it.
+Four data sets (terrain and digits as images, a spiral and a table as points) by four parameterisations, each with the
+loss and the noise levels it is usually trained with. A network is a run of the package, so that its recipe is in its
+folder and it loads like any other. Half of them, those on terrain and on the spiral, are for finding a rule; the
+others judge it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,16 @@
 """What a sampling loop costs on a GPU beyond its network calls: `python -m benchmarks.gpu`, on one CUDA device.
 
-1. overhead   time of a step over that of a bare network call, ours and other libraries', for an MLP on 65 536 x 2 and U-Nets on 64 x 3 x 32 x 32
-              and 256 x 3 x 64 x 64 (random weights, bfloat16 network, float32 state), with samples per second and peak memory
-2. graph      the MLP's loop, eager, its steps compiled (`compile=True`), and either captured as one CUDA graph, against the loop written by hand, eagerly
+1. overhead   time of a step over that of a bare network call, ours and other libraries', for an MLP on 65 536 x 2 and
+    U-Nets on 64 x 3 x 32 x 32
+              and 256 x 3 x 64 x 64 (random weights, bfloat16 network, float32 state), with samples per second and peak
+              memory
+2. graph      the MLP's loop, eager, its steps compiled (`compile=True`), and either captured as one CUDA graph,
+    against the loop written by hand, eagerly
 3. agreement  the same seeds on CPU and GPU, exact denoisers, float32 and float64
 4. syncs      host synchronisations of a fixed-grid solve that grow with its steps
 
-Without CUDA it says so in one line and measures nothing; `--device cpu --tiny` runs every part on toy sizes and stores nothing.
+Without CUDA it says so in one line and measures nothing; `--device cpu --tiny` runs every part on toy sizes and stores
+nothing.
 """
 
 from __future__ import annotations
@@ -162,10 +166,16 @@ def overhead(device: str, tiny: bool, rounds: int) -> list[dict]:
         with torch.no_grad():
             best = seconds(runs, device, rounds)
             for key, spent in best.items():
-                rows.append({
-                    "case": name, "run": key, "ms per step": 1e3 * spent / n, "of bare calls": spent / best["bare network calls"],
-                    "samples per second": shape[0] / spent, "peak MiB": peak(runs[key], device),
-                })  # fmt: skip
+                rows.append(
+                    {
+                        "case": name,
+                        "run": key,
+                        "ms per step": 1e3 * spent / n,
+                        "of bare calls": spent / best["bare network calls"],
+                        "samples per second": shape[0] / spent,
+                        "peak MiB": peak(runs[key], device),
+                    }
+                )
     return rows
 
 
@@ -188,7 +198,8 @@ def steps(eq: Equation, x: Tensor, solver: Solver, times: Tensor, path: Path | N
 
 
 def graph(device: str, tiny: bool, rounds: int) -> list[dict]:
-    """The MLP's DDIM loop: by hand, ours eager and compiled, either as one CUDA graph that is replayed; `transport` is ours with its checks."""
+    """The MLP's DDIM loop: by hand, ours eager and compiled, either as one CUDA graph that is replayed; `transport` is
+    ours with its checks."""
     denoiser, shape, n = next(iter(cases(device, tiny).values()))
     method = catalogue.ddim(n)
     x = torch.randn(shape, device=device, generator=torch.Generator(device).manual_seed(0)) * HIGH

@@ -24,7 +24,8 @@ def table(rows: list[Row]) -> str:
     out = ["| loss, what is predicted | Fréchet | bits/dim | steps | minutes |\n|---|---|---|---|---|\n"]
     for r in sorted(rows, key=lambda r: r["frechet"]):
         out.append(
-            f"| {r['objective']} | {r['frechet']:.1f} | {r['bits/dim']:.2f} ± {r['+-']:.2f} | {r['steps']} | {r['cpu minutes']:.1f} |\n"
+            f"| {r['objective']} | {r['frechet']:.1f} | {r['bits/dim']:.2f} ± {r['+-']:.2f} | {r['steps']} |"
+            f" {r['cpu minutes']:.1f} |\n"
         )
     return "".join(out)
 
@@ -37,7 +38,10 @@ def section(minutes: int, kept: dict[str, Any], every: list[str]) -> str:
     floor = f"{count} digits against the rest show {kept['floors'][count]:.1f}"
     untried = [name for name in every if name not in {r["objective"] for r in rows}]
     rest = f" Not trained this long: {'; '.join(untried)}." if untried else ""
-    return f"\n## {minutes} processor minutes\n\nNearest samples: {sharp}. Best likelihood: {likely}. Floor of the distance: {floor}.{rest}\n\n{table(rows)}"
+    return (
+        f"\n## {minutes} processor minutes\n\nNearest samples: {sharp}. Best likelihood: {likely}. Floor of"
+        f" the distance: {floor}.{rest}\n\n{table(rows)}"
+    )
 
 
 def text() -> str:

@@ -1,8 +1,9 @@
 """Our adaptive methods beside SciPy's on four known problems: `python -m benchmarks.ode_problems`, float64.
 
-Arenstorf's orbit, the Pleiades, a Kepler orbit of eccentricity 0.5 over five periods, and the van der Pol oscillator (mu = 1, no stiffness); Hairer, Norsett &
-Wanner 1993, "Solving Ordinary Differential Equations I", sections II.0 and II.10. At tolerances 1e-4 to 1e-10: error at the end against a
-solve at 1e-13, and calls of f. `ratio` is our calls over SciPy's at equal error, between points by a line in logarithms, in the geometric mean.
+Arenstorf's orbit, the Pleiades, a Kepler orbit of eccentricity 0.5 over five periods, and the van der Pol oscillator
+(mu = 1, no stiffness); Hairer, Norsett & Wanner 1993, "Solving Ordinary Differential Equations I", sections II.0 and
+II.10. At tolerances 1e-4 to 1e-10: error at the end against a solve at 1e-13, and calls of f. `ratio` is our calls
+over SciPy's at equal error, between points by a line in logarithms, in the geometric mean.
 """
 
 from __future__ import annotations
@@ -107,10 +108,17 @@ def measure(tolerances: list[float], names: list[str]) -> list[dict]:
                     error = float(np.sqrt(((found - exact) ** 2).mean()))
                     if error > 0:
                         curve.append((error, float(calls)))
-            rows.append({
-                "problem": name, "method": peer, "ratio": ratio(*curves),
-                "calls": curves[0][-1][1], "SciPy's": curves[1][-1][1], "error": curves[0][-1][0], "SciPy's error": curves[1][-1][0],
-            })  # fmt: skip
+            rows.append(
+                {
+                    "problem": name,
+                    "method": peer,
+                    "ratio": ratio(*curves),
+                    "calls": curves[0][-1][1],
+                    "SciPy's": curves[1][-1][1],
+                    "error": curves[0][-1][0],
+                    "SciPy's error": curves[1][-1][0],
+                }
+            )
     return rows
 
 

@@ -1,10 +1,13 @@
 """Cost of a step beyond the network, ours against a hand-written loop and torchsde: `python -m benchmarks.overhead`.
 
 rows      100 Euler-Maruyama steps of an MLP 2-128-2 on 256 samples, float32, one thread, eager and compiled
-sampling  100 levels of `sample` with an MLP 3-128-2 on 256 samples, eager and with compile=True, and DDIM written by hand; what the first
+sampling  100 levels of `sample` with an MLP 3-128-2 on 256 samples, eager and with compile=True, and DDIM written by
+          hand; what the first
           compiled call costs more, no cache on disk, and after how many steps that is won back
-traffic   a cheap field on a state of 256 x 3072, where memory decides: the yardstick is a pass of `y + h k` (two reads and a write)
-passes    reads and writes of that state in one Euler-Maruyama step, normals drawn before: counted at torch's operations, and in the loops
+traffic   a cheap field on a state of 256 x 3072, where memory decides: the yardstick is a pass of `y + h k` (two reads
+          and a write)
+passes    reads and writes of that state in one Euler-Maruyama step, normals drawn before: counted at torch's
+          operations, and in the loops
           of the machine code's source"""
 
 from __future__ import annotations
@@ -134,10 +137,15 @@ def sampling(rounds: int) -> list[dict]:
     for said, spent in best.items():
         eager, fast = said.removesuffix(", compile=True"), said.endswith("compile=True")
         gain, extra = (best[eager] - spent) / STEPS, first.get(said, spent) - first.get(eager, spent)
-        rows.append({
-            "run": said, "us per level": 1e6 * spent / STEPS, "of eager": spent / best[eager], "first call, s more": extra,
-            "levels to win it back": math.ceil(extra / gain) if fast and gain > 0 else None,
-        })  # fmt: skip
+        rows.append(
+            {
+                "run": said,
+                "us per level": 1e6 * spent / STEPS,
+                "of eager": spent / best[eager],
+                "first call, s more": extra,
+                "levels to win it back": math.ceil(extra / gain) if fast and gain > 0 else None,
+            }
+        )
     return [*rows, {**dict.fromkeys(rows[0]), "run": "loading the compiler", "first call, s more": loading}]
 
 

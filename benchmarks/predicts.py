@@ -1,9 +1,10 @@
 """What a network should predict by default: `python -m benchmarks.predicts`.
 
-Four data sets of other shapes and scales, each trained with everything else at its default (VPSDE, DSM, uniform levels; fewer steps for images), predicting
-eps, v, or Karras' target with the measured standard deviation. 2000 samples of the nearly converged flow (60 calls of `recommended`): energy distance over that
-of two halves of the data, and how far samples go (`scoresde.evaluation.tails`): the share twice as far out
-as any data, and the farthest beside the data's own."""
+Four data sets of other shapes and scales, each trained with everything else at its default (VPSDE, DSM, uniform
+levels; fewer steps for images), predicting eps, v, or Karras' target with the measured standard deviation. 2000
+samples of the nearly converged flow (60 calls of `recommended`): energy distance over that of two halves of the data,
+and how far samples go (`scoresde.evaluation.tails`): the share twice as far out as any data, and the farthest beside
+the data's own."""
 
 from __future__ import annotations
 

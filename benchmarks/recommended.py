@@ -1,9 +1,11 @@
-"""`recommended(denoiser, n)` and `catalogue.best(n, unit)` against other libraries' samplers: `python -m benchmarks.recommended`.
+"""`recommended(denoiser, n)` and `catalogue.best(n, unit)` against other libraries' samplers: `python -m
+benchmarks.recommended`.
 
-Exact problems of many kinds and scales (`fields`) and small trained networks (`fleet`), half of them for finding the rules, half judges only;
-`--kinds exact` or `trained` measures one of them. Start: 80 z, or the first level of a network's process. Error: against the converged flow,
-RMS over samples and that of the median sample. Three things stand beside each other: our choice; the oracle, the best of some 90 released choices
-of sampler and grid *of each problem and budget*, picked after the fact; and one named rival, the single released choice that did best on the
+Exact problems of many kinds and scales (`fields`) and small trained networks (`fleet`), half of them for finding the
+rules, half judges only; `--kinds exact` or `trained` measures one of them. Start: 80 z, or the first level of a
+network's process. Error: against the converged flow, RMS over samples and that of the median sample. Three things
+stand beside each other: our choice; the oracle, the best of some 90 released choices of sampler and grid *of each
+problem and budget*, picked after the fact; and one named rival, the single released choice that did best on the
 problems or networks for finding."""
 
 from __future__ import annotations
@@ -67,7 +69,8 @@ def measured(kind: str, cases: Iterable[tuple[Problem, Moments]]) -> list[Row]:
                 }
             )
             print(
-                f"{problem.name}, {n} calls: recommended {ours['recommended'].rms:.2e}, oracle {min(rows[-1]['rivals'].values()).rms:.2e}",
+                f"{problem.name}, {n} calls: recommended {ours['recommended'].rms:.2e}, oracle"
+                f" {min(rows[-1]['rivals'].values()).rms:.2e}",
                 flush=True,
             )
     return rows

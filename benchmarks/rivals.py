@@ -1,4 +1,5 @@
-"""What other libraries and papers offer for a budget of calls, each choice of sampler and grid run on a problem: rivals of our own choice."""
+"""What other libraries and papers offer for a budget of calls, each choice of sampler and grid run on a problem:
+rivals of our own choice."""
 
 from __future__ import annotations
 
@@ -28,7 +29,8 @@ PAPERS = (
 
 
 class Errors(NamedTuple):
-    """RMS over samples and dimensions, and that of the median sample: near a boundary between data single samples flip and rule the first."""
+    """RMS over samples and dimensions, and that of the median sample: near a boundary between data single samples flip
+    and rule the first."""
 
     rms: float
     median: float
@@ -60,7 +62,8 @@ class Task(NamedTuple):
 
 
 def released(name: str, grid: Grid) -> bool:
-    """Whether a sampler is released with a grid: all with Karras' and uniform lambda, DPM-Solver++, UniPC and DEIS with those of VP time too."""
+    """Whether a sampler is released with a grid: all with Karras' and uniform lambda, DPM-Solver++, UniPC and DEIS
+    with those of VP time too."""
     return SHORT[grid] in ("Karras", "lambda") or any(family in name for family in ("dpmpp", "unipc", "deis", "DEIS"))
 
 

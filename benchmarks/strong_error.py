@@ -1,11 +1,12 @@
 """Strong error on the reverse SDE of a mixture, all solvers on one path: `python -m benchmarks.strong_error`.
 
-Along x = e^t x0 + eps (t = log-SNR/2) the diffusion is constant, where stochastic Runge-Kutta methods are at their best. The
-reference is SRA3 on a fine grid of the same Brownian path. Error: RMS over paths of the difference in x0 units. SRA1 is to be
-at least 100 x below Euler-Maruyama at 512 steps. Two mixtures in full: "distant" is M3, the first tried, where SRA1 misses that bar;
-"overlapping" was chosen afterwards. Then Euler-Maruyama, SRA1 and ShARK at the most steps on --random mixtures of three components nobody chose
-(means uniform in [-3, 3], standard deviations in [0.2, 0.6]), and on as many of another kind (two to six components, standard deviations in [0.1, 0.8],
-unequal weights): the geometric means of their ratios over both decide.
+Along x = e^t x0 + eps (t = log-SNR/2) the diffusion is constant, where stochastic Runge-Kutta methods are at their
+best. The reference is SRA3 on a fine grid of the same Brownian path. Error: RMS over paths of the difference in x0
+units. SRA1 is to be at least 100 x below Euler-Maruyama at 512 steps. Two mixtures in full: "distant" is M3, the first
+tried, where SRA1 misses that bar; "overlapping" was chosen afterwards. Then Euler-Maruyama, SRA1 and ShARK at the most
+steps on --random mixtures of three components nobody chose (means uniform in [-3, 3], standard deviations in [0.2,
+0.6]), and on as many of another kind (two to six components, standard deviations in [0.1, 0.8], unequal weights): the
+geometric means of their ratios over both decide.
 --peers: torchsde's srk on a path of its own tree, against its own fine solution."""
 
 from __future__ import annotations

@@ -3,13 +3,15 @@
     python -m benchmarks.training [speed] [mixture] [faults] [digits] [--minutes 6] [--only "DSM, v" ...]
 
 speed    steps a second of `fit` against a bare loop with the same network, optimiser, batch and loss, taken in turns
-mixture  eight Gaussians learnt by the MLP in two minutes of one thread: sliced W2 of 20 000 samples over that of two exact sets
+mixture  eight Gaussians learnt by the MLP in two minutes of one thread: sliced W2 of 20 000 samples over that of two
+         exact sets
 faults   50 kills at random moments, 300 flipped bits
-digits   Frechet distance and likelihood reached per loss, in --minutes of one thread each; --only some, the stored rows of the others stay
+digits   Frechet distance and likelihood reached per loss, in --minutes of one thread each; --only some, the stored
+         rows of the others stay
 
-Budgets are processor time of one thread: a pilot of some steps gives the cost of one, from which the number of steps follows. A busy machine
-stretches that time too, so the time spent is stored beside the steps. Writes benchmarks/results/training_*.json; all but the digits take
-about five minutes.
+Budgets are processor time of one thread: a pilot of some steps gives the cost of one, from which the number of steps
+follows. A busy machine stretches that time too, so the time spent is stored beside the steps. Writes
+benchmarks/results/training_*.json; all but the digits take about five minutes.
 """
 
 from __future__ import annotations
@@ -124,7 +126,8 @@ def points(batch: int) -> Config:
 
 
 def bare(denoiser: Any, data: Dataset, training: Training) -> Any:
-    """The loop people write: shuffled batches, plain normals, uniform t, the same denoiser, optimiser, clipping and average."""
+    """The loop people write: shuffled batches, plain normals, uniform t, the same denoiser, optimiser, clipping and
+    average."""
     process, x, shape, network = denoiser.process, data.x, data.x.shape[1:], denoiser.network
     average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(training.ema))
     optimiser, position, order = begin(network, training).optimiser, 0, torch.randperm(len(x))

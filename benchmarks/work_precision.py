@@ -1,9 +1,10 @@
 """Work against precision over shared problems, our methods and other libraries': `python -m benchmarks.work_precision`.
 
-Every fixed-grid method on its own grid and on others, at 5, 10, 20 and 50 model calls, adaptive ones at four tolerances, the
-stochastic ones by the law of their samples; model calls are counted at the model. Rows go to runs/work_precision as they come, so
-that a run that was stopped goes on; at the end results/work_precision.json is written from them, and docs/choosing.md from that by
-`python -m benchmarks.choosing`. `--tiny` runs a few rows and stores nothing.
+Every fixed-grid method on its own grid and on others, at 5, 10, 20 and 50 model calls, adaptive ones at four
+tolerances, the stochastic ones by the law of their samples; model calls are counted at the model. Rows go to
+runs/work_precision as they come, so that a run that was stopped goes on; at the end results/work_precision.json is
+written from them, and docs/choosing.md from that by `python -m benchmarks.choosing`. `--tiny` runs a few rows and
+stores nothing.
 """
 
 from __future__ import annotations
@@ -35,9 +36,19 @@ OURS = (
     "exp_adams",
 )
 PEERS = (
-    "diffusers:dpmpp_2m", "diffusers:dpmpp_3m", "diffusers:unipc_2", "diffusers:unipc_3", "diffusers:deis_2", "diffusers:deis_3",
-    "k-diffusion:heun", "k-diffusion:dpm_2", "k-diffusion:lms", "azula:zAB_3", "azula:vAB_2", "azula:vAB_3",
-)  # fmt: skip
+    "diffusers:dpmpp_2m",
+    "diffusers:dpmpp_3m",
+    "diffusers:unipc_2",
+    "diffusers:unipc_3",
+    "diffusers:deis_2",
+    "diffusers:deis_3",
+    "k-diffusion:heun",
+    "k-diffusion:dpm_2",
+    "k-diffusion:lms",
+    "azula:zAB_3",
+    "azula:vAB_2",
+    "azula:vAB_3",
+)
 ALONE = ("recommended", "best", "probability_flow", "torchdiffeq:dopri5", "torchode:tsit5", "scipy:RK45")
 STOCHASTIC = (
     "ddpm@lambda",
@@ -50,10 +61,36 @@ STOCHASTIC = (
 )
 GRIDS = ("lambda", "quadratic", "karras")
 KEPT = (
-    "problem", "method", "family", "stochastic", "adaptive", "cost", "seed", "calls", "metric", "error", "median", "low", "high", "floor",
-    "energy_error", "energy_low", "energy_high", "energy_floor", "mmd_error", "mmd_low", "mmd_high", "mmd_floor",
-    "frechet_error", "frechet_low", "frechet_high", "frechet_floor", "seconds", "n", "failed",
-)  # fmt: skip
+    "problem",
+    "method",
+    "family",
+    "stochastic",
+    "adaptive",
+    "cost",
+    "seed",
+    "calls",
+    "metric",
+    "error",
+    "median",
+    "low",
+    "high",
+    "floor",
+    "energy_error",
+    "energy_low",
+    "energy_high",
+    "energy_floor",
+    "mmd_error",
+    "mmd_low",
+    "mmd_high",
+    "mmd_floor",
+    "frechet_error",
+    "frechet_low",
+    "frechet_high",
+    "frechet_floor",
+    "seconds",
+    "n",
+    "failed",
+)
 
 
 def methods() -> list[str]:

@@ -1,7 +1,8 @@
 """scoresde: score-based generative modelling as numerics.
 
-Three names are enough: a process (`VPSDE`), a `Denoiser` (a score network and what it predicts), and `sample`. Every sampler is
-a point (process integrated along, split, solver, grid, eta); `catalogue` names the published ones, `solvers` does the numerics.
+Three names are enough: a process (`VPSDE`), a `Denoiser` (a score network and what it predicts), and `sample`. Every
+sampler is a point (process integrated along, split, solver, grid, eta); `catalogue` names the published ones,
+`solvers` does the numerics.
 """
 
 from .runtime import beginning as beginning  # first: torch is imported by the next line

@@ -1,6 +1,8 @@
-"""Modules under the names they had before they were sorted into rooms: `from scoresde.sampling import transport` goes on working.
+"""Modules under the names they had before they were sorted into rooms: `from scoresde.sampling import transport` goes
+on working.
 
-The table of old and new names is in CHANGELOG.md. An old name gives the very module of the new one, or of its part that was moved on.
+The table of old and new names is in CHANGELOG.md. An old name gives the very module of the new one, or of its part
+that was moved on.
 """
 
 from __future__ import annotations
@@ -198,6 +200,7 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         if spec is not None and spec.loader_state is not None:
             module.__spec__ = spec.loader_state
             return
+
         homes = MODULES[module.__name__]
 
         def look(name: str) -> Any:
@@ -215,10 +218,13 @@ def install() -> None:
     """Old names are found from now on. Modules that are loaded already stand under their old names at once.
 
     So `scoresde.doctor` stays the function: importing a module of that name anew would put the module in its place."""
+
     for name, homes in MODULES.items():
         if len(homes) == 1 and homes[0] in sys.modules:
             sys.modules.setdefault(name, sys.modules[homes[0]])
+
     for module in RENAMED.keys() - {"scoresde"}:
         vars(importlib.import_module(module))["__getattr__"] = partial(today, module)
+
     if not any(isinstance(finder, Moved) for finder in sys.meta_path):
         sys.meta_path.append(Moved())

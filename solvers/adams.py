@@ -2,13 +2,14 @@
 
     y1 = e^{ah} y + int_{t0}^{t1} e^{a(t1-u)} p(u) du + int_{t0}^{t1} e^{a(t1-u)} g(u) dW_u,
 
-p interpolating f at the last k times; a = 0 gives the classical Adams methods on any grid. The polynomial may live in another
-`clock`: p(u) = P(clock(u)), P of degree k - 1. With s = (clock(u) - clock(t0)) / (clock(t1) - clock(t0)) the weights are
+p interpolating f at the last k times; a = 0 gives the classical Adams methods on any grid. The polynomial may live in
+another `clock`: p(u) = P(clock(u)), P of degree k - 1. With s = (clock(u) - clock(t0)) / (clock(t1) - clock(t0)) the
+weights are
 
     w_j = sum_m c_jm int_{t0}^{t1} e^{a(t1-u)} s(u)^m du,      sum_m c_jm s^m the Lagrange polynomial of node j,
 
-where the integral is h m! phi_{m+1}(ah) in the natural clock and a Gauss-Legendre sum in any other. Certaine 1960; Norsett 1969;
-Hochbruck & Ostermann 2011, "Exponential multistep methods of Adams-type", BIT 51, 889-908.
+where the integral is h m! phi_{m+1}(ah) in the natural clock and a Gauss-Legendre sum in any other. Certaine 1960;
+Norsett 1969; Hochbruck & Ostermann 2011, "Exponential multistep methods of Adams-type", BIT 51, 889-908.
 """
 
 from __future__ import annotations
@@ -47,10 +48,13 @@ class Adams(Solver):
     """Abstract: the choices both Adams methods share.
 
     order     of the predictor, 1 to 4: the number of values of f it interpolates
-    midpoint  replace degree-1 interpolants by their value in the middle of the step (in the clock), as DPM-Solver++ and UniPC do
-    clock     strictly monotone function of the time in which p is a polynomial; None: the time itself. Read in `plan` alone
+    midpoint  replace degree-1 interpolants by their value in the middle of the step (in the clock), as DPM-Solver++
+              and UniPC do
+    clock     strictly monotone function of the time in which p is a polynomial; None: the time itself. Read in `plan`
+              alone
     rule      what a paper integrates in place of an interpolant of k values: exact moments (n, k, ...) -> those it uses
-    start     one-step solver of the first order - 1 steps; None: orders ramp up 1, 2, ..., which caps the order of convergence
+    start     one-step solver of the first order - 1 steps; None: orders ramp up 1, 2, ..., which caps the order of
+              convergence
 
     Raises TypeError or ValueError naming the argument.
     """
@@ -86,8 +90,10 @@ class Adams(Solver):
             raise ValueError(
                 f"`start` must take {eq.kind.name} noise, one increment a step, got {starter!r}; use ExpEuler() or None"
             )
+
         _, z = columns(eq, times)
-        growth, scale = unbind(torch.expm1(z), y), noise_scales(eq, times, y)
+        growth = unbind(torch.expm1(z), y)
+        scale = noise_scales(eq, times, y)
         predict, correct = self._weights(eq, times, y)
         first: list[Any] = (
             []
@@ -95,10 +101,12 @@ class Adams(Solver):
             else [starter.plan(eq, times[i : i + 2], y)[0] for i in range(min(self.order, len(times)) - 1)]
         )
         steps: list[Step] = []
+
         for i in range(len(growth)):
             begin = (starter, first[i]) if i < len(first) else None
             corrected = correct[i - 1] if i > len(first) else None
             steps.append(Step(begin, growth[i], scale[i], predict[i], corrected))
+
         return steps
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
@@ -115,20 +123,24 @@ class Adams(Solver):
         predict: list[list[Tensor]] = []
         correct: list[list[Tensor]] = []
         count = len(times) - 1
+
         for k in range(1, self.order + 1):
             rows = torch.arange(k - 1, k if k < self.order else count, device="cpu")  # steps with k values at hand
             rows = rows[rows < count]
             if not len(rows):
                 break
+
             past = rows[:, None] - torch.arange(k, device="cpu")
             s = (tau[past] - tau[rows, None]) / (tau[rows + 1] - tau[rows])[:, None]
             predict += self._solved(s, moments[rows, :k], y)
             correct += self._solved(torch.cat((torch.ones_like(s[:, :1]), s), 1), moments[rows, : k + 1], y)
+
         return predict, correct
 
     def _clocked(self, times: Tensor) -> Tensor:
         if self.clock is None:
             return times
+
         tau = torch.as_tensor(self.clock(times), dtype=torch.float64, device="cpu")
         gaps = tau.diff()
         if (
@@ -139,19 +151,23 @@ class Adams(Solver):
             raise ValueError(
                 "`clock` must be elementwise, finite and strictly monotone on the grid `steps`, and is not"
             )
+
         return tau
 
     def _moments(self, eq: Equation, times: Tensor, tau: Tensor) -> Tensor:
         """int e^{a(t1-u)} s(u)^m du for m = 0 .. order, shape (n, order + 1, ...)."""
         h, z = columns(eq, times)
+
         if self.clock is None:
             return torch.stack([h * math.factorial(m) * phi(m + 1, z) for m in range(self.order + 1)], 1)
+
         a = torch.as_tensor(eq.a, dtype=torch.float64, device="cpu")
         u, weights = graded(a, times)
         s = (torch.as_tensor(self.clock(u), dtype=torch.float64, device="cpu") - tau[:-1, None]) / tau.diff()[:, None]
         rest = [1] * (z.dim() - 1)
         left = (times[1:, None] - u).reshape(*u.shape, *rest)
         decay = torch.exp(a * left) * weights.reshape(*u.shape, *rest)
+
         return torch.stack([(decay * (s**m).reshape(*s.shape, *rest)).sum(1) for m in range(self.order + 1)], 1)
 
     def _solved(self, s: Tensor, moments: Tensor, y: Tensor) -> list[list[Tensor]]:
@@ -159,26 +175,41 @@ class Adams(Solver):
         k = s.shape[1]
         if self.midpoint and k == 2:
             moments = torch.stack((moments[:, 0], 0.5 * moments[:, 0]), 1)
+
         if self.rule is not None:
             moments = self.rule(moments)
+
         w = (lagrange(s).reshape(len(s), k, k, *[1] * (moments.dim() - 2)) * moments.unsqueeze(1)).sum(2)
+
         return [list(row) for row in zip(*(unbind(w[:, j], y) for j in range(k)), strict=True)]
 
 
 def lagrange(s: Tensor) -> Tensor:
     """Coefficients c_jm of the Lagrange polynomials sum_m c_jm x^m on the nodes of each row, (n, k) -> (n, k, k)."""
-    k, rows = s.shape[1], list[Tensor]()
+    k = s.shape[1]
+    rows = list[Tensor]()
+
     for j in range(k):
         poly = torch.ones_like(s[:, :1])
+
         for i in range(k):
             if i != j:
                 raised = torch.nn.functional.pad(poly, (1, 0)) - s[:, i : i + 1] * torch.nn.functional.pad(poly, (0, 1))
                 poly = raised / (s[:, j] - s[:, i])[:, None]
+
         rows.append(poly)
+
     return torch.stack(rows, 1)
 
 
-def started(start: Any, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, noise: Path | None) -> tuple[Tensor, Tensor]:
+def started(
+    start: Any,
+    eq: Equation,
+    t0: Tensor,
+    t1: Tensor,
+    y: Tensor,
+    noise: Path | None,
+) -> tuple[Tensor, Tensor]:
     """One step of the starter, and the f(t0, y) it evaluated on the way, so that the history costs nothing more."""
     solver, w = start
     seen: list[Tensor] = []
@@ -190,7 +221,16 @@ def started(start: Any, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, noise: 
         return out
 
     watched = replace(eq, f=f)
-    y1, _, _ = solver.step(watched, t0, t1, y, solver.init(watched, t0, y), noise, w)
+    y1, _, _ = solver.step(
+        watched,
+        t0,
+        t1,
+        y,
+        solver.init(watched, t0, y),
+        noise,
+        w,
+    )
+
     return y1, seen[0] if seen else eq.f(t0, y)
 
 
@@ -205,8 +245,8 @@ def combined(y: Tensor, weights: list[Tensor], values: Sequence[Tensor]) -> Tens
 class ExpAdams(Adams):
     """Adams-Bashforth against e^{a .}: one evaluation a step, order `order` with a starter, at most 2 with the ramp.
 
-    Exact for constant f at any step, and for f polynomial in the clock of degree below the order; additive noise with the
-    exact transition variance. DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095) and DEIS (Zhang & Chen 2022,
+    Exact for constant f at any step, and for f polynomial in the clock of degree below the order; additive noise with
+    the exact transition variance. DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095) and DEIS (Zhang & Chen 2022,
     arXiv:2204.13902) are of this kind. Arguments and errors: `Adams`."""
 
     @property
@@ -215,26 +255,43 @@ class ExpAdams(Adams):
         return min(self.order, 2 if self.start is None else self.start.order + 1)
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Step
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Step,
     ) -> tuple[Tensor, Tensor | None, State]:
         if w.start is not None:
-            y1, value = started(w.start, eq, t0, t1, y, noise)
+            y1, value = started(
+                w.start,
+                eq,
+                t0,
+                t1,
+                y,
+                noise,
+            )
         else:
             value = eq.f(t0, y)
             y1 = combined(scale_by_exp(y, w.growth), w.predict, (value, *state))
+
             if noise is not None and w.scale is not None:
                 y1 = add_noise(y1, w.scale, noise(t0, t1))
+
         return y1, None, (value, *state)[: self.order - 1]
 
 
 @dataclass(frozen=True)
 class ExpAdamsPC(Adams):
-    """Predictor of order p, corrector of order p + 1 on the same evaluation: one evaluation a step, order of convergence p + 1.
+    """Predictor of order p, corrector of order p + 1 on the same evaluation: one evaluation a step, order of
+    convergence p + 1.
 
-    f is evaluated once at the predicted point; the next step begins by correcting that point with it, and the corrected point
-    is not evaluated again. The state returned is the predicted one, so the last evaluation is never needed. With the ramp
-    instead of a starter the order is at most 3. UniPC (Zhao et al. 2023, arXiv:2302.04867; variant bh2, midpoint=True) is of
-    this kind. Arguments and errors: `Adams`."""
+    f is evaluated once at the predicted point; the next step begins by correcting that point with it, and the
+    corrected point is not evaluated again. The state returned is the predicted one, so the last evaluation is never
+    needed. With the ramp instead of a starter the order is at most 3. UniPC (Zhao et al. 2023, arXiv:2302.04867;
+    variant bh2, midpoint=True) is of this kind. Arguments and errors: `Adams`."""
 
     @property
     def global_order(self) -> int:
@@ -242,16 +299,35 @@ class ExpAdamsPC(Adams):
         return min(self.order + 1, 3 if self.start is None or self.order == 1 else self.start.order + 1)
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Step
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Step,
     ) -> tuple[Tensor, Tensor | None, State]:
         if w.start is not None:
-            y1, value = started(w.start, eq, t0, t1, y, noise)
+            y1, value = started(
+                w.start,
+                eq,
+                t0,
+                t1,
+                y,
+                noise,
+            )
             return y1, None, (y1, value, *state[1:])[: self.order]
+
         value = eq.f(t0, y)
         values = (value, *state[1:])  # state: the part of y without f, then the values of f, newest first
+
         if w.correct is not None:
             y = combined(state[0], w.correct, values)
+
         base = scale_by_exp(y, w.growth)
+
         if noise is not None and w.scale is not None:
             base = add_noise(base, w.scale, noise(t0, t1))
+
         return combined(base, w.predict, values), None, (base, *values[: self.order])

@@ -1,7 +1,8 @@
-"""Stochastic Runge-Kutta methods for additive noise, where strong order 3/2 costs no derivative and no further integral.
+"""Stochastic Runge-Kutta methods for additive noise, where strong order 3/2 costs no derivative and no further
+integral.
 
-dW = noise(t0, t1) is N(0, |h|) and H ~ N(0, |h|/12), independent of it, is the space-time Levy area: the time integral of the
-path's increment over the step is I_10 = |h| (dW/2 + H).
+dW = noise(t0, t1) is N(0, |h|) and H ~ N(0, |h|/12), independent of it, is the space-time Levy area: the time integral
+of the path's increment over the step is I_10 = |h| (dW/2 + H).
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from .solver import ErrorEstimate, OneStep, Path, State, add_noise, axpy, times_
 class AdditiveTableau:
     """A stochastic Runge-Kutta method for additive noise: with J = I_10/|h| and g0, g1 the diffusion at both ends,
 
-        Y_i = y + h sum_j a_ij k_j + (s_i1 g1 + s_i0 g0) J + (r_i g0) dW + (q_i g0) H,   y1 = y + h sum_i b_i k_i + int g dW,
+        Y_i = y + h sum_j a_ij k_j + (s_i1 g1 + s_i0 g0) J + (r_i g0) dW + (q_i g0) H,   y1 = y + h sum_i b_i k_i + int
+            g dW,
 
-    where int g dW ~ g1 (dW - J) + g0 J is exact for g linear in t. Strong order 3/2 needs, for the noise N_i of stage i at
-    g = 1, sum b_i N_i = J and sum b_i E N_i^2 = |h|/2 (Roessler 2010, theorem 4.8): checked here.
+    where int g dW ~ g1 (dW - J) + g0 J is exact for g linear in t. Strong order 3/2 needs, for the noise N_i of stage
+    i at g = 1, sum b_i N_i = J and sum b_i E N_i^2 = |h|/2 (Roessler 2010, theorem 4.8): checked here.
 
-    a  rows of stages 2..s;  b weights;  n  rows (s_i1, s_i0, r_i, q_i) of stages 1..s;  e  weights of the drift error, or None
+    a  rows of stages 2..s;  b weights;  n  rows (s_i1, s_i0, r_i, q_i) of stages 1..s;
+    e  weights of the drift error, or None
     """
 
     a: tuple[tuple[float, ...], ...]
@@ -51,35 +54,62 @@ class AdditiveRungeKutta(OneStep):
     tableau: ClassVar[AdditiveTableau]
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | ErrorEstimate | None, State]:
-        tableau, h, stage = self.tableau, t1 - t0, y
+        tableau = self.tableau
+        h = t1 - t0
+        stage = y
         k: list[Tensor] = []
         drive = None if eq.g is None or noise is None else Drive.over(eq.g(t0, y), eq.g(t1, y), *noise.levy(t0, t1))
+
         for row, weights in zip(((), *tableau.a), tableau.n, strict=True):
-            stage, c = axpy(y, weighted(row, k), h) if row else y, sum(row)
+            stage = axpy(y, weighted(row, k), h) if row else y
+            c = sum(row)
             stage = stage if drive is None else drive.into(stage, weights)
             k.append(eq.drift(t1 if c == 1.0 else t0 + c * h, stage))
+
         y1 = axpy(y, weighted(tableau.b, k), h)
         error = None if tableau.e is None or h.dim() == 0 else weighted(tableau.e, k) * h.to(y.dtype)
+
         if drive is None:
             return y1, error, state
+
         estimate = None if error is None else self.typical(error, stage - y, k, h, drive)
+
         return add_noise(add_noise(y1, drive.g1, drive.dw - drive.mean), drive.g0, drive.mean), estimate, state
 
-    def typical(self, error: Tensor, moved: Tensor, k: list[Tensor], h: Tensor, drive: Drive) -> ErrorEstimate:
+    def typical(
+        self,
+        error: Tensor,
+        moved: Tensor,
+        k: list[Tensor],
+        h: Tensor,
+        drive: Drive,
+    ) -> ErrorEstimate:
         """The error a draw of typical size would have made, and h |f'| between the first and the last stage.
 
-        The difference from Euler-Maruyama is h f' (Y - y), proportional to the noise that was drawn: where that is small by
-        chance, most of all in one dimension, a long step would pass unnoticed, and passing would select for small noise. It is
-        therefore scaled up by RMS size of Y - y over its size here. The other part, (g1 - g0) (dW - J), enters by its RMS."""
-        (s1, s0, r, q), size = self.tableau.n[-1], h.abs().to(error.dtype)
-        x, z = r + (s1 + s0) / 2, q + s1 + s0  # Y - y = h sum a k + g (x dW + z H)
+        The difference from Euler-Maruyama is h f' (Y - y), proportional to the noise that was drawn: where that is
+        small by chance, most of all in one dimension, a long step would pass unnoticed, and passing would select for
+        small noise. It is therefore scaled up by RMS size of Y - y over its size here. The other part, (g1 - g0) (dW -
+        J), enters by its RMS."""
+
+        (s1, s0, r, q) = self.tableau.n[-1]
+        size = h.abs().to(error.dtype)
+        x = r + (s1 + s0) / 2  # Y - y = h sum a k + g (x dW + z H)
+        z = q + s1 + s0
         drift = weighted(self.tableau.a[-1], k) * h.to(error.dtype)
         usual = per_sample(drift**2 + times_noise(drive.g1**2, (x * x + z * z / 12) * size.expand_as(error)))
         here = per_sample(moved**2).clamp(min=torch.finfo(error.dtype).tiny)
         stiffness = (per_sample(((k[-1] - k[0]) * size) ** 2) / here).sqrt()
         error = error * (usual / here).sqrt().clamp(min=1.0)
+
         return ErrorEstimate(
             torch.sqrt(error**2 + times_noise((drive.g1 - drive.g0) ** 2, (size / 3).expand_as(error))),
             stiffness.flatten(),
@@ -101,7 +131,13 @@ class Drive(NamedTuple):
     mean: Tensor
 
     @classmethod
-    def over(cls, g0: Tensor, g1: Tensor, dw: Tensor, area: Tensor) -> Drive:
+    def over(
+        cls,
+        g0: Tensor,
+        g1: Tensor,
+        dw: Tensor,
+        area: Tensor,
+    ) -> Drive:
         """From what the path answers."""
         return cls(g0, g1, dw, area, 0.5 * dw + area)
 
@@ -118,8 +154,8 @@ class Drive(NamedTuple):
 class SRA1(AdditiveRungeKutta):
     """Y2 = y + 3/4 h k1 + 3/2 g(t1) J,  y1 = y + h (k1 + 2 k2)/3 + int g dW, J = I_10/|h|.
 
-    Strong order 3/2 for additive noise, weak and ODE order 2, two evaluations. The embedded error is the difference from
-    Euler-Maruyama, of local order 3/2. Roessler 2010, SIAM J. Numer. Anal. 48(3), 922-952."""
+    Strong order 3/2 for additive noise, weak and ODE order 2, two evaluations. The embedded error is the difference
+    from Euler-Maruyama, of local order 3/2. Roessler 2010, SIAM J. Numer. Anal. 48(3), 922-952."""
 
     order: ClassVar[int] = 2
     strong_order: ClassVar[float | None] = 1.5
@@ -154,7 +190,8 @@ class SRA3(AdditiveRungeKutta):
 
 @dataclass(frozen=True)
 class ShARK(AdditiveRungeKutta):
-    """Y1 = y + g H,  Y2 = y + 5/6 h k1 + g (H + 5/6 dW),  y1 = y + h (2 k1 + 3 k2)/5 + int g dW: a shifted Ralston method.
+    """Y1 = y + g H,  Y2 = y + 5/6 h k1 + g (H + 5/6 dW),  y1 = y + h (2 k1 + 3 k2)/5 + int g dW: a shifted Ralston
+        method.
 
     Strong order 3/2 for additive noise, weak and ODE order 2, two evaluations. Foster, dos Reis & Strange 2024,
     arXiv:2210.17543, "High order splitting methods for SDEs satisfying a commutativity condition"."""

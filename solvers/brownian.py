@@ -4,8 +4,8 @@ Both know W and its time integral A(t) = int W at chosen points, from which any 
 
     dW = W(t) - W(s),      H = (A(t) - A(s))/(t - s) - (W(s) + W(t))/2,
 
-consistently: increments add up, and so do the integrals h (dW/2 + H). Both count time along their own direction, so that
-going back negates dW and keeps H.
+consistently: increments add up, and so do the integrals h (dW/2 + H). Both count time along their own direction, so
+that going back negates dW and keeps H.
 """
 
 from __future__ import annotations
@@ -21,11 +21,13 @@ from .noise import TREE, Source, box_muller, philox
 
 _LEVELS = 36  # the finest cell is 1.5e-11 of the range
 _NUMBERS = 1 << 20  # numbers drawn at once
-_LOW28, _LOW32 = (1 << 28) - 1, (1 << 32) - 1
+_LOW28 = (1 << 28) - 1
+_LOW32 = (1 << 32) - 1
 
 
 class GridPath(Source):
-    """One fine path, drawn at construction; any interval between two of its times sums it exactly: couples coarse to fine.
+    """One fine path, drawn at construction; any interval between two of its times sums it exactly: couples coarse to
+    fine.
 
     y0     a state: the path has its shape, dtype and device
     times  1-D, strictly monotone, either direction;  generator  lives on y0's device
@@ -35,15 +37,19 @@ class GridPath(Source):
     def __init__(self, y0: Tensor, times: Tensor, generator: torch.Generator):
         self.like = check.state("y0", y0).detach()
         times = check.times("times", times)
+
         if not isinstance(generator, torch.Generator) or torch.device(generator.device).type != y0.device.type:
             raise TypeError(
                 f"`generator` must be a torch.Generator on the state's device {y0.device}, got {generator!r}"
             )
-        self.times, self.index = times, {t: k for k, t in enumerate(check.values(times))}
+
+        self.times = times
+        self.index = {t: k for k, t in enumerate(check.values(times))}
         self.rounding = 1e-14 * float(times.abs().max())
         h = times.diff().abs().to(y0.device).reshape(-1, *[1] * y0.dim())
         z = torch.empty(2, len(h), *y0.shape, dtype=torch.float64, device=y0.device).normal_(generator=generator)
-        dw, area = z[0] * h.sqrt(), z[1] * (h / 12).sqrt()
+        dw = z[0] * h.sqrt()
+        area = z[1] * (h / 12).sqrt()
         start = torch.zeros_like(dw[:1])
         self.w = torch.cat((start, dw.cumsum(0)))
         self.a = torch.cat((start, (h * (self.w[:-1] + 0.5 * dw + area)).cumsum(0)))
@@ -55,25 +61,31 @@ class GridPath(Source):
         return self
 
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
-        i, j = self._at(t0.item()), self._at(t1.item())
+        i = self._at(t0.item())
+        j = self._at(t1.item())
         return (self.w[j] - self.w[i]).to(self.like.dtype)
 
     def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
         """(dW, H) over the interval."""
-        i, j, h = self._at(t0.item()), self._at(t1.item()), (t1 - t0).abs().item()
+        i = self._at(t0.item())
+        j = self._at(t1.item())
+        h = (t1 - t0).abs().item()
         area = (self.a[j] - self.a[i]) * ((1 if j > i else -1) / h) - 0.5 * (self.w[i] + self.w[j])
         return self(t0, t1), area.to(self.like.dtype)
 
     def _at(self, t: float) -> int:
         if t in self.index:
             return self.index[t]
+
         near = int((self.times - t).abs().argmin())  # a time computed another way may be a rounding off
         if not math.isclose(self.times[near].item(), t, rel_tol=1e-14, abs_tol=self.rounding):
             ends = check.values(self.times[[0, -1]])
             hint = "use BrownianTree for any time"
             raise ValueError(
-                f"`t0, t1` must be among the GridPath's {len(self.times)} times from {ends[0]:g} to {ends[1]:g}, got {t!r}; {hint}"
+                f"`t0, t1` must be among the GridPath's {len(self.times)} times from {ends[0]:g} to {ends[1]:g},"
+                f" got {t!r}; {hint}"
             )
+
         return near
 
 
@@ -85,11 +97,11 @@ class BrownianTree(Source):
 
         W/2 +- (3H/2 + Z)  and  H/4 - Z/2 +- N/2,      Z ~ N(0, w/16),  N ~ N(0, w/12)  independent,
 
-    (Foster, Lyons & Oberhauser 2020, arXiv:1905.06834; Jelincic, Foster & Kidger 2024, arXiv:2405.06464). Z and N of a cell
-    come from Philox (key = seed; counter = sample, cell, element), so no cell is ever stored, and W(t) and A(t) follow from
-    36 loop turns down to a cell of 1.5e-11 of the range, inside which the path is its conditional mean. Arithmetic is float64
-    and elementwise: the same bits whatever the order of questions or the split of the batch. H of an interval below 1e-7 of
-    the range loses digits to cancellation.
+    (Foster, Lyons & Oberhauser 2020, arXiv:1905.06834; Jelincic, Foster & Kidger 2024, arXiv:2405.06464). Z and N of a
+    cell come from Philox (key = seed; counter = sample, cell, element), so no cell is ever stored, and W(t) and A(t)
+    follow from 36 loop turns down to a cell of 1.5e-11 of the range, inside which the path is its conditional mean.
+    Arithmetic is float64 and elementwise: the same bits whatever the order of questions or the split of the batch. H
+    of an interval below 1e-7 of the range loses digits to cancellation.
 
     y0     a state (B, ...): shape, dtype and device of the increments;  t0, t1  the range, either direction
     seed   in [0, 2^63);  first  index of the batch's first sample
@@ -139,8 +151,10 @@ class BrownianTree(Source):
         if not bool(((x >= 0) & (x <= 1)).all()):
             worst = t[(x < 0) | (x > 1) | x.isnan()][0].item()
             raise ValueError(
-                f"`t0, t1` must lie in the range [{min(self.t0, self.t1):g}, {max(self.t0, self.t1):g}] of the BrownianTree, got {worst!r}"
+                f"`t0, t1` must lie in the range [{min(self.t0, self.t1):g}, {max(self.t0, self.t1):g}] of the"
+                f" BrownianTree, got {worst!r}"
             )
+
         return x
 
     def _path(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -150,9 +164,12 @@ class BrownianTree(Source):
         cell = position.to(torch.int64).clamp_(max=2**_LEVELS - 1)
         width = abs(self.t1 - self.t0)
         root = self._normals(torch.zeros(1, 1, 1, dtype=torch.int64, device=x.device))[0]
-        w, h = root[0] * math.sqrt(width), root[1] * math.sqrt(width / 12)
-        left, below = torch.zeros_like(w), torch.zeros_like(w)  # W and A at the left end of the cell
+        w = root[0] * math.sqrt(width)
+        h = root[1] * math.sqrt(width / 12)
+        left = torch.zeros_like(w)  # W and A at the left end of the cell
+        below = torch.zeros_like(w)
         ahead = max(1, _NUMBERS // (2 * x.shape[0] * self.y0.numel()))
+
         for first in range(0, _LEVELS, ahead):
             levels = torch.arange(first, min(first + ahead, _LEVELS), device=x.device).reshape(-1, 1, 1)
             nodes = (1 << levels) + (cell >> (_LEVELS - levels))  # heap order: one number for every cell of every level
@@ -169,22 +186,25 @@ class BrownianTree(Source):
                 (1 - 2 * rights).unbind(),
                 strict=True,
             )
+
             for size, (z, n, right, sign) in zip(sizes, parts, strict=True):
                 lean = 1.5 * h + z
-                passed, h = (
-                    0.5 * w + lean,
-                    0.25 * h - 0.5 * z,
-                )  # increment of the left half, which a right turn leaves behind
+                passed = 0.5 * w + lean  # increment of the left half, which a right turn leaves behind
+                h = 0.25 * h - 0.5 * z
                 below = below + right * (0.5 * size * (left + 0.5 * passed + h + n))
                 left = left + right * passed
-                w, h = 0.5 * w + sign * lean, h + sign * n
+                w = 0.5 * w + sign * lean
+                h = h + sign * n
+
         theta = (position - cell).reshape(*x.shape, *wide)
         inside = theta * (0.5 * theta * w + theta * (3 - 2 * theta) * h)
+
         return left + theta * (w + 6 * (1 - theta) * h), below + (0.5**_LEVELS * width) * (theta * left + inside)
 
     def _normals(self, nodes: Tensor) -> Tensor:
         """Two normals per element for each cell: (levels, Q, B or 1) -> (levels, 2, Q, *y0.shape)."""
-        batch, count = self.y0.shape[0], math.prod(self.y0.shape[1:])
+        batch = self.y0.shape[0]
+        count = math.prod(self.y0.shape[1:])
         rows = torch.arange(batch, device=nodes.device) if self.rows is None else self.rows
         sample = (rows + self.first).reshape(-1, 1)
         nodes, block = nodes.unsqueeze(-1), torch.arange(-(-count // 2), device=nodes.device)
@@ -192,6 +212,7 @@ class BrownianTree(Source):
         shape = torch.broadcast_shapes(*(c.shape for c in counter))
         words = torch.stack(philox([c.expand(shape) for c in counter], (self.seed & _LOW32, self.seed >> 32)), -1)
         pairs = box_muller(words).flatten(-3, -2)[..., :count, :]  # (levels, Q, B, count, 2)
+
         return pairs.movedim(-1, 1).reshape(shape[0], 2, shape[1], *self.y0.shape)
 
 

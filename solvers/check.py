@@ -24,12 +24,15 @@ def number(
 ) -> float:
     """`value` as a float strictly above `above`, at least `least`, strictly below `below`, at most `most`; or raise."""
     detached(name, value)
+
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"`{name}` must be a number, got {type(value).__name__} {value!r}{_tail(hint)}")
+
     if not (-math.inf < value < math.inf and above < value < below and least <= value <= most):
         bounds = [("> ", above), (">= ", least), ("< ", below), ("<= ", most)]
         wanted = " and ".join(f"{sign}{bound:g}" for sign, bound in bounds if math.isfinite(bound))
         raise ValueError(f"`{name}` must be finite{' and ' + wanted if wanted else ''}, got {value!r}{_tail(hint)}")
+
     return float(value)
 
 
@@ -39,7 +42,14 @@ def detached(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must not require a gradient, got a tensor with requires_grad; detach it")
 
 
-def integer(name: str, value: Any, *, least: int = 1, most: int = 10**7, hint: str = "") -> int:
+def integer(
+    name: str,
+    value: Any,
+    *,
+    least: int = 1,
+    most: int = 10**7,
+    hint: str = "",
+) -> int:
     """`value` as an int in [least, most]; or raise."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"`{name}` must be an integer, got {type(value).__name__} {value!r}{_tail(hint)}")
@@ -48,10 +58,16 @@ def integer(name: str, value: Any, *, least: int = 1, most: int = 10**7, hint: s
     return value
 
 
-def takes(name: str, function: Any, arguments: int, shown: str) -> None:
+def takes(
+    name: str,
+    function: Any,
+    arguments: int,
+    shown: str,
+) -> None:
     """A callable that can be called with `arguments` positional arguments, as far as its signature can be read."""
     if not callable(function):
         raise TypeError(f"`{name}` must be a callable {shown}, got {type(function).__name__}")
+
     try:
         inspect.signature(function).bind(*[None] * arguments)
     except ValueError:  # built in, without a signature
@@ -82,10 +98,12 @@ def state(name: str, x: Any) -> Tensor:
     x = floating(name, x)
     if x.dim() == 0 or x.shape[0] == 0:
         raise ValueError(f"`{name}` must have shape (B, ...) with B >= 1, got {tuple(x.shape)}")
+
     bad = ~torch.isfinite(x.detach())
     if bad.any():
         first = tuple(bad.nonzero()[0].tolist())
         raise ValueError(f"`{name}` must be finite, got {int(bad.sum())} NaN or Inf values, the first at index {first}")
+
     return x
 
 
@@ -93,10 +111,13 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
     """A shape (B, ...) of positive integers."""
     if not isinstance(value, (tuple, list)) or not value:
         raise ValueError(f"`{name}` must be a non-empty tuple (B, ...), got {value!r}")
+
     sizes: tuple[Any, ...] = tuple(value)
+
     for n in sizes:
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"`{name}` must hold positive integers, got {sizes!r}")
+
     return sizes
 
 
@@ -104,11 +125,14 @@ def times(name: str, value: Any) -> Tensor:
     """A grid of at least two strictly monotone finite times, as a float64 tensor on the CPU."""
     value = floating(name, value)
     detached(name, value)
+
     if value.dim() != 1 or len(value) < 2:
         raise ValueError(f"`{name}` must be a 1-D tensor of at least 2 times, got shape {tuple(value.shape)}")
+
     value = value.detach().to("cpu", torch.float64)
     if not torch.isfinite(value).all():
         raise ValueError(f"`{name}` must be finite, got {value.tolist()}")
+
     forward = value.diff() * torch.sign(value[-1] - value[0])
     if not (forward > 0).all():
         at = int((forward <= 0).nonzero()[0])
@@ -116,6 +140,7 @@ def times(name: str, value: Any) -> Tensor:
         raise ValueError(
             f"`{name}` must be strictly monotone, got {pair} at index {at}; remove the repeated or turning point"
         )
+
     return value
 
 
@@ -127,13 +152,17 @@ def values(x: Tensor) -> list[float]:
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
     """One of `options`; the message lists them and the nearest."""
     known = sorted(options)
+
     if not isinstance(value, str):
         raise TypeError(f"`{name}` must be a string, got {type(value).__name__} {value!r}")
+
     if value not in known:
         near = difflib.get_close_matches(value, known, 1, 0.4)
         raise ValueError(
-            f"`{name}` must be one of {', '.join(known)}, got {value!r}{_tail(f'did you mean {near[0]!r}?' if near else '')}"
+            f"`{name}` must be one of {', '.join(known)}, got"
+            f" {value!r}{_tail(f'did you mean {near[0]!r}?' if near else '')}"
         )
+
     return value
 
 

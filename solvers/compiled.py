@@ -1,8 +1,8 @@
 """The step of a solver as one graph: right-hand side, coefficients and update fused by `torch.compile`.
 
-Times, weights and the step's noise enter as tensors, so that one graph serves every step of a grid, of the next grid, and of
-another equation of the same making. A multistep method has a graph for each length of its memory while that grows. Noise is drawn
-before the graph is entered: no generator is touched inside.
+Times, weights and the step's noise enter as tensors, so that one graph serves every step of a grid, of the next grid,
+and of another equation of the same making. A multistep method has a graph for each length of its memory while that
+grows. Noise is drawn before the graph is entered: no generator is touched inside.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Compiled(Solver):
 
     inner    the solver;  backend  as in torch.compile
 
-    Graphs are kept: a later solve with a state of the same shape, dtype and device compiles nothing, on any grid, and a second shape
-    makes a graph for all of them. For fixed grids: adaptive steps are made for ever fewer samples. Raises TypeError naming `inner`;
-    the first step raises ValueError naming it where a step is not one graph."""
+    Graphs are kept: a later solve with a state of the same shape, dtype and device compiles nothing, on any grid, and
+    a second shape makes a graph for all of them. For fixed grids: adaptive steps are made for ever fewer samples.
+    Raises TypeError naming `inner`; the first step raises ValueError naming it where a step is not one graph."""
 
     inner: Solver
     backend: str = "inductor"
@@ -52,7 +52,8 @@ class Compiled(Solver):
             object.__setattr__(self, name, getattr(self.inner, name))
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        points, parts = cut(times, self.cuts).unbind(), len(self.cuts) + 1
+        points = cut(times, self.cuts).unbind()
+        parts = len(self.cuts) + 1
         within = [points[k : k + parts + 1] for k in range(0, len(points) - 1, parts)]
         run = compiled(self.inner, self.backend)
         return [(run, *step) for step in zip(within, self.inner.plan(eq, times, y), strict=True)]
@@ -61,13 +62,29 @@ class Compiled(Solver):
         return self.inner.init(eq, t, y)
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         run, points, inner = w
         ask = None if noise is None else noise.levy if self.levy else noise
         draws = None if ask is None else tuple(ask(*ends) for ends in pairwise(points))
-        y1, state, f, g = run(eq, t0, t1, y, state, draws, inner)
+        y1, state, f, g = run(
+            eq,
+            t0,
+            t1,
+            y,
+            state,
+            draws,
+            inner,
+        )
         add_calls(eq, f, g)
+
         return y1, None, state
 
     def calls(self, n: int) -> int:
@@ -88,17 +105,34 @@ class Drawn:
 
 
 def _step(
-    solver: Solver, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, draws: Draws, w: Any
+    solver: Solver,
+    eq: Equation,
+    t0: Tensor,
+    t1: Tensor,
+    y: Tensor,
+    state: State,
+    draws: Draws,
+    w: Any,
 ) -> tuple[Tensor, State, int, int]:
     """What is compiled: a step, and how often it called f and g."""
     tally = Tally()
-    y1, _, state = solver.step(counted(eq, tally), t0, t1, y, state, None if draws is None else Drawn(draws), w)
+    y1, _, state = solver.step(
+        counted(eq, tally),
+        t0,
+        t1,
+        y,
+        state,
+        None if draws is None else Drawn(draws),
+        w,
+    )
     return y1, state, tally.f, tally.g
 
 
 @lru_cache(maxsize=64)
 def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State, int, int]]:
-    """The step of a solver, compiled. torch keeps graphs, and what it has seen vary, by code and its name: each solver has its own."""
+    """The step of a solver, compiled. torch keeps graphs, and what it has seen vary, by code and its name: each solver
+    has its own."""
+
     from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # slow to import
 
     own = FunctionType(_step.__code__.replace(co_name=f"step of {solver!r}"), globals())
@@ -114,7 +148,8 @@ def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State,
             _step(solver, *values)  # a fault of the equation's own says so itself
             reason = " ".join(str(error).split("\n\n")[0].split())
             raise ValueError(
-                f"`inner` must make steps that are one graph, f included, got {solver!r}: {reason}; leave Compiled, or `compile`, out"
+                f"`inner` must make steps that are one graph, f included, got {solver!r}: {reason}; leave"
+                " Compiled, or `compile`, out"
             ) from error
 
     return run

@@ -26,8 +26,10 @@ class Tally:
         before = None if kept is None else kept()
         if before is not None and before._version != version:
             raise ValueError(
-                f"`{name}` must return a new tensor at each call, and has written over its answer of before; return a clone of the buffer"
+                f"`{name}` must return a new tensor at each call, and has written over its answer of before;"
+                " return a clone of the buffer"
             )
+
         if not out.is_inference():
             self.last[name] = weakref.ref(out), out._version
 
@@ -50,20 +52,26 @@ class Counted:
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         self.tally.f += self.once[0]
         self.tally.g += self.once[1]
+
         if torch.compiler.is_compiling() or y.is_inference():
             return checked(self.name, self.rule, t, y, self.exact)
+
         before = y._version
         out = checked(self.name, self.rule, t, y, self.exact)
+
         if y._version != before:
             raise ValueError(
                 f"`{self.name}` must leave y as it is, and changed it in place; write y.neg(), say, and not y.neg_()"
             )
+
         self.tally.note(self.name, out)
+
         return out
 
 
 def counted(eq: Equation, tally: Tally) -> Equation:
-    """The same equation; its calls go to `tally` alone, and what would broadcast, promote or move the state is refused."""
+    """The same equation; its calls go to `tally` alone, and what would broadcast, promote or move the state is
+    refused."""
 
     def take(index: Tensor) -> Equation:
         assert eq.take is not None
@@ -71,6 +79,7 @@ def counted(eq: Equation, tally: Tally) -> Equation:
 
     f = eq.f.rule if isinstance(eq.f, Counted) else eq.f
     g = eq.g.rule if isinstance(eq.g, Counted) else eq.g
+
     return replace(
         eq,
         f=Counted("f", f, True, tally, (1, 0)),
@@ -85,7 +94,13 @@ def add_calls(eq: Equation, f: int, g: int) -> None:
         eq.f.tally.add(f, g)
 
 
-def checked(name: str, rule: Field, t: Tensor, y: Tensor, exact: bool) -> Tensor:
+def checked(
+    name: str,
+    rule: Field,
+    t: Tensor,
+    y: Tensor,
+    exact: bool,
+) -> Tensor:
     """rule(t, y), which must be like y (exact), or at least broadcast against it."""
     out: Any = rule(t, y)
     if isinstance(out, Tensor) and out.shape == y.shape and out.dtype == y.dtype and out.device == y.device:
@@ -102,10 +117,12 @@ def checked(name: str, rule: Field, t: Tensor, y: Tensor, exact: bool) -> Tensor
         or any(m not in (1, n) for m, n in zip(reversed(out.shape), reversed(y.shape), strict=False))
     ):
         raise ValueError(
-            f"`{name}` must broadcast against the state's shape {tuple(y.shape)}, got {tuple(out.shape)}: noise is diagonal, not a matrix"
+            f"`{name}` must broadcast against the state's shape {tuple(y.shape)}, got {tuple(out.shape)}: noise"
+            " is diagonal, not a matrix"
         )
     if out.dim() and out.dtype != y.dtype:
         raise TypeError(f"`{name}` must return the state's dtype {y.dtype}, got {out.dtype}; cast it, or the state")
     if out.dim() and out.device != y.device:
         raise ValueError(f"`{name}` must return a tensor on the state's device {y.device}, got {out.device}")
+
     return out

@@ -1,7 +1,7 @@
 """Coefficients of Dormand and Prince's method of order 8 with error estimates of orders 5 and 3.
 
-Thirteen stages, the last at the new point; three further ones serve an interpolant of order 7. From the code DOP853 of Hairer,
-Norsett & Wanner, "Solving Ordinary Differential Equations I", 2nd ed. 1993, II.5 and II.6, rounded to float64.
+Thirteen stages, the last at the new point; three further ones serve an interpolant of order 7. From the code DOP853 of
+Hairer, Norsett & Wanner, "Solving Ordinary Differential Equations I", 2nd ed. 1993, II.5 and II.6, rounded to float64.
 """
 
 from __future__ import annotations
@@ -259,16 +259,22 @@ def powers() -> tuple[tuple[float, ...], ...]:
 
     Hairer's form nests theta and 1 - theta: y0 + theta (F0 + (1-theta) (F1 + theta (F2 + (1-theta) (F3 + ...)))),
     with F0 = y1 - y0, F1 = h k1 - F0, F2 = 2 F0 - h (k1 + k13), F3.. = h D k."""
+
     stages = len(D[0])
     y = (*B, *[0.0] * (stages - len(B)))
     rows: list[tuple[float, ...]] = []
+
     for i in range(stages):
-        first, last = float(i == 0), float(i == len(B) - 1)
+        first = float(i == 0)
+        last = float(i == len(B) - 1)
         f = (y[i], first - y[i], 2 * y[i] - first - last, *(d[i] for d in D))
         poly = [0.0]
+
         for m, value in reversed(list(enumerate(f))):
             poly[0] += value
             raised = [0.0, *poly]
             poly = raised if m % 2 == 0 else [p - q for p, q in zip([*poly, 0.0], raised, strict=True)]
+
         rows.append(tuple(poly[1:]))
+
     return tuple(rows)

@@ -39,9 +39,11 @@ class Sense(enum.Enum):
 class Equation:
     """dy = [a y + f(t, y)] dt + g(t, y) dW.
 
-    f, g     callables (t, y) -> tensor; t is 0-d on a fixed grid and (B, 1, ..., 1) under adaptive steps, y is (B, ...).
+    f, g     callables (t, y) -> tensor; t is 0-d on a fixed grid and (B, 1, ..., 1) under adaptive steps, y is (B,
+             ...).
              f returns a tensor like y; g anything that broadcasts against y. g None: an ODE.
-    a        the constant linear part: a number, or a tensor that broadcasts against one sample of y (a diagonal operator).
+    a        the constant linear part: a number, or a tensor that broadcasts against one sample of y (a diagonal
+             operator).
     noise    `Noise.DIAGONAL` when g is given and nothing is said, the safe reading.
     toward   the sign of dt for which a stochastic equation is meant (+1, -1); None: either.
     sense    Ito (default) or Stratonovich.
@@ -66,18 +68,24 @@ class Equation:
             field = getattr(self, name)
             if not (callable(field) or (name == "g" and field is None)):
                 raise TypeError(f"`{name}` must be a callable (t, y) -> tensor, got {type(field).__name__}")
+
         noise = self.noise
         if noise is None:
             noise = Noise.NONE if self.g is None else Noise.DIAGONAL
+
         if not isinstance(noise, Noise):
             raise TypeError(f"`noise` must be a member of Noise, got {noise!r}")
         if (noise is Noise.NONE) != (self.g is None):
             raise ValueError(
-                f"`noise` must be Noise.NONE exactly when g is None, got {noise!r} with g {'absent' if self.g is None else 'given'}"
+                f"`noise` must be Noise.NONE exactly when g is None, got {noise!r} with g"
+                f" {'absent' if self.g is None else 'given'}"
             )
+
         object.__setattr__(self, "noise", noise)
+
         if self.toward not in (None, 1, -1):
             raise ValueError(f"`toward` must be +1, -1 or None, got {self.toward!r}")
+
         if isinstance(self.a, Tensor):
             check.floating("a", self.a)
         else:

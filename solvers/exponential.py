@@ -65,7 +65,14 @@ class ExpEuler(Solver):
         return ()
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         growth, drive, scale = w
         y1 = axpy(scale_by_exp(y, growth), eq.f(t0, y), drive)
@@ -77,11 +84,12 @@ class ExpEuler(Solver):
 
 @dataclass(frozen=True)
 class ExpMidpoint(Solver):
-    """y_m = e^{z/2} y + h/2 phi_1(z/2) f(t0, y) + s_1 xi_1,  y1 = e^z y + h phi_1(z) f(t_m, y_m) + e^{z/2} s_1 xi_1 + s_2 xi_2.
+    """y_m = e^{z/2} y + h/2 phi_1(z/2) f(t0, y) + s_1 xi_1,  y1 = e^z y + h phi_1(z) f(t_m, y_m) + e^{z/2} s_1 xi_1 +
+        s_2 xi_2.
 
-    Order 2; two evaluations. s_1 xi_1 and s_2 xi_2 are the transition noises of the two halves of the step, so that stage and
-    step see one path: strong order 1 and weak order 2 for additive noise. Along x = alpha x0 + eps it is DPM-Solver-2
-    (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010."""
+    Order 2; two evaluations. s_1 xi_1 and s_2 xi_2 are the transition noises of the two halves of the step, so that
+    stage and step see one path: strong order 1 and weak order 2 for additive noise. Along x = alpha x0 + eps it is
+    DPM-Solver-2 (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010."""
 
     order: ClassVar[int] = 2
     strong_order: ClassVar[float | None] = 1.0
@@ -91,7 +99,8 @@ class ExpMidpoint(Solver):
     reference: ClassVar[str] = "Hochbruck & Ostermann 2010"
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        (h, z), fine = columns(eq, times), cut(times, self.cuts)
+        (h, z) = columns(eq, times)
+        fine = cut(times, self.cuts)
         weights = (torch.expm1(z / 2), h / 2 * phi(1, z / 2), torch.expm1(z), h * phi(1, z))
         scales = noise_scales(eq, fine, y)
         return list(zip(*(unbind(w, y) for w in weights), fine[1::2].unbind(), scales[::2], scales[1::2], strict=True))
@@ -100,14 +109,24 @@ class ExpMidpoint(Solver):
         return ()
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         half_growth, half_drive, growth, drive, middle, scale0, scale1 = w
         ym = axpy(scale_by_exp(y, half_growth), eq.f(t0, y), half_drive)
+
         if noise is None:
             return axpy(scale_by_exp(y, growth), eq.f(middle, ym), drive), None, state
+
         first = times_noise(scale0, noise(t0, middle))
         y1 = axpy(scale_by_exp(y, growth), eq.f(middle, ym + first), drive)
+
         return add_noise(y1 + scale_by_exp(first, half_growth), scale1, noise(middle, t1)), None, state
 
     def calls(self, n: int) -> int:
@@ -118,7 +137,8 @@ Weight = Tensor | None  # a weight for each step, or nothing where it is zero
 
 
 class ExpRungeKutta(Solver):
-    """Abstract: nodes c and weights a_ij(z), b_i(z) are a solver. ODE-only: its stage noises would have to be drawn jointly."""
+    """Abstract: nodes c and weights a_ij(z), b_i(z) are a solver. ODE-only: its stage noises would have to be drawn
+    jointly."""
 
     nodes: ClassVar[tuple[float, ...]]
 
@@ -130,26 +150,41 @@ class ExpRungeKutta(Solver):
         h, z = columns(eq, times)
         rows, b = self.weights(z)
         table: list[Sequence[Any]] = []
+
         for c, row in zip((*self.nodes[1:], 1.0), (*rows, b), strict=True):
             scaled = zip(*([None] * len(h) if w is None else unbind(h * w, y) for w in row), strict=True)
             table.append(
                 list(zip((times[:-1] + c * times.diff()).unbind(), unbind(torch.expm1(c * z), y), scaled, strict=True))
             )
+
         return list(zip(*table, strict=True))
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
         return ()
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
-        k, point, last = [eq.f(t0, y)], y, len(w) - 1
+        k = [eq.f(t0, y)]
+        point = y
+        last = len(w) - 1
+
         for i, (t, growth, row) in enumerate(w):
             point = scale_by_exp(y, growth)
+
             for weight, stage in zip(row, k, strict=True):
                 point = point if weight is None else axpy(point, stage, weight)
+
             if i < last:
                 k.append(eq.f(t1 if self.nodes[i + 1] == 1.0 else t, point))
+
         return point, None, state
 
     def calls(self, n: int) -> int:
@@ -168,7 +203,8 @@ class ExpHeun(ExpRungeKutta):
     nodes: ClassVar[tuple[float, ...]] = (0.0, 1.0)
 
     def weights(self, z: Tensor) -> tuple[tuple[tuple[Weight, ...], ...], tuple[Weight, ...]]:
-        p1, p2 = phi(1, z), phi(2, z)
+        p1 = phi(1, z)
+        p2 = phi(2, z)
         return ((p1,),), (p1 - p2, p2)
 
 
@@ -176,7 +212,8 @@ class ExpHeun(ExpRungeKutta):
 class ExpRK3(ExpRungeKutta):
     """Stages at 1/3 and 2/3. Order 3, three evaluations.
 
-    Along x = alpha x0 + eps it is DPM-Solver-3 (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010, (5.9)."""
+    Along x = alpha x0 + eps it is DPM-Solver-3 (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010,
+    (5.9)."""
 
     order: ClassVar[int] = 3
     evals: ClassVar[int] = 3
@@ -184,19 +221,23 @@ class ExpRK3(ExpRungeKutta):
     nodes: ClassVar[tuple[float, ...]] = (0.0, 1 / 3, 2 / 3)
 
     def weights(self, z: Tensor) -> tuple[tuple[tuple[Weight, ...], ...], tuple[Weight, ...]]:
-        slope, b3 = 4 / 3 * phi(2, 2 / 3 * z), 1.5 * phi(2, z)
+        slope = 4 / 3 * phi(2, 2 / 3 * z)
+        b3 = 1.5 * phi(2, z)
         return ((phi(1, z / 3) / 3,), (2 / 3 * phi(1, 2 / 3 * z) - slope, slope)), (phi(1, z) - b3, None, b3)
 
 
 def fourth_order_weights(z: Tensor) -> tuple[Weight, ...]:
     """b_i of both four-stage methods: Simpson's rule against the exponential."""
-    p1, p2, p3 = phi(1, z), phi(2, z), phi(3, z)
+    p1 = phi(1, z)
+    p2 = phi(2, z)
+    p3 = phi(3, z)
     return p1 - 3 * p2 + 4 * p3, 2 * p2 - 4 * p3, 2 * p2 - 4 * p3, 4 * p3 - p2
 
 
 @dataclass(frozen=True)
 class ETDRK4(ExpRungeKutta):
-    """The classical method made exponential. Order 4, four evaluations. Cox & Matthews 2002, J. Comput. Phys. 176, 430-455."""
+    """The classical method made exponential. Order 4, four evaluations. Cox & Matthews 2002, J. Comput. Phys. 176,
+    430-455."""
 
     order: ClassVar[int] = 4
     evals: ClassVar[int] = 4
@@ -220,5 +261,7 @@ class ETDRK4Krogstad(ExpRungeKutta):
     nodes: ClassVar[tuple[float, ...]] = (0.0, 0.5, 0.5, 1.0)
 
     def weights(self, z: Tensor) -> tuple[tuple[tuple[Weight, ...], ...], tuple[Weight, ...]]:
-        half, slope, p2 = phi(1, z / 2), phi(2, z / 2), phi(2, z)
+        half = phi(1, z / 2)
+        slope = phi(2, z / 2)
+        p2 = phi(2, z)
         return ((half / 2,), (half / 2 - slope, slope), (phi(1, z) - 2 * p2, None, 2 * p2)), fourth_order_weights(z)

@@ -65,8 +65,10 @@ class WhiteNoise(Normals):
     def on(self, times: Tensor, y: Tensor) -> Path:
         if torch.device(self.generator.device).type != y.device.type:
             raise ValueError(
-                f"`noise` must use a generator on the state's device, got {self.generator.device} for a state on {y.device}"
+                f"`noise` must use a generator on the state's device, got {self.generator.device} for a state on"
+                f" {y.device}"
             )
+
         return _WhitePath(
             self.generator, torch.empty_like(y, memory_format=torch.contiguous_format, requires_grad=False)
         )
@@ -95,13 +97,20 @@ def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> tuple[Tensor, Ten
     """Philox4x32-10 in torch integers: four 32-bit words (held in int64) from a 4-word counter and a 2-word key.
 
     Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11."""
+
     c0, c1, c2, c3 = counter
     k0, k1 = key
+
     for _ in range(10):
-        p0, p1 = c0 * 0xD2511F53, c2 * 0xCD9E8D57  # the low 64 bits are right although the product wraps
-        c0, c1 = (p1 >> 32).bitwise_and_(_MASK).bitwise_xor_(c1 ^ k0), p1.bitwise_and_(_MASK)
-        c2, c3 = (p0 >> 32).bitwise_and_(_MASK).bitwise_xor_(c3 ^ k1), p0.bitwise_and_(_MASK)
-        k0, k1 = (k0 + 0x9E3779B9) & _MASK, (k1 + 0xBB67AE85) & _MASK
+        p0 = c0 * 0xD2511F53  # the low 64 bits are right although the product wraps
+        p1 = c2 * 0xCD9E8D57
+        c0 = (p1 >> 32).bitwise_and_(_MASK).bitwise_xor_(c1 ^ k0)
+        c1 = p1.bitwise_and_(_MASK)
+        c2 = (p0 >> 32).bitwise_and_(_MASK).bitwise_xor_(c3 ^ k1)
+        c3 = p0.bitwise_and_(_MASK)
+        k0 = (k0 + 0x9E3779B9) & _MASK
+        k1 = (k1 + 0xBB67AE85) & _MASK
+
     return c0, c1, c2, c3
 
 
@@ -133,10 +142,18 @@ class SeededNoise(Normals):
     def draw(self, stream: int, index: int, y: Tensor) -> Tensor:
         return self.normal(stream, range(index, index + 1), y.shape, y.dtype, y.device)[0]
 
-    def words(self, stream: int, steps: range, batch: int, blocks: int, device: torch.device | str = "cpu") -> Tensor:
+    def words(
+        self,
+        stream: int,
+        steps: range,
+        batch: int,
+        blocks: int,
+        device: torch.device | str = "cpu",
+    ) -> Tensor:
         """Raw 32-bit words, shape (steps, batch, blocks, 4), in int64: identical on every device."""
         if steps.stop > 1 << 28:
             raise ValueError(f"`steps` must stay below 2^28, got {steps.stop}")
+
         sample = torch.arange(self.first, self.first + batch, device=device).reshape(1, -1, 1)
         step = torch.arange(steps.start, steps.stop, device=device).reshape(-1, 1, 1) + (stream << 28)
         block = torch.arange(blocks, device=device)
@@ -147,6 +164,7 @@ class SeededNoise(Normals):
             step.expand(shape),
             block.expand(shape),
         ]
+
         return torch.stack(philox(counter, (self.seed & _MASK, self.seed >> 32)), dim=-1)
 
     def uniform(
@@ -160,18 +178,26 @@ class SeededNoise(Normals):
         """Uniforms in (0, 1), shape (len(steps), *shape), shape[0] the batch; 53 bits each."""
         count = math.prod(shape[1:])
         words = self.words(stream, steps, shape[0], -(-count // 2), device)
+
         return (
             _open_unit(words[..., 0::2], words[..., 1::2]).flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
         )
 
     def normal(
-        self, stream: int, steps: range, shape: Sequence[int], dtype: torch.dtype, device: torch.device | str = "cpu"
+        self,
+        stream: int,
+        steps: range,
+        shape: Sequence[int],
+        dtype: torch.dtype,
+        device: torch.device | str = "cpu",
     ) -> Tensor:
         """Standard normals by Box-Muller in float64 from 32-bit words, shape (len(steps), *shape), shape[0] the batch.
 
         Cast to `dtype` at the end, so that a float32 run sees the path of the float64 one; |z| <= 6.76."""
+
         count = math.prod(shape[1:])
         pairs = box_muller(self.words(stream, steps, shape[0], -(-count // 4), device))
+
         return pairs.flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
 
 
@@ -184,7 +210,10 @@ class _SeededPath:
     """Increments on a fixed grid, drawn some steps ahead; what it answers depends on the interval alone."""
 
     def __init__(self, source: SeededNoise, times: Tensor, y: Tensor):
-        self.source, self.shape, self.dtype, self.device = source, y.shape, y.dtype, y.device
+        self.source = source
+        self.shape = y.shape
+        self.dtype = y.dtype
+        self.device = y.device
         self.times = times.tolist()
         self.index = {t: k for k, t in enumerate(self.times)}
         self.ahead = max(1, _BLOCK_ELEMENTS // y.numel())
@@ -199,12 +228,15 @@ class _SeededPath:
         return self(t0, t1), self._draw(AREA, step) * math.sqrt(abs(self.times[step + 1] - self.times[step]) / 12)
 
     def _locate(self, t0: Tensor, t1: Tensor) -> tuple[int, int]:
-        k, m = self.index.get(t0.item(), -2), self.index.get(t1.item(), -4)
+        k = self.index.get(t0.item(), -2)
+        m = self.index.get(t1.item(), -4)
         if abs(k - m) != 1:
             hint = "use GridPath or BrownianTree for other intervals"
             raise ValueError(
-                f"`t0, t1` must be neighbours of the grid SeededNoise was bound to, got {t0.item()}, {t1.item()}; {hint}"
+                f"`t0, t1` must be neighbours of the grid SeededNoise was bound to, got {t0.item()},"
+                f" {t1.item()}; {hint}"
             )
+
         return min(k, m), m - k
 
     def _draw(self, stream: int, step: int) -> Tensor:

@@ -26,15 +26,21 @@ _ELEMENTS = 1 << 22  # numbers g may be asked for at once
 def phi(k: int, z: Tensor) -> Tensor:
     """phi_k(z), elementwise in float64."""
     z = z.to(torch.float64)
+
     if k == 0:
         return z.exp()
+
     safe = torch.where(z.abs() < _SERIES_BELOW, torch.ones_like(z), z)
     value = torch.expm1(safe) / safe
+
     for j in range(2, k + 1):
         value = (value - 1 / math.factorial(j - 1)) / safe
+
     series = torch.zeros_like(z)
+
     for j in range(20, -1, -1):
         series = series * z + 1 / math.factorial(j + k)
+
     return torch.where(z.abs() < _SERIES_BELOW, series, value)
 
 
@@ -46,23 +52,29 @@ def gauss_legendre() -> tuple[Tensor, Tensor]:
 
 
 def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """Nodes u (n, N) and weights w (n, N) with sum w e^{a (t1-u)} q(u) = int e^{a (t1-u)} q(u) du over each step, for smooth q.
+    """Nodes u (n, N) and weights w (n, N) with sum w e^{a (t1-u)} q(u) = int e^{a (t1-u)} q(u) du over each step, for
+    smooth q.
 
-    Where the exponential varies by more than e^20 over a step, the step is cut into parts that grow fourfold away from the end at which the
-    exponential is largest, so that each part is smooth."""
+    Where the exponential varies by more than e^20 over a step, the step is cut into parts that grow fourfold away from
+    the end at which the exponential is largest, so that each part is smooth."""
+
     nodes, weights = gauss_legendre()
     h = times.diff()
     rates = a.abs().reshape(-1).to(torch.float64)
     fastest, slowest = (float(rate * h.abs().max()) for rate in (rates.max(), rates.min()))
 
     shares = [1.0]  # of the longest step, counted from the end where the exponential is largest
+
     if fastest > _SMOOTH:
         edge = _SMOOTH / fastest
+
         while edge < 1.0 and edge * slowest < 2 * _SMOOTH:
             shares.insert(-1, edge)
             edge *= 4.0
+
         if edge < 1.0:
             shares[-1] = edge  # beyond, all has decayed
+
     reach = h.abs().max() * torch.tensor([0.0, *shares], dtype=torch.float64, device="cpu")
     edges = torch.minimum(reach, h.abs()[:, None])
 
@@ -70,16 +82,20 @@ def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     away = (edges[:, :-1, None] + wide[:, :, None] * nodes).flatten(1)
     falls = bool((a.reshape(-1)[rates.argmax()] * h[0]) <= 0)
     u = times[1:, None] - h.sign()[:, None] * away if falls else times[:-1, None] + h.sign()[:, None] * away
+
     return u, h.sign()[:, None] * (wide[:, :, None] * weights).flatten(1)
 
 
 def convolution_std(eq: Equation, times: Tensor, y: Tensor) -> Tensor:
     """Std of int e^{a (t1-u)} g(u) dW_u over each step, shape (n, ...) broadcasting against one sample of y.
 
-    By Gauss-Legendre quadrature of e^{2a(t1-u)} g(u)^2 in float64, graded where it is stiff; g must depend on t alone (additive noise).
+    By Gauss-Legendre quadrature of e^{2a(t1-u)} g(u)^2 in float64, graded where it is stiff; g must depend on t alone
+    (additive noise).
     """
+
     if eq.g is None:
         raise ValueError("`eq` must have a diffusion g to have transition noise, got g None")
+
     a = torch.as_tensor(eq.a, dtype=torch.float64, device="cpu")
     u, weights = graded(2 * a, times)  # (n, nodes)
     per_call = max(1, _ELEMENTS // (u.shape[1] * y[0].numel()))
@@ -87,6 +103,7 @@ def convolution_std(eq: Equation, times: Tensor, y: Tensor) -> Tensor:
     rest = [1] * (g.dim() - 2)
     decay = torch.exp(2 * a * (times[1:, None] - u).reshape(*u.shape, *rest))
     std = (weights.abs().reshape(*u.shape, *rest) * decay * g**2).sum(1).sqrt()
+
     return std.reshape(len(u)) if std[0].numel() == 1 else std
 
 

@@ -14,7 +14,8 @@ _MOVE = 1e-3  # of 1 + |y|
 
 
 def _some(y: Tensor) -> Tensor:
-    """Components to move, like y: in sample b those whose index has bit b, so that over the samples any two components are told apart."""
+    """Components to move, like y: in sample b those whose index has bit b, so that over the samples any two components
+    are told apart."""
     size = y[0].numel()
     bits = max(1, (size - 1).bit_length())
     index = torch.arange(size, device=y.device).unsqueeze(0)
@@ -22,31 +23,43 @@ def _some(y: Tensor) -> Tensor:
     return ((index >> bit) % 2 == 1).reshape(y.shape)
 
 
-def check_declared(eq: Equation, solver: Solver, t: Tensor, y: Tensor) -> None:
+def check_declared(
+    eq: Equation,
+    solver: Solver,
+    t: Tensor,
+    y: Tensor,
+) -> None:
     """Look at g at a state and at another one near it: two calls of g, counted nowhere.
 
-    Additive noise must not change; of diagonal noise, with a solver whose strong order rests on it, g_i must not change with other
-    components. An equation that says which way it runs (`toward`) was made by a process, and is known to be right.
+    Additive noise must not change; of diagonal noise, with a solver whose strong order rests on it, g_i must not
+    change with other components. An equation that says which way it runs (`toward`) was made by a process, and is
+    known to be right.
 
     Raises:
         ValueError: naming `g`, what it was declared to be, and what to declare instead.
     """
+
     if eq.g is None or eq.toward is not None or torch.compiler.is_compiling():
         return
+
     strong = solver.strong_order or 0
     if eq.kind is Noise.DIAGONAL and (strong < 1 or y.numel() < 2):
         return
+
     with torch.no_grad():
         y = y.detach()
         step = _MOVE * (1 + y.abs())
         moved = torch.ones_like(y, dtype=torch.bool)
+
         if eq.kind is Noise.DIAGONAL:
             moved = _some(y)
+
         here = checked("g", eq.g, t, y.clone(), exact=False)
         there = checked("g", eq.g, t, torch.where(moved, y + step, y), exact=False)
         change = (here - there).abs()
         size = torch.maximum(here.abs(), there.abs())
         changed = change > _ROUNDINGS * torch.finfo(y.dtype).eps * size
+
         if eq.kind is Noise.ADDITIVE:
             if bool(changed.any()):
                 said = "declare noise=Noise.DIAGONAL where g_i depends on y_i alone, and take EulerMaruyama() otherwise"
@@ -56,5 +69,6 @@ def check_declared(eq: Equation, solver: Solver, t: Tensor, y: Tensor) -> None:
         elif changed.dim() == y.dim() and bool((changed & ~moved).any()):
             said = f"the order of {solver!r} rests on it; take EulerMaruyama()"
             raise ValueError(
-                f"`g` must have components g_i of t and y_i alone, as its noise is declared DIAGONAL, but one changes with others; {said}"
+                "`g` must have components g_i of t and y_i alone, as its noise is declared DIAGONAL, but one"
+                f" changes with others; {said}"
             )

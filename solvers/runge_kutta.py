@@ -3,7 +3,8 @@
     k_i = F(t + c_i h, y + h sum_j a_ij k_j),   y1 = y + h sum_i b_i k_i,   error = h sum_i e_i k_i,
 
 F the whole drift. Where the last stage is evaluated at y1 ("first same as last") it is carried to the next step.
-References: Hairer, Norsett & Wanner, "Solving Ordinary Differential Equations I", 2nd ed. 1993, and the papers named below.
+References: Hairer, Norsett & Wanner, "Solving Ordinary Differential Equations I", 2nd ed. 1993, and the papers named
+below.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Tableau:
             raise ValueError(
                 f"`extra` must go on after the {stages} stages, got lengths {[len(r) for r in self.extra]}"
             )
+
         for name, weights, total in (
             ("b", self.b, 1.0),
             ("e", self.e or (0.0,), 0.0),
@@ -58,10 +60,12 @@ class Tableau:
         ):
             if abs(math.fsum(weights) - total) > 1e-14:
                 raise ValueError(f"`{name}` must sum to {total:g}, got {math.fsum(weights)!r}")
+
         if self.dense is not None and len(self.dense) != stages + len(self.extra):
             raise ValueError(
                 f"`dense` must have a row for each of {stages + len(self.extra)} stages, got {len(self.dense)}"
             )
+
         # A sum one rounding off 1 is 1, so that nothing is evaluated outside the step.
         sums = (math.fsum(row) for row in (*self.a, *self.extra))
         object.__setattr__(self, "c", (0.0, *(1.0 if abs(c - 1) < 1e-14 else c for c in sums)))
@@ -80,56 +84,91 @@ class RungeKutta(Solver):
         return (eq.drift(t, y),) if self.tableau.fsal else ()
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
-        tableau, h = self.tableau, t1 - t0
+        tableau = self.tableau
+        h = t1 - t0
         k = [state[-1] if tableau.fsal else eq.drift(t0, y)]
         y1 = y
+
         for c, row in zip(tableau.c[1:], tableau.a, strict=False):
             y1 = axpy(y, weighted(row, k), h)
             k.append(eq.drift(t1 if c == 1.0 else t0 + c * h, y1))
+
         if not tableau.fsal:
             y1 = axpy(y, weighted(tableau.b, k), h)
+
         return y1, self.error(k, h), tuple(k) if tableau.fsal else ()
 
     def error(self, k: Sequence[Tensor], h: Tensor) -> Tensor | None:
         """The embedded error estimate; None on a fixed grid.
 
-        Two estimates combine to e^2 / sqrt(e^2 + (e_low/10)^2), element by element: never less than Hairer's quotient of
-        norms, and with no norm to choose here."""
+        Two estimates combine to e^2 / sqrt(e^2 + (e_low/10)^2), element by element: never less than Hairer's quotient
+        of norms, and with no norm to choose here."""
+
         tableau = self.tableau
         if tableau.e is None or h.dim() == 0:
             return None
+
         e = weighted(tableau.e, k) * h.to(k[0].dtype)
+
         if tableau.e_low is None:
             return e
+
         low = torch.hypot(e, 0.1 * weighted(tableau.e_low, k) * h.to(k[0].dtype))
+
         return e.square() / torch.where(low > 0, low, torch.ones_like(low))
 
     def calls(self, n: int) -> int:
         return n * self.evals + self.tableau.fsal
 
-    def extend(self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, k: State) -> State:
+    def extend(
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        k: State,
+    ) -> State:
         """The stages of a step and those only its interpolant reads: one evaluation for each row of `extra`."""
-        h, stages = t1 - t0, list(k)
+        h = t1 - t0
+        stages = list(k)
         for row in self.tableau.extra:
             stages.append(eq.drift(t0 + self.tableau.c[len(stages)] * h, axpy(y, weighted(row, stages), h)))
         return tuple(stages)
 
-    def dense(self, theta: Tensor, h: Tensor, y0: Tensor, y1: Tensor, k: State) -> Tensor:
+    def dense(
+        self,
+        theta: Tensor,
+        h: Tensor,
+        y0: Tensor,
+        y1: Tensor,
+        k: State,
+    ) -> Tensor:
         """The solution at t0 + theta h inside a step, from its (extended) stages.
 
         The tableau's own interpolant, or the cubic Hermite polynomial through both ends where it has none."""
+
         if self.tableau.dense is None:
             rest = (1 - 2 * theta) * (y1 - y0) + h * ((theta - 1) * k[0] + theta * k[-1])
             return y0 + theta * (y1 - y0) + theta * (theta - 1) * rest
+
         total = torch.zeros_like(y0)
+
         for row, stage in zip(self.tableau.dense, k, strict=True):
             if any(row):
                 power = torch.zeros_like(theta)  # Horner: pow is not bit-equal across batch sizes
                 for p in reversed(row):
                     power = (power + p) * theta
                 total = total + stage * power
+
         return y0 + h * total
 
 
@@ -257,7 +296,8 @@ class DormandPrince54(RungeKutta):
 class Tsitouras54(RungeKutta):
     """Order 5 with an embedded order 4 and a fourth-order interpolant; six evaluations a step, one more to start.
 
-    Tsitouras 2011, Comput. Math. Appl. 62, 770-775; its error is smaller than that of Dormand & Prince at equal cost."""
+    Tsitouras 2011, Comput. Math. Appl. 62, 770-775; its error is smaller than that of Dormand & Prince at equal
+    cost."""
 
     order: ClassVar[int] = 5
     evals: ClassVar[int] = 6
@@ -306,13 +346,18 @@ class Tsitouras54(RungeKutta):
 class DormandPrince853(RungeKutta):
     """Order 8 with embedded orders 5 and 3, whose combination behaves like order 7, and an interpolant of order 7.
 
-    Twelve evaluations a step, one more to start, three more in steps that hold save times. Dormand & Prince 1980; Hairer,
-    Norsett & Wanner 1993, II.5-6."""
+    Twelve evaluations a step, one more to start, three more in steps that hold save times. Dormand & Prince 1980;
+    Hairer, Norsett & Wanner 1993, II.5-6."""
 
     order: ClassVar[int] = 8
     evals: ClassVar[int] = 12
     embedded: ClassVar[float | None] = 7
     reference: ClassVar[str] = "Dormand & Prince 1980"
     tableau: ClassVar[Tableau] = Tableau(
-        a=dop853.A, b=dop853.B, e=dop853.E5, e_low=dop853.E3, extra=dop853.EXTRA, dense=dop853.powers()
+        a=dop853.A,
+        b=dop853.B,
+        e=dop853.E5,
+        e_low=dop853.E3,
+        extra=dop853.EXTRA,
+        dense=dop853.powers(),
     )

@@ -1,4 +1,5 @@
-"""One loop for everything: `iterate` yields after each step, `solve` runs to the end. All argument checks happen here, once."""
+"""One loop for everything: `iterate` yields after each step, `solve` runs to the end. All argument checks happen here,
+once."""
 
 from __future__ import annotations
 
@@ -24,20 +25,29 @@ _SMALL = 1 << 16  # states of up to so many numbers are kept between looks, to n
 
 
 def iterate(
-    eq: Equation, y0: Tensor, solver: Solver | Adapter, steps: Tensor | Adaptive, noise: Any = None
+    eq: Equation,
+    y0: Tensor,
+    solver: Solver | Adapter,
+    steps: Tensor | Adaptive,
+    noise: Any = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield (t, y) after each step; the caller's loop is the callback, the progress bar and the early stop.
 
     Arguments as in `solve`. Under an `Adaptive`, t is (B,) and a yield follows each attempted step. Adapters run whole
     solves and cannot be iterated: TypeError. The checks run at the call, before the first step."""
+
     if isinstance(solver, Adapter):
         raise TypeError(f"`solver` must be a native solver to be iterated, got {solver!r}; use solve")
+
     y0 = check_problem(eq, y0, solver)
+
     if isinstance(steps, Adaptive):
         return adaptive_run(eq, y0, solver, steps, noise).states()
+
     times = check_times(eq, steps)
     path = bind(eq, solver, times, y0, noise)
     check_declared(eq, solver, times[0], y0)
+
     return fixed_steps(counted(eq, Tally()), y0, solver, times, path)
 
 
@@ -57,56 +67,109 @@ def solve(
     steps   a 1-D tensor of strictly monotone times (either direction), or an `Adaptive(t0, t1, rtol=..., atol=...)`
     noise   for a stochastic equation: a Source (WhiteNoise, SeededNoise, GridPath, BrownianTree) or any callable
             (t0, t1) -> increment like y; a BrownianTree under an `Adaptive`
-    save    times at which to keep the state, in any order: grid points (up to rounding) on a fixed grid, any time inside when adaptive
-    strict  raise when a sample fails (the error carries the partial Solution); False: the others go on to the end, see `Solution.ok`
+    save    times at which to keep the state, in any order: grid points (up to rounding) on a fixed grid, any time
+            inside when adaptive
+    strict  raise when a sample fails (the error carries the partial Solution); False: the others go on to the end, see
+            `Solution.ok`
 
     Raises TypeError, ValueError naming the argument; NonFiniteError, MaxStepsError, StepSizeUnderflow.
     """
+
     if isinstance(solver, Adapter):
         return solver.integrate(eq, check_problem(eq, y0, None), check_times(eq, steps), noise)
+
     y0 = check_problem(eq, y0, solver)
+
     if isinstance(steps, Adaptive):
-        run = adaptive_run(eq, y0, solver, steps, noise, save)
+        run = adaptive_run(
+            eq,
+            y0,
+            solver,
+            steps,
+            noise,
+            save,
+        )
+
         for _ in run.attempts():
             pass
+
         return run.solution(strict)
+
     times = check_times(eq, steps)
-    path, keep = bind(eq, solver, times, y0, noise), _kept(save, times)
+    path = bind(eq, solver, times, y0, noise)
+    keep = _kept(save, times)
     check_declared(eq, solver, times[0], y0)
-    return _solve_fixed(eq, y0, solver, times, path, keep, strict)
+
+    return _solve_fixed(
+        eq,
+        y0,
+        solver,
+        times,
+        path,
+        keep,
+        strict,
+    )
 
 
 def fixed_steps(
-    eq: Equation, y: Tensor, solver: Solver, times: Tensor, path: Path | None
+    eq: Equation,
+    y: Tensor,
+    solver: Solver,
+    times: Tensor,
+    path: Path | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """The loop. No host synchronisation, no check: `eq` and `path` come ready."""
     grid = times.unbind()
     plan = solver.plan(eq, times, y)
     state = solver.init(eq, grid[0], y)
+
     for t0, t1, w in zip(grid[:-1], grid[1:], plan, strict=True):
-        y, _, state = solver.step(eq, t0, t1, y, state, path, w)
+        y, _, state = solver.step(
+            eq,
+            t0,
+            t1,
+            y,
+            state,
+            path,
+            w,
+        )
         yield t1, y
 
 
 def _solve_fixed(
-    eq: Equation, y0: Tensor, solver: Solver, times: Tensor, path: Path | None, keep: list[int], strict: bool
+    eq: Equation,
+    y0: Tensor,
+    solver: Solver,
+    times: Tensor,
+    path: Path | None,
+    keep: list[int],
+    strict: bool,
 ) -> Solution:
-    tally, total = Tally(), len(times) - 1
+    tally = Tally()
+    total = len(times) - 1
     wanted = set(keep)  # indices of the grid
     kept = {0: y0} if 0 in wanted else {}
-    t, y, done = times[0], y0, 0
+    t = times[0]
+    y = y0
+    done = 0
     recent: list[Tensor] = []  # a NaN stays a NaN: look now and then, and find the step among small states kept since
     watch = y0.device.type == "cpu"  # elsewhere a look would wait for the device
     small = watch and y0.numel() <= _SMALL
-    for done, (t, y) in enumerate(fixed_steps(counted(eq, tally), y0, solver, times, path), 1):  # noqa: B007 - where it ended is asked below
+
+    steps = fixed_steps(counted(eq, tally), y0, solver, times, path)
+
+    for done, (t, y) in enumerate(steps, 1):  # noqa: B007 - where it ended is asked below
         if done in wanted:
             kept[done] = y
+
         if strict and small:
             recent.append(y.detach())
+
         if strict and watch and not done % _LOOK_EVERY:
             if not (y.detach().sum().isfinite() or y.detach().isfinite().all()):  # a sum may overflow by itself
                 break
             recent.clear()
+
     ok = torch.isfinite(y.detach()).reshape(len(y), -1).all(1)
     reached = [index for index in keep if index in kept]
     ts = times[reached] if keep else None
@@ -122,15 +185,18 @@ def _solve_fixed(
         0,
         ok,
     )
+
     if strict and not bool(ok.all()):
         finite = [bool(r.isfinite().all()) for r in recent]
         step = done - len(finite) + finite.index(False) + 1 if False in finite else done
         raise NonFiniteError(
-            f"the state became NaN or infinite {'at' if small else 'by'} step {step} of {total}, t = {times[step].item():.6g},"
+            f"the state became NaN or infinite {'at' if small else 'by'} step {step} of {total}, t ="
+            f" {times[step].item():.6g},"
             f" in {int((~ok).sum())} of {len(ok)} samples (first: {int((~ok).nonzero()[0])});"
             f" likely causes: f is not finite there, or the step is too large for {solver!r}",
             solution,
         )
+
     return solution
 
 
@@ -138,15 +204,21 @@ def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
     """The checks every solve shares; `solver` None: an adapter makes its own."""
     if not isinstance(eq, Equation):
         raise TypeError(f"`eq` must be a solvers.Equation, got {type(eq).__name__}")
+
     check.takes("f", eq.f, 2, "(t, y) -> tensor")
+
     if eq.g is not None:
         check.takes("g", eq.g, 2, "(t, y) -> tensor")
+
     y0 = check.state("y0", y0)
+
     if solver is None:
         return y0
+
     if not isinstance(solver, Solver):
         hint = f"; call the class: {solver.__name__}()" if isinstance(solver, type) else "; for example solvers.Heun()"
         raise TypeError(f"`solver` must be a solver object, got {solver!r}{hint}")
+
     if eq.kind > solver.noise:
         raise ValueError(
             f"`solver` must take {eq.kind.name} noise, got {solver!r}, which takes {solver.noise.name};"
@@ -156,12 +228,14 @@ def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
         raise ValueError(
             f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {solver!r}, which does not"
         )
+
     return y0
 
 
 def check_times(eq: Equation, steps: Any) -> Tensor:
     """A fixed grid, in a direction and a range the equation allows."""
     times = check.times("steps", steps)
+
     if eq.within is not None:
         low, high = eq.within
         outside = times[
@@ -171,50 +245,86 @@ def check_times(eq: Equation, steps: Any) -> Tensor:
             raise ValueError(
                 f"`steps` must lie in [{low:g}, {high:g}], where this equation is meant, got {outside[0].item():g}"
             )
+
     if eq.g is not None and eq.toward is not None and eq.toward * (times[-1] - times[0]).item() < 0:
         way = "increasing" if eq.toward > 0 else "decreasing"
         raise ValueError(
-            f"`steps` must be {way}, the way this stochastic equation is meant, got {times[0].item():g} to {times[-1].item():g}; flip the grid"
+            f"`steps` must be {way}, the way this stochastic equation is meant, got {times[0].item():g} to"
+            f" {times[-1].item():g}; flip the grid"
         )
+
     return times
 
 
 def adaptive_run(
-    eq: Equation, y0: Tensor, solver: Solver, steps: Adaptive, noise: Any, save: Tensor | None = None
+    eq: Equation,
+    y0: Tensor,
+    solver: Solver,
+    steps: Adaptive,
+    noise: Any,
+    save: Tensor | None = None,
 ) -> AdaptiveRun:
     """An adaptive solve, ready to start."""
     ends = torch.tensor([steps.t0, steps.t1], dtype=torch.float64, device="cpu")
     check_times(eq, ends)
+
     if eq.g is None:
         if noise is not None:
             raise ValueError("`noise` must be None for an ODE solved adaptively")
-        return AdaptiveRun(eq, y0, solver, steps, None, save)
+        return AdaptiveRun(
+            eq,
+            y0,
+            solver,
+            steps,
+            None,
+            save,
+        )
+
     if not isinstance(noise, BrownianTree):
         raise ValueError(
-            f"`noise` must be a BrownianTree for adaptive steps, got {noise!r}: a step redrawn after a rejection biases the law;"
+            f"`noise` must be a BrownianTree for adaptive steps, got {noise!r}: a step redrawn after a rejection"
+            " biases the law;"
             f" use BrownianTree(y0, {steps.t0!r}, {steps.t1!r}, seed=0)"
         )
+
     check_declared(eq, solver, ends[0], y0)
-    return AdaptiveRun(eq, y0, solver, steps, noise.on(ends, y0), save)
+
+    return AdaptiveRun(
+        eq,
+        y0,
+        solver,
+        steps,
+        noise.on(ends, y0),
+        save,
+    )
 
 
-def bind(eq: Equation, solver: Solver, times: Tensor, y0: Tensor, noise: Any) -> Path | None:
+def bind(
+    eq: Equation,
+    solver: Solver,
+    times: Tensor,
+    y0: Tensor,
+    noise: Any,
+) -> Path | None:
     """The Brownian path of a solve on a fixed grid; None for an ODE."""
     if eq.g is None:
         return None
     if noise is None:
         raise ValueError(
-            "`noise` must be given for a stochastic equation, got None; for example SeededNoise(0) or WhiteNoise(torch.Generator())"
+            "`noise` must be given for a stochastic equation, got None; for example SeededNoise(0) or"
+            " WhiteNoise(torch.Generator())"
         )
     if isinstance(noise, Source):
         return noise.on(cut(times, solver.cuts), y0)
     if not callable(noise):
         raise TypeError(f"`noise` must be a Source or a callable (t0, t1) -> increment, got {type(noise).__name__}")
+
     area = getattr(noise, "levy", None)
     if solver.levy and area is None:
         raise ValueError(
             f"`noise` must offer levy(t0, t1) -> (dW, H) for {solver!r}, got {type(noise).__name__} without it"
         )
+
     return UserPath(noise, area, y0)
 
 
@@ -222,7 +332,9 @@ class UserPath:
     """A path given by the caller, checked at every answer."""
 
     def __init__(self, increment: Any, area: Any, y0: Tensor):
-        self.increment, self.area, self.like = increment, area, y0
+        self.increment = increment
+        self.area = area
+        self.like = y0
 
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
         return self._checked(self.increment(t0, t1))
@@ -242,9 +354,12 @@ class UserPath:
 
 
 def _kept(save: Any, times: Tensor) -> list[int]:
-    """The indices of the save times in the grid, in the order asked; a time that came through float32 is the point it came from."""
+    """The indices of the save times in the grid, in the order asked; a time that came through float32 is the point it
+    came from."""
+
     if save is None:
         return []
+
     wanted = check.floating("save", save).detach().to("cpu", torch.float64).flatten()
     gaps = (wanted[:, None] - times).abs()
     nearest, index = gaps.min(1)
@@ -252,6 +367,8 @@ def _kept(save: Any, times: Tensor) -> list[int]:
     missing = wanted[~(nearest <= rounding)]
     if len(missing):
         raise ValueError(
-            f"`save` must hold points of the grid `steps`, got {missing[0].item()!r}, which is none; add it to `steps` or use Adaptive"
+            f"`save` must hold points of the grid `steps`, got {missing[0].item()!r}, which is none; add it to"
+            " `steps` or use Adaptive"
         )
+
     return [int(i) for i in check.values(index)]

@@ -16,7 +16,8 @@ State = tuple[Tensor, ...]
 
 
 class ErrorEstimate(NamedTuple):
-    """An embedded error, and h |f'| of each sample as its stages saw it: where that is not small, the error means nothing."""
+    """An embedded error, and h |f'| of each sample as its stages saw it: where that is not small, the error means
+    nothing."""
 
     error: Tensor
     stiffness: Tensor
@@ -55,7 +56,14 @@ class Solver(ABC):
 
     @abstractmethod
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | ErrorEstimate | None, State]:
         """One step from t0 to t1: (y1, error estimate or None, state). h = t1 - t0 is signed in the drift.
 
@@ -86,7 +94,8 @@ def cut(times: Tensor, fractions: tuple[float, ...]) -> Tensor:
 
 
 def is_plain_scalar(w: Tensor) -> bool:
-    """Whether w may as well be a number: 0-d, on the CPU, without a gradient, and no graph is being made in which it varies."""
+    """Whether w may as well be a number: 0-d, on the CPU, without a gradient, and no graph is being made in which it
+    varies."""
     return w.dim() == 0 and w.is_cpu and not w.requires_grad and not torch.compiler.is_dynamo_compiling()
 
 
@@ -98,15 +107,22 @@ def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
 
 
 def scale_by_exp(y: Tensor, w: Tensor) -> Tensor:
-    """y e^z from w = e^z - 1. Adding y w where w is small keeps a rounded factor near 1 from drifting off over many steps."""
+    """y e^z from w = e^z - 1. Adding y w where w is small keeps a rounded factor near 1 from drifting off over many
+    steps."""
     if is_plain_scalar(w):
         return axpy(y, y, w) if abs(w.item()) < 0.5 else y * (1 + w.item())
     small = w.abs() < 0.5
     return y * small.to(y.dtype) + y * torch.where(small, w, 1 + w).to(y.dtype)
 
 
-def add_noise(y: Tensor, g: Tensor, dw: Tensor, fresh: bool = False) -> Tensor:
-    """y + g dW, in one pass where g is a number. fresh: y was made in this step, and may be overwritten if no gradient is kept."""
+def add_noise(
+    y: Tensor,
+    g: Tensor,
+    dw: Tensor,
+    fresh: bool = False,
+) -> Tensor:
+    """y + g dW, in one pass where g is a number. fresh: y was made in this step, and may be overwritten if no gradient
+    is kept."""
     if fresh and is_plain_scalar(g) and not torch.is_grad_enabled():
         return y.add_(dw, alpha=g.item())
     return axpy(y, dw, g) if g.dim() == 0 else y + times_noise(g, dw)

@@ -1,7 +1,7 @@
 """Methods for stochastic equations with diagonal noise; those for additive noise alone are in `additive.py`.
 
-dW = noise(t0, t1) is N(0, |h|); space-time Levy methods also read H = I_10/|h| - dW/2, where I_10 is the time integral of
-the path's increment over the step, so that I_10/|h| = dW/2 + H with H ~ N(0, |h|/12) independent of dW.
+dW = noise(t0, t1) is N(0, |h|); space-time Levy methods also read H = I_10/|h| - dW/2, where I_10 is the time integral
+of the path's increment over the step, so that I_10/|h| = dW/2 + H with H ~ N(0, |h|/12) independent of dW.
 """
 
 from __future__ import annotations
@@ -30,7 +30,14 @@ class EulerMaruyama(OneStep):
     reference: ClassVar[str] = "Maruyama 1955"
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         y1 = axpy(y, eq.drift(t0, y), t1 - t0)
         if eq.g is not None and noise is not None:
@@ -42,9 +49,9 @@ class EulerMaruyama(OneStep):
 class Milstein(OneStep):
     """Euler-Maruyama plus g g' (dW^2 - |h|)/2 (Ito), g' the diagonal derivative by automatic differentiation.
 
-    derivative_free: g g' ~ (g(t0, Y) - g(t0, y)) / sqrt|h|, Y = y + h F + g sqrt|h| (Platen's explicit scheme): for a g that
-    cannot be differentiated. Strong order 1 for diagonal noise; equal to Euler-Maruyama for additive noise. One evaluation
-    of f. Milstein 1974; Kloeden & Platen 1992, sections 10.3 and 11.1."""
+    derivative_free: g g' ~ (g(t0, Y) - g(t0, y)) / sqrt|h|, Y = y + h F + g sqrt|h| (Platen's explicit scheme): for a
+    g that cannot be differentiated. Strong order 1 for diagonal noise; equal to Euler-Maruyama for additive noise. One
+    evaluation of f. Milstein 1974; Kloeden & Platen 1992, sections 10.3 and 11.1."""
 
     derivative_free: bool = False
 
@@ -56,39 +63,58 @@ class Milstein(OneStep):
     reference: ClassVar[str] = "Milstein 1974"
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         h = t1 - t0
         y1 = axpy(y, eq.drift(t0, y), h)
+
         if eq.g is None or noise is None:
             return y1, None, state
-        dw, size = noise(t0, t1), h.abs().to(y.dtype)
+
+        dw = noise(t0, t1)
+        size = h.abs().to(y.dtype)
+
         if eq.kind is Noise.ADDITIVE:
             return add_noise(y1, eq.g(t0, y), dw), None, state
+
         if self.derivative_free:
-            g, root = eq.g(t0, y), size.sqrt()
+            g = eq.g(t0, y)
+            root = size.sqrt()
             slant = (eq.g(t0, y1 + g * root) - g) / root
         else:
             g, slope = diagonal_derivative(eq.g, t0, y)
             slant = g * slope
+
         return add_noise(y1, g, dw) + 0.5 * slant * (dw**2 - size), None, state
 
 
 def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """g(t, y) and dg_i/dy_i: for a diagonal g the gradient of the sum of its components.
 
-    Graphs are kept where y or the weights of g ask for gradients, and nowhere else: a step that none asks for leaves nothing behind."""
+    Graphs are kept where y or the weights of g ask for gradients, and nowhere else: a step that none asks for leaves
+    nothing behind."""
+
     asked = torch.is_grad_enabled()
+
     with torch.enable_grad():
         point = y if asked and y.requires_grad else y.detach().requires_grad_()
         value = g(t, point)
         spread = value + torch.zeros_like(point)  # a g that broadcasts acts on every element, and may not depend on y
         if not spread.requires_grad:
             return spread, torch.zeros_like(point)
+
         keep = asked and (y.requires_grad or torch.compiler.is_compiling() or _has_weights(spread, point))
         (slope,) = torch.autograd.grad(
             spread.sum(), point, create_graph=keep, allow_unused=True, materialize_grads=True
         )
+
     return (spread, slope) if keep else (spread.detach(), slope)
 
 
@@ -96,23 +122,29 @@ def _has_weights(value: Tensor, point: Tensor) -> bool:
     """Whether the graph of a value has leaves other than `point`."""
     ahead: list[Any] = [value.grad_fn]
     seen: set[Any] = set()
+
     while ahead:
         node = ahead.pop()
         if node is None or node in seen:
             continue
+
         seen.add(node)
         leaf = getattr(node, "variable", None)
         if leaf is not None and leaf is not point:
             return True
+
         ahead += [parent for parent, _ in node.next_functions]
+
     return False
 
 
 @dataclass(frozen=True)
 class StochasticHeun(OneStep):
-    """Y = y + h F(t0, y) + g(t0, y) dW,  y1 = y + h (F(t0, y) + F(t1, Y))/2 + (g(t0, y) + g(t1, Y)) dW/2 (Stratonovich).
+    """Y = y + h F(t0, y) + g(t0, y) dW,  y1 = y + h (F(t0, y) + F(t1, Y))/2 + (g(t0, y) + g(t1, Y)) dW/2
+        (Stratonovich).
 
-    Strong order 1 for diagonal and additive noise, ODE order 2, two evaluations. Ruemelin 1982, SIAM J. Numer. Anal. 19."""
+    Strong order 1 for diagonal and additive noise, ODE order 2, two evaluations. Ruemelin 1982, SIAM J. Numer. Anal.
+    19."""
 
     order: ClassVar[int] = 2
     strong_order: ClassVar[float | None] = 1.0
@@ -122,16 +154,27 @@ class StochasticHeun(OneStep):
     reference: ClassVar[str] = "Ruemelin 1982"
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         h = t1 - t0
         k0 = eq.drift(t0, y)
         stage = axpy(y, k0, h)
+
         if eq.g is None or noise is None:
             return axpy(axpy(y, k0, h / 2), eq.drift(t1, stage), h / 2), None, state
-        dw, g0 = noise(t0, t1), eq.g(t0, y)
+
+        dw = noise(t0, t1)
+        g0 = eq.g(t0, y)
         stage = add_noise(stage, g0, dw)
         y1 = axpy(axpy(y, k0, h / 2), eq.drift(t1, stage), h / 2)
+
         return add_noise(y1, (g0 + eq.g(t1, stage)) / 2, dw), None, state
 
 
@@ -139,8 +182,9 @@ class StochasticHeun(OneStep):
 class SRI1(OneStep):
     """Stochastic Runge-Kutta for diagonal Ito noise: strong order 3/2, ODE order 2; two evaluations of f, four of g.
 
-    y1 = y + h (k1 + 2 k2)/3 + sum_i (b1_i dW + b2_i I_11/sqrt|h| + b3_i I_10/|h| + b4_i I_111/|h|) g(t0 + c_i h, G_i), the
-    iterated integrals I_11 = (dW^2 - |h|)/2, I_111 = (dW^3 - 3 |h| dW)/6. Roessler 2010, SIAM J. Numer. Anal. 48(3), SRI1W1."""
+    y1 = y + h (k1 + 2 k2)/3 + sum_i (b1_i dW + b2_i I_11/sqrt|h| + b3_i I_10/|h| + b4_i I_111/|h|) g(t0 + c_i h, G_i),
+    the iterated integrals I_11 = (dW^2 - |h|)/2, I_111 = (dW^3 - 3 |h| dW)/6. Roessler 2010, SIAM J. Numer. Anal.
+    48(3), SRI1W1."""
 
     order: ClassVar[int] = 2
     strong_order: ClassVar[float | None] = 1.5
@@ -151,18 +195,30 @@ class SRI1(OneStep):
     reference: ClassVar[str] = "Roessler 2010"
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         h = t1 - t0
-        k1, quarter = eq.drift(t0, y), t0 + 0.25 * h
+        k1 = eq.drift(t0, y)
+        quarter = t0 + 0.25 * h
         stage = axpy(y, k1, 0.75 * h)
+
         if eq.g is None or noise is None:
             k2 = eq.drift(t0 + 0.75 * h, stage)
             return axpy(axpy(y, k1, h / 3), k2, 2 * h / 3), None, state
+
         dw, area = noise.levy(t0, t1)
         size = h.abs().to(y.dtype)
-        root, i10 = size.sqrt(), 0.5 * dw + area
-        i11, i111 = (dw**2 - size) / (2 * root), dw * (dw**2 / size - 3) / 6
+        root = size.sqrt()
+        i10 = 0.5 * dw + area
+        i11 = (dw**2 - size) / (2 * root)
+        i111 = dw * (dw**2 / size - 3) / 6
         g1 = eq.g(t0, y)
         k2 = eq.drift(t0 + 0.75 * h, stage + times_noise(1.5 * g1, i10))
         g2 = eq.g(quarter, axpy(y, k1, 0.25 * h) + 0.5 * g1 * root)
@@ -172,4 +228,5 @@ class SRI1(OneStep):
         y1 = y1 + times_noise(g1, -dw - i11 + 2 * i10 - 2 * i111)
         y1 = y1 + times_noise(g2, 4 / 3 * (dw + i11 - i10) + 5 / 3 * i111)
         y1 = y1 + times_noise(g3, 2 / 3 * (dw - i10 - i111) - i11 / 3)
+
         return y1 + times_noise(g4, i111), None, state

@@ -33,7 +33,8 @@ class Said(Exception):
 
 
 def command(*arguments: Any) -> None:
-    """`scoresde ARGUMENTS`; raises Said where it ends with exit code 2 and one line on the standard error, as usage errors must."""
+    """`scoresde ARGUMENTS`; raises Said where it ends with exit code 2 and one line on the standard error, as usage
+    errors must."""
     typed, heard = sys.argv, io.StringIO()
     sys.argv = ["scoresde", *map(str, arguments)]
     try:
@@ -118,47 +119,164 @@ def refused(*arguments: str) -> Callable[[Path], None]:
 
 
 SAMPLE = ("sample", "RUN", "--steps", "2", "--n", "1")
-FILES = [Case(*case) for case in (
-    (61, "empty", lambda f: stored(f, x=np.zeros((0, 3))), ValueError, "`data` .*empty.*bad.npz"),
-    (61, "nan", lambda f: stored(f, x=np.full((2, 3), np.nan)), ValueError, "`data` must be finite, .*bad.npz"),
-    (61, "ndim", lambda f: stored(f, x=np.zeros(4)), ValueError, "`data` .*shape.*bad.npz"),
-    (61, "objects", lambda f: stored(f, x=np.array([{}, {}], dtype=object)), ValueError, "`data` must be .*plain numeric.*bad.npz"),
-    (61, "labels", lambda f: stored(f, x=np.zeros((2, 2)), y=np.zeros(2)), ValueError, "`labels` must be integers"),
-    (61, "absent", lambda f: data.load(f / "absent.npz"), ValueError, "`data` .*does not exist"),
-    (62, "unknown key", lambda f: told(f, "[training]\nstep = 5"), ConfigError, r"line 2.*`training.step`.*did you mean training.steps"),
-    (62, "unknown table", lambda f: told(f, "[trainin]\nlr = 1"), ConfigError, "line 1: `trainin`.*did you mean training"),
-    (62, "number as a string", lambda f: told(f, "[training]\nsteps = '5'"), ConfigError, "line 2: `training.steps` must be an integer"),
-    (62, "wrong type", lambda f: told(f, "[process]\nbeta_max = [1]"), ConfigError, "line 2: `process.beta_max` must be a number"),
-    (62, "wrong value", lambda f: told(f, "[process]\n\nbeta_min = 30"), ConfigError, "`process.beta_max`"),
-    (62, "duplicate key", lambda f: told(f, "[data]\npath = 'a'\npath = 'b'"), ConfigError, r"bad.toml: .*overwrite.*line 3.*: path = 'b'"),
-    (63, "missing", lambda f: runs.load(f / "absent"), CheckpointError, "absent/run.json is missing"),
-    (63, "file for a folder", lambda f: runs.load(f / "points.npz"), CheckpointError, "points.npz/run.json is missing"),
-    (63, "weights missing", damaged(lambda f: (f / "model.safetensors").unlink()), CheckpointError, "model.safetensors is missing"),
-    (63, "directory for a file", damaged(lambda f: (f / "run.json").unlink() or (f / "run.json").mkdir()), CheckpointError, "run.json is missing"),
-    (63, "truncated", damaged(lambda f: cut(f / "model.safetensors")), CheckpointError, "model.safetensors does not match .*truncated"),
-    (63, "bad hash", damaged(lambda f: cut(f / "model.safetensors", flip=True)), CheckpointError, "model.safetensors does not match the SHA-256"),
-    (63, "truncated description", damaged(lambda f: cut(f / "run.json")), CheckpointError, "run.json is not readable JSON"),
-    (63, "newer", damaged(lambda f: about(f, format=99)), CheckpointError, "run.json has format 99, newer than"),
-    (63, "other architecture", damaged(wider), CheckpointError, "model.safetensors holds another architecture"),
-    (63, "missing keys", damaged(reweighted(lambda n: None if n.endswith("bias") else n)), CheckpointError, "model.safetensors .*Missing key.*bias"),
-    (63, "unexpected keys", damaged(reweighted(lambda n: n.replace("bias", "basis"))), CheckpointError, "model.safetensors .*Unexpected key.*basis"),
-    (64, "folder exists", refused("demo", "--out", "RUN"), Said, "`--out` must be a new folder.*--overwrite"),
-    (64, "file exists", refused(*SAMPLE, "--out", "FILE"), Said, "`--out` must not exist.*--overwrite"),
-    (64, "below a file", refused("demo", "--out", "BELOW"), Said, "`--out` must be a path that can be written.*points.npz is a file"),
-    (64, "samples below a file", refused(*SAMPLE, "--out", "BELOW"), Said, "`--out` must be a path that can be written"),
-    (64, "rows below a file", refused("compare", "--problem", "gaussian3", "--out", "BELOW"), Said, "`--out` must be a path that can be written"),
-    (64, "null", refused("demo", "--out", "a\0b"), Said, "--out.*null"),
-    (64, "null in samples", refused(*SAMPLE, "--out", "a\0b.png"), Said, "--out.*null"),
-    (64, "null in a run", refused("info", "a\0b"), Said, "null"),
-    (64, "unknown flag", refused("sample", "RUN", "--stepps", "5"), Said, "--stepps"),
-    (64, "unknown command", refused("sampel", "RUN"), Said, "sampel"),
-    (64, "no such device", refused("sample", "RUN", "--device", "tpu"), Said, "`--device` must be cpu or cuda"),
-    *([] if torch.cuda.is_available() else [(64, "cuda absent", refused("sample", "RUN", "--device", "cuda"), Said, "`--device` must be cpu here")]),
-    (17, "command", refused("sample", "RUN", "--steps", "0"), Said, "`steps`"),
-    (19, "command", refused("sample", "RUN", "--steps", "2.5"), Said, "--steps"),
-    (44, "command", refused("sample", "RUN", "--method", "ddimm"), Said, "`method` .*did you mean 'ddim'"),
-    (45, "command", refused("sample", "RUN", "--sed", "1"), Said, "--sed.*--seed"),
-    (46, "command", refused("sample", "RUN", "--rtol", "1e-3"), Said, "`--rtol` must not be given for ddim"),
-    (46, "command, adaptive", refused("sample", "RUN", "--method", "probability_flow", "--steps", "5"), Said, "`--steps` must not be given"),
-    (51, "command", refused("sample", "RUN", "--seed", "-1"), Said, "`seed`"),
-)]  # fmt: skip
+FILES = [
+    Case(*case)
+    for case in (
+        (61, "empty", lambda f: stored(f, x=np.zeros((0, 3))), ValueError, "`data` .*empty.*bad.npz"),
+        (61, "nan", lambda f: stored(f, x=np.full((2, 3), np.nan)), ValueError, "`data` must be finite, .*bad.npz"),
+        (61, "ndim", lambda f: stored(f, x=np.zeros(4)), ValueError, "`data` .*shape.*bad.npz"),
+        (
+            61,
+            "objects",
+            lambda f: stored(f, x=np.array([{}, {}], dtype=object)),
+            ValueError,
+            "`data` must be .*plain numeric.*bad.npz",
+        ),
+        (61, "labels", lambda f: stored(f, x=np.zeros((2, 2)), y=np.zeros(2)), ValueError, "`labels` must be integers"),
+        (61, "absent", lambda f: data.load(f / "absent.npz"), ValueError, "`data` .*does not exist"),
+        (
+            62,
+            "unknown key",
+            lambda f: told(f, "[training]\nstep = 5"),
+            ConfigError,
+            r"line 2.*`training.step`.*did you mean training.steps",
+        ),
+        (
+            62,
+            "unknown table",
+            lambda f: told(f, "[trainin]\nlr = 1"),
+            ConfigError,
+            "line 1: `trainin`.*did you mean training",
+        ),
+        (
+            62,
+            "number as a string",
+            lambda f: told(f, "[training]\nsteps = '5'"),
+            ConfigError,
+            "line 2: `training.steps` must be an integer",
+        ),
+        (
+            62,
+            "wrong type",
+            lambda f: told(f, "[process]\nbeta_max = [1]"),
+            ConfigError,
+            "line 2: `process.beta_max` must be a number",
+        ),
+        (62, "wrong value", lambda f: told(f, "[process]\n\nbeta_min = 30"), ConfigError, "`process.beta_max`"),
+        (
+            62,
+            "duplicate key",
+            lambda f: told(f, "[data]\npath = 'a'\npath = 'b'"),
+            ConfigError,
+            r"bad.toml: .*overwrite.*line 3.*: path = 'b'",
+        ),
+        (63, "missing", lambda f: runs.load(f / "absent"), CheckpointError, "absent/run.json is missing"),
+        (
+            63,
+            "file for a folder",
+            lambda f: runs.load(f / "points.npz"),
+            CheckpointError,
+            "points.npz/run.json is missing",
+        ),
+        (
+            63,
+            "weights missing",
+            damaged(lambda f: (f / "model.safetensors").unlink()),
+            CheckpointError,
+            "model.safetensors is missing",
+        ),
+        (
+            63,
+            "directory for a file",
+            damaged(lambda f: (f / "run.json").unlink() or (f / "run.json").mkdir()),
+            CheckpointError,
+            "run.json is missing",
+        ),
+        (
+            63,
+            "truncated",
+            damaged(lambda f: cut(f / "model.safetensors")),
+            CheckpointError,
+            "model.safetensors does not match .*truncated",
+        ),
+        (
+            63,
+            "bad hash",
+            damaged(lambda f: cut(f / "model.safetensors", flip=True)),
+            CheckpointError,
+            "model.safetensors does not match the SHA-256",
+        ),
+        (
+            63,
+            "truncated description",
+            damaged(lambda f: cut(f / "run.json")),
+            CheckpointError,
+            "run.json is not readable JSON",
+        ),
+        (63, "newer", damaged(lambda f: about(f, format=99)), CheckpointError, "run.json has format 99, newer than"),
+        (63, "other architecture", damaged(wider), CheckpointError, "model.safetensors holds another architecture"),
+        (
+            63,
+            "missing keys",
+            damaged(reweighted(lambda n: None if n.endswith("bias") else n)),
+            CheckpointError,
+            "model.safetensors .*Missing key.*bias",
+        ),
+        (
+            63,
+            "unexpected keys",
+            damaged(reweighted(lambda n: n.replace("bias", "basis"))),
+            CheckpointError,
+            "model.safetensors .*Unexpected key.*basis",
+        ),
+        (64, "folder exists", refused("demo", "--out", "RUN"), Said, "`--out` must be a new folder.*--overwrite"),
+        (64, "file exists", refused(*SAMPLE, "--out", "FILE"), Said, "`--out` must not exist.*--overwrite"),
+        (
+            64,
+            "below a file",
+            refused("demo", "--out", "BELOW"),
+            Said,
+            "`--out` must be a path that can be written.*points.npz is a file",
+        ),
+        (
+            64,
+            "samples below a file",
+            refused(*SAMPLE, "--out", "BELOW"),
+            Said,
+            "`--out` must be a path that can be written",
+        ),
+        (
+            64,
+            "rows below a file",
+            refused("compare", "--problem", "gaussian3", "--out", "BELOW"),
+            Said,
+            "`--out` must be a path that can be written",
+        ),
+        (64, "null", refused("demo", "--out", "a\0b"), Said, "--out.*null"),
+        (64, "null in samples", refused(*SAMPLE, "--out", "a\0b.png"), Said, "--out.*null"),
+        (64, "null in a run", refused("info", "a\0b"), Said, "null"),
+        (64, "unknown flag", refused("sample", "RUN", "--stepps", "5"), Said, "--stepps"),
+        (64, "unknown command", refused("sampel", "RUN"), Said, "sampel"),
+        (64, "no such device", refused("sample", "RUN", "--device", "tpu"), Said, "`--device` must be cpu or cuda"),
+        *(
+            []
+            if torch.cuda.is_available()
+            else [
+                (64, "cuda absent", refused("sample", "RUN", "--device", "cuda"), Said, "`--device` must be cpu here")
+            ]
+        ),
+        (17, "command", refused("sample", "RUN", "--steps", "0"), Said, "`steps`"),
+        (19, "command", refused("sample", "RUN", "--steps", "2.5"), Said, "--steps"),
+        (44, "command", refused("sample", "RUN", "--method", "ddimm"), Said, "`method` .*did you mean 'ddim'"),
+        (45, "command", refused("sample", "RUN", "--sed", "1"), Said, "--sed.*--seed"),
+        (46, "command", refused("sample", "RUN", "--rtol", "1e-3"), Said, "`--rtol` must not be given for ddim"),
+        (
+            46,
+            "command, adaptive",
+            refused("sample", "RUN", "--method", "probability_flow", "--steps", "5"),
+            Said,
+            "`--steps` must not be given",
+        ),
+        (51, "command", refused("sample", "RUN", "--seed", "-1"), Said, "`seed`"),
+    )
+]

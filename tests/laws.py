@@ -1,4 +1,5 @@
-"""What a linear solver does, exactly: `scoresde.evaluation.affine_laws` on an equation, and the strong error that follows from its maps."""
+"""What a linear solver does, exactly: `scoresde.evaluation.affine_laws` on an equation, and the strong error that
+follows from its maps."""
 
 from __future__ import annotations
 
@@ -53,7 +54,8 @@ def exact_law(eq: Equation, solver: Solver, times: Tensor, mean: Tensor, cov: Te
 def strong_error(
     maps: Affine, phi: Tensor, kernel: Callable[[Tensor], Tensor], variance: Tensor, nodes: int = 8
 ) -> Tensor:
-    """sqrt(E |exact - numerical|^2) per element, for a diagonal linear equation whose start has mean zero and `variance` (d,).
+    """sqrt(E |exact - numerical|^2) per element, for a diagonal linear equation whose start has mean zero and
+    `variance` (d,).
 
     phi      exact factor of y_0 at the end, (d,)
     kernel   u -> weight of dW_u in the exact solution, (d,)

@@ -1,6 +1,7 @@
 """Children that train and are killed: one process imports everything, then forks, so that a kill costs no start-up.
 
-python -m tests.nursery FOLDER TRAINING SAVING SIGNALS PAIRS SEED     counts of kills, and 1 for signals or pairs; prints JSON
+python -m tests.nursery FOLDER TRAINING SAVING SIGNALS PAIRS SEED     counts of kills, and 1 for signals or pairs;
+    prints JSON
 """
 
 from __future__ import annotations
@@ -32,7 +33,10 @@ from scoresde.training import Training
 CONFIG = Config(
     network=NetworkConfig(widths=(16,)), training=Training(steps=40, batch=16, posthoc=5), record=Record(save=3, log=5)
 )
-TOML = "[data]\npath = '{data}'\n[network]\nwidths = [16]\n[training]\nsteps = {steps}\nbatch = 16\n[record]\nsave = 1000\n"
+TOML = (
+    "[data]\npath = '{data}'\n[network]\nwidths = [16]\n[training]\nsteps = {steps}\nbatch ="
+    " 16\n[record]\nsave = 1000\n"
+)
 
 
 def points() -> Dataset:
@@ -72,7 +76,8 @@ def sha(folder: Path) -> str:
 
 
 def kill_training(folder: Path, count: int, draw: random.Random) -> dict[str, object]:
-    """Runs killed at random moments and taken up again, until `count` kills have hit and every run has come to its end."""
+    """Runs killed at random moments and taken up again, until `count` kills have hit and every run has come to its
+    end."""
     start = time.perf_counter()
     whole = ended(child(lambda: train(folder / "whole")))
     seconds = time.perf_counter() - start
@@ -151,7 +156,8 @@ def send_signals(folder: Path, count: int, draw: random.Random) -> dict[str, obj
 
 
 def join_two(folder: Path, count: int, draw: random.Random) -> dict[str, object]:
-    """Two joined processes train, accumulating two parts each, and draw samples of an exact denoiser: the codes; files tell the rest."""
+    """Two joined processes train, accumulating two parts each, and draw samples of an exact denoiser: the codes; files
+    tell the rest."""
     import socket
 
     with socket.socket() as free:

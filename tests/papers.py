@@ -1,6 +1,7 @@
 """Samplers as their papers write them, in the frame alpha = 1: independent of the library's equations and solvers.
 
-D(x, sigma) is the denoiser, eps = (x - D)/sigma, lam = -log sigma, h the step in lam; `lams` the levels, `z` the normals of each step.
+D(x, sigma) is the denoiser, eps = (x - D)/sigma, lam = -log sigma, h the step in lam; `lams` the levels, `z` the
+normals of each step.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ def heun_step(model: Model, x: Tensor, s0: float, s1: float) -> Tensor:
 
 
 def ddim(model: Model, x: Tensor, lams: Tensor, z: Tensor, eta: float = 0.0) -> Tensor:
-    """arXiv:2010.02502 eq. 12, in x/sqrt(abar), abar = 1/(1 + s^2): (1 - abar_1)/(1 - abar_0) (1 - abar_0/abar_1) is the full noise."""
+    """arXiv:2010.02502 eq. 12, in x/sqrt(abar), abar = 1/(1 + s^2): (1 - abar_1)/(1 - abar_0) (1 - abar_0/abar_1) is
+    the full noise."""
     for s0, s1, noise in zip(sigmas(lams)[:-1], sigmas(lams)[1:], z, strict=True):
         abar0, abar1 = 1 / (1 + s0**2), 1 / (1 + s1**2)
         extra = eta**2 * (1 - abar1) / (1 - abar0) * (1 - abar0 / abar1)
@@ -124,7 +126,8 @@ def dpm_solver_pp_2m(model: Model, x: Tensor, lams: Tensor, z: Tensor, sde: bool
 
 
 def unipc(model: Model, x: Tensor, lams: Tensor, z: Tensor, order: int = 3) -> Tensor:
-    """arXiv:2302.04867, data prediction with B(h) = e^h - 1 ("bh2"), orders ramping up; the last corrector is not called."""
+    """arXiv:2302.04867, data prediction with B(h) = e^h - 1 ("bh2"), orders ramping up; the last corrector is not
+    called."""
     levels = lams.tolist()
     past = [(levels[0], model(x, math.exp(-levels[0])))]
     for i in range(len(levels) - 1):
@@ -183,7 +186,8 @@ def lms(model: Model, x: Tensor, lams: Tensor, z: Tensor, order: int = 4) -> Ten
 def dpm_solver_pp_3m(
     model: Model, x: Tensor, lams: Tensor, z: Tensor, sde: bool = False, weight: float = 1.0
 ) -> Tensor:
-    """arXiv:2211.01095, multistep of order 3 as published (weight 1 on D2 phi_3; 2 is its integral); its second step is 2M."""
+    """arXiv:2211.01095, multistep of order 3 as published (weight 1 on D2 phi_3; 2 is its integral); its second step
+    is 2M."""
     past: list[tuple[float, Tensor]] = []
     for (l0, l1), noise in zip(pairwise(lams.tolist()), z, strict=True):
         h = (2 if sde else 1) * (l1 - l0)
@@ -264,7 +268,8 @@ def er_sde(model: Model, x: Tensor, lams: Tensor, z: Tensor) -> Tensor:
 
 
 def sa_solver(model: Model, x: Tensor, lams: Tensor, z: Tensor, tau: float = 1.0, order: int = 3) -> Tensor:
-    """arXiv:2309.05019, algorithm 1 (data prediction, constant tau): the integrals of the Lagrange polynomials by quadrature."""
+    """arXiv:2309.05019, algorithm 1 (data prediction, constant tau): the integrals of the Lagrange polynomials by
+    quadrature."""
     nodes, weights = np.polynomial.legendre.leggauss(60)
     k = 1 + tau**2
 
@@ -320,7 +325,8 @@ def langevin_step(model: Model, x: Tensor, s: float, delta: Tensor | float, nois
 
 
 def predictor_corrector(model: Model, x: Tensor, lams: Tensor, draw: Draw) -> Tensor:
-    """arXiv:2011.13456, algorithm 2 with reverse diffusion and algorithm 4's step, snr 0.16, each sample its own norms."""
+    """arXiv:2011.13456, algorithm 2 with reverse diffusion and algorithm 4's step, snr 0.16, each sample its own
+    norms."""
     for k, pair in enumerate(pairwise(lams)):
         x = reverse_diffusion(model, x, torch.stack(pair), draw(INCREMENT, k)[None])
         s, noise = math.exp(-pair[1].item()), draw(CORRECTOR, k)
@@ -330,7 +336,8 @@ def predictor_corrector(model: Model, x: Tensor, lams: Tensor, draw: Draw) -> Te
 
 
 def annealed_langevin(model: Model, x: Tensor, lams: Tensor, draw: Draw) -> Tensor:
-    """arXiv:1907.05600, algorithm 1: alpha_i = 0.2 sigma_i^2, x + alpha/2 score + sqrt(alpha) z, 5 steps a level from the second on."""
+    """arXiv:1907.05600, algorithm 1: alpha_i = 0.2 sigma_i^2, x + alpha/2 score + sqrt(alpha) z, 5 steps a level from
+    the second on."""
     for k, s in enumerate(sigmas(lams)[1:]):
         for j in range(5):
             x = langevin_step(model, x, s, 0.1 * s**2, draw(CORRECTOR, 5 * k + j))

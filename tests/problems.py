@@ -26,7 +26,8 @@ from solvers.solver import Solver
 F64 = torch.float64
 
 
-# -- what there is ---------------------------------------------------------------------------------------------------------
+# -- what there is
+# ---------------------------------------------------------------------------------------------------------
 
 
 def load(package) -> None:
@@ -49,7 +50,8 @@ def classes(base: type, package: str) -> list[type]:
 
 
 def variants(cls: type) -> Iterator:
-    """The default object and the others that its switches, small integers and starters make, as far as the constructor takes them."""
+    """The default object and the others that its switches, small integers and starters make, as far as the constructor
+    takes them."""
     choices = []
     for field in dataclasses.fields(cls):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
@@ -116,7 +118,8 @@ OWN: list[Process] = [  # a process needs arguments: chains, and a user's two fu
 TOWARD_NOISE: list[Process] = [p for p in PROCESSES + OWN if p.t_noise > p.t_data]
 
 
-# -- smooth nonlinear equations with coefficients of order one, solved in closed form ---------------------------------------
+# -- smooth nonlinear equations with coefficients of order one, solved in closed form
+# ---------------------------------------
 
 
 def logistic(a: float | Tensor = 0.0) -> Equation:
@@ -131,7 +134,8 @@ def logistic_exact(y0: Tensor, t: float) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Smooth:
-    """y' = f(t, y) and its exact states (5, B, d) at five times, so that no error constant hides by vanishing at one."""
+    """y' = f(t, y) and its exact states (5, B, d) at five times, so that no error constant hides by vanishing at
+    one."""
 
     f: Callable[[Tensor, Tensor], Tensor]
     times: Tensor
@@ -144,7 +148,8 @@ class Smooth:
     def errors(
         self, solver: Solver, a: float | Tensor = 0.0, direction: int = 1, floor: float = 1e-14, back: bool = False
     ) -> list[float]:
-        """Root-mean-square errors at these times on 4, 8, ..., 512 steps, until one falls to rounding; `back`: of the way back."""
+        """Root-mean-square errors at these times on 4, 8, ..., 512 steps, until one falls to rounding; `back`: of the
+        way back."""
         times, states = (self.times, self.states) if direction > 0 else (self.times.flip(0), self.states.flip(0))
         errors: list[float] = []
         while len(errors) < 8 and (not errors or errors[-1] > floor):
@@ -187,7 +192,8 @@ SWING = Smooth(
 ELLIPSE, CIRCLE = orbit(0.2), orbit(0.0)
 
 
-# -- G3: a Gaussian, in its eigenbasis or turned ---------------------------------------------------------------------------
+# -- G3: a Gaussian, in its eigenbasis or turned
+# ---------------------------------------------------------------------------
 
 G3_VARIANCES = torch.tensor([0.25, 1.0, 4.0], dtype=F64)
 G3_MEAN = torch.tensor([1.0, -0.5, 2.0], dtype=F64)
@@ -202,7 +208,8 @@ def marginal(process: Process, t: float) -> tuple[Tensor, Tensor]:
     return alpha * G3_MEAN, alpha**2 * G3_VARIANCES + sigma**2
 
 
-# -- M3: a mixture on the line ---------------------------------------------------------------------------------------------
+# -- M3: a mixture on the line
+# ---------------------------------------------------------------------------------------------
 
 M3_WEIGHTS, M3_MEANS, M3_STD = np.array([0.3, 0.5, 0.2]), np.array([-2.0, 0.5, 3.0]), np.array([0.3, 0.6, 0.2])
 M3 = exact.GaussianMixture(

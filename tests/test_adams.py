@@ -1,4 +1,5 @@
-"""Multistep methods: exact on polynomials in their clock, equal to the classical coefficients at a = 0, started as declared."""
+"""Multistep methods: exact on polynomials in their clock, equal to the classical coefficients at a = 0, started as
+declared."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def exact(a: float, degree: int, t0: Tensor, t1: Tensor, y: Tensor) -> Tensor:
 @pytest.mark.parametrize(("kind", "extra"), [(ExpAdams, 0), (ExpAdamsPC, 1)])
 @pytest.mark.parametrize("direction", [1, -1])
 def test_exact_on_polynomials(kind, extra, order, a, direction):
-    """With exact starting values a method of order k integrates forcing of degree k - 1 exactly on any grid; degree k it does not.
+    """With exact starting values a method of order k integrates forcing of degree k - 1 exactly on any grid; degree k
+    it does not.
 
     The returned state of the predictor-corrector is the predicted one: k - 1 too."""
     grid = GRID if direction > 0 else GRID.flip(0)
@@ -98,12 +100,15 @@ def test_exact_on_polynomials_of_the_clock(order):
     assert (got - flow(grid[0], grid[-1], y0)).abs() < 1e-11
 
 
-@pytest.mark.parametrize(("order", "weights"), [
-    (1, (1,)),
-    (2, (3 / 2, -1 / 2)),
-    (3, (23 / 12, -16 / 12, 5 / 12)),
-    (4, (55 / 24, -59 / 24, 37 / 24, -9 / 24)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("order", "weights"),
+    [
+        (1, (1,)),
+        (2, (3 / 2, -1 / 2)),
+        (3, (23 / 12, -16 / 12, 5 / 12)),
+        (4, (55 / 24, -59 / 24, 37 / 24, -9 / 24)),
+    ],
+)
 def test_adams_bashforth_weights(order, weights: Sequence[float]):
     """At a = 0 on a uniform grid the weights are those of Bashforth & Adams 1883."""
     plan = ExpAdams(order).plan(
@@ -112,11 +117,14 @@ def test_adams_bashforth_weights(order, weights: Sequence[float]):
     assert [float(w) * 10 for w in plan[-1].predict] == pytest.approx(list(weights), abs=1e-12)
 
 
-@pytest.mark.parametrize(("order", "weights"), [
-    (1, (1 / 2, 1 / 2)),
-    (2, (5 / 12, 8 / 12, -1 / 12)),
-    (3, (9 / 24, 19 / 24, -5 / 24, 1 / 24)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("order", "weights"),
+    [
+        (1, (1 / 2, 1 / 2)),
+        (2, (5 / 12, 8 / 12, -1 / 12)),
+        (3, (9 / 24, 19 / 24, -5 / 24, 1 / 24)),
+    ],
+)
 def test_adams_moulton_weights(order, weights: Sequence[float]):
     """The corrector's, those of Adams-Moulton of one order more."""
     plan = ExpAdamsPC(order).plan(
@@ -150,7 +158,8 @@ def test_the_first_steps_are_the_starters():
 
 
 def test_midpoint_changes_degree_one_only():
-    """`midpoint` acts where two values are interpolated; with a = 0 it is the same number, and order 1 has nothing to replace."""
+    """`midpoint` acts where two values are interpolated; with a = 0 it is the same number, and order 1 has nothing to
+    replace."""
     eq, y0, grid = Equation(lambda t, y: -(y**2), a=0.3), torch.tensor([0.9], dtype=F64), GRID
     assert torch.equal(solve(eq, y0, ExpAdams(1, midpoint=True), grid).y, solve(eq, y0, ExpAdams(1), grid).y)
     assert not torch.equal(solve(eq, y0, ExpAdams(2, midpoint=True), grid).y, solve(eq, y0, ExpAdams(2), grid).y)
@@ -160,14 +169,17 @@ def test_midpoint_changes_degree_one_only():
     )
 
 
-@pytest.mark.parametrize(("arguments", "kind", "message"), [
-    ({"order": 0}, ValueError, "`order`"),
-    ({"order": 5}, ValueError, "`order`"),
-    ({"order": 2.0}, TypeError, "`order`"),
-    ({"order": 2, "clock": 3}, TypeError, "`clock`"),
-    ({"order": 2, "start": "heun"}, TypeError, "`start`"),
-    ({"order": 2, "start": ExpAdams(2)}, TypeError, "`start`"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("arguments", "kind", "message"),
+    [
+        ({"order": 0}, ValueError, "`order`"),
+        ({"order": 5}, ValueError, "`order`"),
+        ({"order": 2.0}, TypeError, "`order`"),
+        ({"order": 2, "clock": 3}, TypeError, "`clock`"),
+        ({"order": 2, "start": "heun"}, TypeError, "`start`"),
+        ({"order": 2, "start": ExpAdams(2)}, TypeError, "`start`"),
+    ],
+)
 def test_bad_arguments(arguments, kind, message):
     """Named at construction."""
     for cls in (ExpAdams, ExpAdamsPC):

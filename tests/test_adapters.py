@@ -97,7 +97,8 @@ def test_gradients_flow_through_torchdiffeq():
     torch.testing.assert_close(got, want, rtol=1e-6, atol=0)
 
 
-# -- torchsde -------------------------------------------------------------------------------------------------------------------
+# -- torchsde
+# -------------------------------------------------------------------------------------------------------------------
 
 
 def growth(kind: Noise, sense: Sense = Sense.ITO) -> Equation:
@@ -130,7 +131,8 @@ class SamePath:
     ids=repr,
 )
 def test_torchsde_takes_our_steps(adapter, solver, kind, ends):
-    """On one path torchsde's euler and milstein are ours, to rounding: drift, diffusion, direction, shape and seed are passed on right."""
+    """On one path torchsde's euler and milstein are ours, to rounding: drift, diffusion, direction, shape and seed are
+    passed on right."""
     y0 = torch.linspace(0.5, 1.5, 2 * 3 * 4 * 4, dtype=F64).reshape(2, 3, 4, 4)
     times = torch.linspace(*ends, 9, dtype=F64)
     eq = growth(kind)
@@ -142,9 +144,15 @@ def test_torchsde_takes_our_steps(adapter, solver, kind, ends):
     assert not torch.equal(solve(eq, y0, adapter, times, 8).y, theirs.y)
 
 
-@pytest.mark.parametrize(("method", "sense", "limit"), [
-    ("srk", Sense.ITO, 2e-3), ("heun", Sense.STRATONOVICH, 2e-2), ("midpoint", Sense.STRATONOVICH, 2e-2), ("reversible_heun", Sense.STRATONOVICH, 2e-2),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("method", "sense", "limit"),
+    [
+        ("srk", Sense.ITO, 2e-3),
+        ("heun", Sense.STRATONOVICH, 2e-2),
+        ("midpoint", Sense.STRATONOVICH, 2e-2),
+        ("reversible_heun", Sense.STRATONOVICH, 2e-2),
+    ],
+)
 def test_torchsde_reaches_the_exact_path(method, sense, limit):
     """Geometric Brownian motion against exp of the same path's end, in the sense the method reads."""
     y0, times = torch.ones(50, 1, dtype=F64), torch.tensor([0.0, 1.0], dtype=F64)
@@ -167,28 +175,52 @@ def test_torchsde_counts():
     assert sol.calls == sol.evals == sol.g_calls == 9
 
 
-# -- what is refused --------------------------------------------------------------------------------------------------------------
+# -- what is refused
+# --------------------------------------------------------------------------------------------------------------
 
 
 ONES, UNIT = torch.ones(2, 1, dtype=F64), torch.tensor([0.0, 1.0], dtype=F64)
 
 
-@pytest.mark.parametrize(("call", "kind", "message"), [
-    (lambda: SciPy(atol=math.nan), ValueError, "`atol`"),
-    (lambda: TorchDiffEq(rtol=0.0), ValueError, "`rtol`"),
-    (lambda: TorchDiffEq(atol="1e-5"), TypeError, "`atol`"),
-    (lambda: solve(growth(Noise.ADDITIVE), ONES, TorchDiffEq(), UNIT, 0), ValueError, "`solver` must take ADDITIVE noise"),
-    (lambda: solve(growth(Noise.ADDITIVE), ONES, SciPy(), UNIT, 0), ValueError, "`solver` must take ADDITIVE noise"),
-    (lambda: solve(logistic(), ONES, SciPy(), UNIT, SeededNoise(0)), ValueError, "`noise` must be None"),
-    (lambda: solve(logistic(), ONES, TorchSDE(), UNIT, 0), ValueError, "`solver` must be an ODE solver"),
-    (lambda: solve(growth(Noise.DIAGONAL), ONES, TorchSDE("heun"), UNIT, 0), ValueError, "`solver` must read g dW in the Ito sense"),
-    (lambda: solve(growth(Noise.DIAGONAL), ONES, TorchSDE(), UNIT), TypeError, "`noise`.*torchsde takes a seed"),
-    (lambda: solve(growth(Noise.DIAGONAL), ONES, TorchSDE(), UNIT, WhiteNoise(torch.Generator())), TypeError, "`noise`"),
-    (lambda: solve(growth(Noise.DIAGONAL), ONES, TorchSDE(), UNIT, -1), ValueError, "`noise`"),
-    (lambda: solve(logistic(), ONES * math.nan, SciPy(), UNIT), ValueError, "`y0` must be finite"),
-    (lambda: solve(logistic(), ONES, SciPy(), UNIT.flip(0).repeat(2)), ValueError, "`steps` must be strictly monotone"),
-    (lambda: iterate(logistic(), ONES, SciPy(), UNIT), TypeError, "`solver` must be a native solver"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "kind", "message"),
+    [
+        (lambda: SciPy(atol=math.nan), ValueError, "`atol`"),
+        (lambda: TorchDiffEq(rtol=0.0), ValueError, "`rtol`"),
+        (lambda: TorchDiffEq(atol="1e-5"), TypeError, "`atol`"),
+        (
+            lambda: solve(growth(Noise.ADDITIVE), ONES, TorchDiffEq(), UNIT, 0),
+            ValueError,
+            "`solver` must take ADDITIVE noise",
+        ),
+        (
+            lambda: solve(growth(Noise.ADDITIVE), ONES, SciPy(), UNIT, 0),
+            ValueError,
+            "`solver` must take ADDITIVE noise",
+        ),
+        (lambda: solve(logistic(), ONES, SciPy(), UNIT, SeededNoise(0)), ValueError, "`noise` must be None"),
+        (lambda: solve(logistic(), ONES, TorchSDE(), UNIT, 0), ValueError, "`solver` must be an ODE solver"),
+        (
+            lambda: solve(growth(Noise.DIAGONAL), ONES, TorchSDE("heun"), UNIT, 0),
+            ValueError,
+            "`solver` must read g dW in the Ito sense",
+        ),
+        (lambda: solve(growth(Noise.DIAGONAL), ONES, TorchSDE(), UNIT), TypeError, "`noise`.*torchsde takes a seed"),
+        (
+            lambda: solve(growth(Noise.DIAGONAL), ONES, TorchSDE(), UNIT, WhiteNoise(torch.Generator())),
+            TypeError,
+            "`noise`",
+        ),
+        (lambda: solve(growth(Noise.DIAGONAL), ONES, TorchSDE(), UNIT, -1), ValueError, "`noise`"),
+        (lambda: solve(logistic(), ONES * math.nan, SciPy(), UNIT), ValueError, "`y0` must be finite"),
+        (
+            lambda: solve(logistic(), ONES, SciPy(), UNIT.flip(0).repeat(2)),
+            ValueError,
+            "`steps` must be strictly monotone",
+        ),
+        (lambda: iterate(logistic(), ONES, SciPy(), UNIT), TypeError, "`solver` must be a native solver"),
+    ],
+)
 def test_what_is_refused(call, kind, message):
     """Before the library is called, naming the argument: it might hang or take it silently."""
     with pytest.raises(kind, match=message):
@@ -220,7 +252,8 @@ def test_libraries_are_methods_of_the_flow(make):
 
 
 def test_torchsde_is_a_method_of_the_reverse_sde():
-    """Its law is that of the data: mean and variance of 4000 samples within 5 standard errors and the bias of dt; chunks are not copies."""
+    """Its law is that of the data: mean and variance of 4000 samples within 5 standard errors and the bias of dt;
+    chunks are not copies."""
     data, sde = (
         exact.Gaussian(torch.tensor([1.0, -0.5], dtype=F64), torch.tensor([0.25, 1.0], dtype=F64)),
         VPSDE(beta_max=8.0),

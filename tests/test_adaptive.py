@@ -1,4 +1,5 @@
-"""Adaptive steps: accuracy against exact maps, one sample at a time, dense output, and what happens when it cannot go on."""
+"""Adaptive steps: accuracy against exact maps, one sample at a time, dense output, and what happens when it cannot go
+on."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ fifth = pytest.mark.parametrize("solver", FIFTH, ids=repr)
 
 
 def m3_ends() -> tuple[Tensor, Tensor]:
-    """45 points of the VP marginal of M3 at t = 1 and where the probability flow takes them at t = 1e-3, by transport."""
+    """45 points of the VP marginal of M3 at t = 1 and where the probability flow takes them at t = 1e-3, by
+    transport."""
     ends = [(VP.alpha(t).item(), VP.sigma(t).item()) for t in (VP.t_max, VP.t_min)]
     (a1, s1), (a0, s0) = ends
     start = m3_points(s1, a1)
@@ -48,13 +50,15 @@ def scaled(error: Tensor, y: Tensor, tol: float) -> float:
     return (error / (tol + tol * y.abs())).square().mean().sqrt().item()
 
 
-# -- accuracy -----------------------------------------------------------------------------------------------------------------
+# -- accuracy
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @fifth
 @pytest.mark.parametrize("process", [VPSDE(), SubVPSDE(), VESDE()], ids=lambda p: type(p).__name__)
 def test_the_exact_map_of_a_gaussian(solver, process):
-    """T-ODE-01: the probability flow scales each eigendirection by sqrt(v_1/v_0) about the moving mean; to 1e-10 at tol 1e-12."""
+    """T-ODE-01: the probability flow scales each eigendirection by sqrt(v_1/v_0) about the moving mean; to 1e-10 at
+    tol 1e-12."""
     t0, t1 = process.t_max, process.t_min
     x = process.prior((4, 3), seed=1, dtype=F64)
     (m0, v0), (m1, v1) = marginal(process, t0), marginal(process, t1)
@@ -65,7 +69,8 @@ def test_the_exact_map_of_a_gaussian(solver, process):
 
 @pytest.mark.parametrize("tol", [1e-3, 1e-5, 1e-7, pytest.param(1e-9, marks=pytest.mark.slow)])
 def test_accuracy_and_cost_on_a_mixture(tol):
-    """T-ODE-05: scaled RMS error at most 5, at no more than 1.1 times the mean evaluations of SciPy's RK45 run point by point."""
+    """T-ODE-05: scaled RMS error at most 5, at no more than 1.1 times the mean evaluations of SciPy's RK45 run point
+    by point."""
     start, end = m3_ends()
     eq = VP.probability_flow(M3)
     solution = solve(eq, start, DormandPrince54(), Adaptive(VP.t_max, VP.t_min, rtol=tol, atol=tol))
@@ -80,7 +85,8 @@ def test_accuracy_and_cost_on_a_mixture(tol):
 
 @embedded
 def test_error_follows_the_tolerance(solver):
-    """log error against log tolerance has a slope between 0.8 and 1.2 over four decades: y' = cos(t) (1 + y^2)/4 over six swings."""
+    """log error against log tolerance has a slope between 0.8 and 1.2 over four decades: y' = cos(t) (1 + y^2)/4 over
+    six swings."""
     phase = torch.linspace(-0.3, 0.4, 7, dtype=F64)[:, None]
     eq, want = Equation(lambda t, y: 0.25 * t.cos() * (1 + y * y)), (phase + 0.25 * math.sin(40.0)).tan()
     tols = (1e-6, 1e-10) if solver.order > 3 else (1e-4, 1e-8)
@@ -103,7 +109,8 @@ def test_round_trip(solver, tol):
     assert (back - start).square().mean().sqrt() < 40 * tol
 
 
-# -- one sample at a time -------------------------------------------------------------------------------------------------------
+# -- one sample at a time
+# -------------------------------------------------------------------------------------------------------
 
 
 @embedded
@@ -132,7 +139,8 @@ def test_a_sample_does_not_depend_on_its_neighbours(solver, dtype, device):
 
 @embedded
 def test_counts(solver):
-    """evals counts f per sample, calls its batched calls; every attempt is accepted or rejected; t ends at t1 exactly."""
+    """evals counts f per sample, calls its batched calls; every attempt is accepted or rejected; t ends at t1
+    exactly."""
     seen = torch.zeros(5, dtype=torch.int64)
 
     def equation(rows: Tensor) -> Equation:
@@ -205,13 +213,15 @@ def test_times_stay_inside():
         assert 0.0 <= min(seen) <= max(seen) <= 1.0
 
 
-# -- dense output, iterate ------------------------------------------------------------------------------------------------------
+# -- dense output, iterate
+# ------------------------------------------------------------------------------------------------------
 
 
 @embedded
 @pytest.mark.parametrize("ends", [(0.0, 4.0), (4.0, 0.0)])
 def test_saved_states(solver, ends):
-    """Any time inside can be saved, ends and repeats of steps included, at the accuracy of the steps, without changing them."""
+    """Any time inside can be saved, ends and repeats of steps included, at the accuracy of the steps, without changing
+    them."""
     tol = 1e-7
     y0 = logistic_exact(torch.linspace(0.1, 0.6, 5, dtype=F64)[:, None], ends[0])
     save = torch.linspace(*ends, 23, dtype=F64)
@@ -235,7 +245,8 @@ def test_iterate_sees_every_attempt():
     assert all(bool((b[0] >= a[0]).all()) for a, b in itertools.pairwise(states))
 
 
-# -- failure --------------------------------------------------------------------------------------------------------------------
+# -- failure
+# --------------------------------------------------------------------------------------------------------------------
 
 
 def blows_up(t: Tensor, y: Tensor) -> Tensor:
@@ -246,15 +257,24 @@ def blows_up(t: Tensor, y: Tensor) -> Tensor:
 MIXED = torch.tensor([[0.1], [2.0], [0.2]], dtype=F64)  # the second is infinite at t = 1/2
 
 
-@pytest.mark.parametrize(("f", "control", "kind", "message"), [
-    (blows_up, Adaptive(0.0, 1.0), (StepSizeUnderflow, NonFiniteError), r"t = 0\.5"),
-    (blows_up, Adaptive(0.0, 1.0, max_evals=60), MaxStepsError, "max_evals = 60"),
-    (lambda t, y: torch.where((y > 1) & (t > 0.3), math.nan, -0.0 * y), Adaptive(0.0, 1.0), NonFiniteError, "NaN or infinite at t = 0.3"),
-    (lambda t, y: torch.where(y > 1, math.nan, y), Adaptive(0.0, 1.0), NonFiniteError, "NaN or infinite at t = 0 "),
-    (lambda t, y: torch.where(y > 1, math.inf, y), Adaptive(0.0, 1.0), NonFiniteError, "NaN or infinite"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("f", "control", "kind", "message"),
+    [
+        (blows_up, Adaptive(0.0, 1.0), (StepSizeUnderflow, NonFiniteError), r"t = 0\.5"),
+        (blows_up, Adaptive(0.0, 1.0, max_evals=60), MaxStepsError, "max_evals = 60"),
+        (
+            lambda t, y: torch.where((y > 1) & (t > 0.3), math.nan, -0.0 * y),
+            Adaptive(0.0, 1.0),
+            NonFiniteError,
+            "NaN or infinite at t = 0.3",
+        ),
+        (lambda t, y: torch.where(y > 1, math.nan, y), Adaptive(0.0, 1.0), NonFiniteError, "NaN or infinite at t = 0 "),
+        (lambda t, y: torch.where(y > 1, math.inf, y), Adaptive(0.0, 1.0), NonFiniteError, "NaN or infinite"),
+    ],
+)
 def test_failures_carry_what_was_reached(f, control, kind, message):
-    """Rows 34 to 36: the error names time, count and first sample, and holds the partial solution; strict=False returns it."""
+    """Rows 34 to 36: the error names time, count and first sample, and holds the partial solution; strict=False
+    returns it."""
     with pytest.raises(kind, match=message) as caught:
         solve(Equation(f), MIXED, DormandPrince54(), control)
     assert "1 of 3 samples (first: 1)" in str(caught.value)
@@ -291,7 +311,8 @@ def test_limits_of_the_step():
     assert first.item() == pytest.approx(0.03)
 
 
-# -- stochastic -----------------------------------------------------------------------------------------------------------------
+# -- stochastic
+# -----------------------------------------------------------------------------------------------------------------
 
 
 def ornstein(t: Tensor, y: Tensor) -> Tensor:
@@ -300,8 +321,8 @@ def ornstein(t: Tensor, y: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("solver", [SRA1()], ids=repr)
 def test_stochastic_steps_follow_one_path(solver):
-    """On a BrownianTree rejections keep the path: the error against a fine solve on the same path falls with the tolerance, samples do
-    not see each other, and other noise is refused."""
+    """On a BrownianTree rejections keep the path: the error against a fine solve on the same path falls with the
+    tolerance, samples do not see each other, and other noise is refused."""
     eq = Equation(ornstein, lambda t, y: (0.2 + t) * torch.ones_like(y), noise=Noise.ADDITIVE)
     y0 = torch.linspace(-1, 1, 16, dtype=F64)[:, None]
     tree = BrownianTree(y0, 0.0, 1.0, 7)

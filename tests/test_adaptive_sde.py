@@ -1,5 +1,5 @@
-"""Adaptive steps of a stochastic equation do not bias its law: a rejected step is taken again on the same path, and no step is longer
-than its error estimate can be believed."""
+"""Adaptive steps of a stochastic equation do not bias its law: a rejected step is taken again on the same path, and no
+step is longer than its error estimate can be believed."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def fine(d: int) -> Tensor:
 @pytest.mark.parametrize("d", [1, 4, 16])
 @pytest.mark.parametrize(("tol", "most"), [(1.0, 0.01), (0.1, 0.01), (0.01, 0.001)])
 def test_the_bias_of_an_ornstein_uhlenbeck_process(d: int, tol: float, most: float) -> None:
-    """Against a fine solve of the same paths, which removes what the draw does: a thousand numbers tell the ratio of variances to
-    7e-4, so that a bias of 1 % is seen, and the 2 to 10 % of steps without a limit on h |f'|."""
+    """Against a fine solve of the same paths, which removes what the draw does: a thousand numbers tell the ratio of
+    variances to 7e-4, so that a bias of 1 % is seen, and the 2 to 10 % of steps without a limit on h |f'|."""
     y0, path = paths(1000 // d, d)
     solution = solve(OU, y0, SRA1(), Adaptive(0.0, 1.0, rtol=0.0, atol=tol), path)
     change = solution.y.square() - fine(d).square()
@@ -68,10 +68,12 @@ def test_stiffness_is_h_times_the_slope_of_the_drift() -> None:
 @pytest.mark.parametrize("d", [1, 4, 16])
 @pytest.mark.parametrize("tol", [1.0, 0.3, 0.1, 0.03, 0.01])
 def test_variance_and_w2_against_the_exact_law(d: int, tol: float) -> None:
-    """Within 5 standard errors of the exact ones; the 69 % published for redrawn steps in one dimension would be 40 of them."""
+    """Within 5 standard errors of the exact ones; the 69 % published for redrawn steps in one dimension would be 40 of
+    them."""
     y0, path = paths(max(1000, 8000 // d), d)
     y, n, exact = solve(OU, y0, SRA1(), Adaptive(0.0, 1.0, rtol=0.0, atol=tol), path).y, y0.numel(), variance()
     assert abs(y.square().mean().item() / exact - 1) < 5 * math.sqrt(2 / n)
     w2 = y.flatten().sort().values - math.sqrt(2 * exact) * torch.erfinv(2 * (torch.arange(n, dtype=F64) + 0.5) / n - 1)
-    # of n exact draws sqrt(n) W2 is 1.7 on average, and 1-Lipschitz in them: above 1.7 + 5.3 with a chance of 1e-6 (Gaussian concentration)
+    # of n exact draws sqrt(n) W2 is 1.7 on average, and 1-Lipschitz in them: above 1.7 + 5.3 with a chance of 1e-6
+    # (Gaussian concentration)
     assert w2.square().mean().sqrt() < math.sqrt(exact) * (0.01 + 7 / math.sqrt(n))

@@ -1,4 +1,5 @@
-"""Allen-Cahn in cosine space: a stiff diagonal linear part, which exponential methods solve exactly and explicit ones choke on.
+"""Allen-Cahn in cosine space: a stiff diagonal linear part, which exponential methods solve exactly and explicit ones
+choke on.
 
 u_t = D u_xx + u - u^3 on [0, pi] with zero slope at both ends; v_k the cosine coefficients, a_k = -D k^2.
 """

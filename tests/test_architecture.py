@@ -125,7 +125,8 @@ def test_each_room_imports_only_rooms_above_it() -> None:
 
 @pytest.mark.parametrize("house", [HOUSE, ROOT], ids=["scoresde", "solvers"])
 def test_nothing_is_imported_late(house: Path) -> None:
-    """No import of our own within a function or under TYPE_CHECKING: it would hide a circle. The command line may, to start fast."""
+    """No import of our own within a function or under TYPE_CHECKING: it would hide a circle. The command line may, to
+    start fast."""
     heavy = "scoresde.networks"
     seen = [i for i in imports(house) if not i.at_once and i.target != heavy]
     late = [f"{i.source}:{i.line} imports {i.target}" for i in seen if room(i.source) not in ("cli", "face")]
@@ -144,7 +145,8 @@ def test_no_circle(house: Path) -> None:
 
 
 def test_discovery_descends() -> None:
-    """What the laws enumerate: a module that is moved or lost changes these counts, which then are to be changed knowingly."""
+    """What the laws enumerate: a module that is moved or lost changes these counts, which then are to be changed
+    knowingly."""
     assert (len(PROCESSES), len(SOLVERS), len(ADAPTERS)) == (10, 30, 3)
 
 

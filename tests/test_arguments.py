@@ -1,4 +1,5 @@
-"""Arguments as people type them: accepted where the meaning is plain, refused in one line before anything is computed elsewhere."""
+"""Arguments as people type them: accepted where the meaning is plain, refused in one line before anything is computed
+elsewhere."""
 
 from __future__ import annotations
 
@@ -174,7 +175,8 @@ def test_shapes_that_are_none(
     assert "`--shape` must be positive numbers" in capsys.readouterr().err
 
 
-# -- late refusals ---------------------------------------------------------------------------------------------------------
+# -- late refusals
+# ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -183,7 +185,8 @@ def test_shapes_that_are_none(
 def test_a_target_that_cannot_be_is_refused_before_drawing(
     place: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A picture of points, another ending, a folder, a file that exists, a path below a file, a name too long or with a zero byte."""
+    """A picture of points, another ending, a folder, a file that exists, a path below a file, a name too long or with
+    a zero byte."""
     monkeypatch.setattr("scoresde.samplers.sampling.sample", None)  # drawing would fail
     (tmp_path / "folder.npz").mkdir()
     for name in ("file", "exists.npz"):
@@ -223,7 +226,8 @@ def test_resume_and_overwrite_contradict_each_other(
     assert (run / "model.safetensors").read_bytes() == before
 
 
-# -- figures ---------------------------------------------------------------------------------------------------------------
+# -- figures
+# ---------------------------------------------------------------------------------------------------------------
 
 
 def test_one_sample_has_no_spread(

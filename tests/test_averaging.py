@@ -1,4 +1,5 @@
-"""Averages made after the training: what the stored ones span, how well, and that a run's are the same bits after any break."""
+"""Averages made after the training: what the stored ones span, how well, and that a run's are the same bits after any
+break."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ STORING = replace(CONFIG, training=replace(CONFIG.training, posthoc=7))
 @pytest.mark.parametrize("stored", [1, 5, 40])
 @pytest.mark.parametrize("k", range(len(WIDTHS)))
 def test_a_stored_profile_is_itself(stored: int, k: int) -> None:
-    """At a stored width the weights are one for the last average stored of it and zero for the others, however many there are."""
+    """At a stored width the weights are one for the last average stored of it and zero for the others, however many
+    there are."""
     counts = [round(1000 * (i + 1) / stored) for i in range(stored)]
     profiles = [(n, width) for n in counts for width in WIDTHS]
     weights, missed = combination(profiles, 1000, WIDTHS[k])
@@ -61,8 +63,9 @@ def test_the_share_missed_is_that_of_the_profiles() -> None:
 
 
 def test_an_average_made_afterwards_is_the_one_tracked(tmp_path: Path) -> None:
-    """A small run of 240 steps with widths tracked beside it: relative to how far the average lies from the last weights, what was made from
-    12, 24 and 48 times two stored averages is off by 1 %, 0.1 % and 0.01 % at most between the stored widths; at stored widths by nothing."""
+    """A small run of 240 steps with widths tracked beside it: relative to how far the average lies from the last
+    weights, what was made from 12, 24 and 48 times two stored averages is off by 1 %, 0.1 % and 0.01 % at most between
+    the stored widths; at stored widths by nothing."""
     widths, training = (0.05, 0.07, 0.085, 0.10), Training(steps=240, batch=32, posthoc=5)
     model = CONFIG.denoiser((2,))
     state = begin(model.network, training)
@@ -101,7 +104,8 @@ def stored(folder: Path) -> dict[str, bytes]:
 
 
 def test_a_run_that_was_stopped_stores_the_same_bits(tmp_path: Path) -> None:
-    """Every posthoc-th step and the last; what was stored beyond the checkpoint, or left half-written, goes; a new run begins without."""
+    """Every posthoc-th step and the last; what was stored beyond the checkpoint, or left half-written, goes; a new run
+    begins without."""
     train(tmp_path / "whole")
     steps = [7, 14, 21, 28, 35, 40]
     assert list(stored(tmp_path / "whole")) == [f"step-{step:08d}.safetensors" for step in steps]

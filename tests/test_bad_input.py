@@ -1,4 +1,5 @@
-"""Every row of BEHAVIOUR 3: the type of the error and the argument it names, within a second, before anything is computed."""
+"""Every row of BEHAVIOUR 3: the type of the error and the argument it names, within a second, before anything is
+computed."""
 
 from __future__ import annotations
 

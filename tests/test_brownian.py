@@ -1,4 +1,5 @@
-"""Brownian paths that are asked more than one interval: a pure function of (seed, sample, s, t) that adds up like W does."""
+"""Brownian paths that are asked more than one interval: a pure function of (seed, sample, s, t) that adds up like W
+does."""
 
 from __future__ import annotations
 
@@ -74,8 +75,8 @@ def test_direction_of_the_range():
 
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (0.2, 0.3), (0.123456, 0.654321), (1.0 / 3, 1.0 / 3 + 1e-4)])
 def test_law_of_a_tree(ends):
-    """dW ~ N(0, h), H ~ N(0, h/12) independent, Cov(W, int W) = h^2/2, at aligned and odd times (T-BM-03): 40 000 draws,
-    Kolmogorov-Smirnov p > 1e-7, correlation within 5.2 standard errors."""
+    """dW ~ N(0, h), H ~ N(0, h/12) independent, Cov(W, int W) = h^2/2, at aligned and odd times (T-BM-03): 40 000
+    draws, Kolmogorov-Smirnov p > 1e-7, correlation within 5.2 standard errors."""
     path = BrownianTree(torch.zeros(20_000, 2, dtype=F64), 0.0, 1.0, 11)
     s, t = (torch.tensor(x, dtype=F64) for x in ends)
     h = (t - s).item()
@@ -86,7 +87,8 @@ def test_law_of_a_tree(ends):
 
 
 def test_law_of_a_bridge():
-    """Given W at both ends the middle is N(mean, h/4) by linear interpolation and independent of them (20 000 draws)."""
+    """Given W at both ends the middle is N(mean, h/4) by linear interpolation and independent of them (20 000
+    draws)."""
     path = BrownianTree(torch.zeros(10_000, 2, dtype=F64), 0.0, 1.0, 12)
     a, m, b = (torch.tensor(x, dtype=F64) for x in (0.3, 0.37, 0.9))
     first, whole = path(a, m).flatten(), path(a, b).flatten()
@@ -106,7 +108,8 @@ def test_the_test_of_law_can_fail():
 
 @pytest.mark.parametrize("solver", [EulerMaruyama(), SRA1()], ids=repr)
 def test_coarse_and_fine_see_one_path(solver):
-    """T-SDEINT-04: on one GridPath or tree a finer grid gets closer to the finest one, at strong order .7-1.2 and 1.2-1.9."""
+    """T-SDEINT-04: on one GridPath or tree a finer grid gets closer to the finest one, at strong order .7-1.2 and
+    1.2-1.9."""
     eq = Equation(lambda t, y: torch.sin(2 * y), lambda t, y: 0.5 * torch.ones_like(y), noise=Noise.ADDITIVE)
     y0 = torch.linspace(-1, 1, 200, dtype=F64)[:, None]
     fine = torch.linspace(0, 1, 513, dtype=F64)
@@ -120,16 +123,19 @@ def test_coarse_and_fine_see_one_path(solver):
         assert low < math.log(errors[0] / errors[1], 8) < high
 
 
-@pytest.mark.parametrize(("call", "message"), [
-    (lambda: tree()(TIMES[0] - 0.1, TIMES[1]), "must lie in the range"),
-    (lambda: tree()(TIMES[0], TIMES[-1] + 1e-6), "must lie in the range"),
-    (lambda: tree().levy(TIMES[0], torch.tensor(math.nan, dtype=F64)), "must lie in the range"),
-    (lambda: fixed()(TIMES[0], TIMES[1] + 1e-9), "must be among the GridPath's"),
-    (lambda: tree().on(TIMES, torch.zeros(3, 2, dtype=F64)), "`noise` must be made for the state"),
-    (lambda: fixed().on(TIMES, torch.zeros(4, 2)), "`noise` must be made for the state"),
-    (lambda: BrownianTree(torch.zeros(2), 1.0, 1.0, 0), "`t1` must differ"),
-    (lambda: BrownianTree(torch.zeros(2), 0.0, 1.0, -1), "`seed`"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: tree()(TIMES[0] - 0.1, TIMES[1]), "must lie in the range"),
+        (lambda: tree()(TIMES[0], TIMES[-1] + 1e-6), "must lie in the range"),
+        (lambda: tree().levy(TIMES[0], torch.tensor(math.nan, dtype=F64)), "must lie in the range"),
+        (lambda: fixed()(TIMES[0], TIMES[1] + 1e-9), "must be among the GridPath's"),
+        (lambda: tree().on(TIMES, torch.zeros(3, 2, dtype=F64)), "`noise` must be made for the state"),
+        (lambda: fixed().on(TIMES, torch.zeros(4, 2)), "`noise` must be made for the state"),
+        (lambda: BrownianTree(torch.zeros(2), 1.0, 1.0, 0), "`t1` must differ"),
+        (lambda: BrownianTree(torch.zeros(2), 0.0, 1.0, -1), "`seed`"),
+    ],
+)
 def test_what_is_refused(call, message):
     """Row 54: queries outside the range, paths for another state, empty ranges, bad seeds."""
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,5 @@
-"""Every published sampler is a point of the five-coordinate space: equal to its paper, finite, and as dear as it says."""
+"""Every published sampler is a point of the five-coordinate space: equal to its paper, finite, and as dear as it
+says."""
 
 from __future__ import annotations
 
@@ -317,7 +318,8 @@ def test_a_grid_path_couples_methods() -> None:
 
 @pytest.mark.slow
 def test_best_is_ahead_of_published_lines_over_budgets() -> None:
-    """On gmm2d at 5, 10, 20 and 50 calls, in the data's unit, the geometric mean of its error over that of the best of nine lines: below 0.75."""
+    """On gmm2d at 5, 10, 20 and 50 calls, in the data's unit, the geometric mean of its error over that of the best of
+    nine lines: below 0.75."""
     problem = gmm2d()
     moments = problem.denoiser.moments
     assert moments is not None

@@ -1,4 +1,5 @@
-"""What the configuration of a scheduler or a network says: the entries that change the answer are honoured or refused by name."""
+"""What the configuration of a scheduler or a network says: the entries that change the answer are honoured or refused
+by name."""
 
 from __future__ import annotations
 
@@ -43,7 +44,8 @@ def test_a_chain_is_theirs_to_rounding(theirs):
 
 
 def test_cogvideox_in_the_middle():
-    """abar(500) of linear in sqrt(beta), 0.00085 to 0.012, its signal-to-noise ratio divided by three, none at the end."""
+    """abar(500) of linear in sqrt(beta), 0.00085 to 0.012, its signal-to-noise ratio divided by three, none at the
+    end."""
     chain, _ = read_scheduler(CogVideoXDDIMScheduler(snr_shift_scale=3.0, rescale_betas_zero_snr=True).config)
     assert float(chain.alpha(501 / 1000) ** 2) == pytest.approx(0.0953, abs=5e-4)
 
@@ -146,7 +148,8 @@ def test_variants_and_parts_are_named(name, tmp_path):
 
 
 def test_a_latent_pipeline_as_diffusers_saves_it_is_named(tmp_path):
-    """Stable Diffusion, tiny and with random weights: network of latents, autoencoder and text encoder; no command takes it for images."""
+    """Stable Diffusion, tiny and with random weights: network of latents, autoencoder and text encoder; no command
+    takes it for images."""
     from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModel
 

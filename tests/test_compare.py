@@ -1,4 +1,5 @@
-"""Comparisons: rows that say what was spent, runs that go on where they stopped, pictures and a page that works in a browser."""
+"""Comparisons: rows that say what was spent, runs that go on where they stopped, pictures and a page that works in a
+browser."""
 
 from __future__ import annotations
 
@@ -109,7 +110,8 @@ def test_a_comparison_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pyte
 
 
 def test_references_are_kept_and_are_those_of_the_problem(tmp_path: Path, small) -> None:
-    """A solved reference lands in the cache under a hash of the problem; a changed denoiser has another; a torn file is made again."""
+    """A solved reference lands in the cache under a hash of the problem; a changed denoiser has another; a torn file
+    is made again."""
     solved = replace(small, flow=None, n=4, tolerance=1e-9)
     problems.all_problems()  # the patched one
     runner.problem.cache_clear()
@@ -159,7 +161,8 @@ def test_every_name_makes_an_entry() -> None:
 
 
 def test_the_error_splits_into_its_parts(small) -> None:
-    """A shifted Gaussian as the wrong model: the score's part is the distance of the two flows, both known; the method's part is its own error."""
+    """A shifted Gaussian as the wrong model: the score's part is the distance of the two flows, both known; the
+    method's part is its own error."""
     wrong = exact.Gaussian(
         small.denoiser.mean + 0.1, small.denoiser.basis @ small.denoiser.values.diag() @ small.denoiser.basis.T
     )
@@ -197,7 +200,8 @@ const panel = document.querySelector(".chart"), out = {};
 out.before = [...panel.querySelectorAll("text")].map(t => t.textContent);
 document.querySelector("[data-work=seconds]").click();
 out.after = [...panel.querySelectorAll("text")].map(t => t.textContent);
-const heads = [...document.querySelectorAll("table th")], column = heads.findIndex(h => h.textContent === "error"), body = document.querySelector("tbody");
+const heads = [...document.querySelectorAll("table th")];
+const column = heads.findIndex(h => h.textContent === "error"), body = document.querySelector("tbody");
 heads[column].firstChild.click();
 out.up = [...body.rows].map(r => +r.cells[column].dataset.v);
 heads[column].firstChild.click();
@@ -210,7 +214,8 @@ document.title = "done " + btoa(unescape(encodeURIComponent(JSON.stringify(out))
 
 
 def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
-    """Headless Chromium: curves are drawn and labelled, the switch redraws, a click on a heading sorts, hover shows figures; nothing is fetched."""
+    """Headless Chromium: curves are drawn and labelled, the switch redraws, a click on a heading sorts, hover shows
+    figures; nothing is fetched."""
     import base64
     import re
 
@@ -222,7 +227,10 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
     assert "scoresde compare &lt;x&gt;" in text
     assert "azula:ddim: its library is not installed" in text
     (tmp_path / "tried.html").write_text(text.replace("</body>", CLICKS + "</body>"))
-    flags = "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync"
+    flags = (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run"
+        " --disable-background-networking --disable-component-update --disable-sync"
+    )
     command = [
         chromium(),
         *flags.split(),

@@ -1,4 +1,5 @@
-"""A compiled step: one graph for a whole grid and for the next one, the eager answer, and nothing compiled that would be left half eager."""
+"""A compiled step: one graph for a whole grid and for the next one, the eager answer, and nothing compiled that would
+be left half eager."""
 
 from __future__ import annotations
 
@@ -90,7 +91,8 @@ def afresh() -> Iterator[None]:
 @pytest.mark.slow
 @pytest.mark.parametrize("solver", [s for s in SOLVERS if s != Milstein()], ids=repr)
 def test_one_graph_for_fifty_steps(solver: Solver) -> None:
-    """One graph and one more for each length of the memory, none for a second solve; states to rounding and counts as they were."""
+    """One graph and one more for each length of the memory, none for a second solve; states to rounding and counts as
+    they were."""
     eq, before = noisy(solver), graphs()
     want = solve(eq, START, solver, TIMES, SeededNoise(0))
     got = solve(eq, START, Compiled(solver, "eager"), TIMES, SeededNoise(0))
@@ -108,7 +110,8 @@ def test_one_graph_for_fifty_steps(solver: Solver) -> None:
 
 @pytest.mark.parametrize("name", LINES)
 def test_the_catalogue_compiles(name: str) -> None:
-    """The samples of every line to rounding; another call, another number of levels and another network of the same making compile nothing."""
+    """The samples of every line to rounding; another call, another number of levels and another network of the same
+    making compile nothing."""
     make, made = catalogue.fixed_step_methods()[name], [graphs()]
     if name in BETWEEN:
         with pytest.raises(ValueError, match="`compile` must be False for network calls between steps"):
@@ -126,7 +129,8 @@ def test_the_catalogue_compiles(name: str) -> None:
 @pytest.mark.skipif(shutil.which("g++") is None, reason="no C++ compiler")
 @pytest.mark.parametrize("name", ["ddim", "ddpm", "euler_maruyama", "dpm_solver_pp_2m"])
 def test_compiled_samples(name: str) -> None:
-    """By machine code: the same samples, in chunks and with noise too, no gradient, and every module's mode restored."""
+    """By machine code: the same samples, in chunks and with noise too, no gradient, and every module's mode
+    restored."""
     D = denoiser().float().train()
     method = catalogue.fixed_step_methods()[name](12)
     got, want = (sample(D, (7, 2), method, batch=4, compile=fast) for fast in (True, False))
@@ -201,7 +205,8 @@ def test_faults_of_the_equation_speak_for_themselves() -> None:
 
 
 def test_what_is_no_graph_is_refused() -> None:
-    """A step that depends on values, steps that change their batch, other libraries': an error that says what to leave out."""
+    """A step that depends on values, steps that change their batch, other libraries': an error that says what to leave
+    out."""
     branching = Equation(lambda t, y: y if y.sum().item() > 0 else -y)
     for eq, solver in ((branching, Heun()), (noisy(Milstein()), Milstein())):
         with pytest.raises(

@@ -1,4 +1,5 @@
-"""Conditions of every form: chosen leaf by leaf in chunks, under adaptive steps, in training and in files; refused at the edge by name."""
+"""Conditions of every form: chosen leaf by leaf in chunks, under adaptive steps, in training and in files; refused at
+the edge by name."""
 
 from __future__ import annotations
 
@@ -118,7 +119,8 @@ class Seen(nn.Module):
 
 
 def test_fit_hands_out_the_rows_of_its_samples() -> None:
-    """x holds its row's number, whose conditions are 10 and 100 times that; a dropped floating condition is 0, a whole one NO_LABEL."""
+    """x holds its row's number, whose conditions are 10 and 100 times that; a dropped floating condition is 0, a whole
+    one NO_LABEL."""
     rows = torch.arange(1.0, 33.0)
     cond = {"vector": torch.stack((10 * rows, rows), 1), "number": (100 * rows).long()}
     samples = Dataset(rows.reshape(32, 1) / 64, cond=cond)

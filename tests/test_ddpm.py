@@ -89,7 +89,8 @@ def test_the_posterior_is_bayes(i: int) -> None:
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("count", [10, 50])
 def test_diffusers_on_the_same_noise(eta: float, count: int) -> None:
-    """T-DIFF-07: DDIMScheduler (eta 0) and DDPMScheduler on trailing steps of the 1000-level chain equal ours to 1e-5 of the state."""
+    """T-DIFF-07: DDIMScheduler (eta 0) and DDPMScheduler on trailing steps of the 1000-level chain equal ours to 1e-5
+    of the state."""
     chain, data = ddpm.linear(1000), exact.Gaussian(MEAN, VAR)
     options = {"clip_sample": False, "timestep_spacing": "trailing"}
     scheduler = DDIMScheduler(1000, set_alpha_to_one=False, **options) if eta == 0 else DDPMScheduler(1000, **options)
@@ -163,7 +164,8 @@ def test_bad_betas_are_named(betas: torch.Tensor) -> None:
 
 
 def test_zero_terminal_snr_is_diffusers_rescaling() -> None:
-    """Lin et al. 2023: their float32 levels to 1e-6; the first level kept, no signal at the last, everything finite there but lam."""
+    """Lin et al. 2023: their float32 levels to 1e-6; the first level kept, no signal at the last, everything finite
+    there but lam."""
     chain = ddpm.zero_terminal_snr(ddpm.linear(1000))
     t = torch.arange(1, 1001, dtype=F64) / 1000
     assert (chain.alpha(t) ** 2 - DDIMScheduler(1000, rescale_betas_zero_snr=True).alphas_cumprod).abs().max() < 1e-6
@@ -178,8 +180,9 @@ def test_zero_terminal_snr_is_diffusers_rescaling() -> None:
 
 
 def test_sampling_begins_without_signal() -> None:
-    """At alpha = 0 eps says nothing of x0 and is refused with the remedy; V starts the flow, along the chain and along RectifiedFlow
-    alike in the limit; DDIM there is Euler along RectifiedFlow, exactly; noise in the equation is refused."""
+    """At alpha = 0 eps says nothing of x0 and is refused with the remedy; V starts the flow, along the chain and along
+    RectifiedFlow alike in the limit; DDIM there is Euler along RectifiedFlow, exactly; noise in the equation is
+    refused."""
     chain = ddpm.zero_terminal_snr(ddpm.linear(50))
     data = exact.Gaussian(MEAN, VAR, process=chain)
     one = torch.ones((), dtype=F64)

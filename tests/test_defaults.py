@@ -1,4 +1,5 @@
-"""Nothing depends on torch's default device or dtype: a model on the CPU is used with "cuda" as the default, for which "meta" stands here."""
+"""Nothing depends on torch's default device or dtype: a model on the CPU is used with "cuda" as the default, for which
+"meta" stands here."""
 
 from __future__ import annotations
 

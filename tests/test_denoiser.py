@@ -1,4 +1,5 @@
-"""Denoisers: four parameterisations of one score, frames, singular ends, precision, and networks that answer wrongly."""
+"""Denoisers: four parameterisations of one score, frames, singular ends, precision, and networks that answer
+wrongly."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def test_one_score_in_four_parameterisations(process, table):
 @pytest.mark.parametrize("table", [Eps(), X0(), V(), Score()], ids=repr)
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
 def test_any_frame(process, table):
-    """A denoiser is homogeneous: scaling (x, alpha, sigma) changes no x0 and no eps, and divides the score; the network sees its own frame."""
+    """A denoiser is homogeneous: scaling (x, alpha, sigma) changes no x0 and no eps, and divides the score; the
+    network sees its own frame."""
     t = middle(process)
     alpha, sigma = process.alpha(t), process.sigma(t)
     x = torch.randn(5, 3, dtype=F64, generator=torch.Generator().manual_seed(1)) * (alpha + sigma)[:, None]
@@ -81,7 +83,8 @@ def test_any_frame(process, table):
 
 
 def test_the_network_sees_its_process():
-    """x comes at the variance of the training process, the noise level as `time` of half the log-SNR, one value per sample."""
+    """x comes at the variance of the training process, the noise level as `time` of half the log-SNR, one value per
+    sample."""
     seen: list[tuple[Tensor, Tensor]] = []
 
     class Spy(nn.Module):
@@ -116,12 +119,16 @@ def test_from_score_gives_the_score_back():
     torch.testing.assert_close(denoiser.score(edm)(x, ratio), G3(x, 1.0, ratio.item()).score, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize(("table", "good", "bad"), [
-    (Eps(), ("eps",), ("x0", "v", "velocity")),
-    (Score(), ("eps", "score"), ("x0", "velocity")),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("table", "good", "bad"),
+    [
+        (Eps(), ("eps",), ("x0", "v", "velocity")),
+        (Score(), ("eps", "score"), ("x0", "velocity")),
+    ],
+)
 def test_no_answer_is_made_of_infinities(table, good, bad):
-    """At alpha = 0 (pure noise) eps and score say nothing of x0: asking raises and says what to do; V answers everything."""
+    """At alpha = 0 (pure noise) eps and score say nothing of x0: asking raises and says what to do; V answers
+    everything."""
 
     class Constant(nn.Module):
         def forward(self, x: Tensor, t: Tensor) -> Tensor:
@@ -153,7 +160,8 @@ def test_no_noise_no_eps_from_x0():
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, F64])
 @pytest.mark.parametrize("state", [torch.float32, F64])
 def test_the_network_keeps_its_precision_and_the_state_its_own(dtype, state, device):
-    """x is cast to the network's dtype and its answer back; the noise level stays float32 or wider, so that neighbours differ."""
+    """x is cast to the network's dtype and its answer back; the noise level stays float32 or wider, so that neighbours
+    differ."""
     levels: list[Tensor] = []
 
     class Linear(nn.Module):
@@ -198,13 +206,20 @@ def test_condition_reaches_the_network():
     assert denoiser(x, vp.alpha(0.5), vp.sigma(0.5), torch.tensor([1, 2])).eps[:, 0].tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize(("answer", "kind", "message"), [
-    (lambda x: x[:1], ValueError, r"`network` must return the shape of its input \(2, 3\), got \(1, 3\); nothing is broadcast"),
-    (lambda x: x[:, :1], ValueError, r"got \(2, 1\)"),
-    (lambda x: x.sum(), ValueError, r"got \(\)"),
-    (lambda x: (x, x), TypeError, "`network` must return a tensor, got tuple"),
-    (lambda x: None, TypeError, "`network` must return a tensor, got NoneType"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (
+            lambda x: x[:1],
+            ValueError,
+            r"`network` must return the shape of its input \(2, 3\), got \(1, 3\); nothing is broadcast",
+        ),
+        (lambda x: x[:, :1], ValueError, r"got \(2, 1\)"),
+        (lambda x: x.sum(), ValueError, r"got \(\)"),
+        (lambda x: (x, x), TypeError, "`network` must return a tensor, got tuple"),
+        (lambda x: None, TypeError, "`network` must return a tensor, got NoneType"),
+    ],
+)
 def test_wrong_answers_are_named(answer, kind, message):
     """Rows 37 and 38: nothing broadcasts, nothing is unpacked by guessing."""
 
@@ -217,12 +232,15 @@ def test_wrong_answers_are_named(answer, kind, message):
         Denoiser(Wrong(), vp)(torch.ones(2, 3), vp.alpha(0.5), vp.sigma(0.5))
 
 
-@pytest.mark.parametrize(("make", "message"), [
-    (lambda: Denoiser(3, VPSDE()), "`network` must be a callable"),
-    (lambda: Denoiser(nn.Identity(), "vp"), "`process` must be a Process"),
-    (lambda: Denoiser(nn.Identity(), VPSDE(), "eps"), "`table` must be"),
-    (lambda: Denoiser.from_score(None, VPSDE()), "`score` must be a callable"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Denoiser(3, VPSDE()), "`network` must be a callable"),
+        (lambda: Denoiser(nn.Identity(), "vp"), "`process` must be a Process"),
+        (lambda: Denoiser(nn.Identity(), VPSDE(), "eps"), "`table` must be"),
+        (lambda: Denoiser.from_score(None, VPSDE()), "`score` must be a callable"),
+    ],
+)
 def test_wrong_parts_are_named(make, message):
     """At construction."""
     with pytest.raises(TypeError, match=message):

@@ -1,4 +1,5 @@
-"""Distances between sample sets against closed forms between Gaussians, their floors, their intervals, and other libraries (T-MET)."""
+"""Distances between sample sets against closed forms between Gaussians, their floors, their intervals, and other
+libraries (T-MET)."""
 
 from __future__ import annotations
 
@@ -58,9 +59,10 @@ def test_mmd_of_gaussians_is_its_integral() -> None:
     def mean_kernel(m: Tensor, v: Tensor) -> float:
         out = 1.0
         for mean, variance in zip(m.tolist(), v.tolist(), strict=True):
-            joint = lambda z, m=mean, v=variance: (
-                math.exp(-z * z / 0.98 - (z - m) ** 2 / (2 * v)) / math.sqrt(2 * math.pi * v)
-            )  # noqa: E731
+
+            def joint(z: float, m: float = mean, v: float = variance) -> float:
+                return math.exp(-z * z / 0.98 - (z - m) ** 2 / (2 * v)) / math.sqrt(2 * math.pi * v)
+
             out *= integrate.quad(joint, -20, 20, epsabs=1e-13)[0]
         return out
 
@@ -83,9 +85,11 @@ def _folded(m: float, v: float) -> float:
 
 @pytest.mark.parametrize("name", ["energy", "mmd", "sliced", "frechet"])
 def test_samples_reach_the_population(name: str) -> None:
-    """Twelve pairs of 2000 samples, seeds fixed: the mean within 5 standard errors (chance below 1e-6) of the closed form plus the floor's bias.
+    """Twelve pairs of 2000 samples, seeds fixed: the mean within 5 standard errors (chance below 1e-6) of the closed
+    form plus the floor's bias.
 
-    energy and mmd are measured unbiased; sliced squared and frechet carry the bias of two exact sets, below 0.01 here."""
+    energy and mmd are measured unbiased; sliced squared and frechet carry the bias of two exact sets, below 0.01
+    here."""
     runs = [(A.sample(2000, 2 * s), B.sample(2000, 2 * s + 1)) for s in range(12)]
     if name == "energy":
         runs = [(x[:, :1], y[:, :1]) for x, y in runs]
@@ -172,7 +176,8 @@ def test_leaving_blocks_out_by_sums_is_leaving_them_out(unbiased: bool) -> None:
 
 @pytest.mark.parametrize("name", ["energy", "frechet"])
 def test_an_interval_covers_the_truth(name: str) -> None:
-    """Sixty pairs of 400 samples: at nominal 95 %, at least 48 intervals hold the mean value (chance of fewer below 1e-4 at 92 %)."""
+    """Sixty pairs of 400 samples: at nominal 95 %, at least 48 intervals hold the mean value (chance of fewer below
+    1e-4 at 92 %)."""
     metric = METRICS[name]
     every = [estimate(metric, A.sample(400, 2 * s + 100), B.sample(400, 2 * s + 101), blocks=10) for s in range(60)]
     mean = sum(e.value for e in every) / 60

@@ -31,7 +31,8 @@ def names(findings) -> list[str]:
     ("process", "table"), [(VP, Score()), (EDM(), V()), (RectifiedFlow(), X0())], ids=lambda p: type(p).__name__
 )
 def test_planted_faults_are_found_and_the_healthy_left_alone(process, table):
-    """Closed-form networks: every fault that can be planted in one is the only thing found, with figures and a remedy."""
+    """Closed-form networks: every fault that can be planted in one is the only thing found, with figures and a
+    remedy."""
     healthy = model(process, table)
     assert doctor(healthy.denoiser(), process, DATA) == ()
     for fault, name, examine in faults(healthy, 0):
@@ -148,7 +149,8 @@ def test_bad_arguments_are_named(call, error, name):
 
 
 def test_the_command_examines_a_run(tmp_path, capsys):
-    """A run with good weights passes with 0; the same weights under another table exit with 3 and say so; the stale average is seen."""
+    """A run with good weights passes with 0; the same weights under another table exit with 3 and say so; the stale
+    average is seen."""
     data = tmp_path / "points.npz"
     np.savez(data, x=THREE.truth.sample(2000, seed=7).numpy())
     config = tmp_path / "c.toml"
@@ -173,7 +175,8 @@ def called(*arguments: str) -> int:
 
 
 def test_samples_beyond_the_data_are_found():
-    """A model that keeps a twentieth of its mass thirty standard deviations out, on a batch without it: that is found, and nothing else; without it nothing."""
+    """A model that keeps a twentieth of its mass thirty standard deviations out, on a batch without it: that is found,
+    and nothing else; without it nothing."""
     means = torch.zeros(2, 4, dtype=torch.float64)
     means[1, 0] = 30
     batch = torch.randn(64, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)

@@ -1,4 +1,5 @@
-"""Edges of a solve: stiff noise, save times, samples that fail, right-hand sides that write where they should not, errors that travel."""
+"""Edges of a solve: stiff noise, save times, samples that fail, right-hand sides that write where they should not,
+errors that travel."""
 
 from __future__ import annotations
 
@@ -38,7 +39,8 @@ UNIT = torch.linspace(0, 1, 41, dtype=F64)
 ONE = torch.ones(1, 1, dtype=F64)
 
 
-# -- stiff steps -----------------------------------------------------------------------------------------------------------
+# -- stiff steps
+# -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("ah", [-1.5, -19.0, -30.0, -300.0, -1000.0, -3000.0, -1e6])
@@ -68,7 +70,8 @@ def test_adams_with_a_clock_is_exact_for_constant_f(ah):
     assert float(y) == pytest.approx(math.expm1(3 * ah) / ah, rel=1e-10)
 
 
-# -- samples that fail -----------------------------------------------------------------------------------------------------
+# -- samples that fail
+# -----------------------------------------------------------------------------------------------------
 
 
 def test_good_samples_go_on_where_others_fail():
@@ -97,7 +100,8 @@ def test_per_sample_data_without_take_is_named():
         solve(eq, torch.ones(3, 1, dtype=F64), DormandPrince54(), Adaptive(0.0, 1.0))
 
 
-# -- save times ------------------------------------------------------------------------------------------------------------
+# -- save times
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_save_times_come_in_the_order_asked():
@@ -131,7 +135,8 @@ def test_a_step_cut_short_by_a_save_time_does_not_shrink_the_next():
     assert sol.calls <= 100
 
 
-# -- right-hand sides ------------------------------------------------------------------------------------------------------
+# -- right-hand sides
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("solver", [RK4(), ExpAdams(3), DormandPrince54()], ids=repr)
@@ -164,7 +169,8 @@ def test_a_complex_state_is_told_how_to_keep_both_parts():
         solve(Equation(lambda t, y: -y), torch.ones(1, 1, dtype=torch.complex64), RK4(), UNIT)
 
 
-# -- graphs ----------------------------------------------------------------------------------------------------------------
+# -- graphs
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_milstein_keeps_no_graph_that_nobody_asked_for():
@@ -184,7 +190,8 @@ def test_milstein_keeps_no_graph_that_nobody_asked_for():
     assert float(slope) == pytest.approx(float(numerical), rel=1e-6)
 
 
-# -- errors ----------------------------------------------------------------------------------------------------------------
+# -- errors
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def subclasses(kind: type) -> set[type]:
@@ -219,7 +226,8 @@ def test_errors_are_found():
     assert len(ERRORS) >= 8
 
 
-# -- the default device ----------------------------------------------------------------------------------------------------
+# -- the default device
+# ----------------------------------------------------------------------------------------------------
 
 DETERMINISTIC = [RK4(), ExpEuler(), ExpAdams(3), ExpAdams(2, clock=lambda t: t), DormandPrince54()]
 
@@ -257,7 +265,8 @@ def test_adaptive_steps_and_noise_do_not_ask_for_the_default_device(elsewhere):
     assert solve(eq, y0, SRA1(), Adaptive(0.0, 1.0, rtol=1e-2, atol=1e-2), BrownianTree(y0, 0.0, 1.0, seed=0)).ok.all()
 
 
-# -- what a noise coefficient is declared to be ----------------------------------------------------------------------------
+# -- what a noise coefficient is declared to be
+# ----------------------------------------------------------------------------
 
 GRID = torch.linspace(0, 1, 5, dtype=F64)
 STATE = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.3, 0.1]], dtype=F64)
@@ -304,7 +313,8 @@ def test_what_is_declared_right_is_left_alone():
             solve(Equation(lambda t, y: -y, g, noise=noise), STATE.to(dtype), Milstein(), GRID, SeededNoise(0))
 
 
-# -- jumps and pulses ------------------------------------------------------------------------------------------------------
+# -- jumps and pulses
+# ------------------------------------------------------------------------------------------------------
 
 
 def pulse(t, y):
@@ -313,7 +323,8 @@ def pulse(t, y):
 
 
 def test_a_pulse_between_long_steps_needs_h_max():
-    """Steps see f at their stages alone: what lies between them is not there. `h_max` says how narrow a feature can be."""
+    """Steps see f at their stages alone: what lies between them is not there. `h_max` says how narrow a feature can
+    be."""
     y0 = torch.zeros(1, 1, dtype=F64)
     blind = solve(Equation(pulse), y0, DormandPrince54(), Adaptive(0.0, 100.0))
     seen = solve(

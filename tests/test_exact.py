@@ -1,4 +1,5 @@
-"""Closed-form denoisers: against automatic differentiation of the log density, in far tails, in any frame, batch and size."""
+"""Closed-form denoisers: against automatic differentiation of the log density, in far tails, in any frame, batch and
+size."""
 
 from __future__ import annotations
 
@@ -157,7 +158,8 @@ def test_density_integrates_to_one():
 
 @models
 def test_samples_have_the_moments(model):
-    """20 000 draws: every mean within 5 standard errors, every variance within 5 by its own fourth moment; sample i is (seed, i)'s."""
+    """20 000 draws: every mean within 5 standard errors, every variance within 5 by its own fourth moment; sample i is
+    (seed, i)'s."""
     n = 20_000
     x = model.sample(n, seed=5)
     assert (x.shape, x.dtype) == ((n, width(model)), F64)
@@ -186,18 +188,25 @@ def test_score_along_a_process(process):
     torch.testing.assert_close(score(x, torch.full((6,), t, dtype=F64)), want, rtol=1e-12, atol=1e-14)
 
 
-@pytest.mark.parametrize(("make", "kind", "message"), [
-    (lambda: exact.Gaussian(torch.zeros(2, 2), 1.0), ValueError, "`mean` must have shape"),
-    (lambda: exact.Gaussian([0.0], 1.0), TypeError, "`mean` must be a torch"),
-    (lambda: exact.Gaussian(torch.zeros(2), -1.0), ValueError, "`cov` must be positive"),
-    (lambda: exact.GaussianMixture(torch.zeros(3), 1.0), ValueError, "`means` must have shape"),
-    (lambda: exact.GaussianMixture(torch.zeros(3, 2), torch.ones(4)), ValueError, "`variances` must be"),
-    (lambda: exact.GaussianMixture(torch.zeros(3, 2), -0.1), ValueError, "`variances` must be"),
-    (lambda: exact.GaussianMixture(torch.zeros(3, 2), 1.0, torch.tensor([1.0, -1.0, 1.0])), ValueError, "`weights` must be"),
-    (lambda: exact.GaussianMixture(torch.zeros(3, 2), 1.0, torch.ones(2)), ValueError, "`weights` must be"),
-    (lambda: exact.Empirical(torch.zeros(3, 2), 0.0), ValueError, "`std` must be"),
-    (lambda: exact.Empirical(torch.tensor([[float("nan")]]), 0.1), ValueError, "`data` must be finite"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda: exact.Gaussian(torch.zeros(2, 2), 1.0), ValueError, "`mean` must have shape"),
+        (lambda: exact.Gaussian([0.0], 1.0), TypeError, "`mean` must be a torch"),
+        (lambda: exact.Gaussian(torch.zeros(2), -1.0), ValueError, "`cov` must be positive"),
+        (lambda: exact.GaussianMixture(torch.zeros(3), 1.0), ValueError, "`means` must have shape"),
+        (lambda: exact.GaussianMixture(torch.zeros(3, 2), torch.ones(4)), ValueError, "`variances` must be"),
+        (lambda: exact.GaussianMixture(torch.zeros(3, 2), -0.1), ValueError, "`variances` must be"),
+        (
+            lambda: exact.GaussianMixture(torch.zeros(3, 2), 1.0, torch.tensor([1.0, -1.0, 1.0])),
+            ValueError,
+            "`weights` must be",
+        ),
+        (lambda: exact.GaussianMixture(torch.zeros(3, 2), 1.0, torch.ones(2)), ValueError, "`weights` must be"),
+        (lambda: exact.Empirical(torch.zeros(3, 2), 0.0), ValueError, "`std` must be"),
+        (lambda: exact.Empirical(torch.tensor([[float("nan")]]), 0.1), ValueError, "`data` must be finite"),
+    ],
+)
 def test_bad_arguments(make, kind, message):
     """Named at construction."""
     with pytest.raises(kind, match=message):

@@ -81,14 +81,16 @@ def test_a_killed_run_ends_at_the_same_bits(which: str, request: pytest.FixtureR
 
 @each
 def test_a_kill_while_saving_leaves_a_checkpoint(which: str, request: pytest.FixtureRequest) -> None:
-    """T-FT-02: whatever the moment, the latest checkpoint verifies without a warning. Reading removes nothing: that is the next writer's to do."""
+    """T-FT-02: whatever the moment, the latest checkpoint verifies without a warning. Reading removes nothing: that is
+    the next writer's to do."""
     answer, count = request.getfixturevalue(which)[1]["save"], 6 if which == "few" else 60
     assert answer["found"] == [True] * count
     assert answer["steps"] >= 2 * count
 
 
 def test_signals_end_the_command_line(few: tuple[Path, Any]) -> None:
-    """T-FT-06: SIGINT once saves and exits 130, SIGTERM saves and exits 143, SIGINT twice exits 130 at once without saving."""
+    """T-FT-06: SIGINT once saves and exits 130, SIGTERM saves and exits 143, SIGINT twice exits 130 at once without
+    saving."""
     folder, answer = few[0] / "signal", few[1]["signal"]
     for name, code in (("int", 130), ("term", 143)):
         assert answer[name][0] == code
@@ -104,7 +106,8 @@ def losses(folder: Path) -> torch.Tensor:
 
 
 def test_two_processes_do_what_one_does(few: tuple[Path, Any]) -> None:
-    """Two joined processes of two parts each, at the same batch: equal losses, gradients and weights up to rounding; equal samples to the bit."""
+    """Two joined processes of two parts each, at the same batch: equal losses, gradients and weights up to rounding;
+    equal samples to the bit."""
     folder, answer = few[0], few[1]["join"]
     assert answer["codes"] == [0, 0]
     one, two = losses(folder / "train" / "whole"), losses(folder / "join" / "pair")
@@ -118,7 +121,8 @@ def test_two_processes_do_what_one_does(few: tuple[Path, Any]) -> None:
 
 
 def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    """Stopped between checkpoints and taken up: the same weights, one line a log interval, and the model of the stopped run can be read."""
+    """Stopped between checkpoints and taken up: the same weights, one line a log interval, and the model of the
+    stopped run can be read."""
     train(tmp_path / "whole")
 
     def stop(progress: Any) -> None:
@@ -140,7 +144,8 @@ def test_a_stopped_run_goes_on_to_the_same_bits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("precision", ["float32", "float16"])
 def test_the_state_is_everything(precision: str) -> None:
-    """Layers that draw included: a network with dropout, taken up after 5 of 9 steps from its tensors, ends at the same bits."""
+    """Layers that draw included: a network with dropout, taken up after 5 of 9 steps from its tensors, ends at the
+    same bits."""
     training = Training(steps=9, batch=16, precision=precision)
 
     def fresh() -> tuple[Denoiser, Any]:
@@ -182,7 +187,8 @@ def test_another_configuration_or_data_is_not_taken_up(tmp_path: Path) -> None:
 
 
 def test_a_run_older_than_a_key_is_taken_up(tmp_path: Path) -> None:
-    """A key that the version which began the run did not know has its default, and the end is at the same bits; one not known now is named."""
+    """A key that the version which began the run did not know has its default, and the end is at the same bits; one
+    not known now is named."""
     config = dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, posthoc=0))
     train(tmp_path, config)
     kept, want = tmp_path / "checkpoints", (tmp_path / "model.safetensors").read_bytes()
@@ -222,7 +228,8 @@ def test_the_best_is_the_least_held_out_loss(tmp_path: Path) -> None:
     assert best["score"] == min(scores.values())
 
 
-# -- damage ----------------------------------------------------------------------------------------------------------------
+# -- damage
+# ----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -277,14 +284,16 @@ def test_the_one_before_is_used_and_the_bad_one_named(tmp_path: Path) -> None:
         train(tmp_path, resume=True)
 
 
-# -- disks -----------------------------------------------------------------------------------------------------------------
+# -- disks
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("call", ["write", "fsync", "chmod", "replace", "mkstemp"])
 def test_a_full_disk_is_said_and_costs_nothing(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """T-FT-03: no space at any call of a save: the message says so, the checkpoint before is intact, no temporary stays."""
+    """T-FT-03: no space at any call of a save: the message says so, the checkpoint before is intact, no temporary
+    stays."""
     old = checkpoints.steps(finished / "checkpoints")[39]
     (tmp_path / old.name).write_bytes(old.read_bytes())
 
@@ -423,7 +432,8 @@ def test_a_folder_deleted_while_training_comes_back(tmp_path: Path) -> None:
     assert sorted(checkpoints.steps(tmp_path / "run" / "checkpoints")) == [39, 40]
 
 
-# -- steps that fail -------------------------------------------------------------------------------------------------------
+# -- steps that fail
+# -------------------------------------------------------------------------------------------------------
 
 
 class Failing(nn.Module):
@@ -483,7 +493,8 @@ def test_a_step_that_is_not_finite_stops_the_run(what: Any, said: str) -> None:
 
 @pytest.mark.parametrize("what", [some_nan, _InfiniteGradient.apply])
 def test_steps_may_be_skipped_but_not_ten_in_a_row(what: Any) -> None:
-    """T-FT-05: with skip_nonfinite a bad step is passed over and counted; the tenth in a row ends the run; no NaN reaches the average."""
+    """T-FT-05: with skip_nonfinite a bad step is passed over and counted; the tenth in a row ends the run; no NaN
+    reaches the average."""
     model, state, training = failing({2, 3, *range(10, 19)}, what, skip_nonfinite=True)
     skipped = [p.step for p in fit(model, points(), training, state) if p.skipped]
     assert skipped == [2, 3, *range(10, 19)]
@@ -573,7 +584,8 @@ def test_an_error_of_the_data_comes_through(tmp_path: Path, monkeypatch: pytest.
 
 @pytest.mark.slow
 def test_accelerate_launches_it(tmp_path: Path) -> None:
-    """The documented line, two processes on the CPU: the same losses as one process, and samples shared between them."""
+    """The documented line, two processes on the CPU: the same losses as one process, and samples shared between
+    them."""
     np.savez(tmp_path / "points.npz", x=points().x.numpy())
     (tmp_path / "c.toml").write_text(
         TOML.format(data=tmp_path / "points.npz", steps=20).replace("save = 1000", "log = 5")
@@ -614,7 +626,8 @@ def who(out: Path, fail: bool) -> None:
 
 @pytest.mark.slow
 def test_processes_started_here_are_joined_and_their_failure_is_told(tmp_path: Path) -> None:
-    """Two processes of one thread hear each other; one process is this one; what the first failure said is the message."""
+    """Two processes of one thread hear each other; one process is this one; what the first failure said is the
+    message."""
     distributed.together(2, who, tmp_path / "two", False)
     assert (tmp_path / "two").read_text() == "3.0 of 2, threads 1"
     distributed.together(1, who, tmp_path / "one", False)

@@ -1,4 +1,5 @@
-"""Files nobody here wrote: pixels of every mode, folders with strangers in them, tables from spreadsheets, dtypes torch does not know."""
+"""Files nobody here wrote: pixels of every mode, folders with strangers in them, tables from spreadsheets, dtypes
+torch does not know."""
 
 from __future__ import annotations
 

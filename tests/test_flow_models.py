@@ -28,7 +28,8 @@ def model(process):
 @pytest.mark.parametrize("process", FLOWS, ids=repr)
 @pytest.mark.parametrize("name", NAMES)
 def test_every_line_of_the_catalogue_samples_a_flow_model(name, process):
-    """At 40 levels mean and standard deviation are right to 0.1: 30 standard errors of 64 x 256 numbers, and what the crudest line errs."""
+    """At 40 levels mean and standard deviation are right to 0.1: 30 standard errors of 64 x 256 numbers, and what the
+    crudest line errs."""
     x = sample(model(process), (256, 64), fixed_step_methods()[name](40))
     wide = {"annealed_langevin": 0.2}.get(name, 0.1)
     assert abs(x.mean() - 1) < wide

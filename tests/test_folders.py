@@ -128,7 +128,8 @@ def test_the_doctor_examines_it_on_given_data(pipeline, capsys):
 
 
 def test_compare_judges_deterministic_methods(pipeline, tmp_path, monkeypatch):
-    """Against the converged flow of the pipeline's own model, which is another one where a scheduler reads the same weights differently."""
+    """Against the converged flow of the pipeline's own model, which is another one where a scheduler reads the same
+    weights differently."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     real = trained.of_folder
     monkeypatch.setattr(trained, "of_folder", lambda folder, device: replace(real(folder, device, 2), steps=20))

@@ -1,4 +1,5 @@
-"""Law: no function of the library moves the global random state of Python, NumPy or torch, the imports it makes included."""
+"""Law: no function of the library moves the global random state of Python, NumPy or torch, the imports it makes
+included."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ WORK = {
     "split": "points.split(0.2)",
     "toys": "from scoresde import toys; toys.digits(), toys.photos(), toys.moons()",
     "sample": "sample(mixture, (4, 2), catalogue.ddim(3)); sample(mixture, (4, 2), catalogue.sra1(3))",
-    "likelihood": "from scoresde.evaluation.likelihood import log_likelihood; log_likelihood(mixture, points.x[:2], process=VPSDE(), probes=1, rtol=1e-2)",
+    "likelihood": "from scoresde.evaluation.likelihood import log_likelihood; log_likelihood(mixture,"
+    " points.x[:2], process=VPSDE(), probes=1, rtol=1e-2)",
     "doctor": "from scoresde import doctor; doctor(mixture, VPSDE(), points.x)",
     "train": "runs.train(config, points, folder / 'run', 'tests', held_out=points)",
     "demo": """

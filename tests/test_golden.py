@@ -29,7 +29,8 @@ def uniform(process: Process, n: int) -> Tensor:
 def along(
     process: Process, chart: Process, eq: Equation, solver: Solver, times: Tensor, mean: Tensor, cov: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Law after a solve along `chart` at the half log-SNRs of `process` at `times`, in the terms of `process` at both ends."""
+    """Law after a solve along `chart` at the half log-SNRs of `process` at `times`, in the terms of `process` at both
+    ends."""
     clock = chart.time(process.lam(times))
     first, last = (chart.alpha(clock[i]) / process.alpha(times[i]) for i in (0, -1))
     end_mean, end_cov = exact_law(eq, solver, clock, mean * first, cov * first**2)
@@ -66,26 +67,32 @@ def method(name: str, n: int) -> tuple[Tensor, Tensor]:
     return along(VP, chart, eq, solver, times, *start(VP))
 
 
-@pytest.mark.parametrize(("name", "n", "mean0", "variances"), [
-    ("em", 10, 1.059055756609, (0.327308589893, 1.163059994510, 4.324197915353)),
-    ("em", 50, 1.011713532397, (0.258255691809, 1.028670589018, 4.064583455763)),
-    pytest.param("em", 1000, 1.000529417025, (0.250442460623, 1.001398362886, 4.002933310839), marks=pytest.mark.slow),
-    ("euler", 50, 1.002865656633, (0.245918640140, 0.999956814251, 3.927444814042)),
-    ("ddim", 10, 0.997484814804, (0.140147627099, 0.692320006371, 2.961938133923)),
-    ("ddim", 50, 0.996839111252, (0.223367504524, 0.929659489868, 3.766674231874)),
-    ("ddim-edm", 50, 0.996839111252, (0.223367504524, 0.929659489868, 3.766674231874)),
-    ("ddim-unit", 50, 0.996839111252, (0.223367504524, 0.929659489868, 3.766674231874)),
-    ("ddpm", 50, 0.999934225569, (0.197434584097, 0.857790640325, 3.556022146624)),
-    ("2m", 10, 0.995426785728, (0.472693390811, 1.669489141616, 5.207469898969)),
-    ("2m", 50, 0.996484452385, (0.277291846641, 1.035091883080, 4.039599344085)),
-    ("sde-2m", 50, 0.999934225569, (0.340911904249, 1.128596133253, 4.157342005193)),
-    ("3m", 50, 0.996854554084, (0.221151828138, 0.955968257695, 3.950415350376)),
-    ("3m-corrected", 50, 0.997114293640, (0.185540432052, 0.906562678789, 3.895121378970)),
-    ("heun", 50, 0.996169279752, (0.250615226565, 0.999956814251, 3.996249906683)),
-    ("rk4", 50, 0.996658663254, (0.250079552553, 0.999956814251, 3.998979342231)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "n", "mean0", "variances"),
+    [
+        ("em", 10, 1.059055756609, (0.327308589893, 1.163059994510, 4.324197915353)),
+        ("em", 50, 1.011713532397, (0.258255691809, 1.028670589018, 4.064583455763)),
+        pytest.param(
+            "em", 1000, 1.000529417025, (0.250442460623, 1.001398362886, 4.002933310839), marks=pytest.mark.slow
+        ),
+        ("euler", 50, 1.002865656633, (0.245918640140, 0.999956814251, 3.927444814042)),
+        ("ddim", 10, 0.997484814804, (0.140147627099, 0.692320006371, 2.961938133923)),
+        ("ddim", 50, 0.996839111252, (0.223367504524, 0.929659489868, 3.766674231874)),
+        ("ddim-edm", 50, 0.996839111252, (0.223367504524, 0.929659489868, 3.766674231874)),
+        ("ddim-unit", 50, 0.996839111252, (0.223367504524, 0.929659489868, 3.766674231874)),
+        ("ddpm", 50, 0.999934225569, (0.197434584097, 0.857790640325, 3.556022146624)),
+        ("2m", 10, 0.995426785728, (0.472693390811, 1.669489141616, 5.207469898969)),
+        ("2m", 50, 0.996484452385, (0.277291846641, 1.035091883080, 4.039599344085)),
+        ("sde-2m", 50, 0.999934225569, (0.340911904249, 1.128596133253, 4.157342005193)),
+        ("3m", 50, 0.996854554084, (0.221151828138, 0.955968257695, 3.950415350376)),
+        ("3m-corrected", 50, 0.997114293640, (0.185540432052, 0.906562678789, 3.895121378970)),
+        ("heun", 50, 0.996169279752, (0.250615226565, 0.999956814251, 3.996249906683)),
+        ("rk4", 50, 0.996658663254, (0.250079552553, 0.999956814251, 3.998979342231)),
+    ],
+)
 def test_golden_numbers(name, n, mean0, variances):
-    """Mean of the first element and all variances, to the 12 decimals stored; no covariance appears between elements."""
+    """Mean of the first element and all variances, to the 12 decimals stored; no covariance appears between
+    elements."""
     mean, cov = method(name, n)
     assert abs(mean[0] - mean0) < 1e-11
     assert (cov.diagonal() - torch.tensor(variances, dtype=F64)).abs().max() < 1e-11
@@ -101,7 +108,8 @@ def factor(process: Process, eta: float, t0: Tensor, t1: Tensor) -> Tensor:
 @pytest.mark.parametrize("process", THREE, ids=repr)
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_euler_maruyama_recursion(process, eta):
-    """T-SDEINT-01: x <- (1 - h A) x + ..., A = f + (1+eta^2)/2 g^2/v, added variance eta^2 g^2 h, with data turned by Q."""
+    """T-SDEINT-01: x <- (1 - h A) x + ..., A = f + (1+eta^2)/2 g^2/v, added variance eta^2 g^2 h, with data turned by
+    Q."""
     for n in (10, 100):
         times = uniform(process, n)
         mean, var = start(process)[0], start(process)[1].diagonal()
@@ -123,7 +131,8 @@ def test_euler_maruyama_recursion(process, eta):
 
 @pytest.mark.parametrize("process", THREE, ids=repr)
 def test_ddim_cosine_law(process):
-    """T-DIFF-01: a DDIM step shrinks each deviation by sqrt(v1/v0) cos(theta1 - theta0), theta = arctan(sigma/(alpha sqrt(lambda)))."""
+    """T-DIFF-01: a DDIM step shrinks each deviation by sqrt(v1/v0) cos(theta1 - theta0), theta = arctan(sigma/(alpha
+    sqrt(lambda)))."""
     times = uniform(process, 20)
     mean, cov = along(process, WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 0.0, Split.X0), ExpEuler(), times, *start(process))
     theta = torch.stack([torch.atan(process.sigma(t) / (process.alpha(t) * G3_VARIANCES.sqrt())) for t in times])
@@ -136,7 +145,8 @@ def test_ddim_cosine_law(process):
 @pytest.mark.parametrize("process", THREE, ids=repr)
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_one_step_by_three_routes(process, eta):
-    """T-DIFF-02: DPM-Solver++(1) = DDIM along three coordinates, and with eta 1 = DDPM's posterior, computed here by Bayes' rule."""
+    """T-DIFF-02: DPM-Solver++(1) = DDIM along three coordinates, and with eta 1 = DDPM's posterior, computed here by
+    Bayes' rule."""
     times = uniform(process, 7)
     mean, cov = start(process)
     for t0, t1 in itertools.pairwise(times):
@@ -170,7 +180,8 @@ def test_ddpm_keeps_the_mean_at_any_number_of_steps():
 @pytest.mark.parametrize("process", THREE, ids=repr)
 @pytest.mark.parametrize(("eta", "solver"), [(0.0, RK4()), (0.5, EulerMaruyama()), (1.0, EulerMaruyama())])
 def test_fine_steps_reach_the_continuous_law(process, eta, solver):
-    """c_1 = v_1 + phi^2 (c_0 - v_0), mu_1 = alpha_1 m + phi (mu_0 - alpha_0 m): T-SDEINT-02 with Richardson's extrapolation."""
+    """c_1 = v_1 + phi^2 (c_0 - v_0), mu_1 = alpha_1 m + phi (mu_0 - alpha_0 m): T-SDEINT-02 with Richardson's
+    extrapolation."""
     t0, t1 = 0.9, 0.1
     c0 = process.sigma(t0) ** 2 * torch.ones(3, dtype=F64)
     ladder = (256,) if eta == 0 else (32, 64, 128, 256, 512)

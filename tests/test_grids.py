@@ -1,4 +1,5 @@
-"""Grids of levels: exact ends, strictly monotone, the spacings of diffusers, a user's list, and a clock measured on a model."""
+"""Grids of levels: exact ends, strictly monotone, the spacings of diffusers, a user's list, and a clock measured on a
+model."""
 
 from __future__ import annotations
 
@@ -35,9 +36,15 @@ MIX = exact.GaussianMixture(
 CHAIN = ddpm.linear(1000)
 SPACED = {"leading": grids.Leading, "trailing": grids.Trailing, "linspace": grids.Linspace}
 EVERY = [
-    grids.uniform_time, grids.quadratic, grids.uniform_lambda, grids.karras, grids.cosine, grids.InterpolatedGrid((-4.0, -1.0, 3.0)), grids.from_list([-3.0, 1.0]),
+    grids.uniform_time,
+    grids.quadratic,
+    grids.uniform_lambda,
+    grids.karras,
+    grids.cosine,
+    grids.InterpolatedGrid((-4.0, -1.0, 3.0)),
+    grids.from_list([-3.0, 1.0]),
     *(make(CHAIN) for make in SPACED.values()),
-]  # fmt: skip
+]
 
 
 def test_every_kind_of_grid_is_here():
@@ -139,8 +146,8 @@ def test_more_levels_than_the_chain_has_are_refused():
 
 
 def test_equal_steps_in_the_measured_clock_err_less():
-    """The clock of one adaptive solve of a mixture: over the model's range, the same each time, and second-order steps in the same
-    coordinates err less on it than on any of the general grids, at 10 and at 20 steps."""
+    """The clock of one adaptive solve of a mixture: over the model's range, the same each time, and second-order steps
+    in the same coordinates err less on it than on any of the general grids, at 10 and at 20 steps."""
     model = exact.GaussianMixture(MIX.means, torch.tensor([0.05, 0.2, 0.01], dtype=F64), process=EDM())
     clock = error_balanced_grid(model, (64, 2))
     assert clock == error_balanced_grid(model, (64, 2))

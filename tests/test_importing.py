@@ -48,7 +48,8 @@ def test_a_torch_file_becomes_a_run(tmp_path, group, prefix):
 
 
 def test_the_average_is_preferred_and_named_as_score_sde_keeps_it(tmp_path):
-    """score_sde files hold model, a step, and the average as a list in the order of the parameters, buffers left out."""
+    """score_sde files hold model, a step, and the average as a list in the order of the parameters, buffers left
+    out."""
     parameters = dict(CONFIG.denoiser((2,)).network.named_parameters())
     stored = {
         "model": {f"module.{k}": torch.zeros_like(v) + (0 if k in parameters else v) for k, v in state().items()},

@@ -57,7 +57,8 @@ def points(tmp_path):
     return tmp_path / "points.npz"
 
 
-# -- what an import knows --------------------------------------------------------------------------------------------------
+# -- what an import knows
+# --------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["doctor", "likelihood"])
@@ -115,7 +116,8 @@ def test_training_never_overwrites_an_import(flag, tmp_path, described, points):
     assert (run / "model.safetensors").read_bytes() == before
 
 
-# -- the names of other trainers -------------------------------------------------------------------------------------------
+# -- the names of other trainers
+# -------------------------------------------------------------------------------------------
 
 
 def chosen(tmp_path: Path, stored: object) -> dict[str, torch.Tensor]:
@@ -207,7 +209,8 @@ def test_a_larger_network_is_refused(tmp_path):
         chosen(tmp_path, {**prefixed("net."), "net.body.99.weight": torch.ones(3)})
 
 
-# -- tensors that are not plain numbers ------------------------------------------------------------------------------------
+# -- tensors that are not plain numbers
+# ------------------------------------------------------------------------------------
 
 FOREIGN = {
     "sparse": lambda: torch.eye(3).to_sparse(),

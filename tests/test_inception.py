@@ -1,4 +1,5 @@
-"""The Inception of the Frechet inception distance, on random weights: nothing is downloaded, so no figure of a trained one is known here."""
+"""The Inception of the Frechet inception distance, on random weights: nothing is downloaded, so no figure of a trained
+one is known here."""
 
 from __future__ import annotations
 
@@ -48,17 +49,23 @@ IMAGES = torch.randint(0, 256, (4, 3, 40, 32), generator=torch.Generator().manua
 
 
 def test_the_weights_are_those_of_the_published_graph(network: Inception) -> None:
-    """94 convolutions without bias; 21 785 568 parameters, which with a classifier of 1000 classes make the 23 834 568 of Inception-v3."""
+    """94 convolutions without bias; 21 785 568 parameters, which with a classifier of 1000 classes make the 23 834 568
+    of Inception-v3."""
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
     assert len(convolutions) == 94
     assert sum(p.numel() for p in network.parameters()) == 21_785_568 == 23_834_568 - 2048 * 1000 - 1000
     shapes = {k: tuple(v.shape) for k, v in network.state_dict().items()}
     for name, shape in {
-        "Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3), "Mixed_5b.branch5x5_2.conv.weight": (64, 48, 5, 5), "Mixed_5b.branch_pool.conv.weight": (32, 192, 1, 1),
-        "Mixed_6a.branch3x3.conv.weight": (384, 288, 3, 3), "Mixed_6b.branch7x7dbl_3.conv.weight": (128, 128, 1, 7),
-        "Mixed_6e.branch7x7_3.bn.running_var": (192,), "Mixed_7a.branch7x7x3_4.conv.weight": (192, 192, 3, 3),
-        "Mixed_7b.branch3x3_2b.conv.weight": (384, 384, 3, 1), "Mixed_7c.branch3x3dbl_3a.conv.weight": (384, 384, 1, 3),
-    }.items():  # fmt: skip
+        "Conv2d_1a_3x3.conv.weight": (32, 3, 3, 3),
+        "Mixed_5b.branch5x5_2.conv.weight": (64, 48, 5, 5),
+        "Mixed_5b.branch_pool.conv.weight": (32, 192, 1, 1),
+        "Mixed_6a.branch3x3.conv.weight": (384, 288, 3, 3),
+        "Mixed_6b.branch7x7dbl_3.conv.weight": (128, 128, 1, 7),
+        "Mixed_6e.branch7x7_3.bn.running_var": (192,),
+        "Mixed_7a.branch7x7x3_4.conv.weight": (192, 192, 3, 3),
+        "Mixed_7b.branch3x3_2b.conv.weight": (384, 384, 3, 1),
+        "Mixed_7c.branch3x3dbl_3a.conv.weight": (384, 384, 1, 3),
+    }.items():
         assert shapes[name] == shape
 
 
@@ -73,12 +80,23 @@ def test_layers_have_the_published_sizes(network: Inception) -> None:
     for hook in hooks:
         hook.remove()
     assert seen == {
-        "Conv2d_1a_3x3": (32, 149, 149), "Conv2d_2a_3x3": (32, 147, 147), "Conv2d_2b_3x3": (64, 147, 147),
-        "Conv2d_3b_1x1": (80, 73, 73), "Conv2d_4a_3x3": (192, 71, 71),
-        "Mixed_5b": (256, 35, 35), "Mixed_5c": (288, 35, 35), "Mixed_5d": (288, 35, 35), "Mixed_6a": (768, 17, 17), "Mixed_6b": (768, 17, 17),
-        "Mixed_6c": (768, 17, 17), "Mixed_6d": (768, 17, 17), "Mixed_6e": (768, 17, 17), "Mixed_7a": (1280, 8, 8),
-        "Mixed_7b": (2048, 8, 8), "Mixed_7c": (2048, 8, 8),
-    }  # fmt: skip
+        "Conv2d_1a_3x3": (32, 149, 149),
+        "Conv2d_2a_3x3": (32, 147, 147),
+        "Conv2d_2b_3x3": (64, 147, 147),
+        "Conv2d_3b_1x1": (80, 73, 73),
+        "Conv2d_4a_3x3": (192, 71, 71),
+        "Mixed_5b": (256, 35, 35),
+        "Mixed_5c": (288, 35, 35),
+        "Mixed_5d": (288, 35, 35),
+        "Mixed_6a": (768, 17, 17),
+        "Mixed_6b": (768, 17, 17),
+        "Mixed_6c": (768, 17, 17),
+        "Mixed_6d": (768, 17, 17),
+        "Mixed_6e": (768, 17, 17),
+        "Mixed_7a": (1280, 8, 8),
+        "Mixed_7b": (2048, 8, 8),
+        "Mixed_7c": (2048, 8, 8),
+    }
 
 
 def test_a_convolution_by_hand() -> None:
@@ -106,7 +124,8 @@ def test_a_convolution_by_hand() -> None:
 
 
 def test_pools_of_a_block_by_hand(network: Inception) -> None:
-    """Paths that pass on what they pool: means leave the padding out (4 of 9 in a corner), the last block takes the maximum; paths stay in order."""
+    """Paths that pass on what they pool: means leave the padding out (4 of 9 in a corner), the last block takes the
+    maximum; paths stay in order."""
     x = torch.rand(1, 2, 4, 4, generator=torch.Generator().manual_seed(1))
     for pool, corner in (
         (network.Mixed_7b.pool, x[0, :, :2, :2].mean((1, 2))),
@@ -124,7 +143,8 @@ def test_pools_of_a_block_by_hand(network: Inception) -> None:
 
 
 def test_resizing_by_hand() -> None:
-    """Pixel i lies at i in/299: exact on a ramp until the last pixel, which is repeated; the corner is kept; 299 pixels are left alone."""
+    """Pixel i lies at i in/299: exact on a ramp until the last pixel, which is repeated; the corner is kept; 299
+    pixels are left alone."""
     ramp = torch.arange(10.0, dtype=torch.float64).expand(1, 1, 7, 10)
     out = resized(ramp)
     at = torch.arange(299, dtype=torch.float64) * 10 / 299
@@ -152,9 +172,15 @@ def test_bytes_floats_and_grey_images_agree(network: Inception) -> None:
     assert torch.equal(network(IMAGES[:1]), network(floats[:1]))
 
 
-@pytest.mark.parametrize(("x", "kind"), [
-    (IMAGES[0], ValueError), (IMAGES[:, :2], ValueError), (IMAGES[:0], ValueError), (IMAGES.int(), TypeError),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("x", "kind"),
+    [
+        (IMAGES[0], ValueError),
+        (IMAGES[:, :2], ValueError),
+        (IMAGES[:0], ValueError),
+        (IMAGES.int(), TypeError),
+    ],
+)
 def test_what_is_no_image_is_named(x: Tensor, kind: type[Exception], network: Inception) -> None:
     with pytest.raises(kind, match="`x` must be"):
         network(x)

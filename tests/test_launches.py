@@ -68,7 +68,10 @@ def ranked(rank: int, port: str) -> dict[str, str]:
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     """A training that does not end by itself."""
-    text = "[data]\npath = 'moons'\n[network]\nwidths = [8]\n[training]\nsteps = 1000000\nbatch = 16\n[record]\nsave = 1000000\nlog = 1\n"
+    text = (
+        "[data]\npath = 'moons'\n[network]\nwidths = [8]\n[training]\nsteps = 1000000\nbatch ="
+        " 16\n[record]\nsave = 1000000\nlog = 1\n"
+    )
     (tmp_path / "c.toml").write_text(text)
     return tmp_path / "c.toml"
 
@@ -144,7 +147,8 @@ def test_the_number_of_processes_is_told(config: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_workers_import_nothing_from_the_current_folder(tmp_path: Path) -> None:
-    """Files there with the names of modules that workers import first: not one is run by the script `scoresde compare --jobs 2`."""
+    """Files there with the names of modules that workers import first: not one is run by the script `scoresde compare
+    --jobs 2`."""
     for name in (
         "torch",
         "socket",

@@ -41,7 +41,8 @@ def turned(law: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 
 def test_reverse_diffusion_is_its_recursion() -> None:
-    """Euler-Maruyama in the variance, along each eigenvector: x1 = x + h score + sqrt(h) z, h = s0^2 - s1^2, score = -(x - m)/(v + s0^2)."""
+    """Euler-Maruyama in the variance, along each eigenvector: x1 = x + h score + sqrt(h) z, h = s0^2 - s1^2, score =
+    -(x - m)/(v + s0^2)."""
     s = sigmas(grids.uniform_lambda, 20)
     gap, variance = -MEAN @ BASIS, torch.full((3,), CASE.high**2, dtype=F64)
     for s0, s1 in pairwise(s):
@@ -54,7 +55,8 @@ def test_reverse_diffusion_is_its_recursion() -> None:
 
 
 def test_ddim_is_a_product_of_cosines() -> None:
-    """A step multiplies x - m by (v + s0 s1)/(v + s0^2): cos(th0 - th1) cos(th0)/cos(th1) at the angles th = atan(s/sqrt v)."""
+    """A step multiplies x - m by (v + s0 s1)/(v + s0^2): cos(th0 - th1) cos(th0)/cos(th1) at the angles th =
+    atan(s/sqrt v)."""
     angle = torch.atan(sigmas(grids.uniform_time, 15)[:, None] / VALUES.sqrt())
     factor = angle.diff(dim=0).cos().prod(0) * angle[0].cos() / angle[-1].cos()
     found = maps("ddim", 15)
@@ -65,7 +67,8 @@ def test_ddim_is_a_product_of_cosines() -> None:
 
 @pytest.mark.parametrize("name", ["ddpm", "sra1", "edm_stochastic", "restart", "annealed_langevin"])
 def test_samples_have_the_law(name: str) -> None:
-    """20 000 samples of a fixed seed: every mean and covariance within 6 standard errors, sqrt(C_ii/n) and sqrt((C_ij^2 + C_ii C_jj)/n).
+    """20 000 samples of a fixed seed: every mean and covariance within 6 standard errors, sqrt(C_ii/n) and
+    sqrt((C_ij^2 + C_ii C_jj)/n).
 
     Nine numbers a method: chance below 1e-7."""
     n, solve = 20_000, entry(name).bind(24)
@@ -108,7 +111,8 @@ def test_what_is_not_affine_is_refused() -> None:
 
 
 def test_w2_keeps_its_digits() -> None:
-    """Far apart it is the root of the Frechet distance; of nearly equal covariances, which cancel there, the closed form."""
+    """Far apart it is the root of the Frechet distance; of nearly equal covariances, which cancel there, the closed
+    form."""
     other = MEAN + 0.3, torch.linalg.inv(COV) + 0.2
     assert w2((MEAN, COV), other) == pytest.approx(math.sqrt(frechet_gaussian(MEAN, COV, *other)), rel=1e-12)
     assert w2((MEAN, COV), other) == pytest.approx(w2(other, (MEAN, COV)), rel=1e-12)
@@ -135,7 +139,8 @@ def _small(monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.usefixtures("_small")
 def test_rows_say_whether_their_law_is_exact() -> None:
-    """Ours of either kind and deterministic peers on a budget; not adaptive steps, moves by norms, a peer's own noise; no word where data are no Gaussian."""
+    """Ours of either kind and deterministic peers on a budget; not adaptive steps, moves by norms, a peer's own noise;
+    no word where data are no Gaussian."""
     methods = {
         "ddpm": 6,
         "ddim": 6,
@@ -146,9 +151,13 @@ def test_rows_say_whether_their_law_is_exact() -> None:
     }
     rows = {name: runner.measure(runner.Task("gaussian3", name, cost, 0)) for name, cost in methods.items()}
     assert {name: row["law"] for name, row in rows.items()} == {
-        "ddpm": "exact", "ddim": "exact", "diffusers:dpmpp_2m": "exact", "predictor_corrector": "sampled", "diffusers:ddim_eta1": "sampled",
+        "ddpm": "exact",
+        "ddim": "exact",
+        "diffusers:dpmpp_2m": "exact",
+        "predictor_corrector": "sampled",
+        "diffusers:ddim_eta1": "sampled",
         "probability_flow": "sampled",
-    }  # fmt: skip
+    }
     law = maps("ddpm", 6).law(*START)
     assert rows["ddpm"]["w2"] == pytest.approx(w2(law, (MEAN, COV + CASE.low**2 * torch.eye(3, dtype=F64))), rel=1e-12)
     assert "law" not in runner.measure(runner.Task("mixture1d", "ddim", 6, 0))

@@ -1,4 +1,5 @@
-"""Losses and noise levels: at the true score of Gaussian data every loss has its closed form and no gradient, by quadrature."""
+"""Losses and noise levels: at the true score of Gaussian data every loss has its closed form and no gradient, by
+quadrature."""
 
 from __future__ import annotations
 
@@ -58,9 +59,11 @@ PROCESSES = [VP, SubVPSDE(), VESDE(), CosineVP(), EDM(), RectifiedFlow(), CHAIN]
 def gaussian(
     process, loss: Loss, lam: float, a: float = 1.0, b: float = 0.0
 ) -> tuple[Tensor, tuple[Tensor, Tensor], Tensor]:
-    """E loss over data N(MEAN, VAR) at one level by quadrature, for s = -A (x - B) with A = a/V, B = b + alpha MEAN; then (A, B) and t.
+    """E loss over data N(MEAN, VAR) at one level by quadrature, for s = -A (x - B) with A = a/V, B = b + alpha MEAN;
+    then (A, B) and t.
 
-    Nodes stand in x and in z = (eps - E[eps|x])/std: Gauss-Hermite in x, an even trapezoid in z, so that kinks at z = 0 are met from both sides."""
+    Nodes stand in x and in z = (eps - E[eps|x])/std: Gauss-Hermite in x, an even trapezoid in z, so that kinks at z =
+    0 are met from both sides."""
     t = process.time(torch.tensor(lam, dtype=F64))
     at = (
         (1 + ((t - CHAIN.t_min) / (1 - CHAIN.t_min) * CHAIN.steps).floor()) / CHAIN.steps
@@ -106,8 +109,14 @@ def eps_factor(loss: Regression, process, t: Tensor) -> Tensor:
     """Size of the loss's residual for a residual of 1 in eps."""
     ratio = process.sigma(t) / process.alpha(t)
     return {
-        DSM: 1.0, MaximumLikelihood: 1.0, KarrasWeighted: ratio, MinSNR: ratio, PlainX0: ratio, PlainV: (1 + ratio**2).sqrt(), FlowMatching: 1 + ratio,
-    }[type(loss)]  # fmt: skip
+        DSM: 1.0,
+        MaximumLikelihood: 1.0,
+        KarrasWeighted: ratio,
+        MinSNR: ratio,
+        PlainX0: ratio,
+        PlainV: (1 + ratio**2).sqrt(),
+        FlowMatching: 1 + ratio,
+    }[type(loss)]
 
 
 def weight(loss: Regression, process, t: Tensor) -> Tensor:
@@ -119,7 +128,7 @@ def weight(loss: Regression, process, t: Tensor) -> Tensor:
         MaximumLikelihood: (process.t_max - process.t_min) * rate.abs(),
         KarrasWeighted: (1 / snr + 0.25) / (0.25 / snr),
         MinSNR: torch.minimum(snr, 5 * one),
-    }.get(type(loss), one)  # fmt: skip
+    }.get(type(loss), one)
 
 
 def expected(norm: Norm, std: float) -> float:
@@ -140,7 +149,8 @@ def expected(norm: Norm, std: float) -> float:
 )
 @pytest.mark.parametrize("lam", [2.0, -1.0])
 def test_the_value_at_the_true_score_is_the_closed_form(process, loss, lam):
-    """T-TR-01 without sampling: the residual of eps is normal with the posterior's variance alpha^2 v/(alpha^2 v + sigma^2)."""
+    """T-TR-01 without sampling: the residual of eps is normal with the posterior's variance alpha^2 v/(alpha^2 v +
+    sigma^2)."""
     value, _, t = gaussian(process, loss, lam)
     alpha, sigma = process.alpha(t), process.sigma(t)
     std = (alpha**2 * VAR / (alpha**2 * VAR + sigma**2)).sqrt() * eps_factor(loss, process, t)
@@ -150,7 +160,8 @@ def test_the_value_at_the_true_score_is_the_closed_form(process, loss, lam):
 
 @pytest.mark.parametrize("t", [0.05, 0.3, 0.8])
 def test_the_value_by_sampling(t: float):
-    """T-TR-01: E|sigma s + eps|^2 = sum alpha^2 lam / v. One million draws; |z| < 5 fails by chance once in 1.7 million."""
+    """T-TR-01: E|sigma s + eps|^2 = sum alpha^2 lam / v. One million draws; |z| < 5 fails by chance once in 1.7
+    million."""
     n = 1_000_000
     mean, var = torch.tensor([1.0, -0.5, 2.0], dtype=F64), torch.tensor([0.25, 1.0, 4.0], dtype=F64)
     z = SeededNoise(3).normal(6, range(2), (n, 3), F64)
@@ -172,7 +183,8 @@ def hermite(n: int) -> tuple[Tensor, Tensor, Tensor]:
 
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
 def test_sliced_agrees_with_denoising(process):
-    """Stein's identity for a cubic score far from the truth: equal value and gradient in the parameters, by exact quadrature."""
+    """Stein's identity for a cubic score far from the truth: equal value and gradient in the parameters, by exact
+    quadrature."""
     w, x0, eps = hermite(8)
     t = torch.full((len(w),), 0.3 * process.t_max, dtype=F64)
     p = torch.tensor([0.3, -0.2, 0.05], dtype=F64, requires_grad=True)
@@ -186,7 +198,8 @@ def test_sliced_agrees_with_denoising(process):
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_probes_are_signs_with_unit_covariance_and_no_memory_of_eps(dtype):
-    """+-1; means, products of any two elements or probes, and products with eps vanish: 5.5 standard errors of 20 000 draws, for 300 sums (1e-5)."""
+    """+-1; means, products of any two elements or probes, and products with eps vanish: 5.5 standard errors of 20 000
+    draws, for 300 sums (1e-5)."""
     n, shape = 20_000, (2, 3)
     eps = SeededNoise(5).normal(6, range(1), (n, *shape), F64)[0].to(dtype)
     v = signs(eps, 2)
@@ -212,7 +225,8 @@ def test_the_loss_does_not_depend_on_the_parameterisation(loss):
 
 
 def test_the_chain_bound_averages_to_the_whole_bound():
-    """Over all levels and the quadrature nodes of Gaussian data, the mean of the terms is L_T + sum L_i + L_0 in closed form."""
+    """Over all levels and the quadrature nodes of Gaussian data, the mean of the terms is L_T + sum L_i + L_0 in
+    closed form."""
     w, x0, eps = hermite(4)
     truth = exact.Gaussian(torch.tensor([MEAN]), VAR, CHAIN)
     t = CHAIN.t_min + (CHAIN.t_max - CHAIN.t_min) * (torch.arange(CHAIN.steps, dtype=F64) + 0.5) / CHAIN.steps
@@ -226,7 +240,8 @@ def test_the_chain_bound_averages_to_the_whole_bound():
     "process", [VP, SubVPSDE(), VESDE(), CosineVP(), EDM(), RectifiedFlow(t_max=0.99), CHAIN], ids=repr
 )
 def test_maximum_likelihood_is_the_information_gained(process):
-    """Over Importance levels, at the true score: int lam' v e^{2 lam}/(1 + v e^{2 lam}) = half the gain in log(1 + v SNR), whatever the schedule."""
+    """Over Importance levels, at the true score: int lam' v e^{2 lam}/(1 + v e^{2 lam}) = half the gain in log(1 + v
+    SNR), whatever the schedule."""
     nodes, weights = np.polynomial.legendre.leggauss(80)
     t, weight = Importance()(torch.from_numpy(0.5 * nodes + 0.5), process)
     truth, (w, x0, eps) = exact.Gaussian(torch.tensor([MEAN]), VAR, process), hermite(2)
@@ -237,7 +252,8 @@ def test_maximum_likelihood_is_the_information_gained(process):
     torch.testing.assert_close(got, 0.5 * (gain[1] - gain[0]), rtol=1e-8, atol=0)
 
 
-# -- levels ----------------------------------------------------------------------------------------------------------------
+# -- levels
+# ----------------------------------------------------------------------------------------------------------------
 
 DISTRIBUTIONS = [cls() for cls in classes(NoiseLevels, "scoresde") if not inspect.isabstract(cls)]
 
@@ -286,7 +302,8 @@ def test_logit_normal_is_log_normal_along_straight_paths():
 
 @pytest.mark.parametrize("process", [VP, SubVPSDE(), VESDE(), CosineVP(), EDM(t_min=0.1, t_max=3.0)], ids=repr)
 def test_importance_weights_give_uniform_means(process):
-    """E[weight f(t)] over Importance is E f(t) over Uniform, and weight * MaximumLikelihood is the range of lam times DSM."""
+    """E[weight f(t)] over Importance is E f(t) over Uniform, and weight * MaximumLikelihood is the range of lam times
+    DSM."""
     nodes, weights = np.polynomial.legendre.leggauss(400)
     u, w = torch.from_numpy(0.5 * nodes + 0.5), torch.from_numpy(0.5 * weights)
     t, weight = Importance()(u, process)
@@ -302,7 +319,8 @@ def test_importance_weights_give_uniform_means(process):
 
 
 def test_uniforms_are_spread_over_the_batch():
-    """One in every cell, so that the mean of a linear function has variance 1/(12 B^3); 4000 batches, standard error of it 2.2 %."""
+    """One in every cell, so that the mean of a linear function has variance 1/(12 B^3); 4000 batches, standard error
+    of it 2.2 %."""
     u = SeededNoise(0).uniform(5, range(4000), (64, 1))[..., 0]
     spread = torch.stack([stratified(row) for row in u])
     assert torch.equal((spread * 64).floor(), torch.arange(64.0, dtype=F64).expand(4000, -1))
@@ -313,12 +331,14 @@ def test_uniforms_are_spread_over_the_batch():
     assert weight.unique().tolist() == [1.0]
 
 
-# -- edges -----------------------------------------------------------------------------------------------------------------
+# -- edges
+# -----------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES if not isinstance(loss, ChainBound)], ids=repr)
 def test_images_in_single_precision(loss):
-    """(B, C, H, W) in float32 with float64 times: one float32 number per sample, each that of the sample alone, with a gradient for the network."""
+    """(B, C, H, W) in float32 with float64 times: one float32 number per sample, each that of the sample alone, with a
+    gradient for the network."""
     x0, eps = SeededNoise(4).normal(6, range(2), (3, 2, 4, 4), torch.float32)
     gain = torch.tensor(0.5, requires_grad=True)
     model = Denoiser(lambda x, time: gain * x.sin(), VP)

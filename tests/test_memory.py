@@ -18,7 +18,8 @@ from .command import one_line, scoresde
 from .nursery import CONFIG, TOML, points
 
 TORCH = RuntimeError(
-    "[enforce fail at alloc_cpu.cpp:113] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes. Error code 12"
+    "[enforce fail at alloc_cpu.cpp:113] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 5"
+    " bytes. Error code 12"
 )
 
 

@@ -65,7 +65,8 @@ def test_moments_of_points_are_their_mean_and_covariance() -> None:
 
 
 def test_moments_of_images_are_taken_along_cosines() -> None:
-    """White noise of standard deviation 2 has it along every cosine, within five standard errors of a standard deviation, 2/sqrt(2N)."""
+    """White noise of standard deviation 2 has it along every cosine, within five standard errors of a standard
+    deviation, 2/sqrt(2N)."""
     m = Moments.of(2 * normals(4000, 1, 4, 4))
     assert isinstance(m.basis, Cosines)
     assert m.std.shape == (1, 4, 4)
@@ -132,7 +133,8 @@ def framed(moments: Moments, n: int = 40, start: float = float("inf")) -> Method
 
 @pytest.mark.parametrize("n", [1, 2, 5])
 def test_a_gaussian_stands_still_in_its_own_frame(n: int) -> None:
-    """Its flow is exact in any number of steps, and from any start: the closed form (x - m) sqrt((l + low^2)/(l + high^2)) along its axes."""
+    """Its flow is exact in any number of steps, and from any start: the closed form (x - m) sqrt((l + low^2)/(l +
+    high^2)) along its axes."""
     spread = torch.tensor([3.0, 1.0, 0.3, 0.2, 0.1], dtype=F64)
     data = exact.Gaussian(torch.arange(5, dtype=F64), TURNED * spread**2 @ TURNED.T)
     moments = data.moments
@@ -156,7 +158,8 @@ def test_a_gaussian_stands_still_in_its_own_frame(n: int) -> None:
     ids=["its own", "one number", "wrong", "cosines"],
 )
 def test_the_flow_is_the_model_s_in_any_frame(moments: Moments) -> None:
-    """Right or wrong moments change the coordinates, not where the flow arrives: against Dormand-Prince without a frame, and back again."""
+    """Right or wrong moments change the coordinates, not where the flow arrives: against Dormand-Prince without a
+    frame, and back again."""
     x = 80 * normals(32, 3, seed=5)
     truth = sampling.transport(MIXTURE, x, catalogue.probability_flow(1e-10), EDM(), 80.0, 0.002).y
     y = sampling.transport(MIXTURE, x, framed(moments, 400), EDM(), 80.0, 0.002).y
@@ -168,7 +171,8 @@ def test_the_flow_is_the_model_s_in_any_frame(moments: Moments) -> None:
 
 
 def test_a_whole_path_agrees_with_the_frame_s_ends() -> None:
-    """`save` keeps states of the process asked for; encode and decode are inverse; a path is seen in the frame of unit radius."""
+    """`save` keeps states of the process asked for; encode and decode are inverse; a path is seen in the frame of unit
+    radius."""
     method = framed(MIXTURE.moments, 400, start=20.0)
     x = 80 * normals(8, 3, seed=6)
     whole = sampling.transport(MIXTURE, x, method, EDM(), 80.0, 0.002, save=True)

@@ -1,4 +1,5 @@
-"""Planted bugs: solvers wrong in one place, which the exact tests must find out. A law that passes these proves nothing."""
+"""Planted bugs: solvers wrong in one place, which the exact tests must find out. A law that passes these proves
+nothing."""
 
 from __future__ import annotations
 
@@ -65,11 +66,22 @@ def test_the_unpatched_step_passes():
     assert golden_em(Patched(EulerMaruyama(), em)) < 1e-13
 
 
-@pytest.mark.parametrize("bug", [
-    {"drift": -1.0}, {"scale": 2.0}, {"scale": 2**0.5}, {"scale": 0.0}, {"late": True}, {"drift": 1.001}, {"scale": 1.001},
-], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "bug",
+    [
+        {"drift": -1.0},
+        {"scale": 2.0},
+        {"scale": 2**0.5},
+        {"scale": 0.0},
+        {"late": True},
+        {"drift": 1.001},
+        {"scale": 1.001},
+    ],
+    ids=str,
+)
 def test_golden_numbers_find_a_wrong_euler_maruyama(bug):
-    """A wrong sign, a factor 2 or its root in the noise, no noise, time off by one, a part in a thousand: each moves the law by far."""
+    """A wrong sign, a factor 2 or its root in the noise, no noise, time off by one, a part in a thousand: each moves
+    the law by far."""
     assert golden_em(Patched(EulerMaruyama(), lambda *a: em(*a, **bug))) > 1e-6
 
 
@@ -96,14 +108,19 @@ def test_golden_numbers_find_unsigned_steps():
     )
 
 
-@pytest.mark.parametrize("body", [
-    lambda eq, t0, t1, y, noise: heun(eq, t0, t1, y, 1.0, 0.0),
-    lambda eq, t0, t1, y, noise: heun(eq, t0, t1, y, 0.6, 0.4),
-    lambda eq, t0, t1, y, noise: heun(eq, t0, t1, y, 0.5, 0.5, late=t0),
-    lambda eq, t0, t1, y, noise: heun(eq, t0, t1, y, 0.5, 0.5, reach=0.9),
-], ids=["one weight", "swapped weights", "stage time", "stage length"])  # fmt: skip
+@pytest.mark.parametrize(
+    "body",
+    [
+        lambda eq, t0, t1, y, noise: heun(eq, t0, t1, y, 1.0, 0.0),
+        lambda eq, t0, t1, y, noise: heun(eq, t0, t1, y, 0.6, 0.4),
+        lambda eq, t0, t1, y, noise: heun(eq, t0, t1, y, 0.5, 0.5, late=t0),
+        lambda eq, t0, t1, y, noise: heun(eq, t0, t1, y, 0.5, 0.5, reach=0.9),
+    ],
+    ids=["one weight", "swapped weights", "stage time", "stage length"],
+)
 def test_the_order_law_finds_a_wrong_heun(body):
-    """Wrong weights, a stage at the wrong time or of the wrong length: the order falls below 2 on at least one of the problems."""
+    """Wrong weights, a stage at the wrong time or of the wrong length: the order falls below 2 on at least one of the
+    problems."""
     solver = Patched(Heun(), body)
     orders = [slope(window(p.errors(solver), 1e-14)) for p in (LOGISTIC, SWING)]
     assert min(orders) < 1.5
@@ -125,7 +142,8 @@ def test_the_tree_conditions_find_a_swapped_weight():
 
 @pytest.mark.parametrize("factor", [1.0, 0.25, -0.5])
 def test_moments_find_a_wrong_milstein(factor):
-    """The correction with factor 1, 1/4 or -1/2 in place of 1/2 loses strong order 1 and the moments of the published recursion."""
+    """The correction with factor 1, 1/4 or -1/2 in place of 1/2 loses strong order 1 and the moments of the published
+    recursion."""
 
     def body(eq, t0, t1, y, noise):
         h, dw, g = t1 - t0, noise(t0, t1), eq.g(t0, y)

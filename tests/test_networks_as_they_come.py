@@ -1,4 +1,5 @@
-"""Networks nobody here wrote: packed, complex and frozen weights, required conditions, outputs of other kinds, threads."""
+"""Networks nobody here wrote: packed, complex and frozen weights, required conditions, outputs of other kinds,
+threads."""
 
 from __future__ import annotations
 
@@ -98,7 +99,8 @@ def test_such_networks_train_and_sample(make):
     assert sample(Denoiser(net, VPSDE()), (4, 2), catalogue.ddim(4)).isfinite().all()
 
 
-# -- attributes that coefficients follow from ------------------------------------------------------------------------------
+# -- attributes that coefficients follow from
+# ------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "value"), [("table", X0()), ("process", VPSDE(0.1, 10.0)), ("time", lambda lam: lam)])
@@ -111,7 +113,8 @@ def test_what_coefficients_follow_from_cannot_be_set(name, value):
     assert denoiser.table == Eps()
 
 
-# -- conditions ------------------------------------------------------------------------------------------------------------
+# -- conditions
+# ------------------------------------------------------------------------------------------------------------
 
 
 class Required(nn.Module):
@@ -140,7 +143,8 @@ def test_a_network_of_four_arguments_is_refused():
         Denoiser(network, VPSDE())
 
 
-# -- outputs ---------------------------------------------------------------------------------------------------------------
+# -- outputs
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.complex64, torch.bool, torch.int64])
@@ -156,7 +160,8 @@ def test_a_state_that_is_not_real_is_refused(dtype):
         sample(Denoiser(Scale(), VPSDE()), (2, 2), catalogue.ddim(3), dtype=dtype)
 
 
-# -- where and how it is trained -------------------------------------------------------------------------------------------
+# -- where and how it is trained
+# -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
@@ -191,11 +196,13 @@ def test_data_of_another_dtype_train_a_float32_network(dtype):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-# -- threads ---------------------------------------------------------------------------------------------------------------
+# -- threads
+# ---------------------------------------------------------------------------------------------------------------
 
 
 class Modes(nn.Module):
-    """Notes the mode it is called in. The thread "first" waits inside until another is inside too, which waits until the first has finished."""
+    """Notes the mode it is called in. The thread "first" waits inside until another is inside too, which waits until
+    the first has finished."""
 
     def __init__(self):
         super().__init__()

@@ -21,14 +21,22 @@ def grid(n: int = 9, t0: float = 0.0, t1: float = 1.0) -> torch.Tensor:
     return t0 + (t1 - t0) * torch.linspace(0, 1, n + 1, dtype=F64) ** 1.3
 
 
-# -- Philox -------------------------------------------------------------------------------------------------------------------
+# -- Philox
+# -------------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("counter", "key", "want"), [
-    ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
-    ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
-    ((0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344), (0xA4093822, 0x299F31D0), (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("counter", "key", "want"),
+    [
+        ((0, 0, 0, 0), (0, 0), (0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8)),
+        ((0xFFFFFFFF,) * 4, (0xFFFFFFFF,) * 2, (0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD)),
+        (
+            (0x243F6A88, 0x85A308D3, 0x13198A2E, 0x03707344),
+            (0xA4093822, 0x299F31D0),
+            (0xD16CFE09, 0x94FDCCEB, 0x5001E420, 0x24126EA1),
+        ),
+    ],
+)
 def test_philox_known_answers(counter, key, want, device):
     """T-REP-01: the three vectors of Random123 for philox4x32-10."""
     words = philox([torch.tensor([c], dtype=torch.int64, device=device) for c in counter], key)
@@ -36,7 +44,8 @@ def test_philox_known_answers(counter, key, want, device):
 
 
 def test_counter_layout():
-    """key = seed; counter = sample (64 bits), stream (4) and step (28), block: every field reaches Philox where it is said to."""
+    """key = seed; counter = sample (64 bits), stream (4) and step (28), block: every field reaches Philox where it is
+    said to."""
     seed, first, stream, step, block = (7 << 32) + 5, (3 << 32) + 11, 6, 1234, 2
     got = SeededNoise(seed, first).words(stream, range(step, step + 1), 2, 3)[0, 1, block]
     want = philox([torch.tensor([c]) for c in (12, 3, (stream << 28) + step, block)], (5, 7))
@@ -59,13 +68,15 @@ def test_streams_are_apart():
         assert abs((a * b).mean()) < 5 / math.sqrt(4000)  # |z| < 5: chance 6e-7
 
 
-# -- SeededNoise as a path ------------------------------------------------------------------------------------------------------
+# -- SeededNoise as a path
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5)])
 def test_a_sample_depends_on_seed_and_index_alone(dtype, shape, device):
-    """T-REP-02: increments and areas are bit-equal whatever the split of the batch, the order or the number of the questions."""
+    """T-REP-02: increments and areas are bit-equal whatever the split of the batch, the order or the number of the
+    questions."""
     times = grid()
     whole = SeededNoise(3, 50).on(times, torch.zeros(32, *shape, dtype=dtype, device=device))
     pairs = list(itertools.pairwise(times))
@@ -115,11 +126,15 @@ def test_float32_sees_the_float64_path():
     assert ((narrow.double() - wide).abs() <= 2 * torch.finfo(torch.float32).eps * wide.abs()).all()
 
 
-@pytest.mark.parametrize("make", [
-    lambda y, t: SeededNoise(2).on(t, y),
-    lambda y, t: GridPath(y, t, torch.Generator().manual_seed(0)).on(t, y),
-    lambda y, t: BrownianTree(y, t[0].item(), t[-1].item(), 3).on(t, y),
-], ids=["seeded", "grid", "tree"])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda y, t: SeededNoise(2).on(t, y),
+        lambda y, t: GridPath(y, t, torch.Generator().manual_seed(0)).on(t, y),
+        lambda y, t: BrownianTree(y, t[0].item(), t[-1].item(), 3).on(t, y),
+    ],
+    ids=["seeded", "grid", "tree"],
+)
 def test_going_back_negates(make):
     """noise(t1, t0) = -noise(t0, t1); the area keeps its sign."""
     t, y = grid(), torch.zeros(4, 2, dtype=F64)
@@ -130,16 +145,20 @@ def test_going_back_negates(make):
         torch.testing.assert_close(same, area, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("make", [
-    lambda y, t: SeededNoise(2).on(t, y),
-    lambda y, t: WhiteNoise(torch.Generator().manual_seed(0)).on(t, y),
-    lambda y, t: GridPath(y, t, torch.Generator().manual_seed(0)).on(t, y),
-    lambda y, t: BrownianTree(y, t[0].item(), t[-1].item(), 3).on(t, y),
-], ids=["seeded", "white", "grid", "tree"])  # fmt: skip
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda y, t: SeededNoise(2).on(t, y),
+        lambda y, t: WhiteNoise(torch.Generator().manual_seed(0)).on(t, y),
+        lambda y, t: GridPath(y, t, torch.Generator().manual_seed(0)).on(t, y),
+        lambda y, t: BrownianTree(y, t[0].item(), t[-1].item(), 3).on(t, y),
+    ],
+    ids=["seeded", "white", "grid", "tree"],
+)
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_law_of_increments_and_areas(make, dtype):
-    """dW ~ N(0, |h|), H ~ N(0, |h|/12), independent of each other and of other steps. 40 000 draws each: Kolmogorov-Smirnov at
-    p > 1e-7, correlations within 5.2 standard errors."""
+    """dW ~ N(0, |h|), H ~ N(0, |h|/12), independent of each other and of other steps. 40 000 draws each:
+    Kolmogorov-Smirnov at p > 1e-7, correlations within 5.2 standard errors."""
     t = torch.tensor([2.0, 1.7, 0.5], dtype=F64)
     path = make(torch.zeros(10_000, 4, dtype=dtype), t)
     draws = []
@@ -183,7 +202,8 @@ def test_the_global_generator_is_untouched():
     assert all(torch.equal(a, b) for a, b in zip(results[:4], results[4:], strict=True))
 
 
-# -- what is refused ------------------------------------------------------------------------------------------------------------
+# -- what is refused
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_seeded_noise_knows_its_grid_only():

@@ -17,7 +17,8 @@ SHAPES = {"mlp": (3,), "unet": (1, 8, 8), "dit": (1, 8, 8)}
 @pytest.mark.parametrize("kind", SHAPES)
 @pytest.mark.parametrize("name", LOSSES)
 def test_a_loss_has_a_gradient_in_a_network(name: str, kind: str) -> None:
-    """Finite and not zero: also where the loss differentiates the network before, which fused attention does not allow twice."""
+    """Finite and not zero: also where the loss differentiates the network before, which fused attention does not allow
+    twice."""
     loss, shape = LOSSES[name](), SHAPES[kind]
     config = NetworkConfig(kind=kind, widths=(16, 32) if kind == "unet" else (32,), variance=isinstance(loss, Hybrid))
     with seeded(0):

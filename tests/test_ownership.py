@@ -59,7 +59,8 @@ def theirs(folder: Path) -> Path:
     return folder
 
 
-# -- what is removed -------------------------------------------------------------------------------------------------------
+# -- what is removed
+# -------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("command", ["train", "resume", "demo", "compare", "import"])
@@ -182,7 +183,8 @@ def test_sample_replaces_only_files_of_samples(
     assert (tmp_path / name).read_bytes() == before
 
 
-# -- resume ----------------------------------------------------------------------------------------------------------------
+# -- resume
+# ----------------------------------------------------------------------------------------------------------------
 
 
 def test_a_finished_run_without_checkpoints_is_not_resumed(tmp_path: Path) -> None:
@@ -209,7 +211,8 @@ def test_there_must_be_a_run_to_resume(
     assert "`--out` must hold a run to resume" in capsys.readouterr().err
 
 
-# -- one writer ------------------------------------------------------------------------------------------------------------
+# -- one writer
+# ------------------------------------------------------------------------------------------------------------
 
 
 def test_a_second_writer_is_refused_and_told_who_writes(tmp_path: Path) -> None:
@@ -231,7 +234,8 @@ def test_a_second_writer_is_refused_and_told_who_writes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_dead_writer_holds_nothing(number: int, tmp_path: Path) -> None:
-    """A process that is stopped by a signal while it holds a folder: the next one writes there, whatever process number the marker tells."""
+    """A process that is stopped by a signal while it holds a folder: the next one writes there, whatever process
+    number the marker tells."""
 
     def hold() -> None:
         with ownership.writing(tmp_path, "tests"):
@@ -310,7 +314,8 @@ def test_reading_a_run_removes_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_two_trainings_of_one_folder_at_once(tmp_path: Path) -> None:
-    """Started together: one ends with exit code 0, the other is refused with exit code 2, and the model is the first one's."""
+    """Started together: one ends with exit code 0, the other is refused with exit code 2, and the model is the first
+    one's."""
     config = configured(tmp_path, steps=3000)
     command = [sys.executable, "-m", "scoresde", "train", str(config), "--out", str(tmp_path / "run")]
     both = [

@@ -1,4 +1,5 @@
-"""What holds for the source tree as a whole: light imports, no dangerous constructs, small files, one home for randomness."""
+"""What holds for the source tree as a whole: light imports, no dangerous constructs, small files, one home for
+randomness."""
 
 import ast
 import re
@@ -14,8 +15,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted(p for package in ("solvers", "scoresde") for p in (ROOT / package).rglob("*.py"))
 HEAVY = {
-    "PIL", "accelerate", "diffusers", "jinja2", "matplotlib", "rich", "safetensors", "scipy", "sklearn", "torchdiffeq", "torchmetrics", "torchsde", "typer",
-}  # fmt: skip
+    "PIL",
+    "accelerate",
+    "diffusers",
+    "jinja2",
+    "matplotlib",
+    "rich",
+    "safetensors",
+    "scipy",
+    "sklearn",
+    "torchdiffeq",
+    "torchmetrics",
+    "torchsde",
+    "typer",
+}
 REALS = {
     "rand",
     "rand_like",
@@ -116,7 +129,10 @@ def offences(rule: Callable[[ast.AST], str | None], sources: list[Path]) -> Iter
 
 
 def test_import_leaves_the_heavy_libraries_alone():
-    code = "import sys, torch; before = set(sys.modules); import solvers.adapters, scoresde; print(*{m.split('.')[0] for m in set(sys.modules) - before})"
+    code = (
+        "import sys, torch; before = set(sys.modules); import solvers.adapters, scoresde;"
+        " print(*{m.split('.')[0] for m in set(sys.modules) - before})"
+    )
     loaded = set(
         subprocess.run(
             [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
@@ -135,7 +151,8 @@ def test_torch_files_are_read_in_one_place():
 
 
 def test_randomness_has_one_home():
-    """Noise comes from solvers/noise.py. Layers draw their first weights from torch's generator: scoresde/runtime/torch_state.py seeds and restores it."""
+    """Noise comes from solvers/noise.py. Layers draw their first weights from torch's generator:
+    scoresde/runtime/torch_state.py seeds and restores it."""
     homes = {
         ROOT / "solvers" / "noise.py",
         ROOT / "solvers" / "brownian.py",

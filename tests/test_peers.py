@@ -1,4 +1,5 @@
-"""Other libraries' samplers: each adapter against a closed form, each catalogue line against its peer, and where peers are wrong."""
+"""Other libraries' samplers: each adapter against a closed form, each catalogue line against its peer, and where peers
+are wrong."""
 
 from __future__ import annotations
 
@@ -66,7 +67,8 @@ def model(problem: problems.Problem, calls: list[int] | None = None):
 
 @pytest.mark.parametrize("p", named(peers.DETERMINISTIC))
 def test_an_adapter_reaches_the_closed_form(p: peers.Peer) -> None:
-    """Gaussian data, 80 and 160 steps: the error falls at the rate of the method, and each step costs what is declared."""
+    """Gaussian data, 80 and 160 steps: the error falls at the rate of the method, and each step costs what is
+    declared."""
     kind = p.name.split(":")[1].removesuffix("_full")
     order = ORDERS.get(kind) or int(kind[-1])
     x, (answer, _), calls, errors = GAUSS.start(), GAUSS.reference(), [], []
@@ -236,7 +238,8 @@ def slope(run, coarse: int = 60) -> float:
 
 @pytest.mark.parametrize("name", ["diffusers:dpmpp_3m_full"])
 def test_published_third_order_multistep_is_second_order(name: str) -> None:
-    """DPM-Solver++(3M) as released halves its error two times a doubling; integrating the same interpolant exactly is third order."""
+    """DPM-Solver++(3M) as released halves its error two times a doubling; integrating the same interpolant exactly is
+    third order."""
     theirs = slope(lambda n: peer(name).solve(model(GAUSS), GAUSS.start(), levels(n)))
     ours = slope(
         lambda n: sampling.transport(GAUSS.denoiser, GAUSS.start(), catalogue.exp_adams(n, 3), EDM(), 80.0, 0.002).y
@@ -247,7 +250,8 @@ def test_published_third_order_multistep_is_second_order(name: str) -> None:
 
 @quiet
 def test_diffusers_deis_of_order_3_gets_worse_with_more_steps() -> None:
-    """As released, its levels are float32 and their logarithms cancel: the error grows; with levels in float64 it falls."""
+    """As released, its levels are float32 and their logarithms cancel: the error grows; with levels in float64 it
+    falls."""
     pytest.importorskip("diffusers")
     errors, mended = [], []
     for n in (80, 320):

@@ -132,7 +132,8 @@ def test_chains_are_those_of_the_scheduler(schedule: str, zero: bool, steps: int
 
 @pytest.mark.parametrize("kind", TABLES)
 def test_ddim_through_their_pipeline_is_ours(tmp_path: Path, kind: str) -> None:
-    """DDIMPipeline with its own scheduler, and ours on the same noise and levels, from all three predictions: float32 accuracy."""
+    """DDIMPipeline with its own scheduler, and ours on the same noise and levels, from all three predictions: float32
+    accuracy."""
     written(tmp_path, DDIMScheduler(1000, clip_sample=False, timestep_spacing="trailing", prediction_type=kind))
     pipe = pipeline(tmp_path, DDIMPipeline)
     theirs = pipe(3, torch.Generator().manual_seed(0), num_inference_steps=10, output_type="pt").images
@@ -171,7 +172,8 @@ def test_ddim_without_terminal_signal_is_theirs() -> None:
 
 @pytest.mark.parametrize("kind", TABLES)
 def test_a_chain_model_goes_there_and_back_exactly(tmp_path: Path, kind: str) -> None:
-    """Weights bit-equal, levels to rounding, the network's inputs and outputs bit-equal at every level; diffusers reads the folder."""
+    """Weights bit-equal, levels to rounding, the network's inputs and outputs bit-equal at every level; diffusers
+    reads the folder."""
     chain = ddpm.cosine(200) if kind == "epsilon" else ddpm.zero_terminal_snr(ddpm.cosine(200))
     with seeded(0):
         network = UNet(1, (8, 16), 1).eval()
@@ -197,7 +199,8 @@ def test_a_chain_model_goes_there_and_back_exactly(tmp_path: Path, kind: str) ->
 
 
 def test_a_continuous_model_is_saved_at_its_whole_timesteps(tmp_path: Path) -> None:
-    """As `scoresde train` makes it: at every timestep k >= 1 diffusers' network sees c_noise k, where ours does, bit for bit."""
+    """As `scoresde train` makes it: at every timestep k >= 1 diffusers' network sees c_noise k, where ours does, bit
+    for bit."""
     sde = VPSDE()
     with seeded(0):
         model = Denoiser(UNet(1, (8, 16), 1).eval(), sde, time=NoiseConditioning(sde))
@@ -215,7 +218,8 @@ def test_a_continuous_model_is_saved_at_its_whole_timesteps(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("name", sorted(set(FIXED) - {"annealed_langevin"}))
 def test_every_method_is_a_scheduler(name: str) -> None:
-    """A loop over timesteps driven by the method gives what our own solve gives on the same noise, asking as often, at the same levels."""
+    """A loop over timesteps driven by the method gives what our own solve gives on the same noise, asking as often, at
+    the same levels."""
 
     def network(x: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         c = t.float().reshape(-1, *[1] * (x.dim() - 1)).double()  # timesteps are float32
@@ -241,7 +245,8 @@ def test_every_method_is_a_scheduler(name: str) -> None:
 
 @pytest.mark.parametrize("make", [catalogue.unipc, catalogue.edm_heun, catalogue.ddpm], ids=lambda f: f.__name__)
 def test_a_pipeline_runs_on_a_method(tmp_path: Path, make: Any) -> None:
-    """DDPMPipeline with our scheduler: the same images from the same generator, those of our own solve; global random state untouched."""
+    """DDPMPipeline with our scheduler: the same images from the same generator, those of our own solve; global random
+    state untouched."""
     written(tmp_path)
     model, pipe = pipelines.load(tmp_path), pipeline(tmp_path)
     pipe.scheduler = scheduler = MethodScheduler(make, pipe.scheduler.config)

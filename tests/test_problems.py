@@ -28,7 +28,8 @@ def test_a_closed_form_is_where_the_flow_goes(name: str) -> None:
     "name", ["gmm2d", *(pytest.param(name, marks=pytest.mark.slow) for name in ("digits", "patches", "mixture3072"))]
 )
 def test_a_solved_reference_knows_its_error(name: str) -> None:
-    """Eight starts: the stated error is tiny, and another solver, another chart, lands within it (a factor 100 for luck)."""
+    """Eight starts: the stated error is tiny, and another solver, another chart, lands within it (a factor 100 for
+    luck)."""
     problem = replace(EVERY[name](), n=8, tolerance=1e-10)
     answer, error = problem.reference()
     other = sampling.transport(

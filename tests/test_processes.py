@@ -1,4 +1,5 @@
-"""Processes are linear SDEs with closed forms: kernel identities by automatic differentiation, float32, inverses, equations."""
+"""Processes are linear SDEs with closed forms: kernel identities by automatic differentiation, float32, inverses,
+equations."""
 
 from __future__ import annotations
 
@@ -35,7 +36,8 @@ def test_the_processes_are_found():
 
 @every
 def test_kernel_identities(process):
-    """T-SDE-01: alpha' = f alpha, (sigma^2)' = 2 f sigma^2 + g^2, g^2 = -2 lam' sigma^2; every rate against autograd."""
+    """T-SDE-01: alpha' = f alpha, (sigma^2)' = 2 f sigma^2 + g^2, g^2 = -2 lam' sigma^2; every rate against
+    autograd."""
     t = times(process).requires_grad_()
     alpha, sigma, lam = process.alpha(t), process.sigma(t), process.lam(t)
     d_alpha, d_var, d_sigma, d_lam = (
@@ -112,7 +114,8 @@ def probe(process: Process, where: float = 0.4) -> tuple[torch.Tensor, torch.Ten
 
 @every
 def test_the_family_of_equations(process):
-    """T-SDE-04: noising(score, 1) is forward(); drift f x -/+ (1 -/+ eta^2)/2 g^2 score; diffusion eta g; each knows its direction."""
+    """T-SDE-04: noising(score, 1) is forward(); drift f x -/+ (1 -/+ eta^2)/2 g^2 score; diffusion eta g; each knows
+    its direction."""
     t, x = probe(process)
     score = G3.score(process)
     f, g2, s = process.drift(x, t), process.g2(t), score(x, t)
@@ -134,7 +137,8 @@ def test_the_family_of_equations(process):
 @every
 @pytest.mark.parametrize("eta", [0.0, 0.6, 1.0])
 def test_splits_are_one_drift(process, eta):
-    """X0, EPS and (at eta 0) FLOW split one and the same equation, that of `Process.reverse`; `a` is the constant of its part."""
+    """X0, EPS and (at eta 0) FLOW split one and the same equation, that of `Process.reverse`; `a` is the constant of
+    its part."""
     for where in (0.02, 0.4, 0.98):
         t, x = probe(process, where)
         want = process.reverse(G3, eta)
@@ -160,7 +164,8 @@ def test_constant_linear_parts():
 
 @every
 def test_prior(process):
-    """N(0, sigma(t)^2): log density against torch's, moments within 5 standard errors, sample i a function of (seed, i)."""
+    """N(0, sigma(t)^2): log density against torch's, moments within 5 standard errors, sample i a function of (seed,
+    i)."""
     x = process.prior((2000, 3), seed=4, dtype=F64)
     sigma = process.sigma(process.t_noise)
     assert (x.mean() / sigma).abs() < 5 / math.sqrt(6000)
@@ -177,7 +182,8 @@ def test_prior(process):
 
 @pytest.mark.parametrize("process", [VPSDE(), SubVPSDE(), VESDE()], ids=repr)
 def test_forward_reaches_the_kernel(process):
-    """Euler-Maruyama on forward() from fixed x0 has the kernel's mean and variance up to O(h): exact law, no samples."""
+    """Euler-Maruyama on forward() from fixed x0 has the kernel's mean and variance up to O(h): exact law, no
+    samples."""
     errors = []
     for n in (100, 200):
         grid = torch.linspace(process.t_min, process.t_max, n + 1, dtype=F64)

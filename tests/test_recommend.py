@@ -1,4 +1,5 @@
-"""The recommended choice: what it knows, that it counts right, and that its error falls with the budget without a jump."""
+"""The recommended choice: what it knows, that it counts right, and that its error falls with the budget without a
+jump."""
 
 from __future__ import annotations
 
@@ -46,7 +47,8 @@ class Linear(torch.nn.Module):
 @pytest.mark.parametrize("table", [Eps(), Score(), V(), X0(), KarrasPreconditioning(), LearnedRange(V())], ids=repr)
 @pytest.mark.parametrize("n", [1, 2, 5, 6, 10, 40])
 def test_any_model_is_served_at_any_budget(table: Parameterisation, n: int) -> None:
-    """n calls, levels inside the model's range, steps begun at no less than six standard deviations, or where the range begins."""
+    """n calls, levels inside the model's range, steps begun at no less than six standard deviations, or where the
+    range begins."""
     model = Denoiser(Linear(), VPSDE(), table)
     method = recommended(model, n, moments=Moments(0.0, 0.5))
     assert method.calls == n
@@ -60,7 +62,8 @@ def test_any_model_is_served_at_any_budget(table: Parameterisation, n: int) -> N
 
 
 def test_eps_networks_are_begun_earlier_than_others() -> None:
-    """At ten calls an eps or a score network is followed from where its range begins, others from 45 standard deviations at most."""
+    """At ten calls an eps or a score network is followed from where its range begins, others from 45 standard
+    deviations at most."""
     known = Moments(0.0, 0.5)
     starts = {
         type(t).__name__: recommended(Denoiser(Linear(), VPSDE(), t), 10, moments=known).frame.start
@@ -81,7 +84,8 @@ def test_without_moments_it_is_the_model_free_choice() -> None:
 
 
 def test_estimated_moments_are_near_those_of_the_data() -> None:
-    """64 samples of an exact mixture: its mean within five standard errors, its scale within 20 % (five standard errors of 2 x 64 numbers are 31 %)."""
+    """64 samples of an exact mixture: its mean within five standard errors, its scale within 20 % (five standard
+    errors of 2 x 64 numbers are 31 %)."""
     data = exact.GaussianMixture(torch.tensor([[1.0, 0.0], [3.0, 1.0]], dtype=F64), 0.25)
     found, known = estimated(data, (2,)), data.moments
     assert bool(((found.mean - known.mean).abs() < 5.5 * known.scale * 1.5 / 8).all())
@@ -90,7 +94,8 @@ def test_estimated_moments_are_near_those_of_the_data() -> None:
 
 @pytest.mark.parametrize("who", ["recommended", "best"])
 def test_more_calls_never_cost_accuracy(who: str) -> None:
-    """On gmm2d from 3 calls to 60 the RMS error of n calls is at most 1.5 times the least before: no rule switches with a jump."""
+    """On gmm2d from 3 calls to 60 the RMS error of n calls is at most 1.5 times the least before: no rule switches
+    with a jump."""
     least = math.inf
     for n in (*range(3, 20), *range(20, 61, 4)):
         now = error(recommended(PROBLEM.denoiser, n) if who == "recommended" else catalogue.best(n))
@@ -99,7 +104,8 @@ def test_more_calls_never_cost_accuracy(who: str) -> None:
 
 
 def test_knowing_the_unit_makes_the_choice_independent_of_it() -> None:
-    """Data a hundred times larger, solved over levels a hundred times larger: the same errors in its own unit, for both choices."""
+    """Data a hundred times larger, solved over levels a hundred times larger: the same errors in its own unit, for
+    both choices."""
     small, large = (exact.GaussianMixture(PROBLEM.denoiser.means * c, (0.05 * c) ** 2) for c in (1.0, 100.0))  # pyright: ignore
     for make in (lambda d, n: recommended(d, n), lambda d, n: catalogue.best(n, d.moments.scale)):
         a = sampling.transport(small, X, make(small, 8), EDM(), 80.0, 0.002).y
@@ -130,7 +136,8 @@ def test_peaked_levels_have_the_density_they_say(peaked: Peaked) -> None:
 
 
 def test_a_run_keeps_the_moments_of_its_data_and_uses_them(tmp_path: Path, capsys: Any) -> None:
-    """moments.safetensors is named in run.json; `--method best` is `recommended`; a file of another run is passed over with a warning."""
+    """moments.safetensors is named in run.json; `--method best` is `recommended`; a file of another run is passed over
+    with a warning."""
     from scoresde import runs
 
     config = tmp_path / "c.toml"

@@ -165,7 +165,8 @@ def test_networks_are_for_their_data(kind: str, shape: tuple[int, ...]) -> None:
 def test_a_conditional_run_through_the_command_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Train with hidden labels, draw with and without a label, from the last and the best checkpoint; a label too large is named."""
+    """Train with hidden labels, draw with and without a label, from the last and the best checkpoint; a label too
+    large is named."""
 
     def call(*arguments: object) -> int:
         monkeypatch.setattr(sys, "argv", ["scoresde", *map(str, arguments)])

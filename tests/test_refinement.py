@@ -1,4 +1,5 @@
-"""More steps never hurt on Gaussian data, in exact law: the W2 distance of every deterministic method, without a random number."""
+"""More steps never hurt on Gaussian data, in exact law: the W2 distance of every deterministic method, without a
+random number."""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ DETERMINISTIC: dict[str, Callable[[int], Method]] = {
 
 
 def distance(method: Method, dtype: torch.dtype = F64) -> float:
-    """W2 of G3 carried along VPSDE from its marginal at 1 to that at 1e-3. The map is affine and diagonal: fed with 0 and unit vectors."""
+    """W2 of G3 carried along VPSDE from its marginal at 1 to that at 1e-3. The map is affine and diagonal: fed with 0
+    and unit vectors."""
     (m0, v0), (m1, v1) = marginal(VP, 1.0), marginal(VP, 1e-3)
     start = torch.cat([torch.zeros(1, 3, dtype=F64), torch.eye(3, dtype=F64)]).to(dtype)
     end = sampling.transport(G3, start, method, VP, 1.0, 1e-3).y.double()
@@ -79,8 +81,8 @@ def slopes(make: Callable[[int], Method]) -> list[float]:
 
 
 def test_order_of_dpm_solver_3m() -> None:
-    """T-DIFF-05, uniform in lam: as published order 2, whatever starts it; with the right weight of its quadratic term, started by
-    third-order steps, well above."""
+    """T-DIFF-05, uniform in lam: as published order 2, whatever starts it; with the right weight of its quadratic
+    term, started by third-order steps, well above."""
     published, corrected = (catalogue.dpm_solver_pp_3m(5, corrected=c).solver for c in (False, True))
 
     def started(solver):

@@ -187,7 +187,8 @@ def test_grids_are_strictly_monotone_with_exact_ends(grid: grids.Grid) -> None:
 
 
 def test_coefficients_are_worked_out_once() -> None:
-    """A grid's levels come again with every chunk and every call: nothing is worked out for them again, and the samples are the same bits."""
+    """A grid's levels come again with every chunk and every call: nothing is worked out for them again, and the
+    samples are the same bits."""
     asked: list[float] = []
 
     def clock(lam: torch.Tensor) -> torch.Tensor:
@@ -208,7 +209,8 @@ def test_coefficients_are_worked_out_once() -> None:
 
 
 def test_what_is_kept_serves_gradients_too() -> None:
-    """Coefficients first worked out in inference mode are ordinary ones: a gradient through the same level is the difference quotient."""
+    """Coefficients first worked out in inference mode are ordinary ones: a gradient through the same level is the
+    difference quotient."""
     x = torch.linspace(-1, 1, 8, dtype=F64).reshape(4, 2)
     t, along = torch.tensor(0.371, dtype=F64), torch.tensor([1e-6, 0.0], dtype=F64)
     for process, split in ((LogSNR(), Split.X0), (RectifiedFlow(), Split.FLOW), (VPSDE(), Split.EPS)):

@@ -1,4 +1,5 @@
-"""MethodScheduler as users of diffusers use theirs: in every kind of pipeline, midway, with callbacks, saved and loaded."""
+"""MethodScheduler as users of diffusers use theirs: in every kind of pipeline, midway, with callbacks, saved and
+loaded."""
 
 from __future__ import annotations
 
@@ -55,7 +56,8 @@ def trailing() -> MethodScheduler:
     return made
 
 
-# -- every kind of pipeline ------------------------------------------------------------------------------------------------
+# -- every kind of pipeline
+# ------------------------------------------------------------------------------------------------
 
 
 def measured(kind: Any, folder: Path) -> dict[str, str]:
@@ -132,7 +134,8 @@ def test_callbacks_may_change_the_latents(tmp_path: Path) -> None:
     assert bool(changed.isfinite().all())
 
 
-# -- beginning midway ------------------------------------------------------------------------------------------------------
+# -- beginning midway
+# ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("begin", [0, 3, 9])
@@ -177,13 +180,15 @@ def test_a_run_from_a_changed_sample_is_a_new_run(name: str) -> None:
 
 
 def test_inpainting_keeps_what_is_kept(tmp_path: Path) -> None:
-    """The pipeline blends latents after every step: unipc runs as many new runs as steps, and the picture is finite and its own."""
+    """The pipeline blends latents after every step: unipc runs as many new runs as steps, and the picture is finite
+    and its own."""
     pipe = pipeline(StableDiffusionInpaintPipeline, tmp_path)
     pipe.scheduler = MethodScheduler(catalogue.unipc, pipe.scheduler.config)
     assert bool(call(pipe, steps=6).isfinite().all())
 
 
-# -- the interface ---------------------------------------------------------------------------------------------------------
+# -- the interface
+# ---------------------------------------------------------------------------------------------------------
 
 
 def test_noise_and_velocity_are_theirs() -> None:
@@ -273,7 +278,8 @@ def test_saved_by_its_name(tmp_path: Path) -> None:
         MethodScheduler("no such method", CONFIG)
 
 
-# -- a known fault of theirs -----------------------------------------------------------------------------------------------
+# -- a known fault of theirs
+# -----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -286,7 +292,8 @@ def test_ddim_of_these_spacings_is_theirs(kind: str, spacing: str) -> None:
 
 @pytest.mark.parametrize("kind", ["epsilon", "v_prediction"])
 def test_ddim_of_linspace_is_what_the_formula_says(kind: str) -> None:
-    """DDIMScheduler goes from t to t - 1000 // n, which is not the next timestep of this spacing. Ours goes to the next one."""
+    """DDIMScheduler goes from t to t - 1000 // n, which is not the next timestep of this spacing. Ours goes to the
+    next one."""
     theirs, ours, by_hand = spaced(kind, "linspace")
     assert (ours - by_hand).abs().max() < 1e-5 * by_hand.abs().max()
     assert (theirs - by_hand).abs().max() > 0.02 * by_hand.abs().max()

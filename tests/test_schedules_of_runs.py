@@ -79,7 +79,8 @@ def test_a_lengthened_run_resumes_to_the_same_bits(tmp_path):
     assert whole == broken
 
 
-# -- files of another run --------------------------------------------------------------------------------------------------
+# -- files of another run
+# --------------------------------------------------------------------------------------------------
 
 
 def test_averages_of_another_run_are_refused(tmp_path):

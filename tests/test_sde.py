@@ -1,4 +1,5 @@
-"""Strong and weak orders without Monte Carlo: impulse responses on a linear equation, Gauss-Hermite moments on geometric Brownian motion."""
+"""Strong and weak orders without Monte Carlo: impulse responses on a linear equation, Gauss-Hermite moments on
+geometric Brownian motion."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ VP = VPSDE()
 DIAGONAL = [s for s in SOLVERS if noise(s) is Noise.DIAGONAL]
 
 
-# -- additive noise: the reverse VP equation of G3, one direction at a time -----------------------------------------------------
+# -- additive noise: the reverse VP equation of G3, one direction at a time
+# -----------------------------------------------------
 
 
 def strong_errors(solver: Solver, steps: list[int], variance: float, t0: float = 1.0, t1: float = 1e-2) -> list[float]:
@@ -48,12 +50,14 @@ def strong_errors(solver: Solver, steps: list[int], variance: float, t0: float =
 @pytest.mark.parametrize("variance", G3_VARIANCES.tolist())
 @pytest.mark.parametrize(("solver", "order"), [(EulerMaruyama(), 1.0), (SRA1(), 2.0)], ids=repr)
 def test_exact_strong_order(solver, order, variance):
-    """T-SDEINT-03: with additive noise and a linear drift Euler-Maruyama has strong order 1 and SRA1 order 2 (3/2 in general)."""
+    """T-SDEINT-03: with additive noise and a linear drift Euler-Maruyama has strong order 1 and SRA1 order 2 (3/2 in
+    general)."""
     assert abs(slope(strong_errors(solver, [128, 256, 512], variance)) - order) < 0.05
 
 
 def linear_in_noise(solver: Solver) -> bool:
-    """Whether doubling the path doubles a step's response where g depends on t alone: methods for diagonal noise may square dW."""
+    """Whether doubling the path doubles a step's response where g depends on t alone: methods for diagonal noise may
+    square dW."""
     eq = Equation(lambda t, y: -y, lambda t, y: (1 + t + t * t) * torch.ones_like(y), noise=Noise.ADDITIVE)
     times = torch.tensor([0.0, 0.1], dtype=F64)
 
@@ -72,7 +76,8 @@ def linear_in_noise(solver: Solver) -> bool:
 
 @pytest.mark.parametrize("solver", [s for s in STOCHASTIC if linear_in_noise(s)], ids=repr)
 def test_strong_order_for_additive_noise(solver):
-    """No solver is less than it declares; what it declares for general noise may be less than what additive noise allows it."""
+    """No solver is less than it declares; what it declares for general noise may be less than what additive noise
+    allows it."""
     assert slope(strong_errors(solver, [128, 256, 512], 1.0)) > solver.strong_order - 0.05
 
 
@@ -81,7 +86,8 @@ def test_most_solvers_are_judged_by_impulses():
     assert sum(map(linear_in_noise, STOCHASTIC)) >= len(STOCHASTIC) - 2
 
 
-# -- diagonal noise: dX = mu X dt + s X dW, X_0 = 1 ------------------------------------------------------------------------------
+# -- diagonal noise: dX = mu X dt + s X dW, X_0 = 1
+# ------------------------------------------------------------------------------
 
 MU, S, T = 0.7, 0.9, 1.0
 
@@ -136,7 +142,8 @@ def strong_and_weak(solver: Solver, n: int) -> tuple[float, float]:
 
 
 def test_moments_of_the_published_recursions():
-    """One step of Euler-Maruyama and Milstein against the closed forms: E R^2 = (1+mu h)^2 + s^2 h (+ s^4 h^2/2), E R Z likewise."""
+    """One step of Euler-Maruyama and Milstein against the closed forms: E R^2 = (1+mu h)^2 + s^2 h (+ s^4 h^2/2), E R
+    Z likewise."""
     h = 0.05
     growth = math.exp(MU * h)
     for solver, extra in ((EulerMaruyama(), 0.0), (Milstein(), 0.5 * S**4 * h * h)):
@@ -163,7 +170,8 @@ def test_declared_strong_order_on_geometric_brownian_motion(solver):
 
 
 def test_two_steps_are_independent_factors():
-    """T-SDEINT-07: E X_2 X_T over the tensor grid of two draws equals the product of one-step moments: no state leaks."""
+    """T-SDEINT-07: E X_2 X_T over the tensor grid of two draws equals the product of one-step moments: no state
+    leaks."""
     h = 0.25
     for solver in (EulerMaruyama(), Milstein()):
         eq, rate = geometric(solver.sense)

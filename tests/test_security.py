@@ -43,7 +43,8 @@ POINTS = np.linspace(-1, 1, 24, dtype=np.float32).reshape(12, 2)
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One good file of every kind: a run with a checkpoint, a configuration, data in every format, a pipeline, a torch file."""
+    """One good file of every kind: a run with a checkpoint, a configuration, data in every format, a pipeline, a torch
+    file."""
     folder = tmp_path_factory.mktemp("good")
     np.savez(folder / "a.npz", x=POINTS)
     np.save(folder / "a.npy", POINTS)
@@ -54,7 +55,8 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.save({"model": {"w": torch.ones(3)}, "step": 1}, folder / "w.pt")
     written(folder / "pipeline")
     (folder / "c.toml").write_text(
-        '[data]\npath = "a.npz"\n[process]\nname = "VPSDE"\nbeta_max = 19.0\n[network]\nwidths = [8]\n[training]\nsteps = 4\n'
+        '[data]\npath = "a.npz"\n[process]\nname = "VPSDE"\nbeta_max = 19.0\n[network]\nwidths ='
+        " [8]\n[training]\nsteps = 4\n"
     )
     chosen = config.Config(
         data=config.DataConfig(path=str(folder / "a.npz")),
@@ -101,7 +103,8 @@ def test_the_good_files_load(kind, good):
     load(good / name)
 
 
-# -- T-SEC-01 --------------------------------------------------------------------------------------------------------------
+# -- T-SEC-01
+# --------------------------------------------------------------------------------------------------------------
 
 
 def payloads(touched: Path) -> list[bytes]:
@@ -116,7 +119,8 @@ def payloads(touched: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("kind", LOADERS)
 def test_a_pickle_in_any_place_is_not_executed(kind, good, tmp_path):
-    """T-SEC-01, loaders: the payload does not run, and the file is refused (a run falls back to its checkpoint, with a warning)."""
+    """T-SEC-01, loaders: the payload does not run, and the file is refused (a run falls back to its checkpoint, with a
+    warning)."""
     name, load = LOADERS[kind]
     touched = tmp_path / "touched"
     for payload in payloads(touched):
@@ -160,7 +164,8 @@ def test_no_command_executes_a_pickle(good, tmp_path, capsys):
         assert not touched.exists(), attempt
 
 
-# -- T-SEC-03 --------------------------------------------------------------------------------------------------------------
+# -- T-SEC-03
+# --------------------------------------------------------------------------------------------------------------
 
 
 def header(entries: dict, body: bytes = b"") -> bytes:
@@ -170,7 +175,8 @@ def header(entries: dict, body: bytes = b"") -> bytes:
 
 @cache
 def abuses() -> dict[str, bytes]:
-    """Safetensors that lie: a header longer than the file or than memory, tensors over each other or beyond the end, far too many of them."""
+    """Safetensors that lie: a header longer than the file or than memory, tensors over each other or beyond the end,
+    far too many of them."""
     f32 = {"dtype": "F32", "shape": [1]}
     return {
         "header of 2^63 bytes": struct.pack("<Q", 2**63) + b"{}",
@@ -257,7 +263,8 @@ def test_a_torch_file_that_unpacks_to_more_is_refused(tmp_path):
         importing.read(tmp_path / "bomb.pt")
 
 
-# -- T-SEC-04, T-SEC-05 ----------------------------------------------------------------------------------------------------
+# -- T-SEC-04, T-SEC-05
+# ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -337,7 +344,8 @@ def replaced(value: Any, path: tuple[Any, ...], new: Any) -> Any:
 
 
 def test_descriptions_that_tell_something_else_are_refused(good, tmp_path):
-    """Each value of run.json removed, and replaced by every other kind: the run works, or a CheckpointError names it."""
+    """Each value of run.json removed, and replaced by every other kind: the run works, or a CheckpointError names
+    it."""
     shutil.copytree(good / "run", tmp_path / "run", ignore=shutil.ignore_patterns("checkpoints"))
     file, refused = tmp_path / "run" / "run.json", {}
     about = json.loads(file.read_text())
@@ -392,7 +400,8 @@ def test_no_memory_is_taken_for_a_network_that_does_not_fit(place, new, said, go
     assert "cpu" not in built
 
 
-# -- T-SEC-06 --------------------------------------------------------------------------------------------------------------
+# -- T-SEC-06
+# --------------------------------------------------------------------------------------------------------------
 
 
 def mutated(content: bytes, rng: random.Random) -> bytes:
@@ -439,7 +448,8 @@ def test_ten_thousand_mutated_files(kind, good, tmp_path):
     fuzz(kind, good, tmp_path, 200 if "pipeline" in kind else 860, seed=1)
 
 
-# -- T-SEC-07 --------------------------------------------------------------------------------------------------------------
+# -- T-SEC-07
+# --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

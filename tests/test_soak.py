@@ -63,7 +63,8 @@ def cycle(folder: Path, k: int) -> None:
 def test_five_hundred_cycles_leave_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files: those of three runs and three comparisons, no temporary. Threads and descriptors: as after the first cycles. Memory: within 8 MiB."""
+    """Files: those of three runs and three comparisons, no temporary. Threads and descriptors: as after the first
+    cycles. Memory: within 8 MiB."""
     monkeypatch.setattr("os.fsync", lambda _: None)  # what is waited for at the disk is no part of the law
     monkeypatch.setattr(sys, "argv", sys.argv)
     for k in range(WARM):

@@ -1,4 +1,5 @@
-"""Laws that hold for every solver found: order, evaluations, direction, batch, dtype and shape, exactness, gradients."""
+"""Laws that hold for every solver found: order, evaluations, direction, batch, dtype and shape, exactness,
+gradients."""
 
 from __future__ import annotations
 
@@ -50,7 +51,8 @@ def uneven(t0: float, t1: float, n: int) -> Tensor:
 
 
 def noisy(solver: Solver, scale: float = 0.3) -> Equation:
-    """An element-wise polynomial equation with the most general noise the solver takes: bits do not depend on vector lanes."""
+    """An element-wise polynomial equation with the most general noise the solver takes: bits do not depend on vector
+    lanes."""
     if noise(solver) is Noise.NONE:
         return logistic()
     if noise(solver) is Noise.ADDITIVE:
@@ -65,9 +67,11 @@ def noisy(solver: Solver, scale: float = 0.3) -> Equation:
     )
 
 
-# -- order -----------------------------------------------------------------------------------------------------------------
+# -- order
+# -----------------------------------------------------------------------------------------------------------------
 #
-# High orders reach rounding while the step is still large: each is judged where it can be seen, on the ellipse order 5, on the
+# High orders reach rounding while the step is still large: each is judged where it can be seen, on the ellipse order
+# 5, on the
 # circle order 8. The orders of a tableau are proved by algebra besides, in test_tableaux.
 
 
@@ -80,15 +84,19 @@ def judged(problem: Smooth, name: str, low: int, high: int) -> list:
     ]
 
 
-@pytest.mark.parametrize(("problem", "solver"), [
-    *judged(LOGISTIC, "logistic", 1, 4),
-    *judged(SWING, "swing", 1, 4),
-    *judged(ELLIPSE, "ellipse", 5, 5),
-    *judged(CIRCLE, "circle", 6, 99),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("problem", "solver"),
+    [
+        *judged(LOGISTIC, "logistic", 1, 4),
+        *judged(SWING, "swing", 1, 4),
+        *judged(ELLIPSE, "ellipse", 5, 5),
+        *judged(CIRCLE, "circle", 6, 99),
+    ],
+)
 @pytest.mark.parametrize(("a", "direction"), [(0.0, 1), ("diagonal", -1)])
 def test_order(problem, solver, a, direction):
-    """The global error falls as h^order, neither slower nor faster, whatever part of the drift is called linear, either way."""
+    """The global error falls as h^order, neither slower nor faster, whatever part of the drift is called linear,
+    either way."""
     a = torch.linspace(0.5, -0.5, problem.states.shape[2], dtype=F64) if a == "diagonal" else a
     errors = problem.errors(solver, a, direction)
     measured = slope(window(errors, 1e-14))
@@ -111,7 +119,8 @@ def test_order_on_a_mixture(solver):
     )
 
 
-# -- counting --------------------------------------------------------------------------------------------------------------
+# -- counting
+# --------------------------------------------------------------------------------------------------------------
 
 
 @every
@@ -141,7 +150,8 @@ def test_noise_costs_no_evaluation_of_f(solver):
         assert solution.g_calls > 0
 
 
-# -- direction -------------------------------------------------------------------------------------------------------------
+# -- direction
+# -------------------------------------------------------------------------------------------------------------
 
 
 def mirrored(eq: Equation) -> Equation:
@@ -165,8 +175,8 @@ class Mirrored:
 
 @every
 def test_falling_time_is_rising_time_mirrored(solver):
-    """y' = F(t, y) over a falling grid equals z' = -F(-tau, z) over the rising one, noise and all: h is signed in the drift
-    and its size counts in the noise. Exact up to rounding."""
+    """y' = F(t, y) over a falling grid equals z' = -F(-tau, z) over the rising one, noise and all: h is signed in the
+    drift and its size counts in the noise. Exact up to rounding."""
     eq = replace(noisy(solver), a=0.25)
     y0, times = torch.linspace(0.2, 0.9, 6, dtype=F64).reshape(3, 2), uneven(0.0, 1.0, 9)
     falling = times.flip(0)
@@ -186,7 +196,8 @@ def test_there_and_back(solver):
     assert slope(window(errors, 3e-14)) >= order(solver) - 0.15, errors
 
 
-# -- batch, shape, dtype ---------------------------------------------------------------------------------------------------
+# -- batch, shape, dtype
+# ---------------------------------------------------------------------------------------------------
 
 
 @every
@@ -224,7 +235,8 @@ def test_dtype_and_shape_are_kept(solver, dtype, shape, device):
 
 @every
 def test_float32_follows_float64(solver):
-    """Coefficients are float64 whatever the state: a float32 state ends within a rounding per step of the float64 one."""
+    """Coefficients are float64 whatever the state: a float32 state ends within a rounding per step of the float64
+    one."""
     eq = replace(noisy(solver), a=0.5)
     y0, times = torch.linspace(0.1, 0.9, 9, dtype=F64).reshape(3, 3), grid(0, 1, 200)
     source = None if eq.g is None else SeededNoise(1)
@@ -245,7 +257,8 @@ def test_one_step_and_composition(solver):
     assert torch.equal(solve(logistic(0.5), half, solver, times[3:]).y, solve(logistic(0.5), y0, solver, times).y)
 
 
-# -- exactness -------------------------------------------------------------------------------------------------------------
+# -- exactness
+# -------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("solver", EXPONENTIAL, ids=repr)
@@ -293,7 +306,8 @@ def test_without_drift_unit_noise_gives_the_path(solver, ends):
         torch.testing.assert_close(solve(eq, y0, solver, times, path).y, total, rtol=0, atol=1e-14)
 
 
-# -- gradients -------------------------------------------------------------------------------------------------------------
+# -- gradients
+# -------------------------------------------------------------------------------------------------------------
 
 
 @every

@@ -63,7 +63,8 @@ def test_a_lift_is_the_forward_process(process, v: float) -> None:
 
 
 def test_langevin_has_its_known_bias() -> None:
-    """On N(0, v) at a level a step of size delta is x -> (1 - delta/w) x + sqrt(2 delta) z, w = v + sigma^2: stationary w/(1 - delta/2w)."""
+    """On N(0, v) at a level a step of size delta is x -> (1 - delta/w) x + sqrt(2 delta) z, w = v + sigma^2:
+    stationary w/(1 - delta/2w)."""
     data, sigma, rate = exact.Gaussian(torch.zeros(1, dtype=F64), 0.7), 0.5, 0.2
     method = Method(
         EDM(), Split.EPS, IdentityStep(), grids.uniform_lambda, 1, 0.0, (Langevin(1, VarianceStepSize(rate)),)

@@ -1,4 +1,5 @@
-"""Output that cannot be written, locales that know no umlaut, homes that cannot be written, Ctrl-C at any moment: one line and an exit code."""
+"""Output that cannot be written, locales that know no umlaut, homes that cannot be written, Ctrl-C at any moment: one
+line and an exit code."""
 
 from __future__ import annotations
 
@@ -179,7 +180,8 @@ def test_sigterm_ends_every_command_with_143(
 def test_names_are_printed_as_they_are(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Square brackets and colons are markup to the library that prints: in messages, tables and errors they are text."""
+    """Square brackets and colons are markup to the library that prints: in messages, tables and errors they are
+    text."""
     monkeypatch.chdir(tmp_path)
     Path("c.toml").write_text("[data]\npath = 'moons'\n[network]\nwidths = [8]\n[training]\nsteps = 2\nbatch = 8\n")
     compared = ["compare", name, "--methods", "ddim", "--budgets", "2", "--out", f"{name} compared"]

@@ -1,5 +1,6 @@
-"""Runge-Kutta tableaux judged by algebra: a method has order p iff its weights satisfy one equation per rooted tree of up to
-p vertices, sum_i b_i Phi_i(tree) = 1/gamma(tree) (Butcher 1963; Hairer, Norsett & Wanner, "Solving ODEs I", II.2)."""
+"""Runge-Kutta tableaux judged by algebra: a method has order p iff its weights satisfy one equation per rooted tree of
+up to p vertices, sum_i b_i Phi_i(tree) = 1/gamma(tree) (Butcher 1963; Hairer, Norsett & Wanner, "Solving ODEs I",
+II.2)."""
 
 from __future__ import annotations
 
@@ -90,7 +91,8 @@ def test_consistency(solver):
 
 @every
 def test_order_conditions(solver):
-    """Every condition up to the declared order holds, and one of the next order fails: the order is neither over- nor understated."""
+    """Every condition up to the declared order holds, and one of the next order fails: the order is neither over- nor
+    understated."""
     assert algebraic_order(list(solver.tableau.b), square(solver)) == solver.order
 
 
@@ -109,8 +111,8 @@ def test_order_of_the_embedded_method(solver):
 @embedded
 @pytest.mark.parametrize("theta", [0.0, 0.1, 0.37, 0.5, 0.8, 1.0])
 def test_dense_output(solver, theta):
-    """The interpolant's weights at theta, read off its answer to unit stages, satisfy the conditions of order - 1 with theta^n on
-    the right; at the ends it is y0 and y1."""
+    """The interpolant's weights at theta, read off its answer to unit stages, satisfy the conditions of order - 1 with
+    theta^n on the right; at the ends it is y0 and y1."""
     a = square(solver)
     a = [[*row, *[0.0] * len(solver.tableau.extra)] for row in a]
     a += [[*row, *[0.0] * (len(a[0]) - len(row))] for row in solver.tableau.extra]
@@ -125,7 +127,8 @@ def test_dense_output(solver, theta):
 
 @every
 def test_stage_times(solver):
-    """T-ODE-07: f is called at t0 + c_i h in order, the last node exactly at t1; with "first same as last" once per step less."""
+    """T-ODE-07: f is called at t0 + c_i h in order, the last node exactly at t1; with "first same as last" once per
+    step less."""
     seen: list[float] = []
 
     def f(t: Tensor, y: Tensor) -> Tensor:

@@ -58,7 +58,8 @@ def test_average_is_the_closed_sum() -> None:
 
 @pytest.mark.parametrize("width", [0.03, 0.1, 0.25])
 def test_power_average_is_the_closed_sum_and_has_its_width(width: float) -> None:
-    """T-TR-04 for the power function: weights (k^p - (k-1)^p)/n^p, whose standard deviation over n is the width asked for, to 1/n."""
+    """T-TR-04 for the power function: weights (k^p - (k-1)^p)/n^p, whose standard deviation over n is the width asked
+    for, to 1/n."""
     n = 1000
     with seeded(0):
         net = nn.Linear(1, n, bias=False).double()
@@ -113,7 +114,8 @@ def _model(seed: int = 0) -> Denoiser:
 
 
 def test_a_run_is_a_function_of_its_seed_and_leaves_the_global_state() -> None:
-    """T-REP-06 for training: two runs are equal to the bit, another seed is not, torch's own generator does not move."""
+    """T-REP-06 for training: two runs are equal to the bit, another seed is not, torch's own generator does not
+    move."""
     before = torch.get_rng_state()
     losses = [[p.loss for p in fit(_model(), _points(), Training(steps=5, batch=32, seed=seed))] for seed in (0, 0, 1)]
     assert losses[0] == losses[1]
@@ -184,7 +186,8 @@ def test_half_precision_stays_inside_the_network(precision: str, close: float) -
 
 
 def test_labels_reach_the_network_and_some_are_hidden() -> None:
-    """The share hidden is that asked for, to 5 standard errors of 4000 draws; the rest are the labels of the samples."""
+    """The share hidden is that asked for, to 5 standard errors of 4000 draws; the rest are the labels of the
+    samples."""
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
 
     class Listening(nn.Module):
@@ -231,7 +234,8 @@ EVERY = [
 
 @pytest.mark.parametrize("loss", EVERY, ids=repr)
 def test_fit_minimises_what_it_is_given(loss: Loss) -> None:
-    """Each step's loss is the objective at that step's draws, computed by hand; the weight of importance sampling is in it."""
+    """Each step's loss is the objective at that step's draws, computed by hand; the weight of importance sampling is
+    in it."""
     model, objective = _model(), Objective(loss, Importance())
     training = Training(steps=1, batch=32)
     u = SeededNoise(0).uniform(5, range(1), (32, 2))[0, :, 0]
@@ -264,7 +268,8 @@ def test_compiled_training_is_the_same() -> None:
     ],
 )
 def test_conditional_networks(make: Callable[[], Any]) -> None:
-    """Labels matter, -1 is no label, samples do not see one another, every parameter learns, and bad labels are named."""
+    """Labels matter, -1 is no label, samples do not see one another, every parameter learns, and bad labels are
+    named."""
     with seeded(0):
         net = make()
         for p in net.parameters():  # transformers start as zero
@@ -295,7 +300,8 @@ def test_checkpointed_activations_change_nothing() -> None:
 
 
 def test_karras_preconditioning_has_unit_variance() -> None:
-    """Input and target of F have unit variance at every level for data of variance s_d^2, and F = 0 gives the best linear denoiser."""
+    """Input and target of F have unit variance at every level for data of variance s_d^2, and F = 0 gives the best
+    linear denoiser."""
     table, sd = KarrasPreconditioning(0.5), 0.5
     for process in (SDE, EDM(), RectifiedFlow()):
         t = torch.linspace(process.t_min, process.t_max, 7, dtype=F64)

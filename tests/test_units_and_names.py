@@ -136,7 +136,8 @@ def test_class_names_are_kept_and_told(tmp_path: Path, capsys: pytest.CaptureFix
             Image.fromarray(RNG.integers(0, 255, (8, 8), dtype=np.uint8)).save(tmp_path / "pets" / name / f"{i}.png")
     config = tmp_path / "c.toml"
     config.write_text(
-        f"[data]\npath = '{tmp_path / 'pets'}'\n[network]\nwidths = [8, 8]\n[training]\nsteps = 2\nbatch = 4\nlabel_dropout = 0.1\n"
+        f"[data]\npath = '{tmp_path / 'pets'}'\n[network]\nwidths = [8, 8]\n[training]\nsteps = 2\nbatch ="
+        " 4\nlabel_dropout = 0.1\n"
     )
     run = str(tmp_path / "run")
     assert called("train", str(config), "--out", run) == 0

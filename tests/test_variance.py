@@ -1,4 +1,5 @@
-"""Learned variances: their optimum on Gaussian data in closed form, the loss that finds it, and the sampler that uses it."""
+"""Learned variances: their optimum on Gaussian data in closed form, the loss that finds it, and the sampler that uses
+it."""
 
 from __future__ import annotations
 
@@ -62,7 +63,8 @@ def gaussian(chain: ddpm.DiscreteVP, spread: float | None = None) -> Denoiser:
 
 @pytest.mark.parametrize("i", [2, 17, 50])
 def test_the_best_variance_lies_between_where_data_are_no_wider_than_noise(i: int) -> None:
-    """v is 0 for a point, 1 for unit variance, increasing between, and beyond 1 for wider data; beta~ and beta are the posterior's and the chain's."""
+    """v is 0 for a point, 1 for unit variance, increasing between, and beyond 1 for wider data; beta~ and beta are the
+    posterior's and the chain's."""
     chain = ddpm.linear(50)
     small, large = ddpm.log_variances(chain, i)
     assert small == pytest.approx(math.log(ddpm.posterior(chain, i)[2]), rel=1e-12)
@@ -75,7 +77,8 @@ def test_the_best_variance_lies_between_where_data_are_no_wider_than_noise(i: in
 
 @pytest.mark.parametrize("steps", [5, 50])
 def test_the_bound_is_tight_at_true_means_and_variances(steps: int) -> None:
-    """For any number of steps: entropy + KL(q(x_T) || N(0, I)), in closed form; and the estimate is that, within 5 standard errors."""
+    """For any number of steps: entropy + KL(q(x_T) || N(0, I)), in closed form; and the estimate is that, within 5
+    standard errors."""
     chain = ddpm.chain(torch.linspace(0.01, 0.4, steps, dtype=F64))
     entropy = 0.5 * (torch.log(2 * math.pi * VAR) + 1).sum().item()
     abar = math.exp(chain.log_abar[-1])
@@ -90,7 +93,8 @@ def test_the_bound_is_tight_at_true_means_and_variances(steps: int) -> None:
 
 
 def test_no_fixed_variance_is_below() -> None:
-    """On the same draws; s = -1 is "small" to rounding, except at the first level where the fixed one is beta; s = 1 is "large"."""
+    """On the same draws; s = -1 is "small" to rounding, except at the first level where the fixed one is beta; s = 1
+    is "large"."""
     chain = ddpm.linear(50)
     x0 = exact.Gaussian(MEAN, VAR).sample(500, seed=1)
     learned, small, large = (elbo(gaussian(chain, s), chain, x0, seed=2) for s in (None, -1.0, 1.0))
@@ -114,7 +118,8 @@ class Heads(torch.nn.Module):
 
 
 def test_the_mean_does_not_feel_the_bound() -> None:
-    """The gradient of Hybrid on the mean head is that of DSM, bit for bit; on the variance head that of the bound, weighted."""
+    """The gradient of Hybrid on the mean head is that of DSM, bit for bit; on the variance head that of the bound,
+    weighted."""
     chain, x0 = ddpm.chain(torch.linspace(0.01, 0.3, 20, dtype=F64)), exact.Gaussian(MEAN, VAR).sample(64, 1)
     eps, level = SeededNoise(2).normal(0, range(1), (64, 2), F64)[0], 1 + torch.arange(64) % 20
     t = chain.t_min + (chain.t_max - chain.t_min) * (level - 0.5) / 20
@@ -160,8 +165,9 @@ def test_images_in_single_precision() -> None:
 
 
 def test_training_finds_the_best_variance() -> None:
-    """A small network on N(0, 1/4), beginning at v near 1/2: the log-variance within 0.03 of the best at every level from 2 on, v itself
-    within 0.04 where log beta - log beta~ exceeds 0.15; nearer the prior the two hardly differ, and v is hardly felt."""
+    """A small network on N(0, 1/4), beginning at v near 1/2: the log-variance within 0.03 of the best at every level
+    from 2 on, v itself within 0.04 where log beta - log beta~ exceeds 0.15; nearer the prior the two hardly differ,
+    and v is hardly felt."""
     chain = ddpm.chain(torch.linspace(0.02, 0.5, 10, dtype=F64))
     x, z = (
         0.5 * SeededNoise(0).normal(0, range(1), (8192, 1), torch.float32)[0],
@@ -199,8 +205,8 @@ def test_training_finds_the_best_variance() -> None:
 
 @pytest.mark.parametrize("steps", [4, 20])
 def test_the_sampler_is_exact_in_law_at_true_means_and_variances(steps: int) -> None:
-    """From the true marginal at T to that at level 1, however few the steps: variance to 1e-12 (unit impulses, no Monte Carlo), as many calls
-    as steps; with either fixed variance it is off."""
+    """From the true marginal at T to that at level 1, however few the steps: variance to 1e-12 (unit impulses, no
+    Monte Carlo), as many calls as steps; with either fixed variance it is off."""
     chain = ddpm.chain(torch.linspace(0.05, 0.6, steps, dtype=F64))
     method, start = catalogue.improved_ddpm(steps - 1, grids.UniformTime(chain)), torch.zeros(steps + 1, 2, dtype=F64)
     start[1] = 1.0
@@ -236,7 +242,8 @@ def odd(x: Tensor, t: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("count", [10, 50])
 def test_diffusers_on_the_same_noise(count: int) -> None:
-    """DDPMScheduler(variance_type="learned_range") on trailing steps, its tables in float64: 1e-6 of the state and less."""
+    """DDPMScheduler(variance_type="learned_range") on trailing steps, its tables in float64: 1e-6 of the state and
+    less."""
     chain = ddpm.linear(1000)
     model = Denoiser(odd, chain, LearnedRange(Eps()), time=pipelines.Timesteps(chain))
     scheduler = DDPMScheduler(1000, variance_type="learned_range", clip_sample=False, timestep_spacing="trailing")
@@ -278,7 +285,8 @@ def test_it_runs_in_a_schedulers_place(make) -> None:
 
 
 def test_pipelines_of_learned_range_both_ways(tmp_path: Path) -> None:
-    """A UNet2DModel of twice the channels loads, samples and is saved again; which variance_type fits which network is checked by name."""
+    """A UNet2DModel of twice the channels loads, samples and is saved again; which variance_type fits which network is
+    checked by name."""
     body = written(tmp_path / "p", DDPMScheduler(1000, variance_type="learned_range"), out_channels=2)
     model = pipelines.load(tmp_path / "p")
     assert model.table == LearnedRange(Eps())
@@ -320,8 +328,12 @@ def test_pipelines_of_learned_range_both_ways(tmp_path: Path) -> None:
 def test_it_is_trained_and_sampled_by_the_commands(
     kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """network.variance and the loss Hybrid; every other method takes the mean; a run without variances says so in one line."""
-    text = f"[network]\nkind = '{kind}'\nwidths = [8{', 8' * (kind == 'unet')}]\nvariance = true\n[loss]\nname = 'Hybrid'\n[training]\nsteps = 2\nbatch = 16\n"
+    """network.variance and the loss Hybrid; every other method takes the mean; a run without variances says so in one
+    line."""
+    text = (
+        f"[network]\nkind = '{kind}'\nwidths = [8{', 8' * (kind == 'unet')}]\nvariance = true\n[loss]\nname"
+        " = 'Hybrid'\n[training]\nsteps = 2\nbatch = 16\n"
+    )
     (tmp_path / "c.toml").write_text(text)
     (tmp_path / "plain.toml").write_text(text.replace("variance = true", "").replace("'Hybrid'", "'DSM'"))
     (tmp_path / "wrong.toml").write_text(text.replace("variance = true", ""))
@@ -357,7 +369,8 @@ def test_it_is_trained_and_sampled_by_the_commands(
 
 
 def test_what_does_not_fit_is_named() -> None:
-    """Output of the wrong width, noiseless methods, processes without a chain, a configuration that is neither true nor false."""
+    """Output of the wrong width, noiseless methods, processes without a chain, a configuration that is neither true
+    nor false."""
     x, one = torch.ones(3, 2), torch.tensor(0.6)
     with pytest.raises(ValueError, match=r"twice the channels .* \(3, 4\), got \(3, 2\)"):
         Denoiser(lambda x, t: x, VPSDE(), LearnedRange(Eps()))(x, one, one)

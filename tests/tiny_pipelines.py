@@ -67,9 +67,16 @@ def _of_text(folder: Path) -> dict[str, Any]:
         "norm_num_groups": 4,
     }
     text = CLIPTextConfig(
-        vocab_size=len(WORDS), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2, max_position_embeddings=8,
-        bos_token_id=0, eos_token_id=1, pad_token_id=1,
-    )  # fmt: skip
+        vocab_size=len(WORDS),
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        max_position_embeddings=8,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
     made = {
         "vae": _vae(),
         "text_encoder": CLIPTextModel(text).eval(),

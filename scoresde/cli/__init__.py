@@ -1,7 +1,7 @@
 """The command line: scoresde demo | train | sample | likelihood | doctor | import | info | compare.
 
-Exit codes: 0; 2 what cannot be done as asked (one line, no traceback); 3 numerical failure; 130 interrupted by Ctrl-C; 143 by SIGTERM.
-docs/behaviour.md tells the rest.
+Exit codes: 0; 2 what cannot be done as asked (one line, no traceback); 3 numerical failure; 130 interrupted by Ctrl-C;
+143 by SIGTERM. docs/behaviour.md tells the rest.
 """
 
 from __future__ import annotations

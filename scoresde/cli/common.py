@@ -35,12 +35,15 @@ def reachable(out: Path) -> Path:
     """A path that can be written, as far as can be told before anything is computed."""
     if len(out.name.encode(errors="surrogateescape")) > 200:
         raise UsageError(f"`--out` must be a name of at most 200 bytes, got {str(out)[:100]!r}")
+
     ground = next(p for p in (out, *out.absolute().parents) if os.path.lexists(p))
     below_a_file = ground != out and not ground.is_dir()
     if below_a_file or not os.access(ground, os.W_OK):
         raise UsageError(
-            f"`--out` must be a path that can be written, got {out}: {ground} is {'a file' if below_a_file else 'not writable'}"
+            f"`--out` must be a path that can be written, got {out}: {ground} is"
+            f" {'a file' if below_a_file else 'not writable'}"
         )
+
     return out
 
 
@@ -59,20 +62,25 @@ def _check_folder(out: Path, overwrite: bool, resume: bool) -> None:
     from ..storage import ownership
 
     reachable(out)
+
     if out.exists() and not out.is_dir():
         raise UsageError(f"`--out` must be a folder, got {out}, which is a file")
+
     held = sorted(path.name for path in out.iterdir() if path.name != ownership.MARKER) if out.exists() else []
     if resume and not held:
         raise UsageError(
-            f"`--out` must hold a run to resume, got {out}, which {'is empty' if out.exists() else 'does not exist'}; leave out --resume"
+            f"`--out` must hold a run to resume, got {out}, which"
+            f" {'is empty' if out.exists() else 'does not exist'}; leave out --resume"
         )
     if held and not (overwrite or resume):
         raise UsageError(
-            f"`--out` must be a new folder, got {out}, which exists; use another name, --overwrite, or --resume for a run that was stopped"
+            f"`--out` must be a new folder, got {out}, which exists; use another name, --overwrite, or --resume"
+            " for a run that was stopped"
         )
     if held and not ownership.owned(out):
         raise UsageError(
-            f"`--out` must be new or hold what scoresde wrote, got {out}: nothing says that {held[0]} was written by it; use another name"
+            f"`--out` must be new or hold what scoresde wrote, got {out}: nothing says that {held[0]} was"
+            " written by it; use another name"
         )
 
 
@@ -91,6 +99,7 @@ def usable(name: str) -> str:
         raise UsageError(
             f"`--device` must be one of {torch.cuda.device_count()} CUDA devices, counted from 0, got {name}"
         )
+
     return name
 
 
@@ -102,7 +111,8 @@ def positive(name: str, value: int) -> None:
 
 
 def console(quiet: bool = False) -> Any:
-    """Where people read: as wide as the terminal, or 120 columns in a file. Text is printed as it is, brackets and colons included."""
+    """Where people read: as wide as the terminal, or 120 columns in a file. Text is printed as it is, brackets and
+    colons included."""
     from rich.console import Console
 
     return Console(quiet=quiet, highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)
@@ -120,6 +130,7 @@ def bar(what: str, total: int, shown: bool = True) -> Generator[Callable[[int], 
         TextColumn("left"),
         TimeRemainingColumn(),
     )
+
     with Progress(
         *columns, console=console(), disable=not (shown and sys.stdout.isatty()), transient=True
     ) as shown_bar:
@@ -128,16 +139,22 @@ def bar(what: str, total: int, shown: bool = True) -> Generator[Callable[[int], 
 
 
 def processes(device: str) -> Any:
-    """Join the processes of a launch, say how many there are, and warn where another number was asked for: this one's device."""
+    """Join the processes of a launch, say how many there are, and warn where another number was asked for: this one's
+    device."""
+
     from ..runtime import distributed
 
-    place, wanted = distributed.init(device), distributed.asked()
+    place = distributed.init(device)
+    wanted = distributed.asked()
     if distributed.rank() == 0 and (wanted is not None or distributed.joined()):
         console().print(f"processes: {distributed.world()}")
+
     if wanted is not None and wanted != distributed.world():
         warn(
-            f"{wanted} processes were asked for, {distributed.world()} runs; give accelerate --multi_gpu, on the CPU too, or torchrun --nproc_per_node"
+            f"{wanted} processes were asked for, {distributed.world()} runs; give accelerate --multi_gpu, on the"
+            " CPU too, or torchrun --nproc_per_node"
         )
+
     return place
 
 

@@ -47,6 +47,7 @@ def compare(
     """Work against precision: how wrong, for how many model calls and seconds, against other libraries.
 
     Example: scoresde compare --problem gmm2d --methods ddim,unipc,diffusers:unipc_3 --budgets 5,10,20"""
+
     from ..compare import figures, page, runner
     from ..compare.entries import names
     from ..compare.store import Store, key
@@ -54,24 +55,34 @@ def compare(
     if methods == "all":
         console().print(", ".join(sorted(names())))
         return
+
     for name, value in (("seeds", seeds), ("jobs", jobs)):
         positive(name, value)
+
     if device != "cpu" and jobs > 1:
         raise UsageError(f"`--jobs` must be 1 on {device}, got {jobs}")
-    chosen, calls = _words("methods", methods), [_whole(word) for word in _words("budgets", budgets)]
+
+    chosen = _words("methods", methods)
+    calls = [_whole(word) for word in _words("budgets", budgets)]
     sources = [str(run)] if run is not None else _words("problem", problem)
     place = usable(device)
     _check_count(len(sources), chosen, calls, seeds)
     runner.forget()
+
     with fitting(f"a comparison on {', '.join(sources)}", "take a smaller --problem or model"):
         _check_sources(run, sources, chosen)
+
     if not any(True for _ in runner.tasks(sources, chosen, calls, 1, place)):
         raise UsageError(f"`--methods` must name something installed, got {methods}")
+
     skipped = runner.missing(chosen)
     _check_folder(out)
+
     for name in skipped:
         console().print(f"skipped {name}: its library is not installed")
+
     remedy = "take fewer --jobs, or a smaller --problem or model"
+
     with writing(out, command()), fitting(f"a comparison on {', '.join(sources)}", remedy):
         _check_folder(out)
         todo = list(runner.tasks(sources, chosen, calls, seeds, place))
@@ -80,12 +91,30 @@ def compare(
         keys = {task.key for task in todo}
         rows = [row for row in store.rows if key(row) in keys]
         every = figures.panels(rows)
+
         for panel in every:
             console().print(figures.table(panel))
+
         if every:
             figures.picture(every, out / "compare.png")
-        parts = _split(run, sources, chosen, calls, score_error, out)
-        page.write(out / "report.html", every, rows, skipped, command(), parts)
+
+        parts = _split(
+            run,
+            sources,
+            chosen,
+            calls,
+            score_error,
+            out,
+        )
+        page.write(
+            out / "report.html",
+            every,
+            rows,
+            skipped,
+            command(),
+            parts,
+        )
+
     console().print(
         ", ".join(str(out / name) for name in ("report.html", "compare.png", "rows.jsonl") if (out / name).exists())
     )
@@ -100,7 +129,12 @@ def _check_folder(out: Path) -> None:
         raise UsageError(f"`--out` must be a new folder or one that compare wrote, got {out}")
 
 
-def _check_count(sources: int, methods: list[str], calls: list[int], seeds: int) -> None:
+def _check_count(
+    sources: int,
+    methods: list[str],
+    calls: list[int],
+    seeds: int,
+) -> None:
     """Raise UsageError for more rows than a day is long enough for."""
     from ..compare.entries import entry
     from ..compare.runner import TOLERANCES
@@ -109,14 +143,21 @@ def _check_count(sources: int, methods: list[str], calls: list[int], seeds: int)
     count = sources * sum(costs) * seeds
     if count > _MOST_ROWS:
         raise UsageError(
-            f"`--seeds` must leave at most {_MOST_ROWS:,} rows, got {seeds:,}, which make {count:,}; take fewer, or fewer --budgets"
+            f"`--seeds` must leave at most {_MOST_ROWS:,} rows, got {seeds:,}, which make {count:,}; take fewer,"
+            " or fewer --budgets"
         )
 
 
-def _measure(todo: list[Any], store: Any, jobs: int, out: Path) -> None:
+def _measure(
+    todo: list[Any],
+    store: Any,
+    jobs: int,
+    out: Path,
+) -> None:
     from ..compare import runner
 
     done = store.done
+
     with bar("comparing", sum(task.key not in done for task in todo)) as advance:
 
         def step(_: dict[str, Any]) -> None:
@@ -132,7 +173,12 @@ def _measure(todo: list[Any], store: Any, jobs: int, out: Path) -> None:
 
 
 def _split(
-    run: Path | None, sources: list[str], methods: list[str], calls: list[int], size: float, out: Path
+    run: Path | None,
+    sources: list[str],
+    methods: list[str],
+    calls: list[int],
+    size: float,
+    out: Path,
 ) -> Path | None:
     """Where the error comes from: one bar per deterministic method on a budget, on a run or with a perturbed score."""
     from ..compare import figures, runner, trained
@@ -140,14 +186,20 @@ def _split(
 
     if run is None and size == 0.0:
         return None
+
     case = runner.problem(sources[0])
     if case.draw is None:
         return None
+
     if run is None:
-        model, truth = trained.perturbed(case, size), case.denoiser
+        model = trained.perturbed(case, size)
+        truth = case.denoiser
     else:
-        model, truth = case, trained.ideal(run, case.low)
-    budget, absent = sorted(calls)[len(calls) // 2], runner.missing(methods)
+        model = case
+        truth = trained.ideal(run, case.low)
+
+    budget = sorted(calls)[len(calls) // 2]
+    absent = runner.missing(methods)
     fixed = [
         e.name
         for e in map(entry, methods)
@@ -155,9 +207,11 @@ def _split(
     ]
     if not fixed:
         return None
+
     figures.bars(
         trained.split(model, truth, fixed, budget), f"{Path(sources[0]).name} at {budget} calls", out / "split.png"
     )
+
     return out / "split.png"
 
 
@@ -174,7 +228,9 @@ def _check_sources(run: Path | None, sources: list[str], methods: list[str]) -> 
             raise UsageError(
                 f"`--methods` must be deterministic for a model whose data are not known, got {', '.join(drawn)}"
             )
+
         return
+
     for name in sources:
         check.choice("problem", name, problems.all_problems())
 

@@ -38,12 +38,15 @@ with untouched():
     from rich.table import Table
 
 TIGHT = 1e-3  # tolerance of the adaptive flow, far below the model's own error
-SHOWN, TILE = 16, 56  # samples of each method in the pictures, and the pixels a side of one
+SHOWN = 16  # samples of each method in the pictures, and the pixels a side of one
+TILE = 56
 TENTHS = 10
 
 
 def recipe(data: str = "digits", steps: int = 2500, seed: int = 0) -> Config:
-    """How the demo trains: v by the pseudo-Huber loss, which of eleven losses came nearest to the digits in six processor minutes (docs/losses.md)."""
+    """How the demo trains: v by the pseudo-Huber loss, which of eleven losses came nearest to the digits in six
+    processor minutes (docs/losses.md)."""
+
     objective = Objective(PlainV(norm=Huber()))
     return Config(
         data=DataConfig(path=data),
@@ -86,6 +89,7 @@ def counting(network: torch.nn.Module) -> Generator[Calls, None, None]:
         calls.batches += 1
 
     handle = network.register_forward_pre_hook(count)
+
     try:
         yield calls
     finally:
@@ -98,7 +102,13 @@ def bars(console: Console) -> Progress:
     clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     name = TextColumn("{task.description}", markup=False)
     return Progress(
-        SpinnerColumn(), name, BarColumn(), *counts, *clock, console=console, disable=not console.is_terminal
+        SpinnerColumn(),
+        name,
+        BarColumn(),
+        *counts,
+        *clock,
+        console=console,
+        disable=not console.is_terminal,
     )
 
 
@@ -107,6 +117,7 @@ def progress(console: Console, what: str, total: int) -> Generator[Callable[[int
     """Yield tell(done, note): a bar on a terminal, elsewhere a line at every tenth of the way."""
     start = time.perf_counter()
     tenth = 0
+
     with bars(console) as bar:
         task = bar.add_task(what, total=total, note="")
 
@@ -121,10 +132,17 @@ def progress(console: Console, what: str, total: int) -> Generator[Callable[[int
 
 
 def train_with_bar(
-    config: Config, data: Any, folder: Path, command: str, device: Any, console: Console, **options: Any
+    config: Config,
+    data: Any,
+    folder: Path,
+    command: str,
+    device: Any,
+    console: Console,
+    **options: Any,
 ) -> runs.Trained:
     """`runs.train` behind a progress bar; `options` are its own."""
     smooth = 0.0
+
     with progress(console, "training", config.training.steps) as tell:
 
         def show(now: Any) -> None:
@@ -132,24 +150,57 @@ def train_with_bar(
             smooth = now.loss if smooth == 0.0 else 0.98 * smooth + 0.02 * now.loss
             tell(now.step, f"loss {smooth:.4f}")
 
-        trained = runs.train(config, data, folder, command, device, show, **options)
+        trained = runs.train(
+            config,
+            data,
+            folder,
+            command,
+            device,
+            show,
+            **options,
+        )
+
     about = trained.about["training"]
     loss = "not known" if about["loss"] is None else f"{about['loss']:.4f} per element"
     console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {loss}")
+
     return trained
 
 
-def train(config: Config, folder: Path, command: str, quiet: bool, width: int | None) -> None:
+def train(
+    config: Config,
+    folder: Path,
+    command: str,
+    quiet: bool,
+    width: int | None,
+) -> None:
     """What each of the processes that train together does."""
     data, held_out = config.dataset().split(config.data.held_out)
     console = Console(quiet=quiet or distributed.rank() > 0, highlight=False, markup=False, emoji=False, width=width)
-    train_with_bar(config, data, folder, command, "cpu", console, held_out=held_out, held=True)
+    train_with_bar(
+        config,
+        data,
+        folder,
+        command,
+        "cpu",
+        console,
+        held_out=held_out,
+        held=True,
+    )
 
 
 def run(
-    config: Config, folder: Path, command: str, n: int, device: str, console: Console, workers: int | None = None
+    config: Config,
+    folder: Path,
+    command: str,
+    n: int,
+    device: str,
+    console: Console,
+    workers: int | None = None,
 ) -> None:
-    """The whole demo, into `folder`, which the caller holds (`ownership.writing`); trained by `workers` processes on a CPU, default one a core, two at most."""
+    """The whole demo, into `folder`, which the caller holds (`ownership.writing`); trained by `workers` processes on a
+    CPU, default one a core, two at most."""
+
     begin = time.perf_counter()
     data, held_out = config.dataset().split(config.data.held_out)
     if len(data.shape) != 3:
@@ -158,26 +209,46 @@ def run(
         raise ValueError(
             f"`data` must fit into memory for the demo, got the mapped file {data.name}; use scoresde train"
         )
+
     console.print(
         f"{data.name}: {len(data.x)} training and {len(held_out.x)} held-out samples of shape {tuple(data.x.shape[1:])}"
     )
+
     if device == "cpu":
         count = min(2, os.cpu_count() or 1) if workers is None else workers
         distributed.together(
-            count, train, config, folder, command, console.quiet, None if console.is_terminal else console.width
+            count,
+            train,
+            config,
+            folder,
+            command,
+            console.quiet,
+            None if console.is_terminal else console.width,
         )
     else:
-        train_with_bar(config, data, folder, command, device, console, held_out=held_out, held=True)
+        train_with_bar(
+            config,
+            data,
+            folder,
+            command,
+            device,
+            console,
+            held_out=held_out,
+            held=True,
+        )
+
     trained = runs.load(folder, device)
     judge = Judge.of(data, held_out, config.training.seed)
     if judge.accuracy is not None:
         console.print(f"judge: a classifier of {judge.accuracy:.1%} held-out accuracy")
+
     known = torch.cat([data.x, held_out.x])
     rows = [judged(judge, held_out.x, known, name="real, held out", real=True)]
     chosen = methods(trained.denoiser)
     images.save_image(
         images.tiled(held_out.x[:SHOWN], columns=SHOWN // 2, side=TILE, gap=4), folder / "samples_real.png"
     )
+
     with progress(console, "sampling", len(chosen)) as tell:
         for done, (name, stem, method) in enumerate(chosen, 1):
             x, calls, seconds = draw(trained.denoiser, (n, *trained.shape), method, config.training.seed)
@@ -194,6 +265,7 @@ def run(
             }
             rows.append(judged(judge, x, known, **about))
             tell(done, name)
+
     draw_paths(trained.denoiser, trained.shape, config.training.seed, folder)
     images.save_losses(*losses(folder), folder / "loss.png")
     rows[1:] = sorted(rows[1:], key=lambda row: row["frechet"])
@@ -209,12 +281,24 @@ def run(
     write_json(
         folder / "metrics.json", {"command": command, **facts, "training": trained.about["training"], "rows": rows}
     )
-    write_page(folder, trained, judge, rows, facts, command)
+    write_page(
+        folder,
+        trained,
+        judge,
+        rows,
+        facts,
+        command,
+    )
     show_table(console, judge, rows, floors)
     console.print(f"{facts['seconds']:.0f} s in all. Report: {folder / 'report.html'}")
 
 
-def judged(judge: Judge, x: Tensor, known: Tensor, **about: Any) -> dict[str, Any]:
+def judged(
+    judge: Judge,
+    x: Tensor,
+    known: Tensor,
+    **about: Any,
+) -> dict[str, Any]:
     """A row: what samples are, what the judge says of them, and the 95 % interval of their Frechet distance."""
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0), device="cpu")
     interval = distances.estimate(
@@ -224,7 +308,12 @@ def judged(judge: Judge, x: Tensor, known: Tensor, **about: Any) -> dict[str, An
     return {**plain, "frechet_low": max(0.0, interval.low), "frechet_high": interval.high}
 
 
-def draw(denoiser: Denoiser, shape: tuple[int, ...], method: Method, seed: int) -> tuple[Tensor, float, float]:
+def draw(
+    denoiser: Denoiser,
+    shape: tuple[int, ...],
+    method: Method,
+    seed: int,
+) -> tuple[Tensor, float, float]:
     """Samples on the CPU, mean network calls per sample, seconds."""
     with counting(denoiser.network) as calls:
         start = time.perf_counter()
@@ -232,7 +321,12 @@ def draw(denoiser: Denoiser, shape: tuple[int, ...], method: Method, seed: int) 
         return x, round(calls.rows / shape[0], 1), time.perf_counter() - start
 
 
-def show_table(console: Console, judge: Judge, rows: list[dict[str, Any]], floors: dict[str, float]) -> None:
+def show_table(
+    console: Console,
+    judge: Judge,
+    rows: list[dict[str, Any]],
+    floors: dict[str, float],
+) -> None:
     """The page's table, on the terminal."""
     table = Table(
         caption="Fréchet: lower is better, 95 % intervals; floors: "
@@ -246,11 +340,21 @@ def show_table(console: Console, judge: Judge, rows: list[dict[str, Any]], floor
         *(["confidence", "rarest class"] if judge.classifier else []),
         "nearest training",
     ]
+
     for head in heads:
         table.add_column(head, justify="left" if head == "method" else "right")
+
     for row in rows:
         cell = {key: said(row.get(key), digits) for key, digits in DIGITS.items()}
         distance = f"{cell['frechet']} ({cell['frechet_low']} to {cell['frechet_high']})"
         extra = [cell["confidence"], f"{min(row['class_shares']):.1%}"] if judge.classifier else []
-        table.add_row(row["name"], cell["calls"], cell["seconds"], distance, *extra, cell["nearest"])
+        table.add_row(
+            row["name"],
+            cell["calls"],
+            cell["seconds"],
+            distance,
+            *extra,
+            cell["nearest"],
+        )
+
     console.print(table)

@@ -27,7 +27,8 @@ DIGITS = {
     "confidence": 3,
     "nearest": 3,
 }  # decimals shown
-FLOW, SDE = "probability-flow ODE (recommended, 60 calls)", "reverse SDE (Euler-Maruyama, 200 steps)"
+FLOW = "probability-flow ODE (recommended, 60 calls)"
+SDE = "reverse SDE (Euler-Maruyama, 200 steps)"
 MOVED = 3.0  # mean change of grey levels, of 255, from one frame of the animation to the next
 
 
@@ -36,18 +37,26 @@ def said(value: float | None, digits: int) -> str:
     return "" if value is None else f"{value:.{digits}f}"
 
 
-def draw_paths(denoiser: Denoiser, shape: tuple[int, ...], seed: int, folder: Path) -> None:
+def draw_paths(
+    denoiser: Denoiser,
+    shape: tuple[int, ...],
+    seed: int,
+    folder: Path,
+) -> None:
     """trajectory.png: four samples on their way, by the SDE and by the flow; flow.gif: 36 along the flow."""
-    process, columns = denoiser.process, 11
+    process = denoiser.process
+    columns = 11
     paths = {
         SDE: list(trajectory(denoiser, (36, *shape), catalogue.euler_maruyama(201, process), seed)),
         FLOW: list(trajectory(denoiser, (36, *shape), recommended(denoiser, 61), seed)),
     }
     levels = torch.linspace(-3.0, float(process.lam(process.t_data)), columns, device="cpu").tolist()
     rows: list[tuple[str, list[Tensor]]] = []
+
     for name, states in paths.items():
         nearest = [min(states, key=lambda state, level=level: abs(float(state[0]) - level)) for level in levels]
         rows.append((name, [x[:4] for _, x in nearest]))
+
     images.save_trajectories(rows, levels, folder / "trajectory.png")
     images.save_gif(
         [images.tiled(x, columns=6, side=48) for x in moving([x for _, x in paths[FLOW]])], folder / "flow.gif"
@@ -57,12 +66,15 @@ def draw_paths(denoiser: Denoiser, shape: tuple[int, ...], seed: int, folder: Pa
 def moving(states: list[Tensor]) -> list[Tensor]:
     """The states that look different from the one shown before; the first and the last always."""
     kept = [states[0]]
+
     for x in states[1:]:
         change = images.pixels(x).double() - images.pixels(kept[-1]).double()
         if change.abs().mean() >= MOVED:
             kept.append(x)
+
     if kept[-1] is not states[-1] and len(kept) > 1:
         kept[-1] = states[-1]
+
     return kept
 
 
@@ -74,18 +86,29 @@ def losses(folder: Path) -> tuple[list[int], list[float]]:
 
 
 def write_page(
-    folder: Path, trained: Trained, judge: Judge, rows: list[dict[str, Any]], facts: dict[str, Any], command: str
+    folder: Path,
+    trained: Trained,
+    judge: Judge,
+    rows: list[dict[str, Any]],
+    facts: dict[str, Any],
+    command: str,
 ) -> None:
     """report.html, self-contained."""
-    training, floors = trained.about["training"], facts["floors"]
+    training = trained.about["training"]
+    floors = facts["floors"]
     config = trained.config
-    done = f"{training['steps_done']} steps of {config.training.batch} in {training['seconds']:.0f} s, loss {training['loss']:.4f} per element"
+    done = (
+        f"{training['steps_done']} steps of {config.training.batch} in {training['seconds']:.0f} s, loss"
+        f" {training['loss']:.4f} per element"
+    )
     features = "the classifier" if judge.classifier else "32 principal components"
     reading = (
-        f"Fréchet: distance of {facts['n']} samples from all real data, in the features of {features}, with 95 % intervals. Lower is better."
+        f"Fréchet: distance of {facts['n']} samples from all real data, in the features of {features}, with 95 %"
+        " intervals. Lower is better."
         " Methods whose intervals overlap cannot be told apart here. Real data show "
         + " and ".join(f"{v:.1f} ({k})" for k, v in floors.items())
-        + ", which is as low as it gets. Nearest: mean distance per pixel to the closest training sample; far below that of real held-out data"
+        + ", which is as low as it gets. Nearest: mean distance per pixel to the closest training sample; far"
+        " below that of real held-out data"
         " it would mean memorised samples."
     )
     page = [
@@ -95,7 +118,8 @@ def write_page(
     save_page(
         folder / "report.html",
         title="scoresde demo",
-        subtitle=f"{trained.about['data']['name']}: one score network, {facts['n']} samples by each solver from the same seed",
+        subtitle=f"{trained.about['data']['name']}: one score network, {facts['n']} samples by each solver from"
+        " the same seed",
         rows=page,
         labelled=judge.classifier is not None,
         classes=len(rows[0].get("class_shares", [])),

@@ -32,13 +32,16 @@ class TooLargeError(RuntimeError):
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what led to it, says that memory was refused: by Python, torch, the loader of shared libraries or the system."""
+    """Whether an error, or what led to it, says that memory was refused: by Python, torch, the loader of shared
+    libraries or the system."""
+
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
         return True
     if error.__cause__ is not None and out_of_memory(error.__cause__):
         return True
+
     return isinstance(error, (RuntimeError, ImportError, OSError)) and any(said in str(error) for said in _NO_ROOM)
 
 
@@ -49,6 +52,7 @@ def fitting(what: str, remedy: str) -> Generator[None, None, None]:
     Raises:
         TooLargeError: in place of the allocator's error.
     """
+
     try:
         yield
     except TrainingMemoryError:
@@ -69,12 +73,14 @@ def loading(run: Path) -> AbstractContextManager[None]:
 def told(error: Exception) -> tuple[int, str] | None:
     """(exit code, message) of an error that is not a fault of the program; None of any other."""
     message = str(error) or type(error).__name__
+
     if isinstance(error, Stopped):
         return error.code, message
     if lost(error):
         return (
             2,
-            f"another process of the launch ended, or did not answer within {patience()} s (SCORESDE_TIMEOUT); what was saved is kept",
+            f"another process of the launch ended, or did not answer within {patience()} s (SCORESDE_TIMEOUT);"
+            " what was saved is kept",
         )
     if isinstance(error, _NUMERICAL) or (isinstance(error, WorkerError) and error.kind in _NAMES):
         return 3, message
@@ -82,4 +88,5 @@ def told(error: Exception) -> tuple[int, str] | None:
         return 2, message
     if out_of_memory(error) and not isinstance(error, TrainingMemoryError):
         return 2, f"out of memory: {message}; take fewer samples at once, or a machine with more"
+
     return (2, message) if isinstance(error, _USAGE) else None

@@ -55,21 +55,27 @@ def about(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code of a command line. Errors are told in one line; what is no error of the user's or the data's is raised."""
+    """The exit code of a command line. Errors are told in one line; what is no error of the user's or the data's is
+    raised."""
+
     opened()
     output = Output(sys.stdout)
-    before, sys.stdout = sys.stdout, output
+    before = sys.stdout
+    sys.stdout = output
+
     try:
         with _quiet(), _terminable():
             code = _code(arguments)
         output.flush()
     finally:
         sys.stdout = before
+
     if output.failed is not None:
         silenced(before)
         reason = getattr(output.failed, "strerror", None) or output.failed
         say_error(f"the standard output could not be written: {reason}; files named there are saved")
         return code or 2
+
     return code
 
 
@@ -99,12 +105,15 @@ def _told(code: int, message: str) -> int:
 @contextmanager
 def _quiet() -> Generator[None, None, None]:
     """Warnings of other libraries are left out, as are matplotlib's notes on its cache; ours take one line."""
-    logger, shown = logging.getLogger("matplotlib"), warnings.formatwarning
+    logger = logging.getLogger("matplotlib")
+    shown = warnings.formatwarning
     level = logger.level
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=OTHERS)
         warnings.formatwarning = _line
         logger.setLevel(logging.ERROR)
+
         try:
             yield
         finally:
@@ -133,7 +142,9 @@ def _terminable() -> Generator[None, None, None]:
     ):
         yield
         return
+
     signal.signal(signal.SIGTERM, terminate)
+
     try:
         yield
     finally:

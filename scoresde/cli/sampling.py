@@ -50,9 +50,11 @@ def sample(
     device: Device = "cpu",
     overwrite: Overwrite = False,
 ) -> None:
-    """Draw samples from a trained run or a saved pipeline, alone or shared under `accelerate launch -m scoresde sample ...`: the same ones.
+    """Draw samples from a trained run or a saved pipeline, alone or shared under `accelerate launch -m scoresde sample
+    ...`: the same ones.
 
     Example: scoresde sample runs/demo --method ddim --steps 20 --n 64 --seed 0 --out digits.png"""
+
     import torch
 
     from ..interop import models
@@ -62,15 +64,20 @@ def sample(
 
     positive("n", n)
     positive("batch", batch)
+
     if best and ema_width is not None:
         raise UsageError(
             f"`--ema-width` must be left out with --best, whose checkpoint has its own average, got {ema_width:g}"
         )
+
     if out is not None:
         check_target(out, overwrite)
+
     place = processes(usable(device))
+
     with loading(run):
         model = models.load(run, place, best, ema_width)
+
     target = default_target(run, model.shape, overwrite) if out is None else out
     check_kind(target, model.shape)
     wanted = None if label is None else _class(label, model)
@@ -79,7 +86,14 @@ def sample(
     def part(rows: range) -> torch.Tensor:
         shape = (len(rows), *model.shape)
         return draw(
-            model.denoiser, shape, chosen, seed, cond=wanted, first=rows.start, batch=batch, compile=compile
+            model.denoiser,
+            shape,
+            chosen,
+            seed,
+            cond=wanted,
+            first=rows.start,
+            batch=batch,
+            compile=compile,
         ).cpu()
 
     def parts(rows: range) -> torch.Tensor:
@@ -93,22 +107,27 @@ def sample(
 
     writes = distributed.rank() == 0
     remedy = f"take a smaller --batch (now {batch}) or a smaller --n"
+
     with (
         writing_file(target, command()) if writes else nullcontext(),
         fitting(f"a batch of {min(n, batch)} samples, or all {n} of them,", remedy),
     ):
         if out is not None and writes:
             check_target(out, overwrite)  # again: another command may have written it meanwhile
+
         x = distributed.run_sharded(n, part if compile else parts)
         distributed.shutdown()
+
         if not writes:
             return
+
         if target.suffix.lower() == ".png":
             images.save_image(images.tiled(x, columns=max(1, round(n**0.5))), target)
         elif target.suffix.lower() == ".csv":
             save_table(model.original(x), target, model.columns)
         else:
             save_arrays(model.original(x), target)
+
     console().print(f"{n} samples by {method}: {target}")
 
 
@@ -116,14 +135,18 @@ def _class(label: str, model: Any) -> int:
     """The class that a number or a name stands for. Raises UsageError naming `--label`."""
     if model.classes is None:
         raise UsageError(
-            f"`--label` must be left out, got {label}: the model is not class-conditional; train it with training.label_dropout"
+            f"`--label` must be left out, got {label}: the model is not class-conditional; train it with"
+            " training.label_dropout"
         )
+
     names = model.class_names or []
     if label in names:
         return names.index(label)
+
     if not (label.isascii() and label.isdigit() and int(label) < model.classes):
         told = f", or be one of {', '.join(names)}" if names else ""
         raise UsageError(f"`--label` must lie in [0, {model.classes}){told}, got {label}")
+
     return int(label)
 
 
@@ -140,6 +163,7 @@ def likelihood(
     """Log-likelihood of held-out data by the probability flow, with its standard errors.
 
     Example: scoresde likelihood runs/demo --n 64 --probes 4"""
+
     import torch
 
     from ..evaluation.likelihood import Likelihood, bits_per_dim, log_likelihood
@@ -148,18 +172,22 @@ def likelihood(
     positive("n", n)
     positive("batch", batch)
     place = usable(device)
+
     with loading(run):
         model = models.load(run, place)
+
     held_out = model.held_out(data)
     x = held_out.in_memory(n).x
     options: dict[str, Any] = {"probes": probes or None, "rtol": rtol, "atol": rtol, "seed": seed}
     parts: list[Likelihood] = []
     remedy = f"take a smaller --batch (now {batch})"
+
     with bar("likelihood", len(x)) as advance, fitting(f"the flow of {min(batch, len(x))} samples", remedy):
         for start in range(0, len(x), batch):
             some = x[start : start + batch].to(place)
             parts.append(log_likelihood(model.denoiser, some, first=start, **options))
             advance(len(some))
+
     log_prob = torch.cat([part.log_prob for part in parts])
     evals = torch.cat([part.evals for part in parts]).double().mean().item()
     errors = [part.standard_error for part in parts if part.standard_error is not None]
@@ -170,18 +198,24 @@ def likelihood(
         if errors
         else "no error estimate"
     )
-    mean, d = log_prob.mean(), x[0].numel()
+    mean = log_prob.mean()
+    d = x[0].numel()
     own = mean.item() - d * math.log(held_out.unit)
     say = console().print
     say(f"{len(x)} {'held-out' if data is None else 'given'} samples of {held_out.name}: {own:.2f}{spread} nats{over}")
+
     if held_out.unit != 1.0:
         say(
-            f"in the data's units: {mean.item():.2f} in the model's scale, less {d} log {held_out.unit:.4g} = {d * math.log(held_out.unit):.2f}"
+            f"in the data's units: {mean.item():.2f} in the model's scale, less {d} log {held_out.unit:.4g} ="
+            f" {d * math.log(held_out.unit):.2f}"
         )
+
     say(f"{'exact trace' if not probes else trace}; {evals:.0f} drift evaluations a sample")
+
     if held_out.whole:
         say(
-            f"{bits_per_dim(mean, d, held_out.unit).item():.3f} bits/dim of the integers, dequantised by uniform noise of one unit"
+            f"{bits_per_dim(mean, d, held_out.unit).item():.3f} bits/dim of the integers, dequantised by uniform"
+            " noise of one unit"
         )
 
 
@@ -189,20 +223,31 @@ def info(run: Folder) -> None:
     """Say what a run or a saved pipeline is; verify a run's files, and say how to repeat it.
 
     Example: scoresde info runs/demo"""
+
     from rich.table import Table
 
     from ..interop import models
 
     table = Table(show_header=False)
+
     with loading(run):
         told = models.load(run).summary()
+
     for key, value in told.items():
         table.add_row(key, value)
+
     console().print(table)
 
 
-def _method(name: str, steps: int | None, rtol: float | None, model: Any) -> Any:
-    """A catalogue entry by its name: the one place where a string selects code. `best` is what is recommended for the model."""
+def _method(
+    name: str,
+    steps: int | None,
+    rtol: float | None,
+    model: Any,
+) -> Any:
+    """A catalogue entry by its name: the one place where a string selects code. `best` is what is recommended for the
+    model."""
+
     from solvers import check
 
     from ..samplers import catalogue
@@ -212,14 +257,19 @@ def _method(name: str, steps: int | None, rtol: float | None, model: Any) -> Any
     adaptive = name == "probability_flow"
     if (steps if adaptive else rtol) is not None:
         raise UsageError(
-            f"`--{'steps' if adaptive else 'rtol'}` must not be given for {name}, which is {'adaptive' if adaptive else 'on a fixed grid'}"
+            f"`--{'steps' if adaptive else 'rtol'}` must not be given for {name}, which is"
+            f" {'adaptive' if adaptive else 'on a fixed grid'}"
         )
     if adaptive:
         return catalogue.probability_flow(1e-4 if rtol is None else rtol)
+
     n = check.integer("steps", 20 if steps is None else steps)
+
     if name == "best":
         return recommended(model.denoiser, n, shape=model.shape if model.classes is None else None)
+
     process = model.denoiser.process
     if name == "euler_maruyama" and process.lam(process.t_noise) > -math.inf:
         return catalogue.euler_maruyama(n, process)
+
     return catalogue.fixed_step_methods()[name](n)

@@ -41,12 +41,15 @@ class Output(io.TextIOBase):
         if self.inner is None:
             self.failed = OSError(errno.EBADF, os.strerror(errno.EBADF))
             return len(text)
+
         plain = text.encode(self.encoding, "backslashreplace").decode(self.encoding)
+
         if self.failed is None:
             try:
                 self.inner.write(plain)
             except (OSError, ValueError) as error:
                 self.failed = error
+
         return len(text)
 
     def flush(self) -> None:
@@ -76,6 +79,7 @@ def silenced(stream: Any) -> None:
         number = stream.fileno()
     except (OSError, ValueError, AttributeError):
         return
+
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, number)
     os.close(nowhere)

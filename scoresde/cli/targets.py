@@ -24,6 +24,7 @@ def check_target(out: Path, overwrite: bool) -> None:
         raise UsageError(f"`--out` must be a file, got {out}, which is none")
     if not overwrite:
         raise UsageError(f"`--out` must not exist, got {out}; use --overwrite")
+
     if not _ours(out):
         said = "a .csv never says so" if out.suffix.lower() == ".csv" else "nothing says so"
         raise UsageError(
@@ -42,7 +43,9 @@ def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
 
 
 def check_kind(target: Path, shape: tuple[int, ...]) -> None:
-    """Raise UsageError where samples of this shape are no pictures but a picture is asked for, or no rows of a table but a table is."""
+    """Raise UsageError where samples of this shape are no pictures but a picture is asked for, or no rows of a table
+    but a table is."""
+
     if target.suffix.lower() == ".csv" and len(shape) != 1:
         raise UsageError(
             f"`--out` must be a .png or .npz for samples of shape {shape}, got {target}; a .csv holds points"
@@ -74,8 +77,10 @@ def save_arrays(x: Any, path: Path) -> None:
 
     buffer = io.BytesIO()
     np.savez_compressed(buffer, x=x.numpy())
+
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = _ORIGIN
+
     write_whole(path, buffer.getvalue())
 
 
@@ -85,8 +90,10 @@ def _ours(path: Path) -> bool:
         if path.suffix.lower() == ".npz":
             with zipfile.ZipFile(path) as archive:
                 return archive.comment == _ORIGIN
+
         if path.suffix.lower() == ".csv":
             return False  # a table has no place for a mark
+
         from PIL import Image
 
         with Image.open(path) as image:

@@ -24,13 +24,22 @@ def demo(
     """Train on digits, sample by eight methods, judge, draw and report.
 
     Example: scoresde demo --out runs/demo --steps 2500"""
+
     from . import demo as demo_module
 
     config = demo_module.recipe(data, steps, seed)
     positive("n", n)
     place = usable(device)
+
     with output_folder(out, overwrite):
-        demo_module.run(config, out, command(), n, place, console())
+        demo_module.run(
+            config,
+            out,
+            command(),
+            n,
+            place,
+            console(),
+        )
 
 
 def train(
@@ -47,24 +56,38 @@ def train(
     Ctrl-C once: finish the step, save, stop; twice: stop now. Go on with --resume: the result is the same to the bit.
 
     Example: scoresde train docs/digits.toml --out runs/digits"""
+
     from ..runs import config as config_module
     from ..runtime import distributed
     from . import demo as demo_module
 
     if resume and overwrite:
         raise UsageError("`--resume` must be left out with --overwrite, which begins anew")
+
     chosen = config_module.read(config)
     here = processes(usable(device))
     say = console(quiet=distributed.rank() > 0)
+
     with nullcontext() if distributed.rank() else output_folder(out, overwrite, resume):
         distributed.barrier()  # the others go on once the folder is found usable
+
         with fitting(f"the data of {config}", "name a .npy file, which is mapped, or a smaller one, as data.path"):
             data, held_out = chosen.dataset().split(chosen.data.held_out)
+
         with fitting(
             f"the run in {out}", "take a smaller training.batch, a larger training.accumulate or smaller network.widths"
         ):
             demo_module.train_with_bar(
-                chosen, data, out, command(), here, say, held_out=held_out, resume=resume, held=True
+                chosen,
+                data,
+                out,
+                command(),
+                here,
+                say,
+                held_out=held_out,
+                resume=resume,
+                held=True,
             )
+
     distributed.shutdown()
     say.print(f"saved {out}; next: scoresde sample {out}")

@@ -1,7 +1,8 @@
 """Whatever can be asked to solve a problem on a budget: lines of the catalogue and peers, by the names people type.
 
-`NAME`, `NAME@GRID` or `LIBRARY:NAME@GRID`, GRID one of karras, lambda, time, quadratic; without it the method's own. `recommended` asks what is
-known of each model, and so does `best` on a trained one. This is the one place where a name selects a method.
+`NAME`, `NAME@GRID` or `LIBRARY:NAME@GRID`, GRID one of karras, lambda, time, quadratic; without it the method's own.
+`recommended` asks what is known of each model, and so does `best` on a trained one. This is the one place where a name
+selects a method.
 """
 
 from __future__ import annotations
@@ -65,12 +66,14 @@ def entry(name: str) -> Entry:
     plain, _, chosen = name.partition("@")
     check.choice("methods", plain, names())
     grid = GRIDS[check.choice("methods", chosen, GRIDS)] if chosen else None
+
     if plain == "probability_flow":
         return Entry(name, OURS, False, True, lambda tolerance: _ours(catalogue.probability_flow(tolerance)))
     if plain in ("recommended", "best") and grid is None:
         return Entry(name, OURS, False, False, lambda budget: _knowing(plain, int(budget)))
     if plain == "recommended":
         raise ValueError(f"`methods` must name recommended without a grid, whose levels are its own, got {name!r}")
+
     if ":" not in plain:
         make = catalogue.fixed_step_methods()[plain]
         sample = make(4) if grid is None else make(4, grid=grid)
@@ -81,6 +84,7 @@ def entry(name: str) -> Entry:
             False,
             lambda budget: _on_budget(make, grid, int(budget)),
         )
+
     adaptive = {p.name for p in peers.adaptive(1e-3)}
     if plain in adaptive:
         return Entry(
@@ -90,7 +94,9 @@ def entry(name: str) -> Entry:
             True,
             lambda tolerance: _peer(next(p for p in peers.adaptive(tolerance) if p.name == plain), 1, None),
         )
+
     found = next(p for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC) if p.name == plain)
+
     return Entry(
         name, found.library, found.stochastic, False, lambda budget: _peer(found, int(budget) // found.calls, grid)
     )
@@ -121,7 +127,15 @@ def _ours(method: Method) -> Solve:
 
     def solve(problem: Problem, x: Tensor, seed: int | Source) -> Tensor:
         source = seed if isinstance(seed, Source) else SeededNoise(seed)
-        return transport(problem.denoiser, x, method, EDM(), problem.high, problem.low, source if drawn else None).y
+        return transport(
+            problem.denoiser,
+            x,
+            method,
+            EDM(),
+            problem.high,
+            problem.low,
+            source if drawn else None,
+        ).y
 
     return solve
 

@@ -15,9 +15,15 @@ from ..storage.files import write_whole
 from .runner import Row
 
 COLOURS = {
-    "scoresde": "#1769aa", "diffusers": "#e08a00", "k-diffusion": "#1b9e77", "azula": "#c0509a",
-    "torchdiffeq": "#c8401e", "torchode": "#7a68c9", "torchsde": "#8c6d31", "scipy": "#777777",
-}  # fmt: skip
+    "scoresde": "#1769aa",
+    "diffusers": "#e08a00",
+    "k-diffusion": "#1b9e77",
+    "azula": "#c0509a",
+    "torchdiffeq": "#c8401e",
+    "torchode": "#7a68c9",
+    "torchsde": "#8c6d31",
+    "scipy": "#777777",
+}
 EXACT = "W2, exact"
 MEANING = {
     "rms": "distance from the converged flow, root mean square",
@@ -60,7 +66,9 @@ class Panel(NamedTuple):
 
 
 def panels(rows: Iterable[Row]) -> list[Panel]:
-    """Rows by problem and metric, in the order they came; failed rows are left out, those with an exact law come again by it."""
+    """Rows by problem and metric, in the order they came; failed rows are left out, those with an exact law come again
+    by it."""
+
     measured = [row for row in rows if "failed" not in row]
     again = [
         row | dict.fromkeys(("error", "low", "high"), row["w2"]) | {"metric": EXACT, "floor": 0.0}
@@ -71,16 +79,20 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
         lambda: defaultdict(lambda: defaultdict(list))
     )
     floors: dict[tuple[str, str], float] = {}
+
     for row in measured + again:
         key = row["problem"], row["metric"]
         groups[key][row["method"], row["family"]][row["cost"]].append(row)
         floors[key] = max(floors.get(key, 0.0), row["floor"])
+
     out: list[Panel] = []
+
     for key, methods in groups.items():
         curves = [
             Curve(*name, sorted(_point(cost, each) for cost, each in costs.items())) for name, costs in methods.items()
         ]
         out.append(Panel(*key, floors[key], curves))
+
     return out
 
 
@@ -88,16 +100,28 @@ def _point(cost: float, rows: Sequence[Row]) -> Point:
     def mean(name: str) -> float:
         return math.exp(sum(math.log(max(r[name], 1e-300)) for r in rows) / len(rows))
 
-    error, k = mean("error"), len(rows)
+    error = mean("error")
+    k = len(rows)
     if k > 1:
         from scipy.stats import t
 
         logs = [math.log(max(r["error"], 1e-300)) for r in rows]
         spread = math.sqrt(sum((v - sum(logs) / k) ** 2 for v in logs) / (k - 1) / k) * float(t.ppf(0.975, k - 1))
-        low, high = error * math.exp(-spread), error * math.exp(spread)
+        low = error * math.exp(-spread)
+        high = error * math.exp(spread)
     else:
-        low, high = rows[0].get("low", error), rows[0].get("high", error)
-    return Point(mean("calls"), mean("seconds"), error, low, high, cost, k)
+        low = rows[0].get("low", error)
+        high = rows[0].get("high", error)
+
+    return Point(
+        mean("calls"),
+        mean("seconds"),
+        error,
+        low,
+        high,
+        cost,
+        k,
+    )
 
 
 def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
@@ -110,7 +134,9 @@ def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def table(panel: Panel) -> Any:
-    """A rich table: a method a line, a budget a column, errors with the calls spent where they are not the budget; the best is bold."""
+    """A rich table: a method a line, a budget a column, errors with the calls spent where they are not the budget; the
+    best is bold."""
+
     with untouched():
         from rich.table import Table
         from rich.text import Text
@@ -119,11 +145,14 @@ def table(panel: Panel) -> Any:
     best = {b: min(p.error for c in panel.curves for p in c.points if p.cost == b) for b in budgets}
     shown = Table(title=f"{Path(panel.problem).name}: {panel.metric}, floor {panel.floor:.1e}", title_justify="left")
     shown.add_column("method")
+
     for b in budgets:
         shown.add_column(f"{b:.0f} calls", justify="right")
+
     adaptive = any(p.cost < 1 for c in panel.curves for p in c.points)
     if adaptive:
         shown.add_column("adaptive: error (calls)", justify="right")
+
     for curve in sorted(panel.curves, key=lambda c: c.points[-1].error):
         at = {p.cost: p for p in curve.points}
         cells = [
@@ -132,21 +161,27 @@ def table(panel: Panel) -> Any:
         ]
         extra = "  ".join(f"{p.error:.1e} ({p.calls:.0f})" for p in curve.points if p.cost < 1)
         shown.add_row(curve.method, *cells, *([extra] if adaptive else []))
+
     return shown
 
 
 def picture(every: Sequence[Panel], path: Path) -> None:
-    """A PNG: a panel a row, error against calls and against seconds, curves labelled at their ends, the Pareto front behind them."""
+    """A PNG: a panel a row, error against calls and against seconds, curves labelled at their ends, the Pareto front
+    behind them."""
+
     import matplotlib
     from matplotlib.figure import Figure
 
     height = [max(3.4, 0.165 * len(panel.curves) + 0.9) for panel in every]
+
     with matplotlib.rc_context({"font.size": 9}):
         figure = Figure(figsize=(13.5, sum(height)), dpi=110, layout="constrained")
         axes: Any = figure.subplots(len(every), 2, squeeze=False, gridspec_kw={"height_ratios": height})
+
         for row, panel in zip(axes, every, strict=True):
             for axis, work in zip(row, ("calls", "seconds"), strict=True):
                 _draw(axis, panel, work)
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     write_whole(path, buffer.getvalue())
@@ -159,31 +194,71 @@ def _draw(axis: Any, panel: Panel, work: str) -> None:
     front = pareto(points)
     axis.set(xscale="log", yscale="log", title=Path(panel.problem).name, ylabel=f"error ({panel.metric})")
     axis.set_xlabel("model calls per sample" if work == "calls" else "seconds, whole batch")
-    low, high = min(w for w, _ in points), max(w for w, _ in points)
+    low = min(w for w, _ in points)
+    high = max(w for w, _ in points)
     if low == high:  # one budget: a logarithmic axis has no width of its own
         axis.set_xlim(low / 2, high * 2)
-    axis.plot(*zip(*front, strict=True), color="#888888", alpha=0.28, linewidth=7, solid_capstyle="round", zorder=1)
+
+    axis.plot(
+        *zip(*front, strict=True),
+        color="#888888",
+        alpha=0.28,
+        linewidth=7,
+        solid_capstyle="round",
+        zorder=1,
+    )
+
     if panel.floor > 0 and panel.floor > 0.05 * min(e for _, e in points):
         axis.axhline(panel.floor, color="#999999", linestyle=":", linewidth=1)
         left = min(w for w, _ in points), panel.floor
         axis.annotate(
-            "floor of two exact sets", left, xytext=(2, 2), textcoords="offset points", color="#777777", fontsize=8
+            "floor of two exact sets",
+            left,
+            xytext=(2, 2),
+            textcoords="offset points",
+            color="#777777",
+            fontsize=8,
         )
+
     ends: list[tuple[float, float, Curve]] = []
+
     for curve in panel.curves:
-        x, y = [getattr(p, work) for p in curve.points], [p.error for p in curve.points]
+        x = [getattr(p, work) for p in curve.points]
+        y = [p.error for p in curve.points]
         colour = COLOURS[curve.family]
         marker = "os^Dv*P"[[c for c in panel.curves if c.family == curve.family].index(curve) % 7]
-        axis.plot(x, y, "-", marker=marker, color=colour, markersize=3.2, linewidth=1.3, alpha=0.9, zorder=3)
-        low, high = [max(p.low, p.error / 100) for p in curve.points], [p.high for p in curve.points]
+        axis.plot(
+            x,
+            y,
+            "-",
+            marker=marker,
+            color=colour,
+            markersize=3.2,
+            linewidth=1.3,
+            alpha=0.9,
+            zorder=3,
+        )
+        low = [max(p.low, p.error / 100) for p in curve.points]
+        high = [p.high for p in curve.points]
         if any(a < b for a, b in zip(low, high, strict=True)):
-            axis.fill_between(x, low, high, color=colour, alpha=0.1, linewidth=0, zorder=2)
+            axis.fill_between(
+                x,
+                low,
+                high,
+                color=colour,
+                alpha=0.1,
+                linewidth=0,
+                zorder=2,
+            )
+
         ends.append((x[-1], y[-1], curve))
+
     for side, values in ((axis.xaxis, [w for w, _ in points]), (axis.yaxis, [e for _, e in points])):
         wide = max(values) > 300 * min(values)
         side.set_major_locator(LogLocator(subs=(1.0,) if wide else (1.0, 2.0, 5.0)))
         side.set_major_formatter(FuncFormatter(lambda v, _: f"{v:g}"))
         side.set_minor_formatter(NullFormatter())
+
     axis.grid(which="major", color="#dddddd", linewidth=0.6)
     axis.set_ylim(min(e for _, e in points) / 1.6, max(e for _, e in points) * 1.6)
     axis.spines[["top", "right"]].set_visible(False)
@@ -194,19 +269,37 @@ def _label(axis: Any, ends: list[tuple[float, float, Curve]]) -> None:
     """Names to the right of the axes at the heights of their curves' ends, pushed apart until they do not touch."""
     low, high = (math.log10(v) for v in axis.get_ylim())
     at = {i: (math.log10(y) - low) / (high - low) for i, (_, y, _) in enumerate(ends)}
-    order, gap = sorted(at, key=lambda i: at[i]), 0.97 / max(len(ends), 14)
+    order = sorted(at, key=lambda i: at[i])
+    gap = 0.97 / max(len(ends), 14)
+
     for _ in range(200):
         for a, b in pairwise(order):
             short = gap - (at[b] - at[a])
             if short > 0:
                 at[a], at[b] = at[a] - short / 2, at[b] + short / 2
         at = {i: min(max(v, 0.01), 0.99) for i, v in at.items()}
+
     for i, (x, y, curve) in enumerate(ends):
         colour = COLOURS[curve.family]
         axis.annotate(
-            curve.method, xy=(x, y), xytext=(1.04, at[i]), xycoords="data", textcoords="axes fraction", color=colour, fontsize=8, va="center",
-            arrowprops={"arrowstyle": "-", "color": colour, "alpha": 0.35, "linewidth": 0.6, "shrinkA": 0, "shrinkB": 2}, annotation_clip=False,
-        )  # fmt: skip
+            curve.method,
+            xy=(x, y),
+            xytext=(1.04, at[i]),
+            xycoords="data",
+            textcoords="axes fraction",
+            color=colour,
+            fontsize=8,
+            va="center",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": colour,
+                "alpha": 0.35,
+                "linewidth": 0.6,
+                "shrinkA": 0,
+                "shrinkB": 2,
+            },
+            annotation_clip=False,
+        )
 
 
 PARTS = {"discretisation": "#1769aa", "score": "#e08a00", "prior": "#1b9e77", "monte_carlo": "#999999"}
@@ -219,6 +312,7 @@ def bars(parts: dict[str, dict[str, float]], title: str, path: Path) -> None:
     figure = Figure(figsize=(9.5, 0.42 * len(parts) + 1.5), dpi=110, layout="constrained")
     axis: Any = figure.subplots()
     left = dict.fromkeys(parts, 0.0)
+
     for name, colour in PARTS.items():
         axis.barh(
             list(parts),
@@ -229,8 +323,17 @@ def bars(parts: dict[str, dict[str, float]], title: str, path: Path) -> None:
             height=0.68,
         )
         left = {method: left[method] + p[name] for method, p in parts.items()}
+
     for i, total in enumerate(left.values()):
-        axis.annotate(f"{total:.2g}", (total, i), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+        axis.annotate(
+            f"{total:.2g}",
+            (total, i),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8,
+        )
+
     axis.invert_yaxis()
     axis.set(title=title, xlabel="root-mean-square distance per dimension, parts added")
     axis.spines[["top", "right"]].set_visible(False)

@@ -19,7 +19,9 @@ def write(
     command: str,
     split: Path | None = None,
 ) -> None:
-    """The page of these panels; `skipped` are methods whose library is absent, `split` a picture of the parts of the error."""
+    """The page of these panels; `skipped` are methods whose library is absent, `split` a picture of the parts of the
+    error."""
+
     measured = [row for row in rows if "failed" not in row]
     last = measured[-1] if measured else {}
     versions = {k: v for row in measured for k, v in row["versions"].items()}
@@ -27,7 +29,8 @@ def write(
         ("rows", f"{len(measured)} measured, {len(rows) - len(measured)} failed"),
         (
             "machine",
-            f"{last.get('machine')}, {last.get('cores')} cores, {last.get('threads')} threads, {last.get('device')}, {last.get('dtype')}",
+            f"{last.get('machine')}, {last.get('cores')} cores, {last.get('threads')} threads,"
+            f" {last.get('device')}, {last.get('dtype')}",
         ),
         ("versions", ", ".join(f"{k} {v}" for k, v in sorted(versions.items()))),
         ("commit", f"{last.get('commit') or 'installed package'}, {last.get('date')}"),

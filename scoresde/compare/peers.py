@@ -1,8 +1,9 @@
-"""Other libraries' samplers as they are released, run on a problem: their own code steps, the model is called at our noise levels.
+"""Other libraries' samplers as they are released, run on a problem: their own code steps, the model is called at our
+noise levels.
 
-A peer takes a model (x, s) -> x0 in the frame x = x0 + s eps, a state at levels[0] and levels s falling to the last, and returns
-the state there. Where a library fixes its levels by a table of its own, that table is replaced by ours in float64, which can
-only help it. Absent libraries are named by `absent` and skipped by whoever asks.
+A peer takes a model (x, s) -> x0 in the frame x = x0 + s eps, a state at levels[0] and levels s falling to the last,
+and returns the state there. Where a library fixes its levels by a table of its own, that table is replaced by ours in
+float64, which can only help it. Absent libraries are named by `absent` and skipped by whoever asks.
 """
 
 from __future__ import annotations
@@ -46,7 +47,13 @@ class Peer:
     stochastic: bool = False
     grids: tuple[Grid, ...] = (grids.karras, grids.uniform_lambda)
 
-    def solve(self, model: Model, x: Tensor, levels: Tensor, seed: int = 0) -> Tensor:
+    def solve(
+        self,
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int = 0,
+    ) -> Tensor:
         """Run it without gradients, warnings or traces in torch's global generator."""
         with torch.no_grad(), seeded(seed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -68,18 +75,26 @@ def _k_diffusion() -> Any:
     spec = importlib.util.find_spec("k_diffusion")
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError("k-diffusion is not installed", name="k_diffusion")
-    package, utils = types.ModuleType("k_diffusion"), types.ModuleType("k_diffusion.utils")
+
+    package = types.ModuleType("k_diffusion")
+    utils = types.ModuleType("k_diffusion.utils")
     package.__path__ = list(spec.submodule_search_locations)
     package.utils = utils  # pyright: ignore[reportAttributeAccessIssue]
     utils.append_dims = lambda x, n: x.reshape(*x.shape, *[1] * (n - x.ndim))  # pyright: ignore[reportAttributeAccessIssue]
     sys.modules |= {"k_diffusion": package, "k_diffusion.utils": utils}
+
     return importlib.import_module("k_diffusion.sampling")
 
 
 def k_diffusion(sampler: str, **options: Any) -> Run:
     """k_diffusion.sampling.sample_<sampler>, on levels that end above zero."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         return getattr(_k_diffusion(), f"sample_{sampler}")(
             lambda y, s: model(y, s[0]), x, levels, disable=True, **options
         )
@@ -90,17 +105,26 @@ def k_diffusion(sampler: str, **options: Any) -> Run:
 def diffusers(scheduler: str, **options: Any) -> Run:
     """A diffusers scheduler predicting x0, in its variance-preserving frame x / sqrt(1 + s^2), clipping off."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         count = len(levels) - 1
         made = getattr(importlib.import_module("diffusers"), scheduler)(
             num_train_timesteps=count + 1, prediction_type="sample", **options
         )
         made.set_timesteps(count)
-        made.timesteps, made.sigmas, made.num_inference_steps = torch.arange(count, 0, -1, device="cpu"), levels, count
+        made.timesteps = torch.arange(count, 0, -1, device="cpu")
+        made.sigmas = levels
+        made.num_inference_steps = count
         x = x / (1 + levels[0] ** 2).sqrt()
+
         for k, t in enumerate(made.timesteps):
             x0 = model(x * (1 + levels[k] ** 2).sqrt(), levels[k])
             x = made.step(x0, t, x).prev_sample
+
         return x * (1 + levels[-1] ** 2).sqrt()
 
     return run
@@ -109,16 +133,24 @@ def diffusers(scheduler: str, **options: Any) -> Run:
 def diffusers_ddim(eta: float = 0.0) -> Run:
     """diffusers' DDIMScheduler, whose levels are a table of cumulative alphas."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         count = len(levels) - 1
         made = importlib.import_module("diffusers").DDIMScheduler(
             num_train_timesteps=count + 1, prediction_type="sample", clip_sample=False
         )
-        made.num_inference_steps, made.alphas_cumprod = count + 1, (1 / (1 + levels**2)).flip(0)
+        made.num_inference_steps = count + 1
+        made.alphas_cumprod = (1 / (1 + levels**2)).flip(0)
         x = x / (1 + levels[0] ** 2).sqrt()
+
         for k in range(count):
             x0 = model(x * (1 + levels[k] ** 2).sqrt(), levels[k])
             x = made.step(x0, count - k, x, eta=eta).prev_sample
+
         return x * (1 + levels[-1] ** 2).sqrt()
 
     return run
@@ -127,7 +159,12 @@ def diffusers_ddim(eta: float = 0.0) -> Run:
 def diffusers_sigma(scheduler: str, calls: int = 1, **options: Any) -> Run:
     """A diffusers scheduler in the frame x0 + s eps; one of two calls a step holds each inner level twice."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         count = len(levels) - 1
         made = getattr(importlib.import_module("diffusers"), scheduler)(
             num_train_timesteps=count + 1, prediction_type="sample", **options
@@ -135,9 +172,11 @@ def diffusers_sigma(scheduler: str, calls: int = 1, **options: Any) -> Run:
         made.set_timesteps(count)
         made.sigmas = levels if calls == 1 else torch.cat([levels[:1], levels[1:].repeat_interleave(2)])
         made.timesteps = torch.arange(calls * count, 0, -1, device="cpu").to(made.timesteps.dtype)
+
         for k, t in enumerate(made.timesteps):
             made.scale_model_input(x, t)
             x = made.step(model(x, made.sigmas[k]), t, x).prev_sample
+
         return x
 
     return run
@@ -146,7 +185,8 @@ def diffusers_sigma(scheduler: str, calls: int = 1, **options: Any) -> Run:
 @functools.cache
 def _azula_denoiser() -> Any:
     """A denoiser of azula's whose schedule is a table: time k/N is level N - k."""
-    denoise, noise = importlib.import_module("azula.denoise"), importlib.import_module("azula.noise")
+    denoise = importlib.import_module("azula.denoise")
+    noise = importlib.import_module("azula.noise")
 
     class Levels(noise.Schedule):
         def __init__(self, levels: Tensor):
@@ -159,7 +199,8 @@ def _azula_denoiser() -> Any:
     class Wrapped(denoise.Denoiser):
         def __init__(self, model: Model, levels: Tensor):
             super().__init__()
-            self.model, self.schedule = model, Levels(levels)
+            self.model = model
+            self.schedule = Levels(levels)
 
         def forward(self, x_t: Tensor, t: Tensor, **_: Any) -> Any:
             return denoise.DiracPosterior(self.model(x_t, self.schedule(t)[1]))
@@ -170,7 +211,12 @@ def _azula_denoiser() -> Any:
 def azula(sampler: str, **options: Any) -> Run:
     """azula.sample.<sampler>Sampler."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         made = getattr(importlib.import_module("azula.sample"), f"{sampler}Sampler")
         denoiser = _azula_denoiser()(model, levels)
         return made(denoiser, steps=len(levels) - 1, silent=True, dtype=torch.float64, **options)(x)
@@ -179,13 +225,20 @@ def azula(sampler: str, **options: Any) -> Run:
 
 
 def torchsde(method: str) -> Run:
-    """torchsde on the reverse SDE in lam = -log s, dx = 2 (D - x) dlam + sqrt(2) e^-lam dW, its steps equal in lam whatever the levels."""
+    """torchsde on the reverse SDE in lam = -log s, dx = 2 (D - x) dlam + sqrt(2) e^-lam dW, its steps equal in lam
+    whatever the levels."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         library: Any = importlib.import_module("torchsde")
 
         class Reverse(torch.nn.Module):
-            noise_type, sde_type = "diagonal", "ito"
+            noise_type = "diagonal"
+            sde_type = "ito"
 
             def f(self, t: Tensor, y: Tensor) -> Tensor:
                 return 2 * (model(y.reshape(x.shape), torch.exp(-t)).reshape(y.shape) - y)
@@ -205,7 +258,15 @@ def torchsde(method: str) -> Run:
             levy_area_approximation="space-time",
         )
         step = (ts[1] - ts[0]).item() / (len(levels) - 1) * (1 + 1e-9)  # never a step more by rounding
-        return library.sdeint(Reverse(), flat, ts, bm=path, dt=step, method=method)[-1].reshape(x.shape)
+
+        return library.sdeint(
+            Reverse(),
+            flat,
+            ts,
+            bm=path,
+            dt=step,
+            method=method,
+        )[-1].reshape(x.shape)
 
     return run
 
@@ -213,10 +274,20 @@ def torchsde(method: str) -> Run:
 def torchdiffeq(method: str, tolerance: float) -> Run:
     """torchdiffeq on dx/dlog s = x - D, its error norm taken over the whole batch."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         library: Any = importlib.import_module("torchdiffeq")
         return library.odeint(
-            lambda t, y: y - model(y, t.exp()), x, levels[[0, -1]].log(), rtol=tolerance, atol=tolerance, method=method
+            lambda t, y: y - model(y, t.exp()),
+            x,
+            levels[[0, -1]].log(),
+            rtol=tolerance,
+            atol=tolerance,
+            method=method,
         )[-1]
 
     return run
@@ -225,14 +296,18 @@ def torchdiffeq(method: str, tolerance: float) -> Run:
 def torchode(method: str, tolerance: float) -> Run:
     """torchode on dx/dlam = D - x, steps chosen per sample; the model is called on all samples each time."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         library: Any = importlib.import_module("torchode")
         term = library.ODETerm(lambda t, y: model(y.reshape(x.shape), torch.exp(-t)).reshape(y.shape) - y)
-        stepper, controller = (
-            getattr(library, method)(term=term),
-            library.IntegralController(atol=tolerance, rtol=tolerance, term=term),
-        )
+        stepper = getattr(library, method)(term=term)
+        controller = library.IntegralController(atol=tolerance, rtol=tolerance, term=term)
         ends = -levels[[0, -1]].log().expand(len(x), 2)
+
         return (
             library.AutoDiffAdjoint(stepper, controller)
             .solve(library.InitialValueProblem(y0=x.reshape(len(x), -1), t_eval=ends))
@@ -246,7 +321,12 @@ def torchode(method: str, tolerance: float) -> Run:
 def scipy(method: str, tolerance: float) -> Run:
     """scipy.integrate.solve_ivp on dx/dlog s = x - D, the batch one long vector."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         library: Any = importlib.import_module("scipy.integrate")
 
         def field(t: float, y: Any) -> Any:
@@ -254,7 +334,15 @@ def scipy(method: str, tolerance: float) -> Run:
             return (now - model(now, torch.tensor(t, dtype=x.dtype, device="cpu").exp())).flatten().numpy()
 
         ends = levels[[0, -1]].log().tolist()
-        answer = library.solve_ivp(field, ends, x.flatten().numpy(), method=method, rtol=tolerance, atol=tolerance)
+        answer = library.solve_ivp(
+            field,
+            ends,
+            x.flatten().numpy(),
+            method=method,
+            rtol=tolerance,
+            atol=tolerance,
+        )
+
         return torch.from_numpy(answer.y[:, -1]).reshape(x.shape)
 
     return run
@@ -263,10 +351,20 @@ def scipy(method: str, tolerance: float) -> Run:
 def k_diffusion_adaptive(tolerance: float) -> Run:
     """k_diffusion.sampling.sample_dpm_adaptive, its error norm taken over the whole batch."""
 
-    def run(model: Model, x: Tensor, levels: Tensor, seed: int) -> Tensor:
+    def run(
+        model: Model,
+        x: Tensor,
+        levels: Tensor,
+        seed: int,
+    ) -> Tensor:
         ends = levels[-1].item(), levels[0].item()
         return _k_diffusion().sample_dpm_adaptive(
-            lambda y, s: model(y, s[0]), x, *ends, rtol=tolerance, atol=tolerance, disable=True
+            lambda y, s: model(y, s[0]),
+            x,
+            *ends,
+            rtol=tolerance,
+            atol=tolerance,
+            disable=True,
         )
 
     return run
@@ -281,55 +379,100 @@ def _named(
     library: str, entries: dict[str, tuple[Run, int, tuple[Grid, ...]]], stochastic: bool = False
 ) -> tuple[Peer, ...]:
     return tuple(
-        Peer(f"{library}:{name}", library, run, calls, stochastic, levels)
+        Peer(
+            f"{library}:{name}",
+            library,
+            run,
+            calls,
+            stochastic,
+            levels,
+        )
         for name, (run, calls, levels) in entries.items()
     )
 
 
-# "_full" keeps the order to the end; as released the last steps lower it (always in UniPC, below 15 steps in the others).
+# "_full" keeps the order to the end; as released the last steps lower it (always in UniPC, below 15 steps in the
+# others).
 DETERMINISTIC: tuple[Peer, ...] = (
-    *_named("diffusers", {
-        "ddim": (diffusers_ddim(), 1, _MULTISTEP),
-        "euler": (diffusers_sigma("EulerDiscreteScheduler"), 1, _ALL),
-        "heun": (diffusers_sigma("HeunDiscreteScheduler", 2), 2, _ALL),
-        **{f"{name}{suffix}": (diffusers(scheduler, solver_order=order, **options, **ending), 1, levels)
-           for suffix, ending in (("", {}), ("_full", {"lower_order_final": False}))
-           for name, scheduler, order, options, levels in (
-               ("dpmpp_2m", "DPMSolverMultistepScheduler", 2, _LAST, _MULTISTEP), ("dpmpp_3m", "DPMSolverMultistepScheduler", 3, _LAST, _MULTISTEP),
-               ("unipc_2", "UniPCMultistepScheduler", 2, _LAST, _MULTISTEP), ("unipc_3", "UniPCMultistepScheduler", 3, _LAST, _MULTISTEP),
-               ("deis_2", "DEISMultistepScheduler", 2, {}, _MULTISTEP), ("deis_3", "DEISMultistepScheduler", 3, {}, _MULTISTEP),
-           )},
-    }),
-    *_named("k-diffusion", {
-        "euler": (k_diffusion("euler"), 1, _ALL),
-        "heun": (k_diffusion("heun"), 2, _ALL),
-        "dpm_2": (k_diffusion("dpm_2"), 2, _ALL),
-        "lms": (k_diffusion("lms"), 1, _ALL),
-        "dpmpp_2m": (k_diffusion("dpmpp_2m"), 1, _MULTISTEP),
-        "dpmpp_2s": (k_diffusion("dpmpp_2s_ancestral", eta=0.0), 2, _MULTISTEP),
-    }),
-    *_named("azula", {
-        "ddim": (azula("DDIM"), 1, _MULTISTEP),
-        "heun": (azula("Heun"), 2, _ALL),
-        **{f"{kind}_{order}": (azula(kind, order=order), 1, _MULTISTEP) for kind in ("zAB", "vAB", "zEAB", "xEAB") for order in (2, 3)},
-    }),
-)  # fmt: skip
+    *_named(
+        "diffusers",
+        {
+            "ddim": (diffusers_ddim(), 1, _MULTISTEP),
+            "euler": (diffusers_sigma("EulerDiscreteScheduler"), 1, _ALL),
+            "heun": (diffusers_sigma("HeunDiscreteScheduler", 2), 2, _ALL),
+            **{
+                f"{name}{suffix}": (diffusers(scheduler, solver_order=order, **options, **ending), 1, levels)
+                for suffix, ending in (("", {}), ("_full", {"lower_order_final": False}))
+                for name, scheduler, order, options, levels in (
+                    ("dpmpp_2m", "DPMSolverMultistepScheduler", 2, _LAST, _MULTISTEP),
+                    ("dpmpp_3m", "DPMSolverMultistepScheduler", 3, _LAST, _MULTISTEP),
+                    ("unipc_2", "UniPCMultistepScheduler", 2, _LAST, _MULTISTEP),
+                    ("unipc_3", "UniPCMultistepScheduler", 3, _LAST, _MULTISTEP),
+                    ("deis_2", "DEISMultistepScheduler", 2, {}, _MULTISTEP),
+                    ("deis_3", "DEISMultistepScheduler", 3, {}, _MULTISTEP),
+                )
+            },
+        },
+    ),
+    *_named(
+        "k-diffusion",
+        {
+            "euler": (k_diffusion("euler"), 1, _ALL),
+            "heun": (k_diffusion("heun"), 2, _ALL),
+            "dpm_2": (k_diffusion("dpm_2"), 2, _ALL),
+            "lms": (k_diffusion("lms"), 1, _ALL),
+            "dpmpp_2m": (k_diffusion("dpmpp_2m"), 1, _MULTISTEP),
+            "dpmpp_2s": (k_diffusion("dpmpp_2s_ancestral", eta=0.0), 2, _MULTISTEP),
+        },
+    ),
+    *_named(
+        "azula",
+        {
+            "ddim": (azula("DDIM"), 1, _MULTISTEP),
+            "heun": (azula("Heun"), 2, _ALL),
+            **{
+                f"{kind}_{order}": (azula(kind, order=order), 1, _MULTISTEP)
+                for kind in ("zAB", "vAB", "zEAB", "xEAB")
+                for order in (2, 3)
+            },
+        },
+    ),
+)
 
 STOCHASTIC: tuple[Peer, ...] = (
-    *_named("diffusers", {
-        "ddim_eta1": (diffusers_ddim(1.0), 1, _MULTISTEP),
-        "dpmpp_2m_sde": (diffusers("DPMSolverMultistepScheduler", solver_order=2, algorithm_type="sde-dpmsolver++", **_LAST), 1, _MULTISTEP),
-    }, stochastic=True),
-    *_named("k-diffusion", {
-        "euler_ancestral": (k_diffusion("euler_ancestral"), 1, _ALL),
-        "dpmpp_2s_ancestral": (k_diffusion("dpmpp_2s_ancestral"), 2, _MULTISTEP),
-        "dpmpp_sde": (k_diffusion("dpmpp_sde"), 2, _MULTISTEP),
-        "dpmpp_2m_sde": (k_diffusion("dpmpp_2m_sde"), 1, _MULTISTEP),
-        "dpmpp_3m_sde": (k_diffusion("dpmpp_3m_sde"), 1, _MULTISTEP),
-    }, stochastic=True),
+    *_named(
+        "diffusers",
+        {
+            "ddim_eta1": (diffusers_ddim(1.0), 1, _MULTISTEP),
+            "dpmpp_2m_sde": (
+                diffusers("DPMSolverMultistepScheduler", solver_order=2, algorithm_type="sde-dpmsolver++", **_LAST),
+                1,
+                _MULTISTEP,
+            ),
+        },
+        stochastic=True,
+    ),
+    *_named(
+        "k-diffusion",
+        {
+            "euler_ancestral": (k_diffusion("euler_ancestral"), 1, _ALL),
+            "dpmpp_2s_ancestral": (k_diffusion("dpmpp_2s_ancestral"), 2, _MULTISTEP),
+            "dpmpp_sde": (k_diffusion("dpmpp_sde"), 2, _MULTISTEP),
+            "dpmpp_2m_sde": (k_diffusion("dpmpp_2m_sde"), 1, _MULTISTEP),
+            "dpmpp_3m_sde": (k_diffusion("dpmpp_3m_sde"), 1, _MULTISTEP),
+        },
+        stochastic=True,
+    ),
     *_named("azula", {"ddpm": (azula("DDPM"), 1, _MULTISTEP), "ito": (azula("Ito"), 1, _ALL)}, stochastic=True),
-    *_named("torchsde", {"euler": (torchsde("euler"), 1, (grids.uniform_lambda,)), "srk": (torchsde("srk"), 10, (grids.uniform_lambda,))}, stochastic=True),
-)  # fmt: skip
+    *_named(
+        "torchsde",
+        {
+            "euler": (torchsde("euler"), 1, (grids.uniform_lambda,)),
+            "srk": (torchsde("srk"), 10, (grids.uniform_lambda,)),
+        },
+        stochastic=True,
+    ),
+)
 
 
 def adaptive(tolerance: float) -> tuple[Peer, ...]:

@@ -1,7 +1,8 @@
 """Problems with a known answer: a denoiser, a start, and where the probability flow takes it.
 
-Every problem runs along x = x0 + s eps from s = high down to s = low, where all samplers can be asked for the same thing. The
-answer is a closed form where there is one, else a solve by Dormand-Prince 8(5,3) whose own error is measured and stated.
+Every problem runs along x = x0 + s eps from s = high down to s = low, where all samplers can be asked for the same
+thing. The answer is a closed form where there is one, else a solve by Dormand-Prince 8(5,3) whose own error is
+measured and stated.
 """
 
 from __future__ import annotations
@@ -39,10 +40,12 @@ class Problem:
     name      key in results
     denoiser  D; float64 for the problems of this file
     shape     of one sample;  n  number of starts;  judged  number of samples that stochastic methods are judged by
-    draw      (n, seed) -> exact samples of the data (n, *shape), for judging stochastic methods; None where there are none
+    draw      (n, seed) -> exact samples of the data (n, *shape), for judging stochastic methods; None where there are
+              none
     flow      the probability flow's map from high to low in closed form; None: solved to `tolerance`
     high, low ends of s
-    steps     Heun steps of the reference where D is a network, too rough for a tolerance; None: Dormand-Prince 8(5,3) to `tolerance`
+    steps     Heun steps of the reference where D is a network, too rough for a tolerance; None: Dormand-Prince 8(5,3)
+              to `tolerance`
     """
 
     name: str
@@ -63,7 +66,8 @@ class Problem:
         return self.high * z.normal((self.n if n is None else n, *self.shape), F64, "cpu")
 
     def reference(self, seed: int = 0) -> tuple[Tensor, float]:
-        """Where the probability flow takes `start(seed)`, and the RMS error of that answer: its change at 30 tolerances, or half the steps."""
+        """Where the probability flow takes `start(seed)`, and the RMS error of that answer: its change at 30
+        tolerances, or half the steps."""
         x = self.start(seed)
         if self.flow is not None:
             return self.flow(x), 0.0
@@ -71,13 +75,23 @@ class Problem:
         return fine, rms(fine - self.carry(x, coarse=True))
 
     def carry(self, x: Tensor, coarse: bool = False) -> Tensor:
-        """Where the flow takes x from high to low, as well as the reference knows; `coarse`: at 30 tolerances, or half the steps."""
+        """Where the flow takes x from high to low, as well as the reference knows; `coarse`: at 30 tolerances, or half
+        the steps."""
+
         if self.steps is None:
             tolerance = 30 * self.tolerance if coarse else self.tolerance
             method = Method(Angle(), Split.FLOW, DormandPrince853(), Tolerance(tolerance, tolerance, 100_000))
         else:
             method = edm_heun(self.steps // 2 if coarse else self.steps, uniform_lambda)
-        return transport(self.denoiser, x, method, EDM(), self.high, self.low).y
+
+        return transport(
+            self.denoiser,
+            x,
+            method,
+            EDM(),
+            self.high,
+            self.low,
+        ).y
 
 
 def rms(x: Tensor) -> float:
@@ -86,33 +100,52 @@ def rms(x: Tensor) -> float:
 
 
 class LowRank(BaseDenoiser):
-    """Data U y + r, y of `inner` in R^k, U (d, k) with orthonormal columns, r ~ N(0, std^2) on the complement of U's range."""
+    """Data U y + r, y of `inner` in R^k, U (d, k) with orthonormal columns, r ~ N(0, std^2) on the complement of U's
+    range."""
 
     def __init__(self, basis: Tensor, inner: BaseDenoiser, std: float):
         super().__init__()
         self.process: Process | None = None
-        self.inner, self.std = inner, std
+        self.inner = inner
+        self.std = std
         self.basis: Tensor
         self.register_buffer("basis", basis)
 
-    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
-        alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
+    def forward(
+        self,
+        x: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        cond: Any = None,
+    ) -> Prediction:
+        alpha = as_time(alpha, "alpha")
+        sigma = as_time(sigma, "sigma")
         flat = x.reshape(len(x), -1)
         basis = self.basis.to(x.dtype)
         y = flat @ basis
         outside = flat - y @ basis.T
-        r, v = (alpha**2 + sigma**2).sqrt(), self.std**2
+        r = (alpha**2 + sigma**2).sqrt()
+        v = self.std**2
         out = self.inner(y, alpha, sigma).v @ basis.T + outside * like(
             alpha * sigma * (1 - v) / (r * (alpha**2 * v + sigma**2)), flat
         )
         table = V()
-        return Prediction(x, out.reshape(x.shape), alpha, sigma, table.to_x0(alpha, sigma), table.to_eps(alpha, sigma))
+
+        return Prediction(
+            x,
+            out.reshape(x.shape),
+            alpha,
+            sigma,
+            table.to_x0(alpha, sigma),
+            table.to_eps(alpha, sigma),
+        )
 
 
 def gaussian3() -> Problem:
     """N(m, C) in three dimensions, C with eigenvalues 1/4, 1, 4 turned: the flow is linear and known."""
     angle = torch.tensor(0.7, dtype=F64, device="cpu")
-    c, s = angle.cos(), angle.sin()
+    c = angle.cos()
+    s = angle.sin()
     turn = torch.stack(
         [
             torch.stack([c, -s, 0 * c]),
@@ -120,17 +153,22 @@ def gaussian3() -> Problem:
             torch.tensor([0.0, 0.0, 1.0], dtype=F64, device="cpu"),
         ]
     ).roll(1, 0)
-    mean, values = (
-        torch.tensor([1.0, -0.5, 2.0], dtype=F64, device="cpu"),
-        torch.tensor([0.25, 1.0, 4.0], dtype=F64, device="cpu"),
-    )
+    mean = torch.tensor([1.0, -0.5, 2.0], dtype=F64, device="cpu")
+    values = torch.tensor([0.25, 1.0, 4.0], dtype=F64, device="cpu")
     data = Gaussian(mean, turn @ torch.diag(values) @ turn.T)
 
     def flow(x: Tensor) -> Tensor:
         shrink = ((values + 0.002**2) / (values + 80.0**2)).sqrt()
         return mean + ((x - mean) @ turn * shrink) @ turn.T
 
-    return Problem("gaussian3", data, (3,), 1024, data.sample, flow)
+    return Problem(
+        "gaussian3",
+        data,
+        (3,),
+        1024,
+        data.sample,
+        flow,
+    )
 
 
 def mixture1d() -> Problem:
@@ -146,17 +184,28 @@ def mixture1d() -> Problem:
 
     def flow(x: Tensor) -> Tensor:
         below, beyond = tails(x, 80.0)
-        low, high = torch.full_like(below, -1e3), torch.full_like(below, 1e3)
+        low = torch.full_like(below, -1e3)
+        high = torch.full_like(below, 1e3)
+
         for _ in range(100):
             middle = (low + high) / 2
             left, right = tails(middle[:, None], 0.002)
             above = torch.where(
                 below < 0.5, left > below, right < beyond
             )  # whichever tail is small is the accurate one
-            low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+            low = torch.where(above, low, middle)
+            high = torch.where(above, middle, high)
+
         return ((low + high) / 2)[:, None]
 
-    return Problem("mixture1d", data, (1,), 1024, data.sample, flow)
+    return Problem(
+        "mixture1d",
+        data,
+        (1,),
+        1024,
+        data.sample,
+        flow,
+    )
 
 
 def gmm2d() -> Problem:
@@ -176,7 +225,9 @@ def digits() -> Problem:
 
 
 def patches() -> Problem:
-    """1024 patches of 8 x 8 RGB pixels, in [-1, 1], from scikit-learn's two sample photos, each a Gaussian of standard deviation 0.1."""
+    """1024 patches of 8 x 8 RGB pixels, in [-1, 1], from scikit-learn's two sample photos, each a Gaussian of standard
+    deviation 0.1."""
+
     with untouched():
         from sklearn.datasets import load_sample_images
 
@@ -185,11 +236,14 @@ def patches() -> Problem:
         torch.tensor(photo, device="cpu").unfold(0, 8, 8).unfold(1, 8, 8).flatten(0, 1) for photo in bunch.images
     ]  # (tiles, 3, 8, 8) each
     every = torch.cat(tiles).flatten(1).to(F64) / 127.5 - 1
+
     return _of_points("patches", every[:: len(every) // 1024][:1024].contiguous(), 0.1, 128)
 
 
 def mixture3072() -> Problem:
-    """32 Gaussians of standard deviation 0.2 in a 16-dimensional subspace of R^3072, and a Gaussian of 0.02 outside it."""
+    """32 Gaussians of standard deviation 0.2 in a 16-dimensional subspace of R^3072, and a Gaussian of 0.02 outside
+    it."""
+
     source = WhiteNoise(torch.Generator().manual_seed(0))
     basis = torch.linalg.qr(source.normal((3072, 16), F64, "cpu"))[0]
     inner = GaussianMixture(2 * source.normal((32, 16), F64, "cpu"), 0.2**2)
@@ -198,12 +252,31 @@ def mixture3072() -> Problem:
         z = WhiteNoise(torch.Generator().manual_seed(seed)).normal((n, 3072), F64, "cpu")
         return 0.02 * (z - z @ basis @ basis.T) + inner.sample(n, seed) @ basis.T
 
-    return Problem("mixture3072", LowRank(basis, inner, 0.02), (3072,), 64, draw, judged=256)
+    return Problem(
+        "mixture3072",
+        LowRank(basis, inner, 0.02),
+        (3072,),
+        64,
+        draw,
+        judged=256,
+    )
 
 
-def _of_points(name: str, points: Tensor, std: float, n: int) -> Problem:
+def _of_points(
+    name: str,
+    points: Tensor,
+    std: float,
+    n: int,
+) -> Problem:
     data = Empirical(points, std)
-    return Problem(name, data, (points.shape[1],), n, data.sample, judged=1000)
+    return Problem(
+        name,
+        data,
+        (points.shape[1],),
+        n,
+        data.sample,
+        judged=1000,
+    )
 
 
 @functools.cache

@@ -1,10 +1,10 @@
 """One row for each (problem, method, cost, seed): what was spent and how wrong it was, kept as it comes.
 
-A deterministic method is judged by the RMS distance of its states from the converged flow of the same starts; a stochastic one
-by the distance of its samples from exact ones (sliced W2, energy, MMD, Frechet, with intervals and the floor of two exact sets). Where
-the data are Gaussian and the method is affine, its law is Gaussian too, and its W2 from the data's stands beside, exact (`laws`). Model
-calls are counted at the model: rows evaluated over samples, the same for everyone. Rows are appended to rows.jsonl; a run that
-was stopped goes on where it was.
+A deterministic method is judged by the RMS distance of its states from the converged flow of the same starts; a
+stochastic one by the distance of its samples from exact ones (sliced W2, energy, MMD, Frechet, with intervals and the
+floor of two exact sets). Where the data are Gaussian and the method is affine, its law is Gaussian too, and its W2
+from the data's stands beside, exact (`laws`). Model calls are counted at the model: rows evaluated over samples, the
+same for everyone. Rows are appended to rows.jsonl; a run that was stopped goes on where it was.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
 
 @dataclass(frozen=True)
 class Task:
-    """One row to be measured: cost is a budget of calls, or a tolerance for an adaptive method; source names a problem or a run folder."""
+    """One row to be measured: cost is a budget of calls, or a tolerance for an adaptive method; source names a problem
+    or a run folder."""
 
     source: str
     method: str
@@ -57,11 +58,18 @@ class Task:
 
 
 def tasks(
-    sources: Iterable[str], methods: Iterable[str], budgets: Iterable[int], seeds: int, device: str = "cpu"
+    sources: Iterable[str],
+    methods: Iterable[str],
+    budgets: Iterable[int],
+    seeds: int,
+    device: str = "cpu",
 ) -> Iterator[Task]:
-    """All rows of a comparison, those of absent libraries left out; adaptive methods at fixed tolerances whatever the budgets."""
+    """All rows of a comparison, those of absent libraries left out; adaptive methods at fixed tolerances whatever the
+    budgets."""
+
     budgets = tuple(budgets)
     chosen = [e for e in map(entry, methods) if e.family == OURS or not peers.absent(e.family)]
+
     for source in sources:
         for each in chosen:
             for cost in TOLERANCES if each.adaptive else budgets:
@@ -94,7 +102,8 @@ def model(source: str, device: str = "cpu") -> str:
 
 
 def forget() -> None:
-    """Read models and references anew: a run may have been trained again, and a relative name may mean another folder now."""
+    """Read models and references anew: a run may have been trained again, and a relative name may mean another folder
+    now."""
     for known in (problem, reference, model, floor):
         known.cache_clear()
 
@@ -105,37 +114,58 @@ def floor(source: str) -> dict[str, float]:
     case = problem(source)
     assert case.draw is not None
     return {
-        name: distances.floor(distances.METRICS[name], case.draw, case.judged, case.judged, pairs=4, seed=100)[0]
+        name: distances.floor(
+            distances.METRICS[name],
+            case.draw,
+            case.judged,
+            case.judged,
+            pairs=4,
+            seed=100,
+        )[0]
         for name in _laws(case)
     }
 
 
 def _laws(case: Problem) -> dict[str, str]:
-    """Distances a law is judged by, and what their columns begin with; Frechet between Gaussians fitted to the samples where that is affordable."""
+    """Distances a law is judged by, and what their columns begin with; Frechet between Gaussians fitted to the samples
+    where that is affordable."""
     wide = math.prod(case.shape) > 256
     return {"sliced": "", "energy": "energy_", "mmd": "mmd_"} | ({} if wide else {"frechet": "frechet_"})
 
 
 def measure(task: Task) -> Row:
     """Run one task and describe what happened; a method that fails says so in its row."""
-    case, competitor = problem(task.source, task.device), entry(task.method)
+    case = problem(task.source, task.device)
+    competitor = entry(task.method)
     row: Row = {
-        "problem": task.source, "method": task.method, "family": competitor.family, "stochastic": competitor.stochastic,
-        "cost": task.cost, "adaptive": competitor.adaptive, "seed": task.seed, "device": task.device, "dtype": "float64",
+        "problem": task.source,
+        "method": task.method,
+        "family": competitor.family,
+        "stochastic": competitor.stochastic,
+        "cost": task.cost,
+        "adaptive": competitor.adaptive,
+        "seed": task.seed,
+        "device": task.device,
+        "dtype": "float64",
         "model": model(task.source, task.device),
-    }  # fmt: skip
+    }
     solve = competitor.bind(task.cost)
     if solve is None:
         return row | {"failed": "the budget buys no step"}
+
     x = case.start(task.seed, case.judged if competitor.stochastic else case.n).to(task.device)
+
     try:
         solve(case, x[:2], task.seed)  # imports and first calls are not what is timed
         y, spent = _watched(case, lambda: solve(case, x, task.seed), len(x), task.device)
     except (SolveError, ValueError, RuntimeError, ArithmeticError) as error:
         return row | {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+
     if not bool(y.isfinite().all()):
         return row | spent | {"failed": "not finite"}
+
     found = _law(case, task, y.cpu()) if competitor.stochastic else _path(task, y.cpu())
+
     return row | spent | found | _exact(case, competitor, solve, task.device) | environment(competitor.family)
 
 
@@ -143,13 +173,20 @@ def _path(task: Task, y: Tensor) -> Row:
     answer, error = reference(task.source, task.seed, task.device)
     apart = (y - answer).flatten(1)
     median = apart.square().mean(1).sqrt().median().item()
-    return {"metric": "rms", "error": rms(apart), "median": median, "floor": error, "n": len(y)}
+    return {
+        "metric": "rms",
+        "error": rms(apart),
+        "median": median,
+        "floor": error,
+        "n": len(y),
+    }
 
 
 def _law(case: Problem, task: Task, y: Tensor) -> Row:
     assert case.draw is not None
     exact = case.draw(case.judged, task.seed + 1000)
     out: Row = {"metric": "sliced W2", "n": len(y)}
+
     for kind, prefix in _laws(case).items():
         got = distances.estimate(distances.METRICS[kind], y, exact, blocks=10, floor=floor(task.source)[kind])
         out |= {
@@ -158,43 +195,65 @@ def _law(case: Problem, task: Task, y: Tensor) -> Row:
             f"{prefix}high": got.high,
             f"{prefix}floor": got.floor,
         }
+
     return out
 
 
-def _exact(case: Problem, competitor: Entry, solve: Solve, device: str) -> Row:
-    """W2 of the method's own law from the data's at the last level; not where steps are adaptive, noise is a peer's, or a move is not affine."""
+def _exact(
+    case: Problem,
+    competitor: Entry,
+    solve: Solve,
+    device: str,
+) -> Row:
+    """W2 of the method's own law from the data's at the last level; not where steps are adaptive, noise is a peer's,
+    or a move is not affine."""
+
     if not isinstance(case.denoiser, Gaussian):
         return {}
     if competitor.adaptive or (competitor.stochastic and competitor.family != OURS):
         return {"law": "sampled"}
+
     mean, cov = case.denoiser.law()
     eye = torch.eye(len(mean), dtype=torch.float64, device=mean.device)
+
     try:
         maps = affine_laws.affine(
             lambda x, noise: solve(case, x, noise if competitor.stochastic else 0), len(mean), case.high, device
         )
     except (affine_laws.NotAffine, SolveError):
         return {"law": "sampled"}
+
     return {
         "law": "exact",
         "w2": affine_laws.w2(maps.law(0 * mean, case.high**2 * eye), (mean, cov + case.low**2 * eye)),
     }
 
 
-def _watched(case: Problem, run: Callable[[], Tensor], count: int, device: str) -> tuple[Tensor, Row]:
-    """The answer, and model calls a sample, batched calls, seconds and peak memory in MiB above what was held before."""
+def _watched(
+    case: Problem,
+    run: Callable[[], Tensor],
+    count: int,
+    device: str,
+) -> tuple[Tensor, Row]:
+    """The answer, and model calls a sample, batched calls, seconds and peak memory in MiB above what was held
+    before."""
+
     seen: list[int] = []
     handle = case.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
     before = _memory(device, reset=True)
     start = time.perf_counter()
+
     try:
         y = run()
         if device.startswith("cuda"):
             torch.cuda.synchronize()
     finally:
         handle.remove()
-    seconds, after = time.perf_counter() - start, _memory(device)
+
+    seconds = time.perf_counter() - start
+    after = _memory(device)
     peak = None if before is None or after is None else round(max(0.0, after - before), 2)
+
     return y, {"calls": sum(seen) / count, "batched_calls": len(seen), "seconds": seconds, "peak_mib": peak}
 
 
@@ -204,10 +263,13 @@ def _memory(device: str, reset: bool = False) -> float | None:
         if reset:
             torch.cuda.reset_peak_memory_stats()
         return torch.cuda.max_memory_allocated() / 2**20
+
     status = Path("/proc/self/status")
+
     try:
         if reset:
             Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is resident now
+
         lines = status.read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
     except (OSError, StopIteration):
@@ -219,26 +281,42 @@ def environment(family: str) -> Row:
     """What a figure depends on: versions, processor, threads, commit, day."""
     import importlib.metadata
 
-    root, commit = Path(__file__).parents[2], None
+    root = Path(__file__).parents[2]
+    commit = None
+
     if (root / ".git").exists():  # the project's own checkout, not whatever folder it is run from
         done = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root, check=False
         )
         commit = done.stdout.strip() or None
+
     versions = files.versions() | ({} if family == OURS else {family: importlib.metadata.version(family)})
+
     return {
-        "versions": versions, "machine": platform.machine(), "system": sys.platform, "cores": os.cpu_count(), "threads": torch.get_num_threads(),
-        "commit": commit, "date": time.strftime("%Y-%m-%d"),
-    }  # fmt: skip
+        "versions": versions,
+        "machine": platform.machine(),
+        "system": sys.platform,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "commit": commit,
+        "date": time.strftime("%Y-%m-%d"),
+    }
 
 
-def run(todo: Iterable[Task], store: Store, jobs: int = 1, report: Callable[[Row], None] | None = None) -> None:
+def run(
+    todo: Iterable[Task],
+    store: Store,
+    jobs: int = 1,
+    report: Callable[[Row], None] | None = None,
+) -> None:
     """Measure what the store lacks, on `jobs` processes of one thread each; interrupted, what is done is kept."""
-    have, named = store.done, {found[:-1] for found in store.done}
+    have = store.done
+    named = {found[:-1] for found in store.done}
     left = [task for task in todo if task.key not in have]
     other = sorted({task.source for task in left if task.key[:-1] in named})
     if other:
         warnings.warn(f"{store.path} has rows of another model named {', '.join(other)}; measured again", stacklevel=2)
+
     for row in _rows(left, jobs):
         store.add(row)
         if report is not None:
@@ -249,15 +327,19 @@ def _rows(left: list[Task], jobs: int) -> Iterator[Row]:
     if jobs == 1:
         yield from map(measure, left)
         return
+
     from concurrent.futures import ProcessPoolExecutor, as_completed
     from multiprocessing import get_context
 
     for source, seed, device in sorted({(t.source, t.seed, t.device) for t in left if not entry(t.method).stochastic}):
         reference(source, seed, device)  # once, into the cache, not once a process
+
     given: set[int] = set()
+
     with safe_path():  # the pool starts a process that watches its locks, the first task its workers
         pool = ProcessPoolExecutor(jobs, get_context("spawn"), _alone)
         futures = [pool.submit(measure, task) for task in left]
+
     try:
         for done in as_completed(futures):
             given.add(id(done))

@@ -1,7 +1,7 @@
 """What was measured, kept: rows.jsonl of a comparison, and converged references in the user's cache.
 
-Every row carries a checksum and the digest of the model it was measured on, every reference a checksum: what does not fit is named, left out, and
-measured again.
+Every row carries a checksum and the digest of the model it was measured on, every reference a checksum: what does not
+fit is named, left out, and measured again.
 """
 
 from __future__ import annotations
@@ -26,12 +26,17 @@ _SUM = "checksum"
 
 
 def digest(case: Problem) -> str:
-    """A hash of everything that the answers to a problem depend on: its ends, its size, and the model with its weights."""
+    """A hash of everything that the answers to a problem depend on: its ends, its size, and the model with its
+    weights."""
+
     known = hashlib.sha256(repr((case.high, case.low, case.tolerance, case.steps, case.shape, case.n)).encode())
+
     if isinstance(case.denoiser, Denoiser):  # one network may be saved with several schedulers
         known.update(repr((vars(case.denoiser.process), case.denoiser.table)).encode())
+
     for name, tensor in sorted(case.denoiser.state_dict().items()):
         known.update(name.encode() + _bytes(tensor))
+
     return known.hexdigest()[:32]
 
 
@@ -52,17 +57,21 @@ class Store:
         self.rows: list[Row] = []
         if not self.path.exists():
             return
+
         *lines, torn = self.path.read_bytes().split(b"\n")  # what follows the last newline was torn by a kill
         wrong: list[str] = []
+
         for number, line in enumerate(lines, 1):
             row = _row(line)
             if isinstance(row, str):
                 wrong.append(f"line {number} {row}")
             else:
                 self.rows.append(row)
+
         if wrong:
             more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
             warnings.warn(f"{self.path}: {wrong[0]}{more}; what is asked for again is measured again", stacklevel=2)
+
         if wrong or torn:
             files.write_whole(self.path, b"".join(json.dumps(row).encode() + b"\n" for row in self.rows))
 
@@ -87,10 +96,12 @@ def ours(path: Path) -> bool:
         lines = path.read_bytes().split(b"\n")
     except OSError:
         return False
+
     for line in lines:
         row = _table(line)
         if row is not None and {"problem", "method", "cost"} <= set(row):
             return True
+
     return False
 
 
@@ -118,7 +129,9 @@ def _checksum(row: Row) -> str:
 
 
 def reference(case: Problem, seed: int) -> tuple[Tensor, float]:
-    """The converged answer of a problem and its error, kept in the user's cache under a hash of everything it depends on."""
+    """The converged answer of a problem and its error, kept in the user's cache under a hash of everything it depends
+    on."""
+
     name = hashlib.sha256(repr((digest(case), seed, torch.__version__)).encode()).hexdigest()[:32]
     folder = _cache()
     path = None if folder is None else folder / f"reference-{name}.safetensors"
@@ -126,10 +139,14 @@ def reference(case: Problem, seed: int) -> tuple[Tensor, float]:
         kept = _kept(path, (case.n, *case.shape))
         if kept is not None:
             return kept
+
         warnings.warn(f"{path} is damaged, or not what this version keeps there; made again", stacklevel=2)
+
     y, error = case.reference(seed)
+
     if path is not None:
         _keep(path, y, error)
+
     return y, error
 
 
@@ -145,6 +162,7 @@ def _cache() -> Path | None:
             stacklevel=3,
         )
         return None
+
     return folder
 
 
@@ -154,10 +172,14 @@ def _kept(path: Path, shape: tuple[int, ...]) -> tuple[Tensor, float] | None:
 
     try:
         kept = load(path.read_bytes())
-        y, error, found = kept["y"], kept["error"], kept["sha256"]
+        y = kept["y"]
+        error = kept["error"]
+        found = kept["sha256"]
     except (OSError, KeyError, SafetensorError):
         return None
+
     fits = y.dtype == torch.float64 and tuple(y.shape) == shape and error.dtype == torch.float64 and error.dim() == 0
+
     return (y, error.item()) if fits and torch.equal(found, _seal(y, error)) else None
 
 
@@ -166,6 +188,7 @@ def _keep(path: Path, y: Tensor, error: float) -> None:
 
     tensors = {"y": y.detach().cpu().contiguous(), "error": torch.tensor(error, dtype=torch.float64, device="cpu")}
     tensors["sha256"] = _seal(tensors["y"], tensors["error"])
+
     try:
         files.write_whole(path, save(tensors))
     except OSError as failure:

@@ -27,18 +27,32 @@ from .problems import Problem, rms
 
 
 def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
-    """The model of a run or a pipeline, over the noise levels it was trained on; exact samples are the run's data. The reference takes 200 calls.
+    """The model of a run or a pipeline, over the noise levels it was trained on; exact samples are the run's data. The
+    reference takes 200 calls.
 
     Raises CheckpointError for a pipeline that cannot be asked without a label or at a finite noise level."""
+
     model = models.load(folder, device)
     process = model.denoiser.process
     first, last = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
-    high, low = math.exp(-max(first, NEARLY_NOISE)), math.exp(-last)
+    high = math.exp(-max(first, NEARLY_NOISE))
+    low = math.exp(-last)
+
     if model.run is None or not model.run.knows_data:
         if model.classes is not None:
             raise CheckpointError(f"{folder} cannot be compared on: it takes a class label with every sample")
+
         model.denoiser.moments = estimated(model.denoiser, model.shape)  # what `best` knows of a run it was told
-        return Problem(str(folder), model.denoiser, model.shape, n, high=high, low=low, steps=100)
+        return Problem(
+            str(folder),
+            model.denoiser,
+            model.shape,
+            n,
+            high=high,
+            low=low,
+            steps=100,
+        )
+
     data = model.run.config.dataset()
 
     def draw(count: int, seed: int) -> Tensor:
@@ -46,24 +60,51 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
         return data.at(order[:count]).double()
 
     judged = min(500, len(data) // 2)
-    return Problem(str(folder), model.denoiser, model.shape, n, draw, high=high, low=low, steps=100, judged=judged)
+
+    return Problem(
+        str(folder),
+        model.denoiser,
+        model.shape,
+        n,
+        draw,
+        high=high,
+        low=low,
+        steps=100,
+        judged=judged,
+    )
 
 
 class Perturbed(BaseDenoiser):
-    """A denoiser that errs smoothly: D + size sin(x / r), r = hypot(alpha, sigma); homogeneous, as every denoiser is."""
+    """A denoiser that errs smoothly: D + size sin(x / r), r = hypot(alpha, sigma); homogeneous, as every denoiser
+    is."""
 
     def __init__(self, exact: BaseDenoiser, size: float):
         super().__init__()
         self.process: Process | None = exact.process
-        self.exact, self.size = exact, size
+        self.exact = exact
+        self.size = size
 
-    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
-        alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
+    def forward(
+        self,
+        x: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        cond: Any = None,
+    ) -> Prediction:
+        alpha = as_time(alpha, "alpha")
+        sigma = as_time(sigma, "sigma")
         r = (alpha**2 + sigma**2).sqrt()
         # x0 + e at the same x is v - (r / sigma) e
         v = self.exact(x, alpha, sigma, cond).v - (x * like(1 / r, x)).sin() * like(self.size * r / sigma, x)
         table = V()
-        return Prediction(x, v, alpha, sigma, table.to_x0(alpha, sigma), table.to_eps(alpha, sigma))
+        return Prediction(
+            x,
+            v,
+            alpha,
+            sigma,
+            table.to_x0(alpha, sigma),
+            table.to_eps(alpha, sigma),
+        )
 
 
 def perturbed(problem: Problem, size: float) -> Problem:
@@ -73,26 +114,37 @@ def perturbed(problem: Problem, size: float) -> Problem:
 
 
 def ideal(folder: Path, std: float) -> BaseDenoiser:
-    """The denoiser that a run's training set defines, each of its first 5000 points a Gaussian of `std`: what the score part of its error is taken against."""
+    """The denoiser that a run's training set defines, each of its first 5000 points a Gaussian of `std`: what the
+    score part of its error is taken against."""
     trained = load(folder)
     data = trained.config.dataset().split(trained.config.data.held_out)[0]
     return Empirical(data.in_memory(5000).x.double(), std)
 
 
 def split(
-    problem: Problem, exact: BaseDenoiser, methods: Sequence[str], cost: float, seed: int = 0
+    problem: Problem,
+    exact: BaseDenoiser,
+    methods: Sequence[str],
+    cost: float,
+    seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """Parts of the error of deterministic methods at one cost, each an RMS distance per dimension between states from shared draws.
+    """Parts of the error of deterministic methods at one cost, each an RMS distance per dimension between states from
+    shared draws.
 
     discretisation  the method against the converged flow of the same model
     score           the converged flow of the model against that of the exact denoiser
     prior           the exact flow from high z against that from x0 + high z: what a finite first level leaves out
     monte_carlo     what n samples leave of the mean: std / sqrt(n)
     """
-    x, twin = problem.start(seed), replace(problem, denoiser=exact, steps=None, tolerance=max(problem.tolerance, 1e-7))
+
+    x = problem.start(seed)
+    twin = replace(problem, denoiser=exact, steps=None, tolerance=max(problem.tolerance, 1e-7))
+
     if problem.draw is None:
         raise ValueError(f"`problem` must have exact samples for the prior's part, got {problem.name} without")
-    learned, truth = problem.reference(seed)[0], twin.reference(seed)[0]
+
+    learned = problem.reference(seed)[0]
+    truth = twin.reference(seed)[0]
     met = twin.carry(x + problem.draw(len(x), seed + 2000).reshape(x.shape))
     shared = {
         "score": rms(learned - truth),
@@ -100,9 +152,12 @@ def split(
         "monte_carlo": truth.flatten(1).std(0).square().mean().sqrt().item() / len(x) ** 0.5,
     }
     out: dict[str, dict[str, float]] = {}
+
     for name in methods:
         solve = entry(name).bind(cost)
         if solve is None:
             raise ValueError(f"`cost` must buy {name} a step, got {cost:g}")
+
         out[name] = {"discretisation": rms(solve(problem, x, seed) - learned), **shared}
+
     return out

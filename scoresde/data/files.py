@@ -1,6 +1,8 @@
-"""Data from files, checked: what is empty, not finite, mixed in size or out of range raises, naming the file and the row.
+"""Data from files, checked: what is empty, not finite, mixed in size or out of range raises, naming the file and the
+row.
 
-Nothing is unpickled. Images come to [-1, 1], channels first; points stay as they are; the columns of a table are standardised.
+Nothing is unpickled. Images come to [-1, 1], channels first; points stay as they are; the columns of a table are
+standardised.
 """
 
 from __future__ import annotations
@@ -29,7 +31,13 @@ SETS: Mapping[str, Callable[[], Dataset]] = {
 KINDS = ("points", "images", "series", "sets", "volumes")
 _CHUNK = 1 << 22  # numbers looked at at once
 _UNIT = (0.1, 10.0)  # standard deviations of points that a network takes without help
-_DIMENSIONS = {"points": (2,), "images": (3, 4), "series": (3,), "sets": (3,), "volumes": (5,)}
+_DIMENSIONS = {
+    "points": (2,),
+    "images": (3, 4),
+    "series": (3,),
+    "sets": (3,),
+    "volumes": (5,),
+}
 _MEANT = {
     "points": "(N, d)",
     "images": "(N, H, W), (N, H, W, C) or (N, C, H, W)",
@@ -46,34 +54,50 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
     Args:
         path: one of
 
-            .npz, .safetensors  the array `x` or `images` (or the only one), `y` or `labels` (whole numbers) and `cond`, `cond.NAME`
+            .npz, .safetensors  the array `x` or `images` (or the only one), `y` or `labels` (whole numbers) and
+                                `cond`, `cond.NAME`
                 (conditions, one row a sample) if there
-            .npy     such an array, mapped: it may be larger than memory; labels beside it in NAME.labels.npy, conditions in
+            .npy     such an array, mapped: it may be larger than memory; labels beside it in NAME.labels.npy,
+                     conditions in
                 NAME.cond.npy, if there
-            .csv     a table of numbers, with or without a line of names; a column named label holds labels; columns are standardised
+            .csv     a table of numbers, with or without a line of names; a column named label holds labels; columns
+                     are standardised
             a folder  images of one size, or of any with `size`; sub-folders are classes
         size: pixels a side, for a folder: images are cropped to the middle square and resized.
         kind: of an array's samples, where its shape does not say; see `KINDS`.
 
             points   (N, d), as they are; a warning says where they are far from unit size
-            images   uint8 (0..255), or floats in [0, 1] or [-1, 1]: (N, H, W), (N, H, W, C) with C in 1, 3, 4, or (N, C, H, W)
-            series (N, C, L), sets of points (N, P, d), volumes (N, C, D, H, W): as they are, for a network of one's own and `fit`
+            images   uint8 (0..255), or floats in [0, 1] or [-1, 1]: (N, H, W), (N, H, W, C) with C in 1, 3, 4, or (N,
+                     C, H, W)
+            series (N, C, L), sets of points (N, P, d), volumes (N, C, D, H, W): as they are, for a network of one's
+            own and `fit`
 
     Returns:
         The samples, images in [-1, 1], with what is needed to undo their scale.
 
     Raises:
-        ValueError: naming the file, and the row where there is one; `kind` where the shape alone does not say what the samples are.
+        ValueError: naming the file, and the row where there is one; `kind` where the shape alone does not say what the
+        samples are.
     """
+
     if not str(path).strip():
         raise ValueError("`data` must name a file or a folder, got an empty path")
     if kind is not None and kind not in KINDS:
         raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}")
+
     path = Path(path)
     if path.is_dir():
         arrays, labels, names = folder_of_images(path, size)
         laid, centre, half = _standard_layout(torch.from_numpy(arrays), str(path), "images")
-        return Dataset(scaled(laid, centre, half), labels, str(path), centre, half, class_names=names)
+        return Dataset(
+            scaled(laid, centre, half),
+            labels,
+            str(path),
+            centre,
+            half,
+            class_names=names,
+        )
+
     readers: dict[str, Callable[[Path, str | None], Samples]] = {
         ".npz": _npz,
         ".npy": _npy,
@@ -83,8 +107,10 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
     if path.suffix not in readers or not path.is_file():
         missing = "" if path.exists() else ", which does not exist"
         raise ValueError(
-            f"`data` must be {', '.join(SETS)}, a file ({', '.join(readers)}) or a folder of images, got {path}{missing}"
+            f"`data` must be {', '.join(SETS)}, a file ({', '.join(readers)}) or a folder of images, got"
+            f" {path}{missing}"
         )
+
     return readers[path.suffix](path, kind)
 
 
@@ -96,6 +122,7 @@ def _npz(path: Path, kind: str | None) -> Dataset:
             arrays = {key: stored[key] for key in stored.files}
     except Exception as error:  # whatever NumPy finds wrong with a file
         raise ValueError(f"`data` must be a readable .npz of plain numeric arrays, got {path}: {error}") from error
+
     return _arrays({key: _tensor(value, path) for key, value in arrays.items()}, path, kind)
 
 
@@ -112,7 +139,8 @@ def _check_known(dtype: Any, path: Path) -> None:
     """Raise ValueError naming a dtype that torch cannot compute with."""
     if dtype.kind == "u" and dtype.itemsize > 1:
         raise ValueError(
-            f"`data` must be uint8, a signed integer or floating, got {dtype} in {path}; divide it by its largest value and save float32"
+            f"`data` must be uint8, a signed integer or floating, got {dtype} in {path}; divide it by its"
+            " largest value and save float32"
         )
 
 
@@ -133,12 +161,22 @@ def _arrays(arrays: dict[str, Tensor], path: Path, kind: str | None) -> Dataset:
     raw = next((arrays[k] for k in ("x", "images") if k in arrays), next(iter(arrays.values()), None))
     if raw is None or (len(arrays) > 1 and not {"x", "images"} & set(arrays)):
         raise ValueError(f"`data` must hold an array named x or images, got {sorted(arrays)} in {path}")
+
     if labels is not None and labels.is_floating_point():
         told = "conditions that are no labels are named cond"
         raise ValueError(f"`labels` must be integers, got dtype {labels.dtype} in {path}; {told}")
+
     laid, centre, half = _standard_layout(raw, str(path), kind)
     labels = None if labels is None else labels.to(torch.int64)
-    return Dataset(scaled(laid, centre, half), labels, str(path), centre, half, cond=cond)
+
+    return Dataset(
+        scaled(laid, centre, half),
+        labels,
+        str(path),
+        centre,
+        half,
+        cond=cond,
+    )
 
 
 def _npy(path: Path, kind: str | None) -> Mapped:
@@ -149,11 +187,15 @@ def _npy(path: Path, kind: str | None) -> Mapped:
             array = np.load(file, mmap_mode="c")  # writes stay in memory: torch wants none that it must not write
         except Exception as error:  # whatever NumPy finds wrong with a file
             raise ValueError(f"`data` must be a readable .npy of plain numbers, got {file}: {error}") from error
+
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "uif" or not array.dtype.isnative:
             raise ValueError(
-                f"`data` must be numeric, in this machine's byte order, got dtype {getattr(array, 'dtype', None)} in {file}"
+                "`data` must be numeric, in this machine's byte order, got dtype"
+                f" {getattr(array, 'dtype', None)} in {file}"
             )
+
         _check_known(array.dtype, file)
+
         return torch.from_numpy(array)
 
     size = path.stat().st_size
@@ -162,67 +204,105 @@ def _npy(path: Path, kind: str | None) -> Mapped:
     labels, cond = (mapped(file).clone() if file.is_file() else None for file in beside.values())
     labels = None if labels is None else labels.to(torch.int64)
     index = torch.arange(len(laid), device="cpu")
-    return Mapped(laid, index, labels, str(path), centre, half, cond=cond, file=path, bytes=size)
+
+    return Mapped(
+        laid,
+        index,
+        labels,
+        str(path),
+        centre,
+        half,
+        cond=cond,
+        file=path,
+        bytes=size,
+    )
 
 
 def _csv(path: Path, kind: str | None) -> Dataset:
     if kind not in (None, "points"):
         raise ValueError(f"`kind` must be points for a table, got {kind} for {path}")
+
     rows, names = table(path)
-    x, labels = rows, None
+    x = rows
+    labels = None
+
     if names is not None and "label" in names:
         at = names.index("label")
         labels = x[:, at].to(torch.int64)
         if bool((labels != x[:, at]).any()):
             raise ValueError(f"`labels` must be integers, got {x[labels != x[:, at], at][0].item()} in {path}")
+
         x = torch.cat([x[:, :at], x[:, at + 1 :]], 1)
         names = [*names[:at], *names[at + 1 :]]
+
     check_shape(str(path), x)
     spread = x.std(0, correction=0)
-    centre, half = tuple(x.mean(0).tolist()), tuple(torch.where(spread > 0, spread, 1.0).tolist())
+    centre = tuple(x.mean(0).tolist())
+    half = tuple(torch.where(spread > 0, spread, 1.0).tolist())
     standard = (x - torch.tensor(centre, dtype=x.dtype, device="cpu")) / torch.tensor(half, dtype=x.dtype, device="cpu")
-    return Dataset(standard.float(), labels, str(path), centre, half, columns=None if names is None else tuple(names))
+
+    return Dataset(
+        standard.float(),
+        labels,
+        str(path),
+        centre,
+        half,
+        columns=None if names is None else tuple(names),
+    )
 
 
 def _standard_layout(raw: Tensor, name: str, kind: str | None = None) -> tuple[Tensor, float, float]:
-    """Samples, images channels first; and the (centre, half range) that bring images to [-1, 1]. A view: nothing is copied.
+    """Samples, images channels first; and the (centre, half range) that bring images to [-1, 1]. A view: nothing is
+    copied.
 
     Every number is looked at, in pieces: a mapped file is read once."""
+
     check_shape(name, raw)
     kind = _kind(raw, name) if kind is None else kind
     if raw.dim() not in _DIMENSIONS[kind]:
         raise ValueError(
             f"`kind` must fit the data, got {kind}, {_MEANT[kind]}, for shape {tuple(raw.shape)} from {name}"
         )
+
     if kind == "images":
         if raw.dim() == 3:
             raw = raw.unsqueeze(1)
         elif raw.shape[-1] in (1, 3, 4) and raw.shape[1] not in (1, 3, 4):
             raw = raw.permute(0, 3, 1, 2)
+
     low, high = _range(raw, name)
+
     if kind != "images":
         _warn_of_size(raw, name, kind)
         return raw, 0.0, 1.0
+
     if raw.dtype == torch.uint8:
         return (raw, 0.5, 0.5) if high == 1 else (raw, 127.5, 127.5)  # 0 and 1 alone: a mask, white is 1
     if low >= 0 and high <= 1:
         return raw, 0.5, 0.5
     if low >= -1 and high <= 1:
         return raw, 0.0, 1.0
+
     raise ValueError(
-        f"`data` must be uint8, or lie in [0, 1] or [-1, 1], got {raw.dtype} in [{low:g}, {high:g}] from {name}; rescale it"
+        f"`data` must be uint8, or lie in [0, 1] or [-1, 1], got {raw.dtype} in [{low:g}, {high:g}] from {name};"
+        " rescale it"
     )
 
 
 def _kind(raw: Tensor, name: str) -> str:
-    """What an array's shape says its samples are. Raises ValueError naming the key `data.kind` where it could be something else."""
+    """What an array's shape says its samples are. Raises ValueError naming the key `data.kind` where it could be
+    something else."""
+
     shape = tuple(raw.shape)
+
     if raw.dim() == 2:
         return "points"
+
     pixels = raw.dim() == 3 and (shape[1] == shape[2] or (raw.dtype == torch.uint8 and min(shape[1:]) > 4))
     colours = raw.dim() == 4 and (shape[1] in (1, 3, 4) or shape[3] in (1, 3, 4) or shape[2] == shape[3] > shape[1])
     if pixels or colours:
         return "images"
+
     could = [kind for kind, dimensions in _DIMENSIONS.items() if raw.dim() in dimensions]
     choice = (
         f'say which by data.kind = "{could[0]}"' + "".join(f' or "{kind}"' for kind in could[1:])
@@ -235,13 +315,19 @@ def _kind(raw: Tensor, name: str) -> str:
 
 def _range(raw: Tensor, name: str) -> tuple[float, float]:
     """Least and largest number. Raises ValueError naming the first row with one that is not finite."""
-    low, high, size = math.inf, -math.inf, max(1, _CHUNK // raw[0].numel())
+    low = math.inf
+    high = -math.inf
+    size = max(1, _CHUNK // raw[0].numel())
+
     for i in range(0, len(raw), size):
         piece = raw[i : i + size]
         if piece.is_floating_point() and not bool(piece.isfinite().all()):
             row = i + int((~piece.isfinite()).reshape(len(piece), -1).any(1).nonzero()[0])
             raise ValueError(f"`data` must be finite, got NaN or Inf from {name}, first in row {row}")
-        low, high = min(low, float(piece.min())), max(high, float(piece.max()))
+
+        low = min(low, float(piece.min()))
+        high = max(high, float(piece.max()))
+
     return low, high
 
 

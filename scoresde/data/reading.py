@@ -15,9 +15,11 @@ _MOST_PIXELS = 1 << 27  # of one image: 11585 x 11585
 
 
 def table(path: Path) -> tuple[Tensor, list[str] | None]:
-    """The rows of a .csv, (N, d) float64, and the names in its first line if there are any; separated by commas, semicolons, tabs or bars.
+    """The rows of a .csv, (N, d) float64, and the names in its first line if there are any; separated by commas,
+    semicolons, tabs or bars.
 
     Raises ValueError naming the file and the line."""
+
     with path.open(newline="", encoding="utf-8-sig") as file:  # a byte-order mark is no part of the first name
         try:
             first = file.readline()
@@ -30,11 +32,15 @@ def table(path: Path) -> tuple[Tensor, list[str] | None]:
             ]
         except (csv.Error, UnicodeDecodeError) as error:
             raise ValueError(f"`data` must be a readable .csv, got {path}: {error}") from error
+
     names: list[str] | None = None
+
     if found and not any(_number(cell) is not None for cell in found[0][1]):
         names = [cell.strip() for cell in found.pop(0)[1]]
+
     width = len(names or (found[0][1] if found else []))
     rows: list[list[float]] = []
+
     for number, row in found:
         values = [_number(cell) for cell in row]
         if len(row) != width or None in values:
@@ -45,7 +51,9 @@ def table(path: Path) -> tuple[Tensor, list[str] | None]:
                 else f"{row[column]!r} in column {column + 1 if names is None else names[column]}"
             )
             raise ValueError(f"`data` must hold {width} finite numbers a line, got {got} in line {number} of {path}")
+
         rows.append([value for value in values if value is not None])
+
     return torch.tensor(rows, dtype=torch.float64, device="cpu").reshape(len(rows), width), names
 
 
@@ -59,9 +67,11 @@ def _number(cell: str) -> float | None:
 
 
 def folder_of_images(path: Path, size: int | None) -> tuple[Any, Tensor | None, tuple[str, ...] | None]:
-    """Pixels (N, H, W) or (N, H, W, 3) uint8 of all images below a folder, and labels and names of its sub-folders where there are several.
+    """Pixels (N, H, W) or (N, H, W, 3) uint8 of all images below a folder, and labels and names of its sub-folders
+    where there are several.
 
     Raises ValueError naming the file."""
+
     import numpy as np
     from PIL import Image, ImageOps
 
@@ -69,14 +79,18 @@ def folder_of_images(path: Path, size: int | None) -> tuple[Any, Tensor | None, 
     files = sorted(seen)
     if not files:
         raise ValueError(f"`data` must hold images ({', '.join(sorted(_IMAGES))}), got none in {path}")
+
     arrays: list[Any] = []
+
     for file in files:
         if not file.resolve().is_relative_to(path.resolve()):
             raise ValueError(
-                f"`data` must lie in the folder named, got {file}, a link to {file.resolve()} outside it; name that folder"
+                f"`data` must lie in the folder named, got {file}, a link to {file.resolve()} outside it; name"
+                " that folder"
             )
         if not file.is_file():
             raise ValueError(f"`data` must hold regular files, got {file}, which is none")
+
         try:
             with Image.open(file) as image:
                 if image.width * image.height > _MOST_PIXELS:
@@ -85,24 +99,32 @@ def folder_of_images(path: Path, size: int | None) -> tuple[Any, Tensor | None, 
                 arrays.append(np.asarray(plain if size is None else _square(plain, size)))
         except Exception as error:  # whatever pillow finds wrong with a file
             raise ValueError(f"`data` must hold readable images, got {file}: {error}") from error
+
         if arrays[-1].ndim != arrays[0].ndim:
             grey, colour = (file, files[0]) if arrays[-1].ndim == 2 else (files[0], file)
             raise ValueError(
-                f"`data` must hold images that are all grey or all in colour, got {grey} in grey and {colour} in colour; convert one of them"
+                f"`data` must hold images that are all grey or all in colour, got {grey} in grey and {colour} in"
+                " colour; convert one of them"
             )
+
         if arrays[-1].shape != arrays[0].shape:
             raise ValueError(
-                f"`data` must hold images of one size, got {arrays[-1].shape} in {file} but {arrays[0].shape} in {files[0]}; give a size"
+                f"`data` must hold images of one size, got {arrays[-1].shape} in {file} but {arrays[0].shape} in"
+                f" {files[0]}; give a size"
             )
+
     classes = sorted({f.parent for f in files})
     if len(classes) == 1:
         return np.stack(arrays), None, None
+
     labels = torch.tensor([classes.index(f.parent) for f in files], device="cpu")
+
     return np.stack(arrays), labels, tuple(str(c.relative_to(path)) for c in classes)
 
 
 def _hidden(path: Path) -> bool:
-    """Whether a file or a folder on the way to it is a system's or an editor's own, as .ipynb_checkpoints and __MACOSX are."""
+    """Whether a file or a folder on the way to it is a system's or an editor's own, as .ipynb_checkpoints and __MACOSX
+    are."""
     return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
@@ -110,6 +132,7 @@ def _plain(image: Any) -> Any:
     """An image in eight bits: grey or RGB. Grey values of 16 bits, 0 to 65535, are brought to 0 to 255.
 
     Raises ValueError naming the mode where the range of its numbers is not known."""
+
     from PIL import Image
 
     mode = image.mode
@@ -117,13 +140,16 @@ def _plain(image: Any) -> Any:
         import numpy as np
 
         return Image.fromarray((np.asarray(image, dtype=np.float64) / 257).round().astype(np.uint8))
+
     if mode in ("I", "F"):
         raise ValueError(f"mode {mode!r}, whose range is not known; save it as 8 or 16 bits of grey")
+
     return image.convert("L" if mode in ("1", "L", "LA") else "RGB")
 
 
 def _square(image: Any, size: int) -> Any:
     """The middle square, resized to `size` pixels a side."""
     side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
+    left = (image.width - side) // 2
+    top = (image.height - side) // 2
     return image.crop((left, top, left + side, top + side)).resize((size, size), resample=3)  # 3: bicubic

@@ -1,4 +1,5 @@
-"""Samples to train on, in the model's scale: points (N, d), series (N, C, L), images (N, C, H, W), any (N, ...), in memory or in a mapped file."""
+"""Samples to train on, in the model's scale: points (N, d), series (N, C, L), images (N, C, H, W), any (N, ...), in
+memory or in a mapped file."""
 
 from __future__ import annotations
 
@@ -65,6 +66,7 @@ class Samples(ABC):
         """Whether the data's own numbers are integers, as far as the first 256 samples tell."""
         some = self.in_memory(256)
         own = original(some.x.double(), some.centre, some.half_range)
+
         return bool(
             (
                 (own - own.round()).abs() < 1e-3 * torch.as_tensor(some.half_range, dtype=own.dtype, device=own.device)
@@ -76,6 +78,7 @@ class Samples(ABC):
         index = torch.arange(min(n, len(self)), device="cpu")
         labels = None if self.labels is None else self.labels[index]
         cond = conditions.rows(self.cond, index)
+
         return Dataset(
             self.at(index),
             labels,
@@ -89,20 +92,32 @@ class Samples(ABC):
 
     def order(self, step: int, size: int, seed: int) -> Tensor:
         """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations."""
-        n, first, last = len(self), step * size, (step + 1) * size
+        n = len(self)
+        first = step * size
+        last = (step + 1) * size
         parts = [
             _permutation(n, mixed(seed, k))[max(first - k * n, 0) : last - k * n]
             for k in range(first // n, (last - 1) // n + 1)
         ]
+
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Any]:
-        """The batch of a training step, or `rows` of it: (samples, condition); shifts and flips are drawn anew each step.
+    def batch(
+        self,
+        step: int,
+        size: int,
+        seed: int,
+        rows: range | None = None,
+    ) -> tuple[Tensor, Any]:
+        """The batch of a training step, or `rows` of it: (samples, condition); shifts and flips are drawn anew each
+        step.
 
         The condition is `cond`, or else the labels."""
+
         part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
         index = self.order(step, size, seed)[part]
         x = self.at(index)
+
         if self.shift:
             x = shifted(
                 x,
@@ -110,9 +125,11 @@ class Samples(ABC):
                     part
                 ],
             )
+
         if self.flip:
             mirrored = torch.randint(0, 2, (size,), generator=_generator(seed + 2, step), device="cpu").bool()[part]
             x = torch.where(mirrored.reshape(-1, 1, 1, 1), x.flip(-1), x)
+
         return x, conditions.rows(self.labels if self.cond is None else self.cond, index)
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
@@ -123,8 +140,10 @@ class Samples(ABC):
                 label = int((counts == 1).nonzero()[0])
                 name = label if self.class_names is None else self.class_names[label]
                 raise ValueError(
-                    f"`labels` of {self.name} must leave each class two samples, one to hold out, got one alone of class {name}; add another"
+                    f"`labels` of {self.name} must leave each class two samples, one to hold out, got one alone"
+                    f" of class {name}; add another"
                 )
+
         with untouched():
             from sklearn.model_selection import train_test_split
 
@@ -134,6 +153,7 @@ class Samples(ABC):
             random_state=seed,
             stratify=None if self.labels is None else self.labels.numpy(),
         )
+
         return self.take(torch.tensor(kept, device="cpu")), self.take(torch.tensor(out, device="cpu"))
 
 
@@ -142,10 +162,12 @@ class Dataset(Samples):
     """Samples in memory.
 
     x        (N, ...) float32;  labels  (N,) int64 or None;  name  where it came from
-    shift    horizontal shifts, in pixels, drawn in [-shift, shift] as augmentation; vacated pixels take the image's minimum
+    shift    horizontal shifts, in pixels, drawn in [-shift, shift] as augmentation; vacated pixels take the image's
+             minimum
     flip     mirror half of the images
     columns  names of a table's columns;  class_names  of the classes
-    cond     what a network of one's own is given instead of labels: a tensor, or a dict, list or tuple of them, N rows each"""
+    cond     what a network of one's own is given instead of labels: a tensor, or a dict, list or tuple of them, N rows
+             each"""
 
     x: Tensor
     labels: Tensor | None = None
@@ -161,12 +183,15 @@ class Dataset(Samples):
     def __post_init__(self) -> None:
         check.floating("data", self.x)
         check_shape(self.name, self.x)
+
         if not bool(self.x.isfinite().all()):
             bad = ~self.x.reshape(len(self.x), -1).isfinite()
             row = int(bad.any(1).nonzero()[0])
             raise ValueError(
-                f"`data` must be finite, got {int(bad.sum())} NaN or Inf values from {self.name}, the first in row {row}"
+                f"`data` must be finite, got {int(bad.sum())} NaN or Inf values from {self.name}, the first"
+                f" in row {row}"
             )
+
         check_labels(self.name, self.labels, len(self.x))
         object.__setattr__(self, "cond", conditions.prepared(self.cond, len(self.x)))
 
@@ -189,7 +214,8 @@ class Dataset(Samples):
 class Mapped(Samples):
     """Samples of a file mapped into memory, read as they are asked for: the set may be larger than memory.
 
-    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range;  rows  which of them there are, (N,);  else as `Dataset`
+    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range;  rows  which of them there are, (N,);
+    else as `Dataset`
     file     that is mapped, of so many `bytes`: reading what is no longer there would end the process"""
 
     stored: Tensor
@@ -222,7 +248,8 @@ class Mapped(Samples):
         """Raises ValueError naming the file where it has become shorter than it was."""
         if self.file is not None and (not self.file.is_file() or self.file.stat().st_size < self.bytes):
             raise ValueError(
-                f"`data` must stay as it is while it is read, got {self.file}, which is shorter than the {self.bytes} bytes it had"
+                f"`data` must stay as it is while it is read, got {self.file}, which is shorter than the"
+                f" {self.bytes} bytes it had"
             )
         return scaled(self.stored[self.rows[index]], self.centre, self.half_range)
 
@@ -276,7 +303,8 @@ def check_shape(name: str, x: Tensor) -> None:
     """Samples of one dimension or more, some."""
     if x.dim() < 2 or not x.numel():
         raise ValueError(
-            f"`data` must be points (N, d), images (N, C, H, W) or other samples (N, ...), not empty; got shape {tuple(x.shape)} from {name}"
+            "`data` must be points (N, d), images (N, C, H, W) or other samples (N, ...), not empty; got shape"
+            f" {tuple(x.shape)} from {name}"
         )
 
 

@@ -25,23 +25,36 @@ def digits() -> Dataset:
 
     raw: Any = load_digits()
     x = torch.from_numpy(raw.images).to(torch.float32).unsqueeze(1) / 8 - 1
-    return Dataset(x, torch.from_numpy(raw.target).to(torch.int64), "digits", 8.0, 8.0, shift=1)
+    return Dataset(
+        x,
+        torch.from_numpy(raw.target).to(torch.int64),
+        "digits",
+        8.0,
+        8.0,
+        shift=1,
+    )
 
 
 def photos(size: int = 32) -> Dataset:
-    """Every patch of scikit-learn's two photos on a grid of half a patch, (N, 3, size, size) in [-1, 1]; labels say which photo; flips."""
+    """Every patch of scikit-learn's two photos on a grid of half a patch, (N, 3, size, size) in [-1, 1]; labels say
+    which photo; flips."""
+
     with untouched():
         from sklearn.datasets import load_sample_images
 
     check.integer("size", size, least=4, most=256)
-    step, parts, labels = size // 2, list[Tensor](), list[Tensor]()
+    step = size // 2
+    parts = list[Tensor]()
+    labels = list[Tensor]()
     images: Any = load_sample_images()["images"]
+
     for k, image in enumerate(images):
         patches = (
             torch.tensor(image, device="cpu").unfold(0, size, step).unfold(1, size, step).reshape(-1, 3, size, size)
         )
         parts.append(patches)
         labels.append(torch.full((len(patches),), k, device="cpu"))
+
     return Dataset(
         scaled(torch.cat(parts), 127.5, 127.5),
         torch.cat(labels),
@@ -55,7 +68,8 @@ def photos(size: int = 32) -> Dataset:
 def moons(n: int = _COUNT, seed: int = 0) -> Dataset:
     """Two half circles that reach into one another, noise 0.05; the label says which."""
     u, z = _draws(n, seed)
-    upper, angle = torch.arange(n, device="cpu") % 2 == 0, math.pi * u[:, 0]
+    upper = torch.arange(n, device="cpu") % 2 == 0
+    angle = math.pi * u[:, 0]
     x = torch.where(upper, angle.cos(), 1 - angle.cos()) - 0.5
     y = torch.where(upper, angle.sin(), 0.5 - angle.sin()) - 0.25
     return Dataset((torch.stack([x, y], 1) + 0.05 * z).float(), (~upper).long(), "moons")
@@ -71,7 +85,8 @@ def swiss_roll(n: int = _COUNT, seed: int = 0) -> Dataset:
 def checkerboard(n: int = _COUNT, seed: int = 0) -> Dataset:
     """Uniform on the eight dark squares of a 4x4 board on [-2, 2]^2: edges that a smooth score can only approach."""
     u, _ = _draws(n, seed)
-    column, row = (4 * u[:, 0]).floor(), (2 * u[:, 1]).floor()
+    column = (4 * u[:, 0]).floor()
+    row = (2 * u[:, 1]).floor()
     y = 2 * row + column % 2 + (2 * u[:, 1]) % 1 - 2
     return Dataset(torch.stack([4 * u[:, 0] - 2, y], 1).float(), name="checkerboard")
 
@@ -83,7 +98,8 @@ def eight_gaussians(n: int = _COUNT, seed: int = 0) -> Dataset:
 
 
 def ring() -> exact.GaussianMixture:
-    """Eight Gaussians of standard deviation 0.1 on the circle of radius 1.4: the exact denoiser of `eight_gaussians`."""
+    """Eight Gaussians of standard deviation 0.1 on the circle of radius 1.4: the exact denoiser of
+    `eight_gaussians`."""
     angle = torch.arange(8, dtype=torch.float64, device="cpu") * math.pi / 4
     return exact.GaussianMixture(1.4 * torch.stack([angle.cos(), angle.sin()], 1), 0.01)
 

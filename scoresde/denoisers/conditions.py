@@ -1,4 +1,5 @@
-"""Conditions of a batch: a tensor, or a dict, list or tuple of them, nested as deep as you like, each with one entry per sample."""
+"""Conditions of a batch: a tensor, or a dict, list or tuple of them, nested as deep as you like, each with one entry
+per sample."""
 
 from __future__ import annotations
 
@@ -15,18 +16,26 @@ def each(f: Callable[[Any, str], Any], cond: Any, name: str = "cond") -> Any:
     """f(leaf, its name) for everything in a condition that is no dict, list or tuple, in the same structure."""
     if isinstance(cond, Mapping):
         return {key: each(f, part, f"{name}[{key!r}]") for key, part in cast("Mapping[Any, Any]", cond).items()}
+
     if isinstance(cond, (list, tuple)):
         parts = [each(f, part, f"{name}[{i}]") for i, part in enumerate(cast("list[Any]", cond))]
         named = hasattr(cond, "_fields")  # a named tuple
         return type(cond)(*parts) if named else type(cond)(parts)  # pyright: ignore[reportUnknownVariableType, reportCallIssue]
+
     return f(cond, name)
 
 
-def prepared(cond: Any, count: int, device: Any = None, name: str = "cond") -> Any:
+def prepared(
+    cond: Any,
+    count: int,
+    device: Any = None,
+    name: str = "cond",
+) -> Any:
     """A condition for `count` samples, checked: each tensor has as many rows, and lies on `device`.
 
     Args:
-        cond: None for none, a tensor, or a dict, list or tuple of them. A plain number holds for all samples: a whole one becomes
+        cond: None for none, a tensor, or a dict, list or tuple of them. A plain number holds for all samples: a whole
+        one becomes
             (count,) int64, another one floating.
         count: samples of the batch.
         device: where the batch lies; None leaves tensors where they are.
@@ -51,12 +60,16 @@ def prepared(cond: Any, count: int, device: Any = None, name: str = "cond") -> A
             raise TypeError(
                 f"`{leaf_name}` must be a tensor, a number, or a dict, list or tuple of them, got {type(leaf).__name__}"
             )
+
         if leaf.dim() == 0:
             leaf = leaf.expand(count)
+
         if len(leaf) != count:
             raise ValueError(
-                f"`{leaf_name}` must hold one entry per sample, as `labels` do, {count} of them, got shape {tuple(leaf.shape)}"
+                f"`{leaf_name}` must hold one entry per sample, as `labels` do, {count} of them, got shape"
+                f" {tuple(leaf.shape)}"
             )
+
         return leaf if device is None else leaf.to(device)
 
     return each(checked, cond, name)

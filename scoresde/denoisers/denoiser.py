@@ -1,7 +1,7 @@
 """A network made into a denoiser D(x; alpha, sigma) = E[x0 | alpha x0 + sigma eps = x].
 
-A denoiser is homogeneous: scaling (x, alpha, sigma) together changes nothing, so that a model trained on one process can be
-integrated along any other. What a network predicts is its row of `parameterisations`.
+A denoiser is homogeneous: scaling (x, alpha, sigma) together changes nothing, so that a model trained on one process
+can be integrated along any other. What a network predicts is its row of `parameterisations`.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ _FLOATING = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 class Prediction:
     """What a denoiser says of x, lazily: .x0 .eps .score .v .velocity, all shaped like x.
 
-    x0, eps, v and velocity do not change when (x, alpha, sigma) are scaled together; score = -eps/sigma is that of the frame
-    of the call; v = (alpha eps - sigma x0)/hypot(alpha, sigma); velocity = eps - x0. Raises ValueError where one is singular.
-    spread (`LearnedRange`) says how wide reverse steps are, element by element; None: the network does not."""
+    x0, eps, v and velocity do not change when (x, alpha, sigma) are scaled together; score = -eps/sigma is that of the
+    frame of the call; v = (alpha eps - sigma x0)/hypot(alpha, sigma); velocity = eps - x0. Raises ValueError where one
+    is singular. spread (`LearnedRange`) says how wide reverse steps are, element by element; None: the network does
+    not."""
 
     x: Tensor
     out: Tensor
@@ -52,12 +53,17 @@ class Prediction:
 
     def mix(self, c: Tensor | float, p: Tensor | float, q: Tensor | float) -> Tensor:
         """c x + p x0 + q eps, as one combination of x and the network's output; a plain 0.0 leaves its term out."""
-        on_x, on_out = c, 0.0
+        on_x = c
+        on_out = 0.0
+
         for weight, (keep, scale), name in ((p, self.to_x0, "x0"), (q, self.to_eps, "eps")):
             if isinstance(weight, Tensor) or weight != 0.0:
                 _check_finite(name, keep, scale)
-                on_x, on_out = on_x + weight * keep, on_out + weight * scale
+                on_x = on_x + weight * keep
+                on_out = on_out + weight * scale
+
         total = self.out * self._cast(on_out)
+
         return total if isinstance(on_x, float) and on_x == 0.0 else total + self.x * self._cast(on_x)
 
     def _cast(self, c: Tensor | float) -> Tensor | float:
@@ -96,12 +102,14 @@ def _check_finite(name: str, *coefficients: Tensor | float) -> None:
         known = not isinstance(c, Tensor) or (c.device.type == "cpu" and not torch.compiler.is_compiling())
         if known and not (bool(c.isfinite().all()) if isinstance(c, Tensor) else math.isfinite(c)):
             raise ValueError(
-                f"`{name}` must not be asked here: it is singular at alpha = 0 or sigma = 0 in this parameterisation; stop short of it, or use V"
+                f"`{name}` must not be asked here: it is singular at alpha = 0 or sigma = 0 in this"
+                " parameterisation; stop short of it, or use V"
             )
 
 
 class BaseDenoiser(ScoreModel, ABC):
-    """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction; `process` is the one it was trained on, or None.
+    """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction; `process` is the one it was trained on,
+    or None.
 
     moments  mean and standard deviations of its data where they are known, which `recommended` uses; None where not"""
 
@@ -109,7 +117,13 @@ class BaseDenoiser(ScoreModel, ABC):
     moments: Moments | None = None
 
     @abstractmethod
-    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
+    def forward(
+        self,
+        x: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        cond: Any = None,
+    ) -> Prediction:
         """Predict from x (B, ...) = alpha x0 + sigma eps; alpha, sigma 0-d, (B,) or (B, 1, ..., 1)."""
 
     def score(self, process: Process) -> ScoreFunction:
@@ -122,11 +136,13 @@ class Denoiser(BaseDenoiser):
 
     network   network(x_in, c_noise, cond=None) -> tensor like x_in; c_noise (B,) in float32 or wider
     process   its training process; x is brought into the process' frame at equal lam before it is fed
-    table     Eps() (default), X0(), V(), Score(), Karras(), or LearnedRange(one of them): the output then has twice the channels of x_in
+    table     Eps() (default), X0(), V(), Score(), Karras(), or LearnedRange(one of them): the output then has twice
+              the channels of x_in
     time      lam -> c_noise; default process.time. Sinusoidal embeddings want 1000 * process.time(lam)
 
-    Casts to the dtype of the network's floating weights and back. process, table and time cannot be set anew: coefficients follow from
-    them. Raises TypeError or ValueError naming `network` when its output is not like x, `cond` when it is not what the network takes."""
+    Casts to the dtype of the network's floating weights and back. process, table and time cannot be set anew:
+    coefficients follow from them. Raises TypeError or ValueError naming `network` when its output is not like x,
+    `cond` when it is not what the network takes."""
 
     process: Process  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -139,49 +155,74 @@ class Denoiser(BaseDenoiser):
         time: Callable[[Tensor], Tensor] | None = None,
     ):
         super().__init__()
+
         if not isinstance(process, Process):
             raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
         if not isinstance(table, Parameterisation | None):
             raise TypeError(f"`table` must be Eps(), X0(), V(), Score(), Karras() or LearnedRange(...), got {table!r}")
+
         called = network.forward if isinstance(network, nn.Module) else network
-        self._takes_cond, self._wants_cond = _accepts(called, 3), not _accepts(called, 2)
+        self._takes_cond = _accepts(called, 3)
+        self._wants_cond = not _accepts(called, 2)
         if self._wants_cond and not self._takes_cond:
             check.takes("network", called, 2, "(x, c_noise, cond=None)")
+
         self.network = network if isinstance(network, nn.Module) else _Function(network)
-        self.process, self.table = process, Eps() if table is None else table  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.process = process  # pyright: ignore[reportIncompatibleVariableOverride]
+        self.table = Eps() if table is None else table
         self.time = process.time if time is None else time
         self._once = CachedCoefficients(self._coefficients)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in ("process", "table", "time") and name in self.__dict__:
             raise AttributeError(
-                f"`{name}` of a Denoiser cannot be set; make another: Denoiser(denoiser.network, process, table, time=time)"
+                f"`{name}` of a Denoiser cannot be set; make another: Denoiser(denoiser.network, process, table,"
+                " time=time)"
             )
         super().__setattr__(name, value)
 
     @classmethod
     def from_score(cls, score: ScoreFunction, process: Process) -> Denoiser:
-        """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against x.
+        """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against
+        x.
 
         A module's weights are the denoiser's own: its dtype, device and mode follow."""
         check.takes("score", score, 2, "(x, t) -> tensor like x")
         return cls(_OfScore(score), process, Score())
 
-    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
-        alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
+    def forward(
+        self,
+        x: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        cond: Any = None,
+    ) -> Prediction:
+        alpha = as_time(alpha, "alpha")
+        sigma = as_time(sigma, "sigma")
         scale, c_noise, to_x0, to_eps = self._once(alpha, sigma)
         out = self._network(x * (like(scale, x) if isinstance(scale, Tensor) else scale), c_noise, cond)
         out, spread = out.chunk(2, 1) if self.table.outputs == 2 else (out, None)
-        return Prediction(x, out, alpha, sigma, to_x0, to_eps, spread)
+        return Prediction(
+            x,
+            out,
+            alpha,
+            sigma,
+            to_x0,
+            to_eps,
+            spread,
+        )
 
     def _coefficients(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor | float, Tensor | float, Pair, Pair]:
         """Of x as it is fed, c_noise, and of x0 and eps: numbers where they may be."""
         lam = alpha.log() - sigma.log()
         t = self.process.time(lam)
-        own_alpha, own_sigma = self.process.alpha(t), self.process.sigma(t)
+        own_alpha = self.process.alpha(t)
+        own_sigma = self.process.sigma(t)
         scale = torch.where(alpha > 0, own_alpha / alpha, own_sigma / sigma)
-        (k0, o0), (k1, o1) = self.table.to_x0(own_alpha, own_sigma), self.table.to_eps(own_alpha, own_sigma)
+        (k0, o0) = self.table.to_x0(own_alpha, own_sigma)
+        (k1, o1) = self.table.to_eps(own_alpha, own_sigma)
         fed = scale * self.table.to_input(own_alpha, own_sigma)
+
         return (
             as_number(fed),
             as_number(self.time(lam)),
@@ -194,6 +235,7 @@ class Denoiser(BaseDenoiser):
             raise TypeError("`cond` must be given, got None: the network takes (x, c_noise, cond), all required")
         if cond is not None and not self._takes_cond:
             raise TypeError(f"`cond` must be left out, got {type(cond).__name__}: the network takes (x, c_noise) alone")
+
         dtype = weight_dtype(self.network, x.dtype)
         wide = (
             dtype if dtype == torch.float64 else torch.float32
@@ -204,31 +246,39 @@ class Denoiser(BaseDenoiser):
         out: Any = self.network(*inputs)
         if not isinstance(out, Tensor):
             raise TypeError(f"`network` must return a tensor, got {type(out).__name__}; wrap it")
+
         wanted = (len(x), self.table.outputs * x.shape[1], *x.shape[2:]) if x.dim() > 1 else x.shape
         if out.shape != wanted:
             more = "the shape of its input" if self.table.outputs == 1 else "twice the channels of its input:"
             raise ValueError(
                 f"`network` must return {more} {tuple(wanted)}, got {tuple(out.shape)}; nothing is broadcast"
             )
+
         if not out.is_floating_point():
             raise TypeError(
                 f"`network` must return real floating numbers, got {out.dtype}; take .real of a complex output"
             )
+
         return out.to(x.dtype)
 
 
 def weight_dtype(network: nn.Module, default: torch.dtype) -> torch.dtype:
-    """The dtype a network computes in: that of its first floating weight, or of the parts of its first complex one; else `default`.
+    """The dtype a network computes in: that of its first floating weight, or of the parts of its first complex one;
+    else `default`.
 
     Packed and quantised weights (whole numbers, float8) say nothing of it."""
+
     parts = (w for w in network.parameters() if w.dtype in _FLOATING or w.is_complex())
     first = next(parts, None)
     if first is None:
         first = next((w for w in network.buffers() if w.dtype in _FLOATING), None)
+
     if first is None:
         return default
+
     if first.is_complex():  # another weight may be narrower or wider than its parts
         first = next((w for w in parts if w.dtype in _FLOATING), first)
+
     return {torch.complex64: torch.float32, torch.complex128: torch.float64}.get(first.dtype, first.dtype)
 
 
@@ -240,6 +290,7 @@ def _accepts(function: Callable[..., Any], arguments: int) -> bool:
         return True
     except TypeError:
         return False
+
     return True
 
 

@@ -1,4 +1,5 @@
-"""What is known of data before any model is asked: its mean, and its standard deviation along each direction of a basis.
+"""What is known of data before any model is asked: its mean, and its standard deviation along each direction of a
+basis.
 
 A Gaussian with these moments has a probability flow in closed form; `frame` integrates what a model adds to it.
 """
@@ -57,7 +58,8 @@ class Axes(Basis):
 
 @dataclass(frozen=True)
 class Cosines(Basis):
-    """The orthonormal discrete cosine transform over every axis of a sample, channels too: close to the principal directions of images.
+    """The orthonormal discrete cosine transform over every axis of a sample, channels too: close to the principal
+    directions of images.
 
     Ahmed, Natarajan & Rao 1974, IEEE Transactions on Computers C-23."""
 
@@ -103,7 +105,8 @@ class _Turned(Basis):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Directions(Basis):
-    """Orthonormal rows (k, d) for points (B, d); what lies across them follows as it is, so that there are k + d coordinates."""
+    """Orthonormal rows (k, d) for points (B, d); what lies across them follows as it is, so that there are k + d
+    coordinates."""
 
     rows: Tensor
 
@@ -111,6 +114,7 @@ class Directions(Basis):
         rows = check.floating("rows", self.rows)
         if rows.dim() != 2 or len(rows) > rows.shape[1]:
             raise ValueError(f"`rows` must be directions (k, d), at most d of them, got shape {tuple(rows.shape)}")
+
         worst = (rows @ rows.T - torch.eye(len(rows), device="cpu").to(rows)).abs().max().item()
         if not worst < 1e-4:
             raise ValueError(
@@ -138,9 +142,11 @@ class Moments:
 
     Args:
         mean: of a sample, (...), or a number where all elements have the same.
-        std: standard deviations along the coordinates of `basis`, or one number for all. In the unit of the data, at least 0.
+        std: standard deviations along the coordinates of `basis`, or one number for all. In the unit of the data, at
+        least 0.
         basis: the directions; orthonormal rows (k, d) stand for `Directions` of points.
-        scale: root mean square of the standard deviations of the elements of a sample; None: that of `std`, which is the same where
+        scale: root mean square of the standard deviations of the elements of a sample; None: that of `std`, which is
+        the same where
             the basis has as many coordinates as a sample has elements.
 
     Raises:
@@ -159,30 +165,41 @@ class Moments:
         basis: Basis | Tensor | None = None,
         scale: float | None = None,
     ):
-        centre, spread = _numbers("mean", mean), _numbers("std", std)
+        centre = _numbers("mean", mean)
+        spread = _numbers("std", std)
         if not bool((spread >= 0).all()) or not bool((spread > 0).any()):
             raise ValueError(
                 f"`std` must be at least 0, and somewhere above it, got {check.values(spread.flatten())[:5]}"
             )
+
         unit = spread.square().mean().sqrt().item() if scale is None else scale
+
         if isinstance(basis, Tensor):
             basis = Directions(basis.detach().to("cpu", F64))
+
         if isinstance(basis, Directions) and spread.shape == (basis.rows.shape[1],) == (len(basis.rows),):
             spread = torch.cat([spread, torch.zeros_like(spread)])  # nothing lies across a whole basis
+
         if isinstance(basis, Directions) and spread.dim() and len(spread) != sum(basis.rows.shape):
             raise ValueError(
-                f"`std` must hold one number for each of the {sum(basis.rows.shape)} coordinates of {basis!r}, got {len(spread)}"
+                f"`std` must hold one number for each of the {sum(basis.rows.shape)} coordinates of {basis!r},"
+                f" got {len(spread)}"
             )
+
         for name, value in (("mean", centre), ("std", spread), ("basis", Axes() if basis is None else basis)):
             object.__setattr__(self, name, value)
+
         object.__setattr__(self, "scale", check.number("scale", unit, above=0.0))
 
     @classmethod
     def of(cls, x: Tensor) -> Moments:
-        """Of samples (N, ...), two or more: along cosines for images and series, along principal directions for points (N, d)."""
+        """Of samples (N, ...), two or more: along cosines for images and series, along principal directions for points
+        (N, d)."""
+
         x = check.state("x", x).detach().to("cpu", F64)
         if x.dim() < 2 or len(x) < 2:
             raise ValueError(f"`x` must hold two samples or more, (N, ...), got shape {tuple(x.shape)}")
+
         mean = x.mean(0)
         apart = x - mean
         scale = apart.square().mean().sqrt().item()
@@ -190,16 +207,19 @@ class Moments:
             raise ValueError(f"`x` must hold samples that differ, got {len(x)} that are one")
         if x.dim() > 2:
             return cls(mean, Cosines().to(apart).square().mean(0).sqrt(), Cosines(), scale)
+
         return cls.gaussian(mean, apart.T @ apart / len(x))
 
     @classmethod
     def gaussian(cls, mean: Tensor, covariance: Tensor) -> Moments:
         """Of points (d,) of a given covariance (d, d), along its leading principal directions."""
         values, vectors = torch.linalg.eigh(covariance.to("cpu", F64))
-        variances, d = values.flip(0).clamp(min=0), len(values)
+        variances = values.flip(0).clamp(min=0)
+        d = len(values)
         count = min(LEADING, d)
         left = variances[count:].mean() if count < d else variances[-1]
         std = torch.cat([variances[:count], left.expand(d)]).sqrt()
+
         return cls(mean, std, Directions(vectors.T.flip(0)[:count].contiguous()), variances.mean().sqrt().item())
 
     def save(self, path: Path) -> None:
@@ -225,6 +245,7 @@ class Moments:
         """All of it by name."""
         rows = {"rows": self.basis.rows} if isinstance(self.basis, Directions) else {}
         cosines = {"cosines": torch.ones(1, dtype=F64, device="cpu")} if isinstance(self.basis, Cosines) else {}
+
         return {
             "mean": self.mean,
             "std": self.std,

@@ -13,7 +13,8 @@ from ..processes.ddpm import DiscreteVP
 
 @dataclass(frozen=True)
 class NoiseConditioning:
-    """c_noise in 0..1000, what sinusoidal embeddings resolve: 1000 t/t_max for bounded clocks, 250 log sigma otherwise."""
+    """c_noise in 0..1000, what sinusoidal embeddings resolve: 1000 t/t_max for bounded clocks, 250 log sigma
+    otherwise."""
 
     process: Process
 
@@ -25,7 +26,8 @@ class NoiseConditioning:
 
 @dataclass(frozen=True)
 class Timesteps:
-    """c_noise of a network of discrete time: level i of the chain is timestep i - 1; between levels it is a fraction."""
+    """c_noise of a network of discrete time: level i of the chain is timestep i - 1; between levels it is a
+    fraction."""
 
     chain: DiscreteVP
 

@@ -21,7 +21,8 @@ Pair = tuple[Tensor | float, Tensor | float]
 
 
 class Parameterisation(ABC):
-    """Abstract: what a network predicts, as coefficients of x and its output in the process' own frame; `outputs` numbers for each of x."""
+    """Abstract: what a network predicts, as coefficients of x and its output in the process' own frame; `outputs`
+    numbers for each of x."""
 
     outputs: ClassVar[int] = 1
 
@@ -121,11 +122,13 @@ class KarrasPreconditioning(Parameterisation):
 
 @dataclass(frozen=True)
 class LearnedRange(Parameterisation):
-    """F = (F of `mean`, s): twice the channels, the second half s from -1 to 1 between the least and largest variance of a reverse step,
+    """F = (F of `mean`, s): twice the channels, the second half s from -1 to 1 between the least and largest variance
+    of a reverse step,
 
         log variance = v log beta + (1 - v) log beta~,    v = (s + 1)/2,    beta~ = beta (1 - abar_{i-1})/(1 - abar_i),
 
-    where s is not clipped. Trained by `losses.Hybrid`, used by `variance.LearnedVariance`. Nichol & Dhariwal 2021, arXiv:2102.09672."""
+    where s is not clipped. Trained by `losses.Hybrid`, used by `variance.LearnedVariance`. Nichol & Dhariwal 2021,
+    arXiv:2102.09672."""
 
     mean: Parameterisation = Eps()
     outputs: ClassVar[int] = 2

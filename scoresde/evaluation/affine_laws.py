@@ -1,8 +1,9 @@
 """What an affine method does to a Gaussian, exactly and without a single random number.
 
-On Gaussian data every step of a method with affine updates maps Gaussians to Gaussians. Fed with unit impulses as a batch, it shows its
-maps: y = a x + b + sum_k c_k z_k over the standard normals z_k that it draws, and from these the law of y for a Gaussian x. A last row
-with all impulses at once, minus twice each, says whether the method is affine at all: moves scaled by norms and adaptive steps are not.
+On Gaussian data every step of a method with affine updates maps Gaussians to Gaussians. Fed with unit impulses as a
+batch, it shows its maps: y = a x + b + sum_k c_k z_k over the standard normals z_k that it draws, and from these the
+law of y for a Gaussian x. A last row with all impulses at once, minus twice each, says whether the method is affine at
+all: moves scaled by norms and adaptive steps are not.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ Key = tuple[float, ...]  # stream and interval of a Brownian path, or stream and
 Run = Callable[[Tensor, Source], Tensor]
 Law = tuple[Tensor, Tensor]  # mean (d,), covariance (d, d)
 F64 = torch.float64
-AT_ONCE = -2.0  # of each impulse in the last row: the other way and as far again, so that what bends or turns shows in one element too
+# of each impulse in the last row: the other way and as far again, so that what bends or turns shows in one element too
+AT_ONCE = -2.0
 
 
 class NotAffine(ValueError):
@@ -29,7 +31,8 @@ class NotAffine(ValueError):
 
 
 class Impulses(Normals):
-    """Normals that are one in one element of one row each, and minus two all over the last row; in a batch of one row nothing, only noted."""
+    """Normals that are one in one element of one row each, and minus two all over the last row; in a batch of one row
+    nothing, only noted."""
 
     def __init__(self) -> None:
         self.slots: dict[Key, int] = {}
@@ -42,11 +45,15 @@ class Impulses(Normals):
 
     def unit(self, key: Key, y: Tensor) -> Tensor:
         """The normal called `key`, for a state y (B, d)."""
-        slot, out, d = self.slots.setdefault(key, len(self.slots)), torch.zeros_like(y), y.shape[1]
+        slot = self.slots.setdefault(key, len(self.slots))
+        out = torch.zeros_like(y)
+        d = y.shape[1]
+
         if len(y) > 1:
             first = 1 + d * (1 + slot)
             out[first : first + d] = torch.eye(d, dtype=y.dtype, device=y.device)
             out[-1] = AT_ONCE
+
         return out
 
 
@@ -78,12 +85,19 @@ class Affine:
         return self.a @ mean + self.b, self.a @ cov @ self.a.mT + noise
 
 
-def affine(run: Run, d: int, scale: float = 1.0, device: str = "cpu") -> Affine:
+def affine(
+    run: Run,
+    d: int,
+    scale: float = 1.0,
+    device: str = "cpu",
+) -> Affine:
     """The maps of run(x, noise) -> y on states (B, d) in float64; impulses of x have the size `scale`.
 
     Two runs: one row tells how many normals are drawn, then a row for each. Raises NotAffine."""
+
     check.number("scale", scale, above=0.0)
-    source, eye = Impulses(), scale * torch.eye(d, dtype=F64, device=device)
+    source = Impulses()
+    eye = scale * torch.eye(d, dtype=F64, device=device)
     zero = torch.zeros_like(eye[:1])
     run(zero, source)
     names = list(source.slots)
@@ -95,7 +109,9 @@ def affine(run: Run, d: int, scale: float = 1.0, device: str = "cpu") -> Affine:
         raise NotAffine(
             "`run` must be affine in its state and the normals it draws; all impulses at once do not add up"
         )
+
     columns = apart[:-1].reshape(-1, d, d).mT  # row j of a block is the image of unit vector j
+
     return Affine(columns[0] / scale, y[0], dict(zip(names, columns[1:], strict=True)))
 
 
@@ -105,9 +121,13 @@ def w2(a: Law, b: Law) -> float:
         |m_a - m_b|^2 + |A^1/2 - B^1/2 U|^2,    U orthogonal, the polar factor of B^1/2 A^1/2.
 
     (`metrics.frechet_gaussian` is its square, which cancels.) Gelbrich 1990."""
+
     roots: list[Tensor] = []
+
     for _, cov in (a, b):
         values, vectors = torch.linalg.eigh(cov)
         roots.append((vectors * values.clamp(min=0).sqrt()) @ vectors.mT)
+
     left, _, right = torch.linalg.svd(roots[1] @ roots[0])
+
     return ((a[0] - b[0]).square().sum() + (roots[0] - roots[1] @ left @ right).square().sum()).sqrt().item()

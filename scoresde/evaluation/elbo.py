@@ -5,9 +5,10 @@
     L_{i-1} = KL(q(x_{i-1}|x_i, x_0) || p(x_{i-1}|x_i)) = c_0^2 |x_0 - D(x_i)|^2 / (2 var_i),
     L_0     = -log N(x_0; D(x_1), beta_1),
 
-with c_0 and var_i those of the posterior ("small" variance) and D the denoiser: the hierarchical-VAE reading of DDPM. Ho et al.
-2020, arXiv:2006.11239, eq. 5; Kingma et al. 2021, arXiv:2107.00630. A network that says its variances (`LearnedRange`), e^r times those,
-has e^-r times the first terms, and per element r/2 more, in the KL (r + e^-r - 1)/2. Nichol & Dhariwal 2021, arXiv:2102.09672.
+with c_0 and var_i those of the posterior ("small" variance) and D the denoiser: the hierarchical-VAE reading of DDPM.
+Ho et al. 2020, arXiv:2006.11239, eq. 5; Kingma et al. 2021, arXiv:2107.00630. A network that says its variances
+(`LearnedRange`), e^r times those, has e^-r times the first terms, and per element r/2 more, in the KL (r + e^-r -
+1)/2. Nichol & Dhariwal 2021, arXiv:2102.09672.
 """
 
 from __future__ import annotations
@@ -32,7 +33,8 @@ from ..samplers.sampling import evaluating
 
 @dataclass(frozen=True)
 class Bound:
-    """Nats a sample: prior (B,) = L_T; steps (T - 1, B) = L_1 .. L_{T-1}; reconstruction (B,) = L_0. `total` bounds -log p(x_0)."""
+    """Nats a sample: prior (B,) = L_T; steps (T - 1, B) = L_1 .. L_{T-1}; reconstruction (B,) = L_0. `total` bounds
+    -log p(x_0)."""
 
     prior: Tensor
     steps: Tensor
@@ -44,20 +46,33 @@ class Bound:
         return self.prior + self.steps.sum(0) + self.reconstruction
 
 
-def elbo(denoiser: BaseDenoiser, chain: DiscreteVP, x0: Tensor, *, seed: int = 0, cond: Any = None) -> Bound:
+def elbo(
+    denoiser: BaseDenoiser,
+    chain: DiscreteVP,
+    x0: Tensor,
+    *,
+    seed: int = 0,
+    cond: Any = None,
+) -> Bound:
     """The bound of `chain` at x0 (B, ...), with one draw of x_i a level: unbiased, T calls of the denoiser.
 
     Deterministic in (seed, index). Raises TypeError or ValueError naming the argument."""
+
     x0 = check.state("x0", x0)
+
     if not isinstance(chain, DiscreteVP):
         raise TypeError(
             f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)"
         )
+
     cond = conditions.prepared(cond, len(x0), x0.device)
-    source, terms = SeededNoise(seed), list[Tensor]()
+    source = SeededNoise(seed)
+    terms = list[Tensor]()
+
     with evaluating(denoiser), torch.no_grad():
         for i in range(1, chain.steps + 1):
-            alpha, sigma = chain.alpha(i / chain.steps), chain.sigma(i / chain.steps)
+            alpha = chain.alpha(i / chain.steps)
+            sigma = chain.sigma(i / chain.steps)
             eps = source.normal(PROBE, range(i, i + 1), x0.shape, x0.dtype, x0.device)[0]
             terms.append(
                 term(
@@ -67,31 +82,49 @@ def elbo(denoiser: BaseDenoiser, chain: DiscreteVP, x0: Tensor, *, seed: int = 0
                     denoiser(x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma, cond),
                 )
             )
+
     return Bound(prior_term(chain, x0), torch.stack(terms[1:]), terms[0])
 
 
-def term(chain: DiscreteVP, level: Tensor, x0: Tensor, prediction: Prediction) -> Tensor:
-    """L_{i-1} of each sample, (B,), from what is predicted at level i in 1..T: whole numbers (B,), or 0-d, one for all."""
+def term(
+    chain: DiscreteVP,
+    level: Tensor,
+    x0: Tensor,
+    prediction: Prediction,
+) -> Tensor:
+    """L_{i-1} of each sample, (B,), from what is predicted at level i in 1..T: whole numbers (B,), or 0-d, one for
+    all."""
+
     weight, constant, gap, first = (like(c, x0) for c in _coefficients(chain)[:, level.to("cpu", torch.int64) - 1])
     error = weight * (prediction.x0 - x0).square()
+
     if prediction.spread is not None:
         r = ((prediction.spread + 1) / 2 - first) * gap  # the fixed variance is beta at i = 1, beta~ elsewhere
         error = error * torch.exp(-r) + r / 2 + (1 - first) * torch.expm1(-r) / 2
+
     return (error + constant).reshape(len(x0), -1).sum(1)
 
 
 @functools.lru_cache(maxsize=8)
 def _coefficients(chain: DiscreteVP) -> Tensor:
-    """(4, T): w and c of L_{i-1} = sum over elements of w (x_0 - D)^2 + c at the fixed variances, log beta/beta~, and whether i is 1."""
+    """(4, T): w and c of L_{i-1} = sum over elements of w (x_0 - D)^2 + c at the fixed variances, log beta/beta~, and
+    whether i is 1."""
+
     rows: list[tuple[float, ...]] = []
+
     for i in range(1, chain.steps + 1):
         small, large = log_variances(chain, i)
+
         if i == 1:
-            weight, constant = 0.5 * math.exp(-large), 0.5 * (math.log(2 * math.pi) + large)
+            weight = 0.5 * math.exp(-large)
+            constant = 0.5 * (math.log(2 * math.pi) + large)
         else:
             c_0, _, variance = posterior(chain, i)
-            weight, constant = c_0**2 / (2 * variance), 0.0
+            weight = c_0**2 / (2 * variance)
+            constant = 0.0
+
         rows.append((weight, constant, large - small, float(i == 1)))
+
     return torch.tensor(rows, dtype=torch.float64, device="cpu").T
 
 
@@ -103,20 +136,30 @@ def prior_term(chain: DiscreteVP, x0: Tensor) -> Tensor:
 
 
 def gaussian_bound(
-    chain: DiscreteVP, mean: Tensor, variance: Tensor, learned: bool = False
+    chain: DiscreteVP,
+    mean: Tensor,
+    variance: Tensor,
+    learned: bool = False,
 ) -> tuple[float, float, float]:
-    """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser, `learned`: and variances. No sampling.
+    """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser, `learned`: and
+    variances. No sampling.
 
-    E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances. The best variance of step i is that of x_{i-1}
-    given x_i, beta~ + c_0^2 of them, where L_{i-1} = sum log(variance/beta~)/2 and L_0 = sum (log(2 pi variance) + 1)/2."""
+    E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances. The best variance of step i
+        is that of x_{i-1}
+    given x_i, beta~ + c_0^2 of them, where L_{i-1} = sum log(variance/beta~)/2 and L_0 = sum (log(2 pi variance) +
+    1)/2."""
+
     t = torch.arange(1, chain.steps + 1, dtype=torch.float64, device="cpu").unsqueeze(1) / chain.steps
-    alpha, sigma = chain.alpha(t), chain.sigma(t)
+    alpha = chain.alpha(t)
+    sigma = chain.sigma(t)
     left = variance * sigma**2 / (alpha**2 * variance + sigma**2)
     weights, constants = _coefficients(chain)[:2].unsqueeze(2)
     log_abar = chain.log_abar[-1]
     rest = -math.expm1(log_abar)
     prior = 0.5 * (math.exp(log_abar) * (variance + mean**2) + rest - 1 - math.log(rest)).sum()
     terms = weights * left + constants
+
     if learned:
         terms = torch.cat([torch.log(2 * math.pi * left[:1]) + 1, torch.log1p(2 * weights[1:] * left[1:])]) / 2
+
     return prior.item(), terms[1:].sum().item(), terms[0].sum().item()

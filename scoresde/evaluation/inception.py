@@ -1,11 +1,13 @@
 """The Inception-v3 of the Frechet inception distance: 2048 features an image, from a weights file the user gives.
 
-The graph of 2015 as ported from TensorFlow, which is not that of later libraries: average pools leave their padding out of the mean, the
-last block takes a maximum in one's place, images are resized by TensorFlow 1's rule (sample i at i in/299, no half pixels) and scaled
-(x - 128)/128. Szegedy et al. 2015, arXiv:1512.00567; Heusel et al. 2017, arXiv:1706.08500; Parmar et al. 2022, arXiv:2104.11222.
+The graph of 2015 as ported from TensorFlow, which is not that of later libraries: average pools leave their padding
+out of the mean, the last block takes a maximum in one's place, images are resized by TensorFlow 1's rule (sample i at
+i in/299, no half pixels) and scaled (x - 128)/128. Szegedy et al. 2015, arXiv:1512.00567; Heusel et al. 2017,
+arXiv:1706.08500; Parmar et al. 2022, arXiv:2104.11222.
 
-Nothing is downloaded. The file is the one pytorch-fid and torch-fidelity publish (`pt_inception-2015-12-05-6726825d.pth`, or its tensors
-as .safetensors), read by `foreign.read`. The TorchScript archive of the same network is refused: it holds a program, not only weights.
+Nothing is downloaded. The file is the one pytorch-fid and torch-fidelity publish
+(`pt_inception-2015-12-05-6726825d.pth`, or its tensors as .safetensors), read by `foreign.read`. The TorchScript
+archive of the same network is refused: it holds a program, not only weights.
 """
 
 from __future__ import annotations
@@ -34,9 +36,23 @@ _half = partial(F.max_pool2d, kernel_size=3, stride=2)
 class Conv(nn.Module):
     """Convolution without a bias, batch norm, ReLU."""
 
-    def __init__(self, inside: int, out: int, kernel: Kernel, stride: int = 1, padding: Kernel = 0):
+    def __init__(
+        self,
+        inside: int,
+        out: int,
+        kernel: Kernel,
+        stride: int = 1,
+        padding: Kernel = 0,
+    ):
         super().__init__()
-        self.conv = nn.Conv2d(inside, out, kernel, stride, padding, bias=False)
+        self.conv = nn.Conv2d(
+            inside,
+            out,
+            kernel,
+            stride,
+            padding,
+            bias=False,
+        )
         self.bn = nn.BatchNorm2d(out, eps=1e-3)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -44,24 +60,40 @@ class Conv(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Paths side by side, their channels joined: a path is a chain of convolutions, the last named `branch_pool` and begun by a pool.
+    """Paths side by side, their channels joined: a path is a chain of convolutions, the last named `branch_pool` and
+    begun by a pool.
 
-    `halving` blocks have stride 2 and no padding where a path of theirs ends. Layers are called NAME_1, NAME_2a, NAME_2b, a lone one NAME."""
+    `halving` blocks have stride 2 and no padding where a path of theirs ends. Layers are called NAME_1, NAME_2a,
+    NAME_2b, a lone one NAME."""
 
-    def __init__(self, inside: int, paths: Mapping[str, Sequence[Step]], pool: partial[Tensor], halving: bool = False):
+    def __init__(
+        self,
+        inside: int,
+        paths: Mapping[str, Sequence[Step]],
+        pool: partial[Tensor],
+        halving: bool = False,
+    ):
         super().__init__()
-        self.pool, self.chains, self.width = pool, dict[str, list[list[str]]](), 0
+        self.pool = pool
+        self.chains = dict[str, list[list[str]]]()
+        self.width = 0
+
         for path, steps in paths.items():
-            width, chain = inside, list[list[str]]()
+            width = inside
+            chain = list[list[str]]()
+
             for k, step in enumerate(steps, 1):
                 side_by_side = step if isinstance(step, list) else [step]
                 last = halving and k == len(steps)
                 names: list[str] = []
+
                 for letter, (out, kernel) in zip("ab", side_by_side, strict=False):
                     names.append(path if len(steps) == 1 else f"{path}_{k}{letter if len(side_by_side) > 1 else ''}")
                     self.add_module(names[-1], Conv(width, out, kernel, 2 if last else 1, 0 if last else _same(kernel)))
+
                 width = sum(out for out, _ in side_by_side)
                 chain.append(names)
+
             self.chains[path] = chain
             self.width += width
 
@@ -113,32 +145,32 @@ def _e(inside: int, pool: partial[Tensor]) -> Mixed:
 class Inception(nn.Module):
     """Images (n, C, H, W) -> features (n, 2048), in eval mode.
 
-    C is 1 or 3; uint8 in 0..255 as it is, floats in the model's scale [-1, 1], rounded to what a file would hold. A `features` for
-    `distances.on_features`. Raises TypeError or ValueError naming `x`."""
+    C is 1 or 3; uint8 in 0..255 as it is, floats in the model's scale [-1, 1], rounded to what a file would hold. A
+    `features` for `distances.on_features`. Raises TypeError or ValueError naming `x`."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.Conv2d_1a_3x3, self.Conv2d_2a_3x3, self.Conv2d_2b_3x3 = (
-            Conv(3, 32, 3, 2),
-            Conv(32, 32, 3),
-            Conv(32, 64, 3, 1, 1),
-        )
-        self.Conv2d_3b_1x1, self.Conv2d_4a_3x3 = Conv(64, 80, 1), Conv(80, 192, 3)
-        self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = _a(192, 32), _a(256, 64), _a(288, 64)
+        self.Conv2d_1a_3x3 = Conv(3, 32, 3, 2)
+        self.Conv2d_2a_3x3 = Conv(32, 32, 3)
+        self.Conv2d_2b_3x3 = Conv(32, 64, 3, 1, 1)
+        self.Conv2d_3b_1x1 = Conv(64, 80, 1)
+        self.Conv2d_4a_3x3 = Conv(80, 192, 3)
+        self.Mixed_5b = _a(192, 32)
+        self.Mixed_5c = _a(256, 64)
+        self.Mixed_5d = _a(288, 64)
         self.Mixed_6a = Mixed(
             288, {"branch3x3": [(384, 3)], "branch3x3dbl": [(64, 1), (96, 3), (96, 3)], "branch_pool": []}, _half, True
         )
-        self.Mixed_6b, self.Mixed_6c, self.Mixed_6d, self.Mixed_6e = (
-            _c(768, 128),
-            _c(768, 160),
-            _c(768, 160),
-            _c(768, 192),
-        )
+        self.Mixed_6b = _c(768, 128)
+        self.Mixed_6c = _c(768, 160)
+        self.Mixed_6d = _c(768, 160)
+        self.Mixed_6e = _c(768, 192)
         seven = [(192, 1), (192, (1, 7)), (192, (7, 1)), (192, 3)]
         self.Mixed_7a = Mixed(
             768, {"branch3x3": [(192, 1), (320, 3)], "branch7x7x3": seven, "branch_pool": []}, _half, True
         )
-        self.Mixed_7b, self.Mixed_7c = _e(1280, _mean), _e(2048, _most)
+        self.Mixed_7b = _e(1280, _mean)
+        self.Mixed_7c = _e(2048, _most)
 
     def forward(self, x: Tensor) -> Tensor:
         x = (resized(pixels(x)).to(self.Conv2d_1a_3x3.conv.weight) - 128) / 128
@@ -153,10 +185,12 @@ def pixels(x: Tensor) -> Tensor:
     """Three channels of whole numbers in 0..255, float32."""
     if x.dim() != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
         raise ValueError(f"`x` must be images (n, 1 or 3, H, W), got shape {tuple(x.shape)}")
+
     if x.is_floating_point():
         x = (127.5 * (x + 1)).round().clamp(0, 255)
     elif x.dtype != torch.uint8:
         raise TypeError(f"`x` must be uint8 in 0..255 or floats in [-1, 1], got {x.dtype}")
+
     return x.float().expand(-1, 3, -1, -1)
 
 
@@ -178,7 +212,9 @@ def _weights(n: int) -> Tensor:
 def load_inception(path: str | Path) -> Inception:
     """The network with the weights of a local file, in eval mode and without gradients.
 
-    Raises CheckpointError saying what is wrong with the file: no such file, a pickle or program, another network's weights."""
+    Raises CheckpointError saying what is wrong with the file: no such file, a pickle or program, another network's
+    weights."""
+
     path = Path(path)
     tensors = foreign.read(path)
     head = tensors.pop("fc.weight", None), tensors.pop("fc.bias", None)  # of the classifier, which features do without
@@ -186,6 +222,8 @@ def load_inception(path: str | Path) -> Inception:
         raise CheckpointError(
             f"{path} holds an Inception of {head[0].shape[0]} classes; that of the Frechet inception distance has 1008"
         )
+
     network = Inception()
     restore(network, tensors, path)
+
     return network.eval().requires_grad_(False)

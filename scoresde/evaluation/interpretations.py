@@ -2,10 +2,11 @@
 
 One number compares them, the denoising loss relative to that of a Gaussian fitted to the batch,
 
-    r = exp mean_k log( E|eps_hat - eps|^2 / E|eps_gauss - eps|^2 ),    E|eps_gauss - eps|^2 = d v e^{2 lam} / (1 + v e^{2 lam}),
+    r = exp mean_k log( E|eps_hat - eps|^2 / E|eps_gauss - eps|^2 ),    E|eps_gauss - eps|^2 = d v e^{2 lam} / (1 + v
+        e^{2 lam}),
 
-over levels k with lam + log std in [-2, 1.5], where neither x0 nor eps is plain to see; v the batch's variance. The true score has
-r <= 1 and no reading of its output has less.
+over levels k with lam + log std in [-2, 1.5], where neither x0 nor eps is plain to see; v the batch's variance. The
+true score has r <= 1 and no reading of its output has less.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from ..processes.base import Process
 from ..processes.coefficients import like
 
 LEVELS = torch.linspace(-2.0, 1.5, 8, dtype=torch.float64, device="cpu")  # lam + log std
-BETTER, CLOCKED = 0.8, 0.93  # what another output or data range, another clock must make of the loss to be believed
-_NUMBERS, _ROWS = 2048, 512  # numbers wanted a level; samples used at most
+BETTER = 0.8  # what another output or data range, another clock must make of the loss to be believed
+CLOCKED = 0.93
+_NUMBERS = 2048  # numbers wanted a level; samples used at most
+_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,8 @@ class Velocity(Unscaled):
 
 @dataclass(frozen=True)
 class ClockHypothesis:
-    """scale * c, or scale * (first + last - c) when reversed: other noise levels to feed a network, c running from first to last."""
+    """scale * c, or scale * (first + last - c) when reversed: other noise levels to feed a network, c running from
+    first to last."""
 
     scale: float = 1.0
     reversed: bool = False
@@ -71,7 +75,9 @@ class Interpretation:
     range: Range = Range()
 
     def doubt(self, declared: Interpretation) -> float:
-        """What the loss must fall by before this reading is believed instead: a clock is felt less than a wrong output."""
+        """What the loss must fall by before this reading is believed instead: a clock is felt less than a wrong
+        output."""
+
         other = BETTER if (self.table, self.sign) != (declared.table, declared.sign) else 1.0
         return (
             other
@@ -98,7 +104,8 @@ class Batch:
     def at(self, process: Process) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
         """x, alpha, sigma and eps at each level, in the frame of `process`."""
         for eps, t in zip(self.eps, process.time(self.lams), strict=True):
-            alpha, sigma = process.alpha(t), process.sigma(t)
+            alpha = process.alpha(t)
+            sigma = process.sigma(t)
             yield self.x0 * like(alpha, self.x0) + eps * like(sigma, eps), alpha, sigma, eps
 
     def scaled(self, to: Range) -> Batch:
@@ -111,16 +118,23 @@ def variance(x: Tensor) -> float:
     return x.double().var(0).mean().item()
 
 
-def draw(x0: Tensor, cond: Any, process: Process, seed: int) -> Batch:
+def draw(
+    x0: Tensor,
+    cond: Any,
+    process: Process,
+    seed: int,
+) -> Batch:
     """Noise for the first samples of a batch, which is repeated while it is small."""
     x0 = x0[:_ROWS]
     index = torch.arange(len(x0), device="cpu").repeat(max(1, _NUMBERS // x0.numel()))
-    x0, cond = x0[index.to(x0.device)], conditions.rows(cond, index)
+    x0 = x0[index.to(x0.device)]
+    cond = conditions.rows(cond, index)
     ends = sorted(
         check.values(process.lam(torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu")))
     )
     lams = (LEVELS - 0.5 * math.log(variance(x0))).clamp(*ends)
     eps = SeededNoise(seed).normal(PROBE, range(len(lams)), x0.shape, x0.dtype, x0.device)
+
     return Batch(x0, eps, lams, cond)
 
 
@@ -135,25 +149,33 @@ def as_declared(model: BaseDenoiser) -> Interpretation:
 
 def data_ranges(x0: Tensor) -> list[Range]:
     """As given, and the other scale that images of these values often have."""
-    low, high = x0.min().item(), x0.max().item()
+    low = x0.min().item()
+    high = x0.max().item()
     if low >= 0:
         return [Range(), Range(0.5, 0.5) if high <= 1 else Range(127.5, 127.5)]
     return [Range(), Range(-1.0, 2.0)] if low >= -1 and high <= 1 else [Range()]
 
 
 def loss_ratios(
-    model: BaseDenoiser, batch: Batch, process: Process, clock: ClockHypothesis, readings: list[Interpretation]
+    model: BaseDenoiser,
+    batch: Batch,
+    process: Process,
+    clock: ClockHypothesis,
+    readings: list[Interpretation],
 ) -> dict[Interpretation, float]:
     """r for each reading, from one call a level."""
     logs = dict.fromkeys(readings, 0.0)
     asked = with_clock(model, clock) if isinstance(model, Denoiser) else model
+
     for gauss, (x, alpha, sigma, eps) in zip(check.values(batch.gauss), batch.at(process), strict=True):
         p = asked(x, alpha, sigma, batch.cond)
         out = p.out if isinstance(model, Denoiser) else p.eps
+
         for reading in readings:
             keep, scale = reading.table.to_eps(alpha, sigma)
             error = (x * keep + out * (reading.sign * scale) - eps).double().square().mean().item()
             logs[reading] += math.log(max(error, 1e-300) / gauss) / len(LEVELS) if math.isfinite(error) else math.inf
+
     return {reading: math.exp(min(total, 700.0)) for reading, total in logs.items()}
 
 

@@ -12,7 +12,12 @@ from ..data.samples import Dataset
 from ..runtime.torch_state import seeded
 
 
-def frechet_gaussian(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tensor) -> float:
+def frechet_gaussian(
+    mean_a: Tensor,
+    cov_a: Tensor,
+    mean_b: Tensor,
+    cov_b: Tensor,
+) -> float:
     """|m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), the squared W2 between two Gaussians. Frechet 1957."""
     values, vectors = torch.linalg.eigh(cov_a)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
@@ -22,13 +27,16 @@ def frechet_gaussian(mean_a: Tensor, cov_a: Tensor, mean_b: Tensor, cov_b: Tenso
 
 def frechet(a: Tensor, b: Tensor) -> float:
     """Frechet distance between the Gaussians fitted to two sets of features (N, d); biased upward by about d/N."""
-    a, b = a.to(torch.float64), b.to(torch.float64)
+    a = a.to(torch.float64)
+    b = b.to(torch.float64)
     return frechet_gaussian(a.mean(0), torch.atleast_2d(a.T.cov()), b.mean(0), torch.atleast_2d(b.T.cov()))
 
 
 def nearest(x: Tensor, data: Tensor) -> Tensor:
-    """RMS distance per element from each sample to its nearest neighbour in `data`: zero where a sample is memorised."""
-    flat, known = x.reshape(len(x), -1).double(), data.reshape(len(data), -1).double()
+    """RMS distance per element from each sample to its nearest neighbour in `data`: zero where a sample is
+    memorised."""
+    flat = x.reshape(len(x), -1).double()
+    known = data.reshape(len(data), -1).double()
     return torch.cdist(flat, known).amin(1) / flat.shape[1] ** 0.5
 
 
@@ -38,9 +46,19 @@ class Classifier(nn.Module):
     def __init__(self, channels: int, classes: int):
         super().__init__()
         self.body = nn.Sequential(
-            nn.Conv2d(channels, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2),
-            nn.Conv2d(64, 64, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Dropout(0.2), nn.Linear(256, 32), nn.ReLU(),
-        )  # fmt: skip
+            nn.Conv2d(channels, 32, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(32, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Conv2d(64, 64, 3, padding=1),
+            nn.ReLU(),
+            nn.AdaptiveAvgPool2d(2),
+            nn.Flatten(),
+            nn.Dropout(0.2),
+            nn.Linear(256, 32),
+            nn.ReLU(),
+        )
         self.head = nn.Linear(32, classes)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -48,15 +66,22 @@ class Classifier(nn.Module):
         return features, self.head(features)
 
 
-def train_classifier(data: Dataset, seed: int = 0, epochs: int = 25, batch: int = 64) -> Classifier:
+def train_classifier(
+    data: Dataset,
+    seed: int = 0,
+    epochs: int = 25,
+    batch: int = 64,
+) -> Classifier:
     """Train on labelled images with the data's own shifts; some 15 seconds for the digits on 2 cores."""
     if data.labels is None or data.x.dim() != 4:
         raise ValueError(f"`data` must be labelled images to train a classifier, got {data.name} without labels")
+
     with seeded(seed):
         model = Classifier(data.x.shape[1], int(data.labels.max()) + 1)
         steps = epochs * max(1, len(data.x) // batch)
         optimiser = torch.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-2)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, 3e-3, total_steps=steps)
+
         for step in range(steps):  # dropout draws from the forked generator
             x, y = data.batch(step, min(batch, len(data.x)), seed)
             assert y is not None
@@ -64,12 +89,14 @@ def train_classifier(data: Dataset, seed: int = 0, epochs: int = 25, batch: int 
             nn.functional.cross_entropy(model(x)[1], y).backward()
             optimiser.step()
             schedule.step()
+
     return model.eval()
 
 
 @dataclass(frozen=True)
 class Judge:
-    """What samples are measured with: features of a classifier (labelled images) or principal components, and the real data."""
+    """What samples are measured with: features of a classifier (labelled images) or principal components, and the real
+    data."""
 
     train: Dataset
     held_out: Dataset
@@ -82,11 +109,15 @@ class Judge:
         """Fit the features on the training part; accuracy is that on the held-out part."""
         if train.labels is not None and train.x.dim() == 4:
             model = train_classifier(train, seed)
+
             with torch.no_grad():
                 accuracy = (model(held_out.x)[1].argmax(1) == held_out.labels).double().mean().item()
+
             return cls(train, held_out, model, None, accuracy)
+
         flat = train.x.reshape(len(train.x), -1).double()
         rank = min(32, *flat.shape)
+
         return cls(train, held_out, None, torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:rank].T, None)
 
     def features(self, x: Tensor) -> Tensor:
@@ -115,9 +146,12 @@ class Judge:
             "nearest": near.mean().item(),
             "nearest_min": near.min().item(),
         }
+
         if self.classifier is not None:
             with torch.no_grad():
                 chance = self.classifier(x)[1].softmax(1)
+
             shares = torch.bincount(chance.argmax(1), minlength=chance.shape[1]).double() / len(x)
             out |= {"confidence": chance.amax(1).double().mean().item(), "class_shares": shares.tolist()}
+
         return out

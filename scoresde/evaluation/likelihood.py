@@ -4,9 +4,10 @@ Along dx = F(x, t) dt the log density obeys d log p = -div F dt, so that
 
     log p_0(x_0) = log p_T(x_T) + int_0^T div F(x_t, t) dt.
 
-The state is solved together with the integral, one column a probe: exact divergence (one vector-Jacobian product a dimension),
-or Hutchinson's estimate v^T (dF/dx) v with Rademacher v kept fixed along the solve. Chen et al. 2018, arXiv:1806.07366; Grathwohl
-et al. 2019, arXiv:1810.01367; Song et al. 2021, arXiv:2011.13456. p_T is the prior N(0, sigma_T^2 I), not the data's own marginal.
+The state is solved together with the integral, one column a probe: exact divergence (one vector-Jacobian product a
+dimension), or Hutchinson's estimate v^T (dF/dx) v with Rademacher v kept fixed along the solve. Chen et al. 2018,
+arXiv:1806.07366; Grathwohl et al. 2019, arXiv:1810.01367; Song et al. 2021, arXiv:2011.13456. p_T is the prior N(0,
+sigma_T^2 I), not the data's own marginal.
 """
 
 from __future__ import annotations
@@ -62,9 +63,12 @@ def log_likelihood(
 
     first    index of the first sample, where the samples are handed over in parts
 
-    Deterministic in (seed, index). The network runs in eval mode. Raises TypeError or ValueError naming the argument."""
+    Deterministic in (seed, index). The network runs in eval mode. Raises TypeError or ValueError naming the
+    argument."""
+
     if not isinstance(denoiser, BaseDenoiser):
         raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}")
+
     x = check.state("x", x)
     process = process or denoiser.process or VPSDE()
     dim = x[0].numel()
@@ -72,6 +76,7 @@ def log_likelihood(
         raise ValueError(
             f"`probes` must be given for more than {EXACT_UP_TO} dimensions, got None for {dim}; for example probes=8"
         )
+
     if probes is not None:
         check.integer("probes", probes)
         signs = (
@@ -83,11 +88,13 @@ def log_likelihood(
         vectors = signs.reshape(len(x), probes, dim)
     else:
         vectors = torch.eye(dim, dtype=x.dtype, device=x.device).expand(len(x), dim, dim)
+
     cond = conditions.prepared(cond, len(x), x.device)
     flow = reverse(process, denoiser, 0.0, Split.FLOW, cond)
     _check_differentiable(denoiser, process, x[:1], conditions.rows(cond, slice(1)))
     columns = 1 if probes is None else probes
     start = torch.cat([x.reshape(len(x), -1), torch.zeros(len(x), columns, dtype=x.dtype, device=x.device)], 1)
+
     with evaluating(denoiser):
         solution = solve(
             _augmented(flow, vectors, x.shape[1:], probes is None),
@@ -95,27 +102,42 @@ def log_likelihood(
             DormandPrince54(),
             Adaptive(process.t_data, process.t_noise, rtol=rtol, atol=atol),
         )
-    end, integral = solution.y[:, :dim], solution.y[:, dim:]
+
+    end = solution.y[:, :dim]
+    integral = solution.y[:, dim:]
     each = process.prior_log_prob(end).unsqueeze(1) + integral
     error = each.std(1) / math.sqrt(columns) if columns > 1 else None
     sigma = like(process.sigma(process.t_noise), end)
     assert isinstance(solution.evals, Tensor)
+
     return Likelihood(each.mean(1), error, (end / sigma).reshape(x.shape), solution.evals)
 
 
-def _check_differentiable(denoiser: BaseDenoiser, process: Process, x: Tensor, cond: Any) -> None:
+def _check_differentiable(
+    denoiser: BaseDenoiser,
+    process: Process,
+    x: Tensor,
+    cond: Any,
+) -> None:
     """The trace of a denoiser whose answer carries no gradient would be that of its linear part, and say nothing."""
     with evaluating(denoiser), torch.enable_grad():
-        x, t = x.detach().requires_grad_(), process.t_data
+        x = x.detach().requires_grad_()
+        t = process.t_data
         out = denoiser(x, process.alpha(t), process.sigma(t), cond).out
         gradient: Any = torch.autograd.grad(out.sum(), x, allow_unused=True)[0] if out.requires_grad else None
         if gradient is None:
             raise ValueError(
-                "`denoiser` must be differentiable in x, got one whose network's answer has no gradient; look for no_grad or detach in it"
+                "`denoiser` must be differentiable in x, got one whose network's answer has no gradient; look"
+                " for no_grad or detach in it"
             )
 
 
-def _augmented(flow: Equation, vectors: Tensor, shape: torch.Size, exact: bool) -> Equation:
+def _augmented(
+    flow: Equation,
+    vectors: Tensor,
+    shape: torch.Size,
+    exact: bool,
+) -> Equation:
     """The flow with its divergence: state (B, d + columns)."""
     dim = vectors.shape[-1]
 
@@ -128,6 +150,7 @@ def _augmented(flow: Equation, vectors: Tensor, shape: torch.Size, exact: bool) 
             along = [
                 torch.autograd.grad(drift, x, vectors[:, k], retain_graph=True)[0] for k in range(vectors.shape[1])
             ]
+
         each = torch.stack([(g * vectors[:, k]).sum(1) for k, g in enumerate(along)], 1)
         return torch.cat([drift.detach(), each.sum(1, keepdim=True) if exact else each], 1)
 
@@ -140,8 +163,11 @@ def _augmented(flow: Equation, vectors: Tensor, shape: torch.Size, exact: bool) 
 def bits_per_dim(log_prob: Tensor, dim: int, half_range: float = 127.5) -> Tensor:
     """-log2 p per dimension of data on the integer scale, from nats in the model's scale.
 
-    Assumes integer data x_int = x * half_range + centre, dequantised by uniform noise of one unit: the density per unit cell is
-    p(x)/half_range^d. 8-bit images scaled to [-1, 1] have half_range 127.5. Theis et al. 2016, arXiv:1511.01844."""
+    Assumes integer data x_int = x * half_range + centre, dequantised by uniform noise of one unit: the density per
+    unit cell is p(x)/half_range^d. 8-bit images scaled to [-1, 1] have half_range 127.5. Theis et al. 2016,
+    arXiv:1511.01844."""
+
     check.integer("dim", dim, most=10**9)
     check.number("half_range", half_range, above=0.0)
+
     return -(log_prob / dim - math.log(half_range)) / math.log(2)

@@ -1,9 +1,11 @@
 """What the configuration of a diffusers scheduler says of a model: its chain, and what its network predicts.
 
-    abar_i = prod_{j <= i} (1 - beta_j),   abar' = abar/(s + (1 - s) abar) where the signal-to-noise ratio is divided by s = snr_shift_scale.
+    abar_i = prod_{j <= i} (1 - beta_j),   abar' = abar/(s + (1 - s) abar) where the signal-to-noise ratio is divided
+        by s = snr_shift_scale.
 
-A configuration holds entries of three kinds. Those of the model are read here. Those of the scheduler's own solver and sampling grid
-are known and left aside: a method brings its own, and x0 is not clamped (`clip_sample`). An entry of neither kind is refused by its name.
+A configuration holds entries of three kinds. Those of the model are read here. Those of the scheduler's own solver and
+sampling grid are known and left aside: a method brings its own, and x0 is not clamped (`clip_sample`). An entry of
+neither kind is refused by its name.
 """
 
 from __future__ import annotations
@@ -49,8 +51,10 @@ _CLASSES = {
     *("UnCLIPScheduler", "UniPCMultistepScheduler"),
 }
 _OTHERS = {
-    "DDIMInverseScheduler": "runs from data to noise; give the scheduler that samples, and use sampling.encode to go back",
-    "DPMSolverMultistepInverseScheduler": "runs from data to noise; give the scheduler that samples, and use sampling.encode to go back",
+    "DDIMInverseScheduler": "runs from data to noise; give the scheduler that samples, and use sampling.encode"
+    " to go back",
+    "DPMSolverMultistepInverseScheduler": "runs from data to noise; give the scheduler that samples, and use"
+    " sampling.encode to go back",
     "LCMScheduler": "belongs to a network distilled into a consistency function, which is no denoiser",
     "TCDScheduler": "belongs to a network distilled into a consistency function, which is no denoiser",
 }
@@ -117,15 +121,19 @@ _NEUTRAL: dict[str, tuple[Any, str]] = {
 
 
 def read(config: Mapping[str, Any]) -> tuple[DiscreteVP, Parameterisation]:
-    """The chain and the table of a scheduler's configuration. Raises CheckpointError naming the entry that is unknown or cannot be honoured."""
+    """The chain and the table of a scheduler's configuration. Raises CheckpointError naming the entry that is unknown
+    or cannot be honoured."""
+
     name = _known_class(config)
     entries = _defaults(name) | dict(config)
     if entries.get("trained_betas") is None and not {"beta_schedule", "beta_start"} & set(entries):
         raise CheckpointError(
             f"{name} names no betas: only variance-preserving chains are read, not {sorted(config)[:5]}"
         )
+
     _check_known(name, entries)
     table = _table(entries)
+
     return _chain(name, entries), table
 
 
@@ -138,11 +146,14 @@ def _known_class(config: Mapping[str, Any]) -> str:
         raise CheckpointError(
             f"`_class_name` must be that of a scheduler that samples from a chain, got {name!r}, which {_OTHERS[name]}"
         )
+
     if name not in _CLASSES and name != "the scheduler":
         betas = "" if {"beta_schedule", "beta_start", "trained_betas"} & set(config) else ", which names no betas"
         raise CheckpointError(
-            f"`_class_name` must be one of {', '.join(sorted(_CLASSES))}, got {name!r:.60}{betas}: only variance-preserving chains are read"
+            f"`_class_name` must be one of {', '.join(sorted(_CLASSES))}, got {name!r:.60}{betas}: only"
+            " variance-preserving chains are read"
         )
+
     return name
 
 
@@ -153,7 +164,9 @@ def _defaults(name: str) -> dict[str, Any]:
     kind: Any = getattr(diffusers, name, None)
     if kind is None:
         return {}
+
     arguments = inspect.signature(kind.__init__).parameters
+
     return {key: argument.default for key, argument in arguments.items() if argument.default is not argument.empty}
 
 
@@ -166,23 +179,28 @@ def _check_known(name: str, entries: Mapping[str, Any]) -> None:
                 raise CheckpointError(f"`{key}` of {name} must be {wanted!r}, got {value!r:.60}: {why}")
         elif not isinstance(key, str) or (key not in _READ | _OWN and not key.startswith("_")):
             raise CheckpointError(
-                f"`{key}` of {name} is not a known entry, so that it might change the chain; got {value!r:.60}; remove it if it does not"
+                f"`{key}` of {name} is not a known entry, so that it might change the chain; got {value!r:.60};"
+                " remove it if it does not"
             )
 
 
 def _table(entries: Mapping[str, Any]) -> Parameterisation:
-    kind, variance = entries.get("prediction_type", "epsilon"), entries.get("variance_type")
+    kind = entries.get("prediction_type", "epsilon")
+    variance = entries.get("variance_type")
+
     if not isinstance(kind, str) or kind not in TABLES:
         raise CheckpointError(f"`prediction_type` must be one of {', '.join(TABLES)}, got {kind!r:.60}")
     if variance == "learned":
         raise CheckpointError(
             "`variance_type` must be learned_range or a fixed one, got 'learned': a variance itself, without bounds"
         )
+
     fixed = (None, "fixed_small", "fixed_small_log", "fixed_large", "fixed_large_log")
     if variance != "learned_range" and variance not in fixed:
         raise CheckpointError(
             f"`variance_type` must be learned_range or one of {', '.join(map(str, fixed))}, got {variance!r:.60}"
         )
+
     return LearnedRange(TABLES[kind]) if variance == "learned_range" else TABLES[kind]
 
 
@@ -192,15 +210,19 @@ def _chain(name: str, entries: Mapping[str, Any]) -> DiscreteVP:
         shift = check.number("snr_shift_scale", entries.get("snr_shift_scale", 1.0), least=1e-3, most=1e3)
         if shift != 1.0:
             chain = _shifted(chain, shift)
+
         if _flag(entries, "rescale_betas_zero_snr"):
             chain = ddpm.zero_terminal_snr(chain)
     except (TypeError, ValueError) as error:
         raise CheckpointError(f"the betas of {name} cannot be used: {error}") from error
+
     levels = [log for log in chain.log_abar if log != -math.inf]
     if levels[-1] < _LEAST_LOG_ABAR:
         raise CheckpointError(
-            f"the betas of {name} must leave a signal of 1e-60 at least, or none at the last level alone, got one of e^{levels[-1]:.4g}"
+            f"the betas of {name} must leave a signal of 1e-60 at least, or none at the last level alone, got"
+            f" one of e^{levels[-1]:.4g}"
         )
+
     return chain
 
 
@@ -208,6 +230,7 @@ def _of_betas(entries: Mapping[str, Any]) -> DiscreteVP:
     given = entries.get("trained_betas")
     if given is not None:
         return ddpm.chain(_listed(given), "trained")
+
     steps = check.integer("num_train_timesteps", entries.get("num_train_timesteps", 1000), least=2, most=_MOST_STEPS)
     schedule = entries.get("beta_schedule", "linear")
     if schedule == "squaredcos_cap_v2":
@@ -216,10 +239,13 @@ def _of_betas(entries: Mapping[str, Any]) -> DiscreteVP:
         raise ValueError(
             f"`beta_schedule` must be linear, scaled_linear, squaredcos_cap_v2 or sigmoid, got {schedule!r:.60}"
         )
+
     first = check.number("beta_start", entries.get("beta_start", 1e-4), least=_LEAST_BETA, below=1.0)
     last = check.number("beta_end", entries.get("beta_end", 0.02), least=_LEAST_BETA, below=1.0)
+
     if schedule == "linear":
         return ddpm.chain(torch.linspace(first, last, steps, dtype=torch.float64, device="cpu"), "linear")
+
     return ddpm.scaled_linear(steps, first, last) if schedule == "scaled_linear" else ddpm.sigmoid(steps, first, last)
 
 
@@ -228,15 +254,19 @@ def _listed(given: Any) -> Tensor:
     betas: Any = given.tolist() if hasattr(given, "tolist") else given
     if not isinstance(betas, list | tuple):
         raise TypeError(f"`trained_betas` must be a list of numbers, got {type(given).__name__}")
+
     listed = cast("list[Any]", betas)
     if not 2 <= len(listed) <= _MOST_STEPS:
         raise ValueError(f"`trained_betas` must hold 2 to {_MOST_STEPS} numbers, got {len(listed)}")
+
     numbers = [check.number("trained_betas", beta, least=_LEAST_BETA, most=1.0) for beta in listed]
+
     return torch.tensor(numbers, dtype=torch.float64, device="cpu")
 
 
 def _shifted(chain: DiscreteVP, shift: float) -> DiscreteVP:
-    """The chain whose signal-to-noise ratios are divided by `shift`: log abar' = log abar - log(shift + (1 - shift) abar).
+    """The chain whose signal-to-noise ratios are divided by `shift`: log abar' = log abar - log(shift + (1 - shift)
+    abar).
 
     Esser et al. 2024, arXiv:2403.03206, as CogVideoX has it."""
     log = torch.tensor(chain.log_abar, dtype=torch.float64, device="cpu")

@@ -1,7 +1,8 @@
 """Models from elsewhere, where none of their code has to run: files of weights, and pipeline folders of diffusers.
 
-A torch file is read by torch.load with weights_only=True, here and nowhere else: it may hold tensors and plain containers of them.
-Whatever needs a class of its own, as the pickles of EDM do, runs code when it is read, and is refused.
+A torch file is read by torch.load with weights_only=True, here and nowhere else: it may hold tensors and plain
+containers of them. Whatever needs a class of its own, as the pickles of EDM do, runs code when it is read, and is
+refused.
 """
 
 from __future__ import annotations
@@ -31,9 +32,9 @@ def convert(
 ) -> str:
     """Import `source` into the folder `out`, and say what came of it.
 
-    A pipeline folder becomes one that every command but train takes. A file becomes out/weights.safetensors, every tensor by name.
-    With a configuration whose network the weights fit, a file becomes a run. Without `data` the run knows none: `doctor` and
-    `likelihood` then ask for some.
+    A pipeline folder becomes one that every command but train takes. A file becomes out/weights.safetensors, every
+    tensor by name. With a configuration whose network the weights fit, a file becomes a run. Without `data` the run
+    knows none: `doctor` and `likelihood` then ask for some.
 
     Args:
         source: a file of weights (`read`) or the folder of a diffusers pipeline.
@@ -47,24 +48,35 @@ def convert(
         CheckpointError: where the source cannot be read or its weights are not the network's.
         ValueError: where `out` holds files of a run's names that no run of ours wrote.
     """
+
     from safetensors.torch import save
 
-    source, out = Path(source), Path(out)
+    source = Path(source)
+    out = Path(out)
+
     if source.is_dir():
         denoiser = pipelines.load(source)
         (_, height, width), _ = pipelines.input_spec(denoiser)
         clear(out)
         pipelines.save(denoiser, out, height if height == width else (height, width))
-        return f"a pipeline of {sum(p.numel() for p in denoiser.parameters()):,} weights, on {denoiser.process!r}: scoresde sample {out}"
+        return (
+            f"a pipeline of {sum(p.numel() for p in denoiser.parameters()):,} weights, on"
+            f" {denoiser.process!r}: scoresde sample {out}"
+        )
 
     tensors = read(source)
+
     if config is None:
         clear(out)
         write_whole(out / "weights.safetensors", save(tensors))
-        return f"{len(tensors)} tensors in {out / 'weights.safetensors'}; with a --config that describes their network they become a run"
+        return (
+            f"{len(tensors)} tensors in {out / 'weights.safetensors'}; with a --config that describes their"
+            " network they become a run"
+        )
 
     if data is not None and data.shape != shape:
         raise CheckpointError(f"`--shape` must be that of the samples of {data.name}, {data.shape}, got {shape}")
+
     denoiser = config.denoiser(shape, None if data is None else data.classes)
     restore(denoiser.network, weights.select(tensors, denoiser.network, source), source)
 
@@ -80,7 +92,10 @@ def convert(
         "imported": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()},
     }
     clear(out)
+
     if moments is not None:
         moments.save(out / runs.MOMENTS)
+
     save_run(out, denoiser.network, denoiser.network, about)
+
     return f"a run of {len(tensors)} tensors, by {versions()['scoresde']}: scoresde sample {out}"

@@ -51,33 +51,41 @@ class Model:
             path: of data like those it was trained on (`data.load`), for a model that does not name its own.
 
         Returns:
-            What a run held out. Of a model that does not know its data all that `path` names: images in [-1, 1], points in the file's own
+            What a run held out. Of a model that does not know its data all that `path` names: images in [-1, 1],
+            points in the file's own
             units, since the scale of the network is not known either.
 
         Raises:
             CheckpointError: where it is not known on what, or the samples have another shape.
             ConfigError, ValueError: as `Config.dataset`.
         """
+
         known = self.run is not None and self.run.knows_data
         if known != (path is None):
             unnamed = f"name data for {self.folder}, which does not say what it was trained on"
             raise CheckpointError(
-                f"`--data` must {f'be left out for {self.folder}, which names its own' if known else unnamed}, got {path}"
+                f"`--data` must {f'be left out for {self.folder}, which names its own' if known else unnamed},"
+                f" got {path}"
             )
+
         if path is None:
             assert self.run is not None
             return self.run.config.dataset().split(self.run.config.data.held_out)[1]
+
         size = max(self.shape[1:]) if len(self.shape) == 3 else None
         found = Config(data=DataConfig(path, size=size)).dataset()
         if found.shape != self.shape:
             raise CheckpointError(
-                f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape} from {path}"
+                f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape}"
+                f" from {path}"
             )
+
         return found if len(found.shape) == 3 else unscaled(found)
 
     def summary(self) -> dict[str, str]:
         """What there is to say of it, by heading."""
         size = f"{sum(p.numel() for p in self.denoiser.parameters()):,} parameters"
+
         if self.run is None:
             digest = hashlib.sha256(pipelines.weights_path(self.folder).read_bytes()).hexdigest()
             labels = "" if self.classes is None else f", of {self.classes} classes"
@@ -87,11 +95,14 @@ class Model:
                 "network": f"UNet2DModel of a diffusers pipeline, predicts {self.denoiser.table}, {size}",
                 "weights": f"SHA-256 {digest[:16]}..., with nothing to verify it by",
             }
-        about, config = self.run.about, self.run.config
+
+        about = self.run.about
+        config = self.run.config
         loss = about["training"]["loss"]
         seen = (
             f"{about['data']['name']}: {about['data']['count']} samples" if self.run.knows_data else "not said: samples"
         )
+
         return {
             "data": f"{seen} of shape {tuple(about['data']['shape'])}",
             **_names("columns", self.columns),
@@ -99,7 +110,8 @@ class Model:
             "process": repr(config.process),
             "network": f"{config.network}, {size}",
             "training": f"{config.training}",
-            "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss {'not known' if loss is None else f'{loss:.4f}'}",
+            "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss"
+            f" {'not known' if loss is None else f'{loss:.4f}'}",
             "versions": ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
             "weights": f"SHA-256 {about['sha256'][:16]}..., verified",
             "repeat": about["command"],
@@ -110,12 +122,19 @@ def _names(what: str, names: list[str] | None) -> dict[str, str]:
     return {} if names is None else {what: ", ".join(names)}
 
 
-def load(folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None) -> Model:
+def load(
+    folder: Path | str,
+    device: Any = "cpu",
+    best: bool = False,
+    width: float | None = None,
+) -> Model:
     """The model of a folder; `best` and `width` as in `runs.load`, for runs alone. Raises CheckpointError."""
     folder = Path(folder)
     if not best and width is None and pipelines.is_pipeline(folder):
         denoiser = pipelines.load(folder, device)
         return Model(folder, denoiser, *pipelines.input_spec(denoiser), None)
+
     run = runs.load(folder, device, best, width)
     classes = None if run.config.training.label_dropout is None else run.about["data"].get("classes")
+
     return Model(folder, run.denoiser, run.shape, classes, run)

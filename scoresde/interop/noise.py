@@ -37,14 +37,19 @@ class _Paths(NamedTuple):
 
 
 def source(generator: Any, count: int) -> SeededNoise | OneEach:
-    """Noise of `count` samples whose seeds are drawn from one generator, or from a list of as many. Raises TypeError naming `generator`."""
+    """Noise of `count` samples whose seeds are drawn from one generator, or from a list of as many. Raises TypeError
+    naming `generator`."""
+
     each = generator if isinstance(generator, list) else [generator]
     fits = len(each) == count if isinstance(generator, list) else True
     if not fits or not all(isinstance(g, torch.Generator) for g in each):
         raise TypeError(
             f"`generator` must be a torch.Generator, or a list of {count}, one a sample, got {generator!r:.80}"
         )
+
     seeds = [int(torch.randint(0, 1 << 62, (1,), generator=g, device=g.device)) for g in each]
+
     if isinstance(generator, list):
         return OneEach(tuple(map(SeededNoise, seeds)))
+
     return SeededNoise(seeds[0])

@@ -1,7 +1,8 @@
-"""Saved pipelines of diffusers, both ways: a local folder of a UNet2DModel and a scheduler's configuration as a Denoiser, and back.
+"""Saved pipelines of diffusers, both ways: a local folder of a UNet2DModel and a scheduler's configuration as a
+Denoiser, and back.
 
-A scheduler's betas are a chain, its timestep k is level k + 1 of it, its prediction_type a table (`chains`). Weights are safetensors, read from
-the folder given; nothing is downloaded and no code of the folder runs.
+A scheduler's betas are a chain, its timestep k is level k + 1 of it, its prediction_type a table (`chains`). Weights
+are safetensors, read from the folder given; nothing is downloaded and no code of the folder runs.
 """
 
 from __future__ import annotations
@@ -58,29 +59,38 @@ def input_spec(denoiser: Denoiser) -> tuple[tuple[int, ...], int | None]:
     """The shape of one sample and the number of labels, None for none, that a loaded network's configuration says.
 
     Raises CheckpointError where it does not say its sample_size."""
+
     network: Any = denoiser.network
     config = network.body.config
     if not config.sample_size:
         raise CheckpointError("the pipeline does not say its sample_size; write it into unet/config.json")
+
     size = config.sample_size
+
     return (config.in_channels, *((size, size) if isinstance(size, int) else size)), config.num_class_embeds
 
 
 def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
-    """The denoiser of a pipeline folder: unet/ and scheduler/ as a DDPMPipeline or DDIMPipeline saves them, or their files side by side.
+    """The denoiser of a pipeline folder: unet/ and scheduler/ as a DDPMPipeline or DDIMPipeline saves them, or their
+    files side by side.
 
-    Its process is the scheduler's chain, its network takes class labels as `cond`. Raises CheckpointError saying which file and what."""
+    Its process is the scheduler's chain, its network takes class labels as `cond`. Raises CheckpointError saying which
+    file and what."""
+
     from diffusers.models.unets.unet_2d import UNet2DModel
 
     folder = Path(folder)
     if not folder.is_dir():
         raise CheckpointError(f"{folder} is not a folder; nothing is downloaded: give the folder of a saved pipeline")
+
     _check_kind(folder)
     stored = weights_path(folder)
-    home, settings = stored.parent, folder / "scheduler" if (folder / "scheduler").is_dir() else folder
+    home = stored.parent
+    settings = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
     shape = _read_json(home / "config.json")
     unets.check_config(home / "config.json", shape)
     process, table = read_scheduler(_read_json(settings / "scheduler_config.json"))
+
     if not stored.is_file():
         others = sorted(p.name for p in home.glob("*.safetensors*"))
         held = (
@@ -91,7 +101,9 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
         raise CheckpointError(
             f"{stored} is missing; {held}; load it with diffusers in float32 and save it as one file of safetensors"
         )
+
     unets.check_size(home, shape, stored)
+
     try:
         with seeded(0):
             made: Any = UNet2DModel.from_pretrained(
@@ -101,10 +113,12 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
         raise CheckpointError(
             f"{home} cannot be loaded as a UNet2DModel: {' '.join(str(error).split())[:300]}"
         ) from error
+
     body, told = made
     wrong = {k: v for k, v in told.items() if v}
     if wrong:
         raise CheckpointError(f"{stored} holds another architecture: {str(wrong)[:300]}")
+
     if body.config.out_channels != table.outputs * body.config.in_channels:
         said = (
             "variance_type learned_range needs twice as many"
@@ -114,15 +128,20 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
         raise CheckpointError(
             f"{home} predicts {body.config.out_channels} channels of {body.config.in_channels}: {said}"
         )
+
     restore(body, body.state_dict(), stored)
+
     return Denoiser(FromDiffusers(body), process, table, time=Timesteps(process)).to(device).eval()
 
 
 def _check_kind(folder: Path) -> None:
-    """Raise CheckpointError saying what a folder is, where it is a pipeline of other parts than a network of samples and a scheduler."""
+    """Raise CheckpointError saying what a folder is, where it is a pipeline of other parts than a network of samples
+    and a scheduler."""
+
     index = folder / "model_index.json"
     if not index.is_file():
         return
+
     told = _read_json(index)
     name = told.get("_class_name")
     parts = [
@@ -141,6 +160,7 @@ def _check_kind(folder: Path) -> None:
         raise CheckpointError(
             f"{folder} is a {name!r:.60}, with {', '.join(foreign):.200} beside its scheduler: {why}; {hint}"
         )
+
     for part in _PARTS:
         if part in parts and not (folder / part).is_dir():
             raise CheckpointError(f"{folder} is a {name!r:.60}, and its {folder / part} is missing")
@@ -149,30 +169,38 @@ def _check_kind(folder: Path) -> None:
 def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) -> None:
     """Write a folder that `load` and diffusers' DDPMPipeline.from_pretrained read: model_index.json, unet/, scheduler/.
 
-    denoiser  of a U-Net, predicting Eps, X0 or V, or a LearnedRange of one; trained on a chain with `Timesteps`, or on a variance-preserving process
-              with the clock of `scoresde train`: its levels are then those at which the network sees 0, 1, ... (0, below its range, at half of 1)
+    denoiser  of a U-Net, predicting Eps, X0 or V, or a LearnedRange of one; trained on a chain with `Timesteps`, or on
+              a variance-preserving process
+              with the clock of `scoresde train`: its levels are then those at which the network sees 0, 1, ... (0,
+              below its range, at half of 1)
     size      height and width of its images, or both as one number
 
-    `trained_betas` of the scheduler hold the chain; the spacing is "trailing". Raises TypeError or ValueError naming the argument."""
+    `trained_betas` of the scheduler hold the chain; the spacing is "trailing". Raises TypeError or ValueError naming
+    the argument."""
+
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 
     network: Any = denoiser.network
     if not isinstance(network, UNet | FromDiffusers):
         raise TypeError(f"`denoiser` must have a UNet to be saved as a pipeline, got {type(network).__name__}")
+
     sides = [check.integer("size", side) for side in (size if isinstance(size, tuple) else (size,))]
     if isinstance(network, UNet) and any(side % network.multiple for side in sides):
         raise ValueError(
             f"`size` must be a multiple of {network.multiple} in a pipeline, which pads nothing, got {size!r}"
         )
+
     table = denoiser.table
     mean, variance = (table.mean, "learned_range") if isinstance(table, LearnedRange) else (table, "fixed_small")
     kind = next((name for name, table in TABLES.items() if table == mean), None)
     if kind is None:
         raise ValueError(f"`denoiser` must predict Eps, X0 or V to be saved as a pipeline, got {denoiser.table!r}")
+
     betas = check.values(_chain(denoiser).betas)
     options = {"trained_betas": betas, "prediction_type": kind, "timestep_spacing": "trailing", "clip_sample": False}
     scheduler: Any = cast(Any, DDPMScheduler)(len(betas), variance_type=variance, **options)
-    folder, body = Path(folder), cast(Any, network.body)
+    folder = Path(folder)
+    body = cast(Any, network.body)
     from safetensors.torch import save as to_bytes
 
     write_whole(
@@ -191,6 +219,7 @@ def _chain(denoiser: Denoiser) -> DiscreteVP:
     process = denoiser.process
     if isinstance(process, DiscreteVP) and denoiser.time == Timesteps(process):
         return process
+
     t = torch.arange(math.floor(1000 * min(process.t_max, 2.0) + 1e-9) + 1, dtype=torch.float64, device="cpu") / 1000
     t[0] = t[1] / 2
     if (
@@ -199,9 +228,11 @@ def _chain(denoiser: Denoiser) -> DiscreteVP:
         or not bool((process.alpha(t) ** 2 + process.sigma(t) ** 2 - 1).abs().max() < 1e-9)
     ):
         raise ValueError(
-            f"`denoiser` must be trained on a ddpm chain with time=pipelines.Timesteps(chain), or on a variance-preserving process with"
+            "`denoiser` must be trained on a ddpm chain with time=pipelines.Timesteps(chain), or on a"
+            " variance-preserving process with"
             f" time=config.Clock(process), to have whole timesteps, got {process!r} with {denoiser.time!r}"
         )
+
     return DiscreteVP(tuple(check.values(2 * process.log_alpha(t))), f"of_{type(process).__name__}")
 
 
@@ -210,10 +241,13 @@ def _read_json(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is missing; give the folder of a saved pipeline, with unet/ and scheduler/")
     if path.stat().st_size > _MOST_BYTES:
         raise CheckpointError(f"{path} is larger than {_MOST_BYTES} bytes, not a configuration")
+
     try:
         read = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is not readable JSON: {error}") from error
+
     if not isinstance(read, dict):
         raise CheckpointError(f"{path} must hold a JSON object, got {type(read).__name__}")
+
     return cast("dict[str, Any]", read)

@@ -1,11 +1,12 @@
 """Any method in a scheduler's place: a diffusers pipeline, or a hand-written loop over timesteps, runs on our solvers.
 
-Such a loop owns the model and hands its outputs in one by one, so the solve is driven from outside (`solvers.driven`): the timesteps
-are the levels at which the method calls its model, each `step` takes the output there and returns the next input, and the last
-returns the denoised sample. Methods of several evaluations a step have as many timesteps.
+Such a loop owns the model and hands its outputs in one by one, so the solve is driven from outside (`solvers.driven`):
+the timesteps are the levels at which the method calls its model, each `step` takes the output there and returns the
+next input, and the last returns the denoised sample. Methods of several evaluations a step have as many timesteps.
 
-A run begins at the first timestep, or at another that begins a step: image-to-image pipelines start there. A sample that is not the one
-returned last, as a callback or an inpainting pipeline hands in, begins a new run from there on: what a multistep method remembers is forgotten.
+A run begins at the first timestep, or at another that begins a step: image-to-image pipelines start there. A sample
+that is not the one returned last, as a callback or an inpainting pipeline hands in, begins a new run from there on:
+what a multistep method remembers is forgotten.
 """
 
 from __future__ import annotations
@@ -43,12 +44,14 @@ Make = Callable[..., Method]
 class MethodScheduler(SchedulerMixin, ConfigMixin):
     """`make(n)` as a diffusers scheduler: pipe.scheduler = MethodScheduler(catalogue.unipc, pipe.scheduler.config).
 
-    States are those of the chain, x = alpha x0 + sigma eps, and start at `init_noise_sigma` = sigma of the first level, where schedulers
-    of diffusers start at 1: a difference of 5e-4 on Stable Diffusion.
+    States are those of the chain, x = alpha x0 + sigma eps, and start at `init_noise_sigma` = sigma of the first
+    level, where schedulers of diffusers start at 1: a difference of 5e-4 on Stable Diffusion.
 
     Args:
-        make: n levels -> Method, such as catalogue.unipc, "unipc" by its name, or lambda n: catalogue.ddim(n, grid=grids.Trailing(chain)).
-            Not an adaptive method, nor one that calls its model elsewhere than at its first level first (annealed Langevin, churn there).
+        make: n levels -> Method, such as catalogue.unipc, "unipc" by its name, or lambda n: catalogue.ddim(n,
+        grid=grids.Trailing(chain)).
+            Not an adaptive method, nor one that calls its model elsewhere than at its first level first (annealed
+            Langevin, churn there).
             Only what has a name in the catalogue can be saved.
         config: the scheduler configuration of the pipeline it is for: its chain and what its network predicts.
         seed: of the noise of stochastic methods, where `step` is given no generator.
@@ -64,15 +67,20 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
 
     def __init__(self, make: Make | str, config: Mapping[str, Any], seed: int = 0):
         named = {name: line for name, line in catalogue.fixed_step_methods().items() if make in (name, line)}
+
         if isinstance(make, str):
             check.choice("make", make, tuple(catalogue.fixed_step_methods()))
             make = named[make]
+
         check.takes("make", make, 1, "n -> Method")
-        self.make, self.seed = make, check.seed("seed", seed)
+        self.make = make
+        self.seed = check.seed("seed", seed)
         entries = {key: value for key, value in dict(config).items() if key not in _OWN}
+
         if "chain_class" in config:  # of a MethodScheduler: what matters is whose entries they are
             entries["_class_name"] = config["chain_class"]
             entries = {key: value for key, value in entries.items() if value is not None or key != "_class_name"}
+
         self.process, table = chains.read(entries)
         kept = {key: value for key, value in entries.items() if not key.startswith("_")}
         kept.setdefault("num_train_timesteps", self.process.steps)
@@ -103,16 +111,21 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         Raises:
             ValueError: naming `make` where neither says which method.
         """
+
         make = kwargs.pop("make", None) or config.get("method")
         if make is None:
             raise ValueError(
-                "`make` must be given, a line of the catalogue such as make='unipc': the configuration is another scheduler's"
+                "`make` must be given, a line of the catalogue such as make='unipc': the configuration is"
+                " another scheduler's"
             )
+
         scheduler = cls(make, config, kwargs.pop("seed", config.get("seed", 0)))
+
         return (scheduler, kwargs) if return_unused_kwargs else scheduler
 
     def save_config(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """Write scheduler_config.json. Raises ValueError naming `make` where the method has no name in the catalogue."""
+        """Write scheduler_config.json. Raises ValueError naming `make` where the method has no name in the
+        catalogue."""
         if self.config["method"] is None:
             raise ValueError(f"`make` must be a line of the catalogue, such as 'unipc', to be saved, got {self.make!r}")
         super().save_config(save_directory, push_to_hub, **kwargs)
@@ -147,22 +160,30 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         Raises:
             ValueError: naming the argument.
         """
+
         given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas}
         names = [name for name, value in given.items() if value is not None]
         if len(names) != 1:
             raise ValueError(
-                f"one of `num_inference_steps`, `timesteps` and `sigmas` must be given, got {' and '.join(names) or 'none'}"
+                "one of `num_inference_steps`, `timesteps` and `sigmas` must be given, got"
+                f" {' and '.join(names) or 'none'}"
             )
+
         method = self._method(names[0], given[names[0]])
-        self.method, self._run, self._at, self.begin_index = method, None, 0, None
+        self.method = method
+        self._run = None
+        self._at = 0
+        self.begin_index = None
         self.num_inference_steps = method.n
         self._lams = method_levels(self.denoiser, method)
         self.init_noise_sigma = float(self.process.sigma(self.process.time(self._lams[0])))
         asked = self._dry_run()
         if abs(asked[0] - float(Timesteps(self.process)(self._lams[0]))) > _NEAR:
             raise ValueError(
-                f"`make` must give a method that calls its model at its first level first, as the loop will have done, got {method!r}"
+                "`make` must give a method that calls its model at its first level first, as the loop will have"
+                f" done, got {method!r}"
             )
+
         solver = cast(Solver, method.around(None, None))
         self._starts = {solver.calls(step) if step else 0: step for step in range(len(self._lams))}
         self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device or "cpu")
@@ -173,19 +194,25 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             method = self.make(check.integer(name, value))
         else:
             lams = self._listed(name, value)
+
             if "grid" not in inspect.signature(self.make).parameters:
                 raise ValueError(
                     f"`{name}` must be left out: `make` takes no grid, got {self.make!r}; catalogue.ddim and others do"
                 )
+
             method = self.make(len(lams), grid=ExplicitGrid(lams))
+
         if not isinstance(method, Method) or method.calls is None:
             raise ValueError(
-                f"`make` must give a method of a known number of calls, got {method!r}; neither an adaptive one nor another library's"
+                f"`make` must give a method of a known number of calls, got {method!r}; neither an adaptive one"
+                " nor another library's"
             )
         if method.frame is not None:
             raise ValueError(
-                f"`make` must give a method without a frame, whose first call is not at the loop's own state, got {method!r}; catalogue.best"
+                "`make` must give a method without a frame, whose first call is not at the loop's own state,"
+                f" got {method!r}; catalogue.best"
             )
+
         return method
 
     def _listed(self, name: str, value: Any) -> tuple[float, ...]:
@@ -193,22 +220,27 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         values = torch.tensor(
             [check.number(name, float(v), least=0.0) for v in value], dtype=torch.float64, device="cpu"
         )
+
         if name == "sigmas":
             values = values[:-1] if len(values) > 1 and float(values[-1]) == 0.0 else values
             lams = -values.log()
         else:
             lams = self.process.lam((values + 1) / self.process.steps)
+
         if not len(lams) or not bool((lams.diff() > 0).all()) or not bool(lams[1:].isfinite().all()):
             raise ValueError(f"`{name}` must fall strictly, got {values.tolist()!r:.80}")
+
         return tuple(check.values(lams))
 
     def _dry_run(self) -> list[float]:
         """The timesteps that a whole run asks for."""
         asked: list[float] = []
         answer = torch.zeros(1, self.denoiser.table.outputs, device="cpu")
+
         with torch.no_grad():
             run = self._questions(torch.zeros(1, 1, device="cpu"), SeededNoise(0), 0)
             question = next(run)
+
             while True:
                 asked.append(float(question[1]))
                 try:
@@ -261,25 +293,34 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         Raises:
             TypeError, ValueError: naming the argument, where it cannot be, or comes out of turn.
         """
+
         if eta:
             raise ValueError(
-                f"`eta` must be 0 or None, got {eta!r}: the method has its own; take catalogue.ddpm, or lambda n: catalogue.ddim(n, eta)"
+                f"`eta` must be 0 or None, got {eta!r}: the method has its own; take catalogue.ddpm, or lambda"
+                " n: catalogue.ddim(n, eta)"
             )
         if use_clipped_model_output:
             raise ValueError("`use_clipped_model_output` must be False or None: x0 is not clipped here")
+
         check.state("sample", sample)
+
         if self._run is None or not (sample is self._given or torch.equal(sample, cast(Tensor, self._given))):
             self._begin(timestep, sample, generator)
         elif abs(float(timestep) - float(self.timesteps[self._at])) > _NEAR:
             raise ValueError(
                 f"`timestep` must be {float(self.timesteps[self._at]):g}, the next in turn, got {float(timestep):g}"
             )
+
         self._at += 1
+
         try:
             following = cast(Any, self._run).send(model_output)[0]
         except StopIteration as done:
-            following, self._run = done.value, None
+            following = done.value
+            self._run = None
+
         self._given = given = following.to(sample.dtype)
+
         return SchedulerOutput(prev_sample=given) if return_dict else (given,)
 
     def _begin(self, timestep: Any, sample: Tensor, generator: Any) -> None:
@@ -288,14 +329,17 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError(
                 "`timestep` must be one of a run begun by set_timesteps, got one after its end or before any"
             )
+
         at = self._at
         if self._run is None and at == 0:
             near = [k for k in self._starts if abs(float(self.timesteps[k]) - float(timestep)) <= _NEAR]
             if self.begin_index in near:
                 near = [self.begin_index]
+
             if not near:
                 begins = self.timesteps[list(self._starts)].tolist()
                 raise ValueError(f"`timestep` must be one that begins a step, of {begins}, got {float(timestep):g}")
+
             at = near[0]
         elif at not in self._starts:
             raise ValueError(
@@ -305,25 +349,45 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError(
                 f"`timestep` must be {float(self.timesteps[at]):g}, the next in turn, got {float(timestep):g}"
             )
+
         x = sample.to(torch.promote_types(sample.dtype, torch.float32))
         noise = (
             source(generator, len(x))
             if generator is not None
             else SeededNoise(mixed(self.seed, at) if at else self.seed)
         )
-        self._run, self._at = self._questions(x, noise, self._starts[at]), at
+        self._run = self._questions(x, noise, self._starts[at])
+        self._at = at
         next(self._run)
 
     def _questions(self, x: Tensor, noise: Any, first: int) -> Generator[tuple[Any, ...], Any, Tensor]:
         """A run from a state of the chain at a level: yields (model input, c_noise), is sent outputs, returns x0."""
         assert self.method is not None
-        plan = Plan(self.denoiser, self.method, None, self._lams[first:], x, noise)
-        along, t = self.method.process, plan.times[0]
-        x, solver = x * like((along.alpha(t) ** 2 + along.sigma(t) ** 2).sqrt(), x), cast(Solver, plan.solver)
+        plan = Plan(
+            self.denoiser,
+            self.method,
+            None,
+            self._lams[first:],
+            x,
+            noise,
+        )
+        along = self.method.process
+        t = plan.times[0]
+        x = x * like((along.alpha(t) ** 2 + along.sigma(t) ** 2).sqrt(), x)
+        solver = cast(Solver, plan.solver)
+
         for eq, steps in plan.segments:
             times = cast(Tensor, steps)
             path = bind(eq, solver, times, x, None if eq.g is None else plan.noise)
-            x = yield from driven(eq, x, solver, times, path, self.answers)
+            x = yield from driven(
+                eq,
+                x,
+                solver,
+                times,
+                path,
+                self.answers,
+            )
+
         return (yield from self.answers.run(partial(plan.end, x, True)))
 
 

@@ -1,4 +1,5 @@
-"""The configuration of a UNet2DModel, read with suspicion: every entry within bounds, and the size of the whole that of its weights."""
+"""The configuration of a UNet2DModel, read with suspicion: every entry within bounds, and the size of the whole that
+of its weights."""
 
 from __future__ import annotations
 
@@ -88,39 +89,47 @@ def check_config(path: Path, config: Mapping[str, Any]) -> None:
     if name != "UNet2DModel":
         told = config.get("architectures", name)
         raise CheckpointError(f"{path} must describe a UNet2DModel, got {told!r:.60}")
+
     for key, value in config.items():
         if key.startswith("_"):
             continue
         if key not in _ENTRIES:
             raise CheckpointError(
-                f"{path}: `{key}` is not an entry of a UNet2DModel, got {value!r:.60}; remove it if the network does without"
+                f"{path}: `{key}` is not an entry of a UNet2DModel, got {value!r:.60}; remove it if the network"
+                " does without"
             )
+
         fits, wanted = _ENTRIES[key]
         if not fits(value):
             raise CheckpointError(f"{path}: `{key}` must be {wanted}, got {value!r:.60}")
 
 
 def check_size(home: Path, config: Mapping[str, Any], stored: Path) -> None:
-    """Raise CheckpointError where weights and configuration differ in size or weights are no floating-point numbers, before memory is taken.
+    """Raise CheckpointError where weights and configuration differ in size or weights are no floating-point numbers,
+    before memory is taken.
 
     The network is made without storage, and the header of the file is read alone."""
+
     from diffusers.models.unets.unet_2d import UNet2DModel
     from safetensors import safe_open
 
     held = 0
+
     try:
         with safe_open(stored, framework="pt") as file:
             for key in file.keys():  # noqa: SIM118 - it is no mapping
                 part = file.get_slice(key)
                 if part.get_dtype() not in _FLOATS:
                     raise CheckpointError(
-                        f"{stored} holds {part.get_dtype()} numbers in {key!r:.80}; weights must be floating-point numbers"
+                        f"{stored} holds {part.get_dtype()} numbers in {key!r:.80}; weights must be"
+                        " floating-point numbers"
                     )
                 held += math.prod(part.get_shape())
     except CheckpointError:
         raise
     except Exception as error:  # whatever safetensors finds wrong with a file
         raise CheckpointError(f"{stored} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
+
     try:
         with torch.device("meta"):
             body = cast(Any, UNet2DModel)(**{key: value for key, value in config.items() if not key.startswith("_")})
@@ -128,11 +137,13 @@ def check_size(home: Path, config: Mapping[str, Any], stored: Path) -> None:
         raise CheckpointError(
             f"{home / 'config.json'} cannot be loaded as a UNet2DModel: {_blamed(config, error)}"
         ) from error
+
     wanted = sum(value.numel() for value in body.state_dict().values())
     if wanted != held:
         raise architecture_mismatch(
             stored,
-            f"{home / 'config.json'} cannot be loaded with it: it describes {wanted:,} numbers, the file holds {held:,}",
+            f"{home / 'config.json'} cannot be loaded with it: it describes {wanted:,} numbers, the file"
+            f" holds {held:,}",
         )
 
 
@@ -145,4 +156,5 @@ def _blamed(config: Mapping[str, Any], error: Exception) -> str:
         return any(isinstance(part, str) and part in said for part in parts)
 
     found = [key for key, value in config.items() if not key.startswith("_") and (key in said or named(value))]
+
     return f"{said}{f' (see `{found[0]}`)' if found else ''}"

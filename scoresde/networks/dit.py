@@ -13,19 +13,29 @@ from .labels import indices
 
 
 class DiT(nn.Module):
-    """F(x, c_noise, labels=None) for images (B, C, H, W): diffusers.DiTTransformer2DModel, adaLN-Zero blocks on patches.
+    """F(x, c_noise, labels=None) for images (B, C, H, W): diffusers.DiTTransformer2DModel, adaLN-Zero blocks on
+    patches.
 
-    Peebles & Xie 2023, arXiv:2212.09748: every block starts as the identity. Images that are not square, or not a multiple of the
-    patch, are padded by replication and cropped back. c_noise should span about 0..1000 (sinusoidal embedding).
+    Peebles & Xie 2023, arXiv:2212.09748: every block starts as the identity. Images that are not square, or not a
+    multiple of the patch, are padded by replication and cropped back. c_noise should span about 0..1000 (sinusoidal
+    embedding).
 
     channels  C;  size  max(H, W);  patch  pixels a side;  width, depth, heads  of the blocks;  classes  or None
     checkpointing  computes activations again in the backward pass instead of keeping them
     outputs  for each of x: 2 with a variance (`LearnedRange`)"""
 
     def __init__(
-        self, channels: int, size: int, patch: int = 2, width: int = 64, depth: int = 4, heads: int = 4,
-        classes: int | None = None, checkpointing: bool = False, outputs: int = 1,
-    ):  # fmt: skip
+        self,
+        channels: int,
+        size: int,
+        patch: int = 2,
+        width: int = 64,
+        depth: int = 4,
+        heads: int = 4,
+        classes: int | None = None,
+        checkpointing: bool = False,
+        outputs: int = 1,
+    ):
         super().__init__()
         from diffusers.models.transformers.dit_transformer_2d import DiTTransformer2DModel
 
@@ -37,11 +47,15 @@ class DiT(nn.Module):
             ("depth", depth),
             ("heads", heads),
         )
+
         for name, value in numbers if classes is None else (*numbers, ("classes", classes)):
             check.integer(name, value)
+
         if width % heads:
             raise ValueError(f"`width` must be a multiple of heads = {heads}, got {width}")
-        self.side, self.classes = -(-size // patch) * patch, classes or 1
+
+        self.side = -(-size // patch) * patch
+        self.classes = classes or 1
         self.body = DiTTransformer2DModel(
             num_attention_heads=heads,
             attention_head_dim=width // heads,
@@ -53,12 +67,15 @@ class DiT(nn.Module):
             num_embeds_ada_norm=self.classes,
         )
         blocks: Any = self.body.transformer_blocks
+
         for block in blocks:
             block.norm1.emb.class_embedder.dropout_prob = 0.0  # labels are hidden by training, from its own seed
             nn.init.zeros_(block.norm1.linear.weight)
             nn.init.zeros_(block.norm1.linear.bias)
+
         nn.init.zeros_(self.body.proj_out_2.weight)
         nn.init.zeros_(self.body.proj_out_2.bias)
+
         if checkpointing:
             self.body.enable_gradient_checkpointing()
 

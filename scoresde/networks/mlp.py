@@ -18,9 +18,11 @@ _WAVES = 1 << 24  # numbers of W at most
 
 
 class MLP(nn.Module):
-    """F(x, c_noise, labels=None) for x (B, d): SiLU layers on x, its Fourier features, sinusoidal features of the noise level, and an embedding of the label.
+    """F(x, c_noise, labels=None) for x (B, d): SiLU layers on x, its Fourier features, sinusoidal features of the
+    noise level, and an embedding of the label.
 
-    Fourier features sin(W x), cos(W x), W fixed normals, let small layers resolve steep scores: Tancik et al. 2020, arXiv:2006.10739.
+    Fourier features sin(W x), cos(W x), W fixed normals, let small layers resolve steep scores: Tancik et al. 2020,
+    arXiv:2006.10739.
 
     dim      d;  width, depth  of the hidden layers
     scale    frequencies run geometrically from 1/scale to 1 radian per unit of c_noise: 1000 for c_noise in [0, 1000]
@@ -28,12 +30,22 @@ class MLP(nn.Module):
     classes  for class-conditional models, or None;  outputs  for each of x: 2 with a variance (`LearnedRange`)"""
 
     def __init__(
-        self, dim: int, width: int = 128, depth: int = 3, features: int = 32, scale: float = 1000.0,
-        fourier: int = 0, detail: float = 0.4, classes: int | None = None, outputs: int = 1,
-    ):  # fmt: skip
+        self,
+        dim: int,
+        width: int = 128,
+        depth: int = 3,
+        features: int = 32,
+        scale: float = 1000.0,
+        fourier: int = 0,
+        detail: float = 0.4,
+        classes: int | None = None,
+        outputs: int = 1,
+    ):
         super().__init__()
+
         for name, value in (("dim", dim), ("width", width), ("depth", depth), ("features", features)):
             check.integer(name, value)
+
         check.number("scale", scale, above=1.0)
         self.frequencies: Tensor
         self.register_buffer("frequencies", torch.exp(-math.log(scale) * torch.arange(features) / features))
@@ -53,9 +65,12 @@ class MLP(nn.Module):
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
         angle = c_noise.to(self.frequencies.dtype).unsqueeze(-1) * self.frequencies
         features = torch.cat([angle.sin(), angle.cos()], dim=-1).to(x.dtype)
+
         if self.embedding is not None and self.classes is not None:
             features = features + self.embedding(indices(cond, len(x), self.classes, x.device))
+
         if len(self.waves):
             phase = x @ self.waves.T
             features = torch.cat([phase.sin(), phase.cos(), features], dim=-1)
+
         return self.body(torch.cat([x, features], dim=-1))

@@ -16,24 +16,32 @@ from .labels import indices
 class UNet(nn.Module):
     """F(x, c_noise, labels=None) for images (B, C, H, W): diffusers.UNet2DModel, attention at the coarsest level.
 
-    Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239. Sizes that the levels do not divide are padded
-    by replication and cropped back. c_noise should span about 0..1000 (sinusoidal embedding).
+    Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239. Sizes that the levels do not divide
+    are padded by replication and cropped back. c_noise should span about 0..1000 (sinusoidal embedding).
 
-    channels  C;  widths  channels of each level;  layers  residual blocks a level;  classes  for class-conditional models, or None
+    channels  C;  widths  channels of each level;  layers  residual blocks a level;
+    classes  for class-conditional models, or None
     checkpointing  computes activations again in the backward pass instead of keeping them
     outputs  for each of x: 2 with a variance (`LearnedRange`)"""
 
     def __init__(
-        self, channels: int, widths: Sequence[int] = (32, 64), layers: int = 2,
-        classes: int | None = None, checkpointing: bool = False, outputs: int = 1,
-    ):  # fmt: skip
+        self,
+        channels: int,
+        widths: Sequence[int] = (32, 64),
+        layers: int = 2,
+        classes: int | None = None,
+        checkpointing: bool = False,
+        outputs: int = 1,
+    ):
         super().__init__()
         from diffusers.models.unets.unet_2d import UNet2DModel
 
         check.integer("channels", channels)
         check.integer("layers", layers)
+
         for width in widths:
             check.integer("widths", width)
+
         # Four channels a group at least: a group of one would remove what noise level and label add to its channel.
         groups = next((g for g in (8, 4, 2) if all(w % (4 * g) == 0 for w in widths)), 1)
         levels = len(widths)
@@ -50,6 +58,7 @@ class UNet(nn.Module):
             up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
             num_class_embeds=None if classes is None else check.integer("classes", classes) + 1,
         )
+
         if checkpointing:
             self.body.enable_gradient_checkpointing()
 

@@ -2,10 +2,10 @@
 
     f = alpha'/alpha,   g^2 = (sigma^2)' - 2 f sigma^2 = -2 lam' sigma^2,   lam = log(alpha/sigma), half the log-SNR.
 
-Sampler coordinates are processes too: along EDM, LogSNR or Angle the same model is integrated in another clock and scale.
-`g2` is signed, negative where t runs toward data. Times are plain numbers or tensors, 0-d, (B,) or (B, 1, ..., 1); a plain
-number becomes a 0-d float64 tensor, which never promotes a state. Song et al. 2021, arXiv:2011.13456; Kingma et al. 2021,
-arXiv:2107.00630.
+Sampler coordinates are processes too: along EDM, LogSNR or Angle the same model is integrated in another clock and
+scale. `g2` is signed, negative where t runs toward data. Times are plain numbers or tensors, 0-d, (B,) or (B, 1, ...,
+1); a plain number becomes a 0-d float64 tensor, which never promotes a state. Song et al. 2021, arXiv:2011.13456;
+Kingma et al. 2021, arXiv:2107.00630.
 """
 
 from __future__ import annotations
@@ -69,7 +69,8 @@ class Process(ABC):
 
     @abstractmethod
     def constant_rates(self) -> Rates:
-        """alpha'/alpha and sigma'/sigma where they do not depend on t, else None: what exponential solvers solve exactly."""
+        """alpha'/alpha and sigma'/sigma where they do not depend on t, else None: what exponential solvers solve
+        exactly."""
 
     def alpha(self, t: Any) -> Tensor:
         """Signal coefficient."""
@@ -111,6 +112,7 @@ class Process(ABC):
         wanted, got = (f"{tuple(v.shape)} {v.dtype} on {v.device}" for v in (x0, eps))
         if wanted != got:
             raise ValueError(f"`eps` must be like x0, {wanted}, got {got}")
+
         return x0 * like(self.alpha(t), x0) + eps * like(self.sigma(t), x0)
 
     def prior(
@@ -127,6 +129,7 @@ class Process(ABC):
         check.shape("shape", shape)
         dtype = torch.get_default_dtype() if dtype is None else dtype
         z = SeededNoise(seed, first).normal(PRIOR, range(1), shape, dtype, "cpu" if device is None else device)[0]
+
         return z * like(self.sigma(self.inside(self.t_noise if t is None else t)), z)
 
     def prior_log_prob(self, x: Tensor, t: Any = None) -> Tensor:
@@ -144,7 +147,8 @@ class Process(ABC):
         return _score_equation(self, score, (1 - check.number("eta", eta, least=0.0) ** 2) / 2, eta, self._sign)
 
     def reverse(self, score: ScoreFunction | ScoreModel, eta: float = 1.0) -> Equation:
-        """dx = [f x - (1 + eta^2)/2 g^2 score] dt + eta g dw toward data; eta 1 Anderson 1982, eta 0 the probability flow."""
+        """dx = [f x - (1 + eta^2)/2 g^2 score] dt + eta g dw toward data; eta 1 Anderson 1982, eta 0 the probability
+        flow."""
         return _score_equation(self, score, (1 + check.number("eta", eta, least=0.0) ** 2) / 2, eta, -self._sign)
 
     def probability_flow(self, score: ScoreFunction | ScoreModel) -> Equation:
@@ -159,6 +163,7 @@ class Process(ABC):
             raise ValueError(
                 f"`{name}` must lie in [{self.t_min:g}, {self.t_max:g}], the range of {self!r}, got {worst!r}"
             )
+
         return t
 
     @property
@@ -195,7 +200,11 @@ class TowardData(Process):
 
 
 def check_range(
-    low: tuple[str, float], high: tuple[str, float], *, above: float = -math.inf, below: float = math.inf
+    low: tuple[str, float],
+    high: tuple[str, float],
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
 ) -> None:
     """Two ends in order, both finite and inside (above, below); errors name the offending one."""
     check.number(high[0], high[1], above=above, below=below)
@@ -205,19 +214,28 @@ def check_range(
 
 
 def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
-    """exp(log(t)) in the dtype of t, computed in float64 where the device has it: exp turns a rounding of log into |log| roundings."""
+    """exp(log(t)) in the dtype of t, computed in float64 where the device has it: exp turns a rounding of log into
+    |log| roundings."""
     t = as_time(t)
     return log(t).exp() if t.device.type == "mps" else log(t.double()).exp().to(t.dtype)
 
 
 def _score_equation(
-    process: Process, score: ScoreFunction | ScoreModel | None, weight: float, eta: float, toward: int
+    process: Process,
+    score: ScoreFunction | ScoreModel | None,
+    weight: float,
+    eta: float,
+    toward: int,
 ) -> Equation:
-    """dx = [f x - weight g^2 score] dt + eta g dW in the process' own t; with a score, on the range of the process alone."""
+    """dx = [f x - weight g^2 score] dt + eta g dW in the process' own t; with a score, on the range of the process
+    alone."""
+
     if isinstance(score, ScoreModel):
         score = score.score(process)
+
     if score is not None:
         check.takes("score", score, 2, "(x, t) -> tensor like x, or a Denoiser")
+
     weights = next(score.parameters(), None) if isinstance(score, nn.Module) else None
     within = None if score is None else (process.t_min, process.t_max)
 
@@ -230,10 +248,13 @@ def _score_equation(
             return process.drift(x, t)
         if weights is not None and weights.dtype != x.dtype:
             raise TypeError(
-                f"`x` must have the dtype of the score's weights, {weights.dtype}, got {x.dtype}; cast one of them, or wrap it in a Denoiser"
+                f"`x` must have the dtype of the score's weights, {weights.dtype}, got {x.dtype}; cast one of"
+                " them, or wrap it in a Denoiser"
             )
+
         given = t if t.dim() == 0 else t.to(x.dtype)
         s = checked("score", turned, given, x, exact=True)
+
         return process.drift(x, t) - s * like(weight * process.g2(t), x)
 
     def diffusion(t: Tensor, x: Tensor) -> Tensor:
@@ -241,4 +262,5 @@ def _score_equation(
 
     if eta == 0.0:
         return Equation(drift, within=within)
+
     return Equation(drift, diffusion, noise=Noise.ADDITIVE, toward=toward, within=within)

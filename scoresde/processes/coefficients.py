@@ -16,8 +16,9 @@ _MOST = 1 << 14
 
 
 class CachedCoefficients(Generic[T]):
-    """A function of times that is worked out once for each plain one in float64, and from then on looked up: a grid's levels come
-    again with every batch. Under a graph being compiled, and of tensors that are not plain, it is the function itself."""
+    """A function of times that is worked out once for each plain one in float64, and from then on looked up: a grid's
+    levels come again with every batch. Under a graph being compiled, and of tensors that are not plain, it is the
+    function itself."""
 
     def __init__(self, f: Callable[..., T]):
         self.f = f
@@ -26,12 +27,14 @@ class CachedCoefficients(Generic[T]):
     def __call__(self, *times: Tensor) -> T:
         if not all(is_plain_scalar(t) and t.dtype == torch.float64 for t in times):
             return self.f(*times)
+
         key = tuple(t.item() for t in times)
         if key not in self.kept:
             if len(self.kept) >= _MOST:
                 self.kept.clear()
             with torch.inference_mode(False):  # what is kept must serve where gradients are taken, whoever asked first
                 self.kept[key] = self.f(*(torch.tensor(t, dtype=torch.float64, device="cpu") for t in key))
+
         return self.kept[key]
 
 
@@ -53,10 +56,12 @@ def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
         return c if c.device.type == "cpu" else c.to(x.device)
     if c.numel() != x.shape[0] or c.shape[0] != x.shape[0]:
         raise ValueError(
-            f"`{name}` must be a number or hold one value per sample, got shape {tuple(c.shape)} for a batch of shape {tuple(x.shape)}"
+            f"`{name}` must be a number or hold one value per sample, got shape {tuple(c.shape)} for a batch of"
+            f" shape {tuple(x.shape)}"
         )
     if c.device.type != "cpu" and c.device.type != x.device.type:
         raise ValueError(f"`{name}` must be on the state's device {x.device} or on the CPU, got {c.device}")
+
     return c.reshape(-1, *[1] * (x.dim() - 1)).to(x.device, x.dtype)
 
 
@@ -64,7 +69,10 @@ def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
     """The same as one value per sample, (B,), in x's dtype: what a network is given."""
     if not isinstance(c, Tensor):
         return torch.full((x.shape[0],), c, dtype=x.dtype, device=x.device)
-    ones, value = torch.ones(x.shape[0], dtype=x.dtype, device=x.device), like(c, x)
+
+    ones = torch.ones(x.shape[0], dtype=x.dtype, device=x.device)
+    value = like(c, x)
+
     return ones * (
         value if value.dim() == 0 else value.reshape(-1)
     )  # a 0-d one neither promotes nor has to be on x's device

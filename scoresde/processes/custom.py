@@ -1,7 +1,7 @@
 """A user's own process, from two functions of t.
 
-Rates by automatic differentiation, time(lam) by Newton's method inside a bracket (bisection where a step leaves it), which
-needs lam to be monotone and nothing else.
+Rates by automatic differentiation, time(lam) by Newton's method inside a bracket (bisection where a step leaves it),
+which needs lam to be monotone and nothing else.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ _LOOKS = 257  # times at which the two functions are tried before they are belie
 class CustomProcess(Process):
     """x = signal(t) x0 + noise(t) eps, t from `t_data` to `t_noise`, either of which may be the larger.
 
-    signal, noise  alpha and sigma: elementwise functions of a float tensor made of torch operations, of nothing else, noise positive, signal positive
+    signal, noise  alpha and sigma: elementwise functions of a float tensor made of torch operations, of nothing else,
+                   noise positive, signal positive
                    (zero at t_noise is legal), their ratio strictly falling toward t_noise
-    Defined inside its range alone: `time` raises ValueError naming `lam` beyond it. time(lam) is good to 1e-10 in float64 and is
-    not differentiable. Example: CustomProcess(lambda t: 1 - t, lambda t: t, t_noise=1.0, t_data=1e-3) is RectifiedFlow.
-    Raises TypeError or ValueError naming the argument."""
+    Defined inside its range alone: `time` raises ValueError naming `lam` beyond it. time(lam) is good to 1e-10 in
+    float64 and is not differentiable. Example: CustomProcess(lambda t: 1 - t, lambda t: t, t_noise=1.0, t_data=1e-3)
+    is RectifiedFlow. Raises TypeError or ValueError naming the argument."""
 
     signal: Function
     noise: Function
@@ -40,31 +41,41 @@ class CustomProcess(Process):
     def __post_init__(self) -> None:
         check.number("t_noise", self.t_noise)
         check.number("t_data", self.t_data)
+
         if self.t_noise == self.t_data:
             raise ValueError(f"`t_noise` must differ from t_data, got both {self.t_data!r}")
+
         t = torch.linspace(self.t_data, self.t_noise, _LOOKS, dtype=torch.float64, device="cpu")
         t[0], t[-1] = self.t_data, self.t_noise
         values: list[Tensor] = []
+
         for name, function in (("signal", self.signal), ("noise", self.noise)):
             check.takes(name, function, 1, "t -> tensor like t")
             value: Any = function(t)
             if not isinstance(value, Tensor) or value.shape != t.shape or not value.is_floating_point():
                 raise TypeError(
-                    f"`{name}` must return a float tensor like t, got {value!r:.60}; for a constant use torch.ones_like(t)"
+                    f"`{name}` must return a float tensor like t, got {value!r:.60}; for a constant use"
+                    " torch.ones_like(t)"
                 )
+
             inside = value[:-1] if name == "signal" else value
             if not bool(value.isfinite().all() & (inside > 0).all() & (value >= 0).all()):
                 i = int((~(value.isfinite() & (value > 0))).nonzero()[0])
                 raise ValueError(
-                    f"`{name}` must be finite and positive on [{self.t_min:g}, {self.t_max:g}], got {value[i]:g} at t = {t[i]:g}"
+                    f"`{name}` must be finite and positive on [{self.t_min:g}, {self.t_max:g}], got {value[i]:g}"
+                    f" at t = {t[i]:g}"
                 )
+
             values.append(value)
+
         falls = (values[0] / values[1]).diff() < 0
         if not bool(falls.all()):
             worst = float(t[int((~falls).nonzero()[0])])
             raise ValueError(
-                f"`t_noise` must be the noisy end, with signal/noise strictly falling on the way there, which it does not at t = {worst:g}"
+                "`t_noise` must be the noisy end, with signal/noise strictly falling on the way there, which it"
+                f" does not at t = {worst:g}"
             )
+
         object.__setattr__(self, "_known", (t.flip(0), self.lam(t).flip(0)))
 
     def __repr__(self) -> str:
@@ -100,27 +111,34 @@ class CustomProcess(Process):
         target = as_time(lam, "lam")
         wanted = target.detach().to(torch.float64)
         times, levels = (known.to(wanted.device) for known in self.__dict__["_known"])
-        first, last = levels[0], levels[-1]
+        first = levels[0]
+        last = levels[-1]
         near = 1e-6 if target.dtype == torch.float64 else 1e-4  # rounding may put an end just outside
         if not bool(((wanted >= first - near) & (wanted <= last + near)).all()):
             worst = float(wanted[~((wanted >= first - near) & (wanted <= last + near))].flatten()[0])
             raise ValueError(
-                f"`lam` must lie in [{float(first):.6g}, {float(last):.6g}], where {self!r} is defined, got {worst:.6g}; widen t_noise or t_data"
+                f"`lam` must lie in [{float(first):.6g}, {float(last):.6g}], where {self!r} is defined, got"
+                f" {worst:.6g}; widen t_noise or t_data"
             )
+
         wanted = wanted.clamp(first, last)
         k = torch.searchsorted(levels, wanted.contiguous()).clamp(1, _LOOKS - 1)
-        noisy, clean = times[k - 1], times[k]
+        noisy = times[k - 1]
+        clean = times[k]
         share = (wanted - levels[k - 1]) / (levels[k] - levels[k - 1])
         t = noisy + share.nan_to_num(0.5) * (clean - noisy)
+
         for _ in range(100):
             gap = self.lam(t) - wanted
-            noisy, clean = torch.where(gap <= 0, t, noisy), torch.where(gap >= 0, t, clean)
+            noisy = torch.where(gap <= 0, t, noisy)
+            clean = torch.where(gap >= 0, t, clean)
             newton = t - gap / _slope(self.lam, t)
             inside = (newton - noisy) * (newton - clean) <= 0
             step = torch.where(inside, newton, 0.5 * (noisy + clean)) - t
             t = t + step
             if bool((step.abs() <= 1e-11 * t.abs()).all()):  # Newton has squared this by now
                 break
+
         return torch.where(wanted == first, times[0], torch.where(wanted == last, times[-1], t)).to(target.dtype)
 
 

@@ -2,8 +2,8 @@
 
     q(x_i | x_{i-1}) = N(sqrt(1 - beta_i) x_{i-1}, beta_i),   abar_i = prod_{j <= i} (1 - beta_j),   i = 1..T.
 
-`DiscreteVP` is the chain as a continuous process, exact at t = i/T with -log abar linear between, so that every solver runs on
-it. `linear(1000)` is the chain of Ho et al. 2020 (arXiv:2006.11239); it approximates VPSDE(0.1, 20) to O(1/T).
+`DiscreteVP` is the chain as a continuous process, exact at t = i/T with -log abar linear between, so that every solver
+runs on it. `linear(1000)` is the chain of Ho et al. 2020 (arXiv:2006.11239); it approximates VPSDE(0.1, 20) to O(1/T).
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from .coefficients import as_time
 
 @dataclass(frozen=True)
 class DiscreteVP(TowardNoise):
-    """The variance-preserving process through the levels of a chain. `log_abar` holds log abar_1 .. log abar_T, falling.
+    """The variance-preserving process through the levels of a chain. `log_abar` holds log abar_1 .. log abar_T,
+    falling.
 
-    t runs over [1/T, 1]; t = i/T is level i. Below 1/T the first beta extends to zero. The last level may be -inf, no signal at
-    all: alpha then falls linearly over the last interval, and lam is minus infinity at t = 1, where flows may begin (`Split.FLOW`
-    along this process or RectifiedFlow) and SDEs may not."""
+    t runs over [1/T, 1]; t = i/T is level i. Below 1/T the first beta extends to zero. The last level may be -inf, no
+    signal at all: alpha then falls linearly over the last interval, and lam is minus infinity at t = 1, where flows
+    may begin (`Split.FLOW` along this process or RectifiedFlow) and SDEs may not."""
 
     log_abar: tuple[float, ...]
     name: str = "user"
@@ -36,7 +37,8 @@ class DiscreteVP(TowardNoise):
         levels = torch.tensor((0.0, *self.log_abar), dtype=torch.float64, device="cpu")
         if len(levels) < 3 or not bool(torch.isfinite(levels[:-1]).all()) or not bool((levels.diff() < 0).all()):
             raise ValueError(
-                "`log_abar` must hold two numbers or more, finite but for the last, strictly falling below 0; every beta must lie in (0, 1)"
+                "`log_abar` must hold two numbers or more, finite but for the last, strictly falling below 0;"
+                " every beta must lie in (0, 1)"
             )
         object.__setattr__(self, "_levels", -levels)
 
@@ -68,12 +70,15 @@ class DiscreteVP(TowardNoise):
         return self.__dict__["_levels"]
 
     def _place(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The interval around t: -log abar at its start, its rise (0 where that is infinite), the fraction of it at t, and whether it is infinite."""
+        """The interval around t: -log abar at its start, its rise (0 where that is infinite), the fraction of it at t,
+        and whether it is infinite."""
+
         table = self._table.to(t.device)
         at = t.to(torch.float64) * self.steps
         i = at.detach().clamp(0, self.steps - 1e-9).floor().long()
         rise = table[i + 1] - table[i]
         endless = rise.isinf()
+
         return table[i], rise.masked_fill(endless, 0.0), at - i, endless
 
     def log_alpha(self, t: Any) -> Tensor:
@@ -98,7 +103,8 @@ class DiscreteVP(TowardNoise):
         b = torch.nn.functional.softplus(-2 * lam.to(torch.float64), threshold=1e3)
         table = self._table.to(lam.device)
         i = (torch.searchsorted(table, b.contiguous()) - 1).clamp(0, self.steps - 1)
-        rest, rise = b - table[i], table[i + 1] - table[i]
+        rest = b - table[i]
+        rise = table[i + 1] - table[i]
         return ((i + torch.where(rise.isinf(), -torch.expm1(-0.5 * rest), rest / rise)) / self.steps).to(lam.dtype)
 
     def constant_rates(self) -> Rates:
@@ -110,8 +116,10 @@ def chain(betas: Tensor, name: str = "user") -> DiscreteVP:
     betas = check.floating("betas", betas).to("cpu", torch.float64)
     if betas.dim() != 1 or len(betas) < 2 or not bool(((betas > 0) & (betas < 1))[:-1].all()) or not 0 < betas[-1] <= 1:
         raise ValueError(
-            f"`betas` must be a 1-D tensor of two or more numbers in (0, 1), got shape {tuple(betas.shape)}: {betas.flatten()[:5].tolist()}"
+            f"`betas` must be a 1-D tensor of two or more numbers in (0, 1), got shape {tuple(betas.shape)}:"
+            f" {betas.flatten()[:5].tolist()}"
         )
+
     return DiscreteVP(tuple(torch.log1p(-betas).cumsum(0).tolist()), name)
 
 
@@ -145,27 +153,35 @@ def sigmoid(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Discr
 
 
 def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
-    """The chain with sqrt(abar) shifted to 0 at level T and scaled to what it was at level 1. Lin et al. 2023, arXiv:2305.08891, algorithm 1.
+    """The chain with sqrt(abar) shifted to 0 at level T and scaled to what it was at level 1. Lin et al. 2023,
+    arXiv:2305.08891, algorithm 1.
 
-    At t = 1 alpha is 0: eps says nothing of x0 there, so the network must predict V or X0, and the method must have eta 0 and
-    `Split.FLOW` along the chain or RectifiedFlow. Raises TypeError or ValueError naming `chain`."""
+    At t = 1 alpha is 0: eps says nothing of x0 there, so the network must predict V or X0, and the method must have
+    eta 0 and `Split.FLOW` along the chain or RectifiedFlow. Raises TypeError or ValueError naming `chain`."""
+
     if not isinstance(chain, DiscreteVP):
         raise TypeError(f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000)")
+
     root = torch.tensor(chain.log_abar, dtype=torch.float64, device="cpu").div(2).exp()
     if chain.steps < 3 or root[-1] == 0:
         raise ValueError(f"`chain` must have three levels or more and signal at the last, got {chain!r}")
+
     root = (root - root[-1]) * (root[0] / (root[0] - root[-1]))
+
     return DiscreteVP((chain.log_abar[0], *(2 * root[1:].log()).tolist()), f"zero_terminal_snr_{chain.name}")
 
 
 def of(process: Process, steps: int) -> DiscreteVP:
     """The chain whose levels are those of a variance-preserving process at t_max i/T: the bridge from the SDE."""
     check.integer("steps", steps, least=2)
+
     if not isinstance(process, Process) or not bool(
         (process.alpha(process.t_max) ** 2 + process.sigma(process.t_max) ** 2 - 1).abs() < 1e-9
     ):
         raise ValueError(f"`process` must be variance-preserving to have a chain, got {process!r}; for example VPSDE()")
+
     t = process.t_max * torch.arange(1, steps + 1, dtype=torch.float64, device="cpu") / steps
+
     return DiscreteVP(tuple((2 * process.log_alpha(t)).tolist()), f"of_{type(process).__name__}")
 
 
@@ -174,14 +190,20 @@ def posterior(process: DiscreteVP, i: int) -> tuple[float, float, float]:
 
     c_0 = sqrt(abar_{i-1}) beta_i/(1 - abar_i), c_x = sqrt(1 - beta_i)(1 - abar_{i-1})/(1 - abar_i), variance beta_i
     (1 - abar_{i-1})/(1 - abar_i), the "small" one; "large" is beta_i. Ho et al. 2020, eq. 7."""
+
     check.integer("i", i, least=2, most=process.steps)
-    before, now = process.log_abar[i - 2], process.log_abar[i - 1]
-    beta, rest, rest_before = -math.expm1(now - before), -math.expm1(now), -math.expm1(before)
+    before = process.log_abar[i - 2]
+    now = process.log_abar[i - 1]
+    beta = -math.expm1(now - before)
+    rest = -math.expm1(now)
+    rest_before = -math.expm1(before)
+
     return math.exp(before / 2) * beta / rest, math.sqrt(1 - beta) * rest_before / rest, beta * rest_before / rest
 
 
 def log_variances(process: DiscreteVP, i: int) -> tuple[float, float]:
-    """(log beta~, log beta) of step i in 1..T, the "small" variance and the "large" one, between which a learned one lies.
+    """(log beta~, log beta) of step i in 1..T, the "small" variance and the "large" one, between which a learned one
+    lies.
 
     beta~_1 = 0 is replaced by beta~_2. Nichol & Dhariwal 2021, arXiv:2102.09672, section 3.1."""
     _, _, small = posterior(process, max(i, 2))

@@ -22,7 +22,8 @@ def _log_one_minus_exp(x: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class LinearBeta(TowardNoise):
-    """Abstract: dx = -beta x/2 dt + ..., beta(t) = beta_min + t (beta_max - beta_min), so that log alpha = -B/2 with B(t) = int_0^t beta."""
+    """Abstract: dx = -beta x/2 dt + ..., beta(t) = beta_min + t (beta_max - beta_min), so that log alpha = -B/2 with
+    B(t) = int_0^t beta."""
 
     beta_min: float = 0.1
     beta_max: float = 20.0
@@ -77,7 +78,8 @@ class VPSDE(LinearBeta):
 
 @dataclass(frozen=True)
 class SubVPSDE(LinearBeta):
-    """dx = -beta x/2 dt + sqrt(beta (1 - e^{-2B})) dw: the VP signal with sigma = 1 - e^{-B}. Song et al. 2021, arXiv:2011.13456."""
+    """dx = -beta x/2 dt + sqrt(beta (1 - e^{-2B})) dw: the VP signal with sigma = 1 - e^{-B}. Song et al. 2021,
+    arXiv:2011.13456."""
 
     def log_sigma(self, t: Any) -> Tensor:
         return _log_one_minus_exp(-self.integral(t))
@@ -175,10 +177,14 @@ class CosineVP(TowardNoise):
     def time(self, lam: Any) -> Tensor:
         # sin^2 u = sin^2 u_0 + sigma^2 cos^2 u_0 and cos u = alpha cos u_0; u - u_0 through the sine of the difference
         lam = as_time(lam, "lam")
-        variance, alpha2 = torch.sigmoid(-2 * lam), torch.sigmoid(2 * lam)
-        sin0, cos0 = math.sin(self._start), math.cos(self._start)
-        sin_u, alpha = (sin0**2 + variance * cos0**2).sqrt(), alpha2.sqrt()
+        variance = torch.sigmoid(-2 * lam)
+        alpha2 = torch.sigmoid(2 * lam)
+        sin0 = math.sin(self._start)
+        cos0 = math.cos(self._start)
+        sin_u = (sin0**2 + variance * cos0**2).sqrt()
+        alpha = alpha2.sqrt()
         gap = variance / (sin_u + alpha * sin0)  # sin u - alpha sin u_0 = sin(u - u_0) / cos u_0
+
         return torch.atan2(gap * cos0, alpha * cos0**2 + sin_u * sin0) / self._speed
 
     def constant_rates(self) -> Rates:
@@ -187,7 +193,8 @@ class CosineVP(TowardNoise):
 
 @dataclass(frozen=True)
 class RectifiedFlow(TowardNoise):
-    """alpha = 1 - t, sigma = t: straight paths from data to noise. Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747.
+    """alpha = 1 - t, sigma = t: straight paths from data to noise. Liu et al. 2023, arXiv:2209.03003; Lipman et al.
+    2023, arXiv:2210.02747.
 
     At t = 1 there is no signal: lam is minus infinity there, which the time-uniform grids of this process bear."""
 

@@ -14,13 +14,19 @@ from ..storage.files import write_whole
 
 
 def pixels(x: Tensor) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] as uint8, channels last; values outside are clipped. More than 3 channels: the first three."""
+    """Images (N, C, H, W) in [-1, 1] as uint8, channels last; values outside are clipped. More than 3 channels: the
+    first three."""
     x = x.detach().cpu()[:, :3]
     x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else torch.nn.functional.pad(x, (0, 0, 0, 0, 0, 3 - x.shape[1]))
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
 
 
-def tiled(x: Tensor, columns: int, side: int = 32, gap: int = 1) -> Any:
+def tiled(
+    x: Tensor,
+    columns: int,
+    side: int = 32,
+    gap: int = 1,
+) -> Any:
     """A PIL image of a grid of images, each enlarged to about `side` pixels, `gap` pixels apart."""
     from PIL import Image
 
@@ -29,11 +35,15 @@ def tiled(x: Tensor, columns: int, side: int = 32, gap: int = 1) -> Any:
     scale = max(1, round(side / max(height, width)))
     big = tiles.repeat_interleave(scale, 1).repeat_interleave(scale, 2)
     rows = -(-count // columns)
-    h, w = height * scale + gap, width * scale + gap
+    h = height * scale + gap
+    w = width * scale + gap
     sheet = torch.full((rows * h + gap, columns * w + gap, 3), 60 if gap == 1 else 110, dtype=torch.uint8, device="cpu")
+
     for i in range(count):
-        top, left = (i // columns) * h + gap, (i % columns) * w + gap
+        top = (i // columns) * h + gap
+        left = (i % columns) * w + gap
         sheet[top : top + h - gap, left : left + w - gap] = big[i]
+
     return Image.fromarray(sheet.numpy())
 
 
@@ -68,19 +78,29 @@ def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequ
     import matplotlib
     from matplotlib.figure import Figure
 
-    n, columns = len(rows[0][1][0]), len(levels)
+    n = len(rows[0][1][0])
+    columns = len(levels)
     figure = Figure(figsize=(1.02 * columns + 0.8, (1.0 * n + 0.55) * len(rows)), dpi=110)
+
     with matplotlib.rc_context({"font.size": 10}):
         blocks: Any = figure.subfigures(len(rows), 1, squeeze=False)[:, 0]
         for block, (name, states) in zip(blocks, rows, strict=True):
             block.suptitle(name, x=0.02, ha="left", fontsize=12)
-            room = {"wspace": 0.06, "hspace": 0.06, "left": 0.02, "right": 0.98, "top": 0.86, "bottom": 0.03}
+            room = {
+                "wspace": 0.06,
+                "hspace": 0.06,
+                "left": 0.02,
+                "right": 0.98,
+                "top": 0.86,
+                "bottom": 0.03,
+            }
             axes = block.subplots(n, columns, squeeze=False, gridspec_kw=room)
             for j, (level, state) in enumerate(zip(levels, states, strict=True)):
                 for i, tile in enumerate(pixels(state)):
                     axes[i][j].imshow(tile.numpy(), interpolation="nearest")
                     axes[i][j].set_axis_off()
                 axes[0][j].set_title(f"$\\lambda$ = {level:+.1f}", fontsize=9)
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     write_whole(path, buffer.getvalue())
@@ -92,6 +112,7 @@ def save_losses(steps: Sequence[int], losses: Sequence[float], path: Path) -> No
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 2.6), dpi=110, layout="constrained")
+
     with matplotlib.rc_context({"font.size": 10}):
         axes: Any = figure.subplots()
         width = max(1, len(losses) // 20)
@@ -104,6 +125,7 @@ def save_losses(steps: Sequence[int], losses: Sequence[float], path: Path) -> No
         axes.set_xlabel("training step")
         axes.set_ylabel("loss per element")
         axes.grid(alpha=0.3, which="both")
+
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png")
     write_whole(path, buffer.getvalue())

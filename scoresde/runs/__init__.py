@@ -3,7 +3,8 @@
 model.safetensors, run.json    the finished model, by `checkpoint`
 moments.safetensors            mean and standard deviations of the data, which the recommended sampler uses
 averages/                      stored for widths chosen afterwards, by `averaging`
-checkpoints/                   the last two and the best, by `snapshots`: from any of them a run is taken up to the same bits
+checkpoints/                   the last two and the best, by `snapshots`: from any of them a run is taken up to the
+                               same bits
 log.jsonl, samples/            by `record`
 """
 

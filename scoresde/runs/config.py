@@ -72,7 +72,8 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class DataConfig:
-    """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, a file or a folder of images (see `data.load`);
+    """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, a file or a folder of images (see
+                 `data.load`);
               None: not known, as of imported weights
     held_out  the share kept for judging;  size  pixels a side, of a folder's images
     kind      of samples, where an array's shape does not say: points or images; None: by the shape
@@ -87,14 +88,19 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check.number("held_out", self.held_out, above=0.0, below=1.0)
+
         if self.shift is not None:
             check.integer("shift", self.shift, least=0, most=64)
+
         if self.size is not None:
             check.integer("size", self.size, least=4, most=4096)
+
         if self.path is not None and not (isinstance(self.path, str) and self.path.strip()):
             raise ValueError(f"`path` must name data, got {self.path!r}; for example digits, or a file")
+
         if self.kind is not None:
             check.choice("kind", self.kind, data_module.KINDS)
+
         if not isinstance(self.flip, bool | None):
             raise TypeError(f"`flip` must be true or false, got {self.flip!r}")
 
@@ -123,12 +129,15 @@ class NetworkConfig:
         check.choice("kind", self.kind, KINDS)
         check.choice("predicts", self.predicts, TABLES)
         check.number("sigma_data", self.sigma_data, above=0.0)
+
         if not isinstance(self.variance, bool):
             raise TypeError(f"`variance` must be true or false, got {self.variance!r}")
         if not isinstance(self.checkpointing, bool) or (self.checkpointing and self.kind == "mlp"):
             raise TypeError(f"`checkpointing` must be true or false, and false for an MLP, got {self.checkpointing!r}")
+
         for width in self.widths:
             check.integer("widths", width, most=4096)
+
         check.integer("layers", self.layers, most=64)
         check.integer("fourier", self.fourier, least=0, most=4096)
 
@@ -144,14 +153,18 @@ class NetworkConfig:
 
         outputs = self.table.outputs
         kind = ("mlp" if len(shape) == 1 else "unet") if self.kind == "auto" else self.kind
+
         if len(shape) not in (1, 3):
             own = "train a network of your own on them by scoresde.fit"
             raise ConfigError(
-                f"`data.kind` must be points or images for the networks of a configuration, got samples of shape {shape}; {own}"
+                "`data.kind` must be points or images for the networks of a configuration, got samples of shape"
+                f" {shape}; {own}"
             )
+
         if (kind == "mlp") != (len(shape) == 1):
             raise ConfigError(
-                f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'}, got {kind}"
+                f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'},"
+                f" got {kind}"
             )
         if kind == "mlp":
             return MLP(
@@ -162,8 +175,10 @@ class NetworkConfig:
                 classes=classes,
                 outputs=outputs,
             )
+
         if kind == "dit":
-            width, depth = (self.widths or (64,))[0], self.layers + 3
+            width = (self.widths or (64,))[0]
+            depth = self.layers + 3
             return DiT(
                 shape[0],
                 max(shape[1:]),
@@ -173,8 +188,14 @@ class NetworkConfig:
                 checkpointing=self.checkpointing,
                 outputs=outputs,
             )
+
         return UNet(
-            shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes, self.checkpointing, outputs
+            shape[0],
+            self.widths or level_widths(max(shape[1:])),
+            self.layers,
+            classes,
+            self.checkpointing,
+            outputs,
         )
 
 
@@ -203,6 +224,7 @@ class Config:
             raise ConfigError(
                 "`data.path` must name data, got none: imported weights do not say what they were trained on"
             )
+
         given = {name: getattr(self.data, name) for name in ("shift", "flip") if getattr(self.data, name) is not None}
         loaded = (
             data_module.SETS[path]()
@@ -211,15 +233,19 @@ class Config:
         )
         if len(loaded.shape) != 3 and any(given.values()):
             raise ConfigError(f"`data.{next(iter(given))}` must be left out for points, got {given} for {loaded.name}")
+
         if loaded.cond is not None:
             own = "train a network of your own on data.load(path) by scoresde.fit, or leave cond out of the file"
             raise ConfigError(
-                f"`data.path` must hold no conditions, which networks of a configuration do not take, got cond in {path}; {own}"
+                "`data.path` must hold no conditions, which networks of a configuration do not take, got cond"
+                f" in {path}; {own}"
             )
+
         return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
 
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:
-        """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is conditional."""
+        """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is
+        conditional."""
         with single_precision_on(device), seeded(self.training.seed):
             network = self.network.build(shape, None if self.training.label_dropout is None else classes)
         return Denoiser(network, self.process, self.network.table, time=NoiseConditioning(self.process))
@@ -234,21 +260,27 @@ def level_widths(size: int) -> tuple[int, ...]:
 def read(path: Path, imported: bool = False) -> Config:
     """Parse a TOML file. Raises ConfigError naming file, line and dotted key.
 
-    Of imported weights it describes what is known: they predict eps, as most from elsewhere do, and their data are not known, unless it says so."""
+    Of imported weights it describes what is known: they predict eps, as most from elsewhere do, and their data are not
+    known, unless it says so."""
+
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     if path.stat().st_size > _MOST_BYTES:
         raise ConfigError(f"{path}: larger than {_MOST_BYTES} bytes, not a configuration")
+
     text = _text(path) + "\n"  # without it the parser does not say which line the last one is
+
     try:
         table = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         at = re.search(r"line (\d+)", str(error))
         said = f": {text.split(chr(10))[int(at[1]) - 1].strip():.80}" if at else ""
         raise ConfigError(f"{path}: {error or 'nested too deeply'}{said}") from error
+
     for name, defaults in (_IMPORTED if imported else {}).items():
         if isinstance(table.get(name, {}), dict):
             table[name] = {**defaults, **table.get(name, {})}
+
     try:
         return parse(table)
     except ConfigError as error:
@@ -271,6 +303,7 @@ def parse(table: Mapping[str, Any]) -> Config:
         loss["norm"] = _named(
             NORMS, "loss.norm", {"name": norm} if isinstance(norm, str) else _section(loss, "norm"), "Square"
         )
+
     parts: dict[str, Any] = {
         "data": _build(DataConfig, "data", _section(table, "data")),
         "process": _named(PROCESSES, "process", _section(table, "process"), "VPSDE"),
@@ -285,12 +318,19 @@ def parse(table: Mapping[str, Any]) -> Config:
         "training": _build(Training, "training", _section(table, "training")),
         "record": _build(Record, "record", _section(table, "record")),
     }
+
     for key in table:
         _known(key, {*parts, "loss", "levels"} - {"objective"}, "")
+
     return Config(**parts)
 
 
-def _named(kinds: Mapping[str, Any], name: str, section: Mapping[str, Any], default: str) -> Any:
+def _named(
+    kinds: Mapping[str, Any],
+    name: str,
+    section: Mapping[str, Any],
+    default: str,
+) -> Any:
     """What a section with a key `name` stands for."""
     chosen = section.get("name", default)
     if not isinstance(chosen, str) or chosen not in kinds:

@@ -1,7 +1,8 @@
 """What a run notes while it trains: log.jsonl, TensorBoard where it is installed, pictures and their quality.
 
-A line of log.jsonl every few steps: step, mean loss, gradient norm, rate, samples a second, and `levels`, the mean loss in equal
-cells of lam (half the log-SNR), each named by its middle: where a network is weak shows there and nowhere else.
+A line of log.jsonl every few steps: step, mean loss, gradient norm, rate, samples a second, and `levels`, the mean
+loss in equal cells of lam (half the log-SNR), each named by its middle: where a network is weak shows there and
+nowhere else.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ CELLS = 8
 class Record:
     """How often a run notes and keeps, in steps. Raises TypeError or ValueError naming the field.
 
-    save  between checkpoints;  log  between lines of log.jsonl;  sample  between pictures with their quality, 0: never"""
+    save  between checkpoints;  log  between lines of log.jsonl;
+    sample  between pictures with their quality, 0: never"""
 
     save: int = 200
     log: int = 20
@@ -44,8 +46,16 @@ class Record:
 class Journal:
     """log.jsonl of a run folder, from the step after `start` on; what a killed run had noted beyond it goes."""
 
-    def __init__(self, folder: Path, record: Record, process: Process, start: int):
-        self.path, self.record, self.process = folder / "log.jsonl", record, process
+    def __init__(
+        self,
+        folder: Path,
+        record: Record,
+        process: Process,
+        start: int,
+    ):
+        self.path = folder / "log.jsonl"
+        self.record = record
+        self.process = process
         self.seen: list[Progress] = []
         self.since = time.perf_counter()
         write_whole(
@@ -56,6 +66,7 @@ class Journal:
     def note(self, progress: Progress) -> None:
         """One step; a line where it is due."""
         self.seen.append(progress)
+
         if progress.step % self.record.log == 0:
             done = [p for p in self.seen if not p.skipped]
             seconds = time.perf_counter() - self.since
@@ -68,16 +79,20 @@ class Journal:
                 "samples_per_second": round(sum(len(p.t) for p in self.seen) / seconds, 1),
                 "skipped": len(self.seen) - len(done),
             }
+
             if done:
                 t, losses = (torch.cat([getattr(p, name) for p in done]) for name in ("t", "losses"))
                 rows["levels"] = by_level(t, losses, self.process)
+
             self.write(progress.step, rows)
-            self.seen, self.since = [], time.perf_counter()
+            self.seen = []
+            self.since = time.perf_counter()
 
     def write(self, step: int, rows: dict[str, Any]) -> None:
         """Append a line, and hand the same to TensorBoard."""
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **rows}, allow_nan=False) + "\n")
+
         if self.board is not None:
             levels = {f"levels/{lam}": value for lam, value in rows.get("levels", {}).items()}
             for name, value in {**rows, **levels}.items():
@@ -108,11 +123,14 @@ def _short(value: float) -> float:
 
 
 def by_level(t: Tensor, losses: Tensor, process: Process) -> dict[str, float]:
-    """Mean loss in equal cells of lam between the ends of the process, by the cell's middle; cells without a sample are absent."""
+    """Mean loss in equal cells of lam between the ends of the process, by the cell's middle; cells without a sample
+    are absent."""
+
     ends = torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu")
     low, high = check.values(process.lam(ends).clamp(-20.0, 20.0))
     cell = ((process.lam(t.double()) - low) / (high - low) * CELLS).floor().clamp(0, CELLS - 1)
     middles = {k: f"{low + (k + 0.5) * (high - low) / CELLS:.2f}" for k in range(CELLS)}
+
     return {
         name: _short(losses[cell == k].double().mean().item()) for k, name in middles.items() if bool((cell == k).any())
     }

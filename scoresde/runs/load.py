@@ -1,4 +1,5 @@
-"""Load the model of a run folder, verified: the finished one, the latest checkpoint, the best one, or an average made afterwards."""
+"""Load the model of a run folder, verified: the finished one, the latest checkpoint, the best one, or an average made
+afterwards."""
 
 from __future__ import annotations
 
@@ -54,7 +55,8 @@ def run_config(about: Mapping[str, Any], path: Path) -> Config:
 
 
 def identity(about: Mapping[str, Any], path: Path) -> str:
-    """A digest of what makes a run the run it is: its configuration, but for keys that may change when it is taken up, and its data."""
+    """A digest of what makes a run the run it is: its configuration, but for keys that may change when it is taken up,
+    and its data."""
     table = run_config(about, path).as_dict()
     fixed = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
     kept = {key: value for key, value in sorted(fixed.items()) if not key.startswith(CHANGEABLE_ON_RESUME)}
@@ -62,53 +64,70 @@ def identity(about: Mapping[str, Any], path: Path) -> str:
 
 
 def _moments(folder: Path, about: Mapping[str, Any]) -> Moments | None:
-    """What a run knows of its data: None for one that is older than this file, with a warning where the file is not the run's."""
+    """What a run knows of its data: None for one that is older than this file, with a warning where the file is not
+    the run's."""
+
     digest = about["data"].get("moments")
     if digest is None:
         return None
+
     try:
         found = Moments.load(folder / MOMENTS)
         if found.digest == digest:
             return found
+
         said = f"{folder / MOMENTS} is of another run"
     except (OSError, ValueError) as error:
         said = str(error)
+
     warnings.warn(f"{said}; the recommended sampler does without", stacklevel=3)
+
     return None
 
 
 def load(
-    folder: Path | str, device: Any = "cpu", best: bool = False, width: float | None = None, *, part: str = "ema"
+    folder: Path | str,
+    device: Any = "cpu",
+    best: bool = False,
+    width: float | None = None,
+    *,
+    part: str = "ema",
 ) -> Trained:
-    """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best checkpoint.
+    """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best
+    checkpoint.
 
     width  of an average made afterwards instead (`posthoc_ema.posthoc`), up to the last step stored
     part   "network" gives the weights that were averaged
 
     A damaged file is passed over with a warning that names it. Raises CheckpointError."""
+
     folder = Path(folder)
     run, path = _found(folder, best)
-    config, shape, classes = (
-        run_config(run.about, path),
-        tuple(run.about["data"]["shape"]),
-        run.about["data"].get("classes"),
-    )
+    config = run_config(run.about, path)
+    shape = tuple(run.about["data"]["shape"])
+    classes = run.about["data"].get("classes")
     weights = run.part(part) | ({} if width is None else posthoc_ema.posthoc(folder, width, identity(run.about, path)))
     _fitting(config, shape, classes, weights, path)
     denoiser = config.denoiser(shape, classes)
     restore(denoiser.network, weights, path)
     denoiser.moments = _moments(folder, run.about)
+
     return Trained(denoiser.to(device).eval(), config, shape, run.about)
 
 
 def _fitting(
-    config: Config, shape: tuple[int, ...], classes: int | None, weights: Mapping[str, Tensor], path: Path
+    config: Config,
+    shape: tuple[int, ...],
+    classes: int | None,
+    weights: Mapping[str, Tensor],
+    path: Path,
 ) -> None:
     """Raise CheckpointError where the weights are not of the network described, before memory is taken for it."""
     try:
         wanted = {name: w.shape for name, w in config.denoiser(shape, classes, "meta").network.state_dict().items()}
     except (RuntimeError, TypeError, ValueError) as error:
         raise architecture_mismatch(path, error) from error
+
     found = {name: w.shape for name, w in weights.items()}
     wrong = {
         "Missing key": [name for name in wanted if name not in found],
@@ -124,6 +143,7 @@ def _fitting(
 
 def _found(folder: Path, best: bool) -> tuple[StoredRun, Path]:
     kept = folder / "checkpoints"
+
     if best:
         found = checkpoints.best(kept)
         if found is None:
@@ -132,7 +152,9 @@ def _found(folder: Path, best: bool) -> tuple[StoredRun, Path]:
             found.about, found.path
         ):
             raise CheckpointError(f"{found.path} is of another run than {folder / 'run.json'}")
+
         return _run(found)
+
     try:
         return load_run(folder), folder / "model.safetensors"
     except CheckpointError as error:

@@ -1,10 +1,12 @@
 """Averages of weights of any width, made after the training from a few that were stored.
 
-A power-function average after n steps weighs step k by p(k) = (k^(g+1) - (k-1)^(g+1))/n^(g+1), whatever n is. Stored ones, of two widths at
-several n, span profiles of other widths: p_r is met best by sum_i c_i p_i, with sum c_i = 1 so that weights that stand still stay, at
+A power-function average after n steps weighs step k by p(k) = (k^(g+1) - (k-1)^(g+1))/n^(g+1), whatever n is. Stored
+ones, of two widths at several n, span profiles of other widths: p_r is met best by sum_i c_i p_i, with sum c_i = 1 so
+that weights that stand still stay, at
 
     A c + mu = b,    sum c = 1,    A_ij = int p_i p_j,    b_i = int p_i p_r,
-    int p_i p_j = (g_i + 1)(g_j + 1)/(g_i + g_j + 1) (n_<^(g_>))/(n_>^(g_> + 1)),    g_> of the longer profile, p(t) = (g + 1) t^g/n^(g+1).
+    int p_i p_j = (g_i + 1)(g_j + 1)/(g_i + g_j + 1) (n_<^(g_>))/(n_>^(g_> + 1)),    g_> of the longer profile, p(t) =
+        (g + 1) t^g/n^(g+1).
 
 Karras et al. 2024, arXiv:2312.02696, section 3 and appendix C, which leaves the sum free.
 """
@@ -27,7 +29,12 @@ FOLDER = "averages"
 _MISSED = 0.1  # share of a profile that may be missed
 
 
-def store_average(run: Path, step: int, tracks: Sequence[Average], identity: str = "") -> None:
+def store_average(
+    run: Path,
+    step: int,
+    tracks: Sequence[Average],
+    identity: str = "",
+) -> None:
     """Keep the averages of WIDTHS as they are at a step, whole or not at all; `identity` says of which run."""
     tensors = {
         f"{k}.{name}": p.detach().cpu().contiguous().clone()
@@ -45,55 +52,82 @@ def drop_after(run: Path, step: int) -> None:
 
 
 def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
-    """The parameters of a run averaged over all its steps with a `width` chosen afterwards, from what training.posthoc stored.
+    """The parameters of a run averaged over all its steps with a `width` chosen afterwards, from what training.posthoc
+    stored.
 
-    Exact for the stored widths; between them the error falls with the square of how many were stored. Raises CheckpointError where there
-    are none, they are not those of the run `identity` or leave out more than a tenth of the profile, ValueError naming `width`."""
+    Exact for the stored widths; between them the error falls with the square of how many were stored. Raises
+    CheckpointError where there are none, they are not those of the run `identity` or leave out more than a tenth of
+    the profile, ValueError naming `width`."""
+
     check.number("width", width, above=0.0, below=0.28)
     paths: dict[int, Path] = {}
+
     for _, path in sorted(checkpoints.steps(run / FOLDER).items()):
         about = checkpoints.unseal(path).about
         if "" not in (identity, about.get("run", "")) and about["run"] != identity:
             raise CheckpointError(
                 f"{path} is of another run than {run}; remove it, or put back the averages of this one"
             )
+
         paths[about["count"]] = path  # equal where steps were skipped
+
     paths.pop(0, None)
+
     if not paths:
         raise CheckpointError(
-            f"{run / FOLDER} holds no stored averages; train with training.posthoc = 100, or as many steps as shall lie between"
+            f"{run / FOLDER} holds no stored averages; train with training.posthoc = 100, or as many steps as"
+            " shall lie between"
         )
+
     weights, missed = combination([(count, kept) for count in paths for kept in WIDTHS], max(paths), width)
     if missed > _MISSED:
-        said = f"an average of width {width:g} cannot be made from {len(paths)} of widths {' and '.join(map(str, WIDTHS))} in {run / FOLDER}"
+        said = (
+            f"an average of width {width:g} cannot be made from {len(paths)} of widths"
+            f" {' and '.join(map(str, WIDTHS))} in {run / FOLDER}"
+        )
         raise CheckpointError(
             f"{said}: it would miss {missed:.0%} of its profile; take one nearer to them, or store more often"
         )
+
     total: dict[str, Tensor] = {}
     kinds: dict[str, torch.dtype] = {}
+
     for path, pair in zip(
         paths.values(), weights.reshape(-1, len(WIDTHS)).tolist(), strict=True
     ):  # one at a time: they may be large
         for key, value in checkpoints.unseal(path).tensors.items():
             k, _, name = key.partition(".")
             total[name], kinds[name] = total.get(name, 0.0) + pair[int(k)] * value.double(), value.dtype
+
     return {name: value.to(kinds[name]) for name, value in total.items()}
 
 
 def combination(profiles: list[tuple[int, float]], count: int, width: float) -> tuple[Tensor, float]:
-    """Weights c of stored profiles (steps, width) that meet best the one of `width` after `count` steps, and what share of it they miss."""
+    """Weights c of stored profiles (steps, width) that meet best the one of `width` after `count` steps, and what
+    share of it they miss."""
+
     n, g = torch.tensor([(steps / count, power(kept)) for steps, kept in profiles], dtype=torch.float64, device="cpu").T
     end, r = torch.tensor([1.0, power(width)], dtype=torch.float64, device="cpu")
-    between, onto, own = _inner(n[:, None], g[:, None], n, g), _inner(n, g, end, r), _inner(end, r, end, r)
+    between = _inner(n[:, None], g[:, None], n, g)
+    onto = _inner(n, g, end, r)
+    own = _inner(end, r, end, r)
     one = torch.ones(len(profiles), 1, dtype=torch.float64, device="cpu")
     system = torch.cat(
         [torch.cat([between, one], 1), torch.cat([one.T, torch.zeros(1, 1, dtype=torch.float64, device="cpu")], 1)]
     )
     c = torch.linalg.solve(system, torch.cat([onto, one[0]]))[:-1]
+
     return c, float(((c @ between @ c - 2 * c @ onto + own) / own).clamp(min=0.0).sqrt())
 
 
-def _inner(n: Tensor, g: Tensor, m: Tensor, h: Tensor) -> Tensor:
+def _inner(
+    n: Tensor,
+    g: Tensor,
+    m: Tensor,
+    h: Tensor,
+) -> Tensor:
     """int p q dt of two profiles."""
-    short, long, exponent = torch.minimum(n, m), torch.maximum(n, m), torch.where(n < m, h, g)
+    short = torch.minimum(n, m)
+    long = torch.maximum(n, m)
+    exponent = torch.where(n < m, h, g)
     return (g + 1) * (h + 1) / (g + h + 1) * (short / long) ** exponent / long

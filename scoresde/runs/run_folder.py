@@ -15,14 +15,21 @@ from torch import Tensor, nn
 from ..storage.files import FORMAT, CheckpointError, versions, write_json, write_whole
 
 
-def save_run(folder: Path, network: nn.Module, ema: nn.Module, about: dict[str, Any]) -> None:
+def save_run(
+    folder: Path,
+    network: nn.Module,
+    ema: nn.Module,
+    about: dict[str, Any],
+) -> None:
     """Write model.safetensors, then run.json naming its hash. `about` must be JSON."""
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
+
     for prefix, module in (("network", network), ("ema", ema)):
         for key, value in module.state_dict().items():
             tensors[f"{prefix}.{key}"] = value.detach().cpu().contiguous().clone()
+
     content = save(tensors, metadata={"format": str(FORMAT)})
     write_whole(folder / "model.safetensors", content)
     write_json(
@@ -48,15 +55,19 @@ def read_about(folder: Path) -> dict[str, Any]:
     path = folder / "run.json"
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; give the folder that `scoresde train` or `scoresde demo` wrote")
+
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} is not readable JSON: {error}") from error
+
     if not isinstance(about, dict) or not isinstance(about.get("format"), int):
         raise CheckpointError(f"{path} is not a run description: it has no format version")
     if about["format"] > FORMAT:
         raise CheckpointError(f"{path} has format {about['format']}, newer than {FORMAT}; upgrade scoresde")
+
     check_description(path, about)
+
     return about
 
 
@@ -64,8 +75,10 @@ def check_description(path: Path, about: dict[str, Any]) -> None:
     """Raise CheckpointError naming the first thing that a run's description lacks or tells as something else."""
     for key, fits in _DESCRIPTION.items():
         value: Any = about
+
         for part in key.split("."):
             value = value.get(part, ...) if isinstance(value, dict) else ...
+
         if not fits(value) or (key in _SCALES and isinstance(value, list) and len(value) != about["data"]["shape"][-1]):
             said = "missing" if value is ... else f"{value!r:.60}"
             raise CheckpointError(f"{path} is not a run description: its `{key}` is {said}")
@@ -79,7 +92,9 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in cast("list[Any]", value))
 
 
-_number, _text, _table = _is(int, float), _is(str), _is(dict)
+_number = _is(int, float)
+_text = _is(str)
+_table = _is(dict)
 _SCALES = ("data.centre", "data.half_range")  # one number, or one a column
 _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("command", "data.name"), _text),
@@ -107,11 +122,14 @@ def load_run(folder: Path) -> StoredRun:
     path = folder / "model.safetensors"
     if not path.is_file():
         raise CheckpointError(f"{path} is missing")
+
     content = path.read_bytes()
     if hashlib.sha256(content).hexdigest() != about.get("sha256"):
         raise CheckpointError(f"{path} does not match the SHA-256 in run.json: damaged, truncated, or of another run")
+
     try:
         weights = load(content)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
+
     return StoredRun(about, weights)

@@ -45,16 +45,36 @@ def train(
 ) -> Trained:
     """Train on `data` into `folder`: checkpoints on the way, the model at the end.
 
-    held_out  scores the checkpoints, by the loss of the averaged weights;  resume  take up the latest checkpoint, if there is one, and
-    arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed; held  the caller holds `folder`
-    by `ownership.writing`. Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; BusyError where another process writes there,
-    ValueError where files there are no run's, CheckpointError where the run in `folder` is another one; and as `fit`."""
+    held_out  scores the checkpoints, by the loss of the averaged weights;
+    resume  take up the latest checkpoint, if there is one, and
+    arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed; held  the
+        caller holds `folder`
+    by `ownership.writing`. Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; BusyError where another
+    process writes there, ValueError where files there are no run's, CheckpointError where the run in `folder` is
+    another one; and as `fit`."""
+
     with nullcontext() if held or distributed.rank() else ownership.writing(folder, command):
-        return _train(config, data, folder, command, device, report, held_out, resume)
+        return _train(
+            config,
+            data,
+            folder,
+            command,
+            device,
+            report,
+            held_out,
+            resume,
+        )
 
 
 def _train(
-    config: Config, data: Samples, folder: Path, command: str, device: Any, report: Any, held_out: Any, resume: bool
+    config: Config,
+    data: Samples,
+    folder: Path,
+    command: str,
+    device: Any,
+    report: Any,
+    held_out: Any,
+    resume: bool,
 ) -> Trained:
     _check_not_imported(folder)
     check_batch(data, config.training)
@@ -62,29 +82,52 @@ def _train(
     state = begin(denoiser.network, config.training, device)
     averaged = Denoiser(state.average.module, denoiser.process, denoiser.table, time=denoiser.time)
     story = RunDescription(config, data, command)
+
     if resume:
         story.resume(folder, state)
     elif distributed.rank() == 0:
         ownership.clear(folder)
-    writer = RunWriter(folder, config, data, held_out, averaged, state.step) if distributed.rank() == 0 else None
+
+    writer = (
+        RunWriter(
+            folder,
+            config,
+            data,
+            held_out,
+            averaged,
+            state.step,
+        )
+        if distributed.rank() == 0
+        else None
+    )
     if writer is not None and story.moments is not None:
         story.moments.save(folder / MOMENTS)
+
     with graceful_stop() as request:
         for progress in fit(denoiser, data, config.training, state, config.objective):
             story.add(progress)
+
             if report is not None:
                 report(progress)
+
             code = int(distributed.gather(torch.tensor([request.code], device="cpu")).max())
+
             if writer is not None:
                 writer.after(progress, story, state, code != 0)
+
             if code:
                 where = f"step {progress.step} of {config.training.steps}"
                 raise Stopped(f"stopped at {where}; saved in {folder / 'checkpoints'}, taken up by --resume", code)
+
         about = story.about()
+
         if writer is not None:
             save_run(folder, denoiser.network, averaged.network, about)
+
         distributed.barrier()
+
     averaged.moments = story.moments
+
     return Trained(averaged.eval(), config, data.shape, about)
 
 
@@ -92,10 +135,13 @@ class RunDescription:
     """What is told of a run: its description, its last losses, its seconds over all sessions."""
 
     def __init__(self, config: Config, data: Samples, command: str):
-        self.config, self.command = config, command
+        self.config = config
+        self.command = command
         self.moments = moments(data)
         self.data = description(data, self.moments)
-        self.done, self.before, self.start = 0, 0.0, time.perf_counter()
+        self.done = 0
+        self.before = 0.0
+        self.start = time.perf_counter()
         self.tail: list[float] = []
 
     def add(self, progress: Progress) -> None:
@@ -111,6 +157,7 @@ class RunDescription:
             "seconds": seconds,
             "loss": sum(self.tail) / len(self.tail) if self.tail else None,
         }
+
         return {"command": self.command, "config": self.config.as_dict(), "data": self.data, "training": training}
 
     def resume(self, folder: Path, state: TrainState) -> None:
@@ -119,11 +166,14 @@ class RunDescription:
         if found is None:
             if finished := [name for name in ("run.json", "model.safetensors") if (folder / name).exists()]:
                 raise CheckpointError(
-                    f"{folder} holds {finished[0]} but no checkpoints to resume from; train into another --out, or --overwrite it"
+                    f"{folder} holds {finished[0]} but no checkpoints to resume from; train into another --out,"
+                    " or --overwrite it"
                 )
             return
+
         check_description(found.path, found.about)
         before = run_config(found.about, found.path).as_dict()
+
         for name, now, then in (
             ("", self.config.as_dict(), before),
             ("data.", data_identity(self.data), data_identity(found.about["data"])),
@@ -131,16 +181,22 @@ class RunDescription:
             for key, (a, b) in _differences(now, then):
                 if not f"{name}{key}".startswith(CHANGEABLE_ON_RESUME):
                     raise CheckpointError(
-                        f"{found.path} was trained with {name}{key} = {b!r}, now {a!r}; give it back its value, or train into another --out"
+                        f"{found.path} was trained with {name}{key} = {b!r}, now {a!r}; give it back its value,"
+                        " or train into another --out"
                     )
+
         try:
             state.load(found.tensors)
         except (RuntimeError, KeyError) as error:
             raise architecture_mismatch(found.path, error) from error
+
         then = run_config(found.about, found.path).training
         if then.steps != self.config.training.steps:
             state.since = state.step, then.decay(state.step, state.since)
-        self.done, self.tail, self.before = state.step, found.about["tail"], found.about["training"]["seconds"]
+
+        self.done = state.step
+        self.tail = found.about["tail"]
+        self.before = found.about["training"]["seconds"]
 
 
 def _differences(a: Any, b: Any, name: str = "") -> Iterator[tuple[str, tuple[Any, Any]]]:
@@ -156,21 +212,41 @@ class RunWriter:
     """Everything the first process writes while a run goes on."""
 
     def __init__(
-        self, folder: Path, config: Config, data: Samples, held_out: Samples | None, averaged: Denoiser, start: int
+        self,
+        folder: Path,
+        config: Config,
+        data: Samples,
+        held_out: Samples | None,
+        averaged: Denoiser,
+        start: int,
     ):
-        self.folder, self.config, self.held_out, self.averaged = folder, config, held_out, averaged
+        self.folder = folder
+        self.config = config
+        self.held_out = held_out
+        self.averaged = averaged
         posthoc_ema.drop_after(folder, start)
         self.journal = Journal(folder, config.record, config.process, start)
         self.gallery = Gallery(folder, data, held_out, config.training.seed) if config.record.sample else None
 
-    def after(self, progress: Progress, story: RunDescription, state: TrainState, stopping: bool) -> None:
+    def after(
+        self,
+        progress: Progress,
+        story: RunDescription,
+        state: TrainState,
+        stopping: bool,
+    ) -> None:
         """What is due after a step."""
-        step, every, training = progress.step, self.config.record, self.config.training
+        step = progress.step
+        every = self.config.record
+        training = self.config.training
         self.journal.note(progress)
+
         if self.gallery is not None and step % every.sample == 0:
             self.journal.write(step, self.gallery.draw(self.averaged, step))
+
         if training.posthoc and (step % training.posthoc == 0 or step == training.steps):
             posthoc_ema.store_average(self.folder, step, state.tracks, identity(story.about(), self.folder))
+
         if step % every.save == 0 or step == training.steps or stopping:
             score = (
                 None
@@ -192,8 +268,10 @@ def _check_not_imported(folder: Path) -> None:
     """Raise CheckpointError where training would overwrite weights that came from elsewhere."""
     if not (folder / "run.json").is_file():
         return
+
     about = read_about(folder)
     if "imported" in about or about["data"]["count"] == 0:
         raise CheckpointError(
-            f"{folder} holds imported weights, {about['data']['name']}, which training would overwrite; train into another --out"
+            f"{folder} holds imported weights, {about['data']['name']}, which training would overwrite; train"
+            " into another --out"
         )

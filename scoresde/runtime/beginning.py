@@ -1,4 +1,5 @@
-"""The first moments of a command: importing torch takes seconds, in which Ctrl-C and warnings of other libraries must not end in a traceback.
+"""The first moments of a command: importing torch takes seconds, in which Ctrl-C and warnings of other libraries must
+not end in a traceback.
 
 Nothing happens here where `scoresde` is imported as a library.
 """
@@ -39,10 +40,13 @@ def leave(*_: Any) -> NoReturn:
 def unstarted(kind: type[BaseException], error: BaseException, trace: Any) -> None:
     """What is told where an import fails: under a limit on memory in one line with exit code 2, else as Python does.
 
-    Libraries tell want of memory by many errors while they are imported, so that the limit is asked for and not the error."""
+    Libraries tell want of memory by many errors while they are imported, so that the limit is asked for and not the
+    error."""
+
     if issubclass(kind, KeyboardInterrupt) or not (_limit() < math.inf or issubclass(kind, MemoryError)):
         sys.__excepthook__(kind, error, trace)
         return
+
     _no_room()
 
 
@@ -59,20 +63,26 @@ def _limit() -> float:
 def _no_room() -> NoReturn:
     os.write(
         2,
-        b"scoresde: out of memory: not even torch could be imported; no option makes it smaller, raise the limit on memory\n",
+        b"scoresde: out of memory: not even torch could be imported; no option makes it smaller, raise the limit"
+        b" on memory\n",
     )
     os._exit(2)
 
 
 def start() -> None:
-    """Until `started`, Ctrl-C ends the process at once. Warnings of other libraries are ignored, also under `python -W error`."""
+    """Until `started`, Ctrl-C ends the process at once. Warnings of other libraries are ignored, also under `python -W
+    error`."""
+
     if not commanded():
         return
+
     if _limit() < LEAST:
         _no_room()
+
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # errors are told in a line of ours
     warnings.filterwarnings("ignore", module=OTHERS)
     sys.excepthook = unstarted
+
     if (
         threading.current_thread() is threading.main_thread()
         and signal.getsignal(signal.SIGINT) is signal.default_int_handler

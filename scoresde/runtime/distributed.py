@@ -1,4 +1,5 @@
-"""Several processes as one: who am I, what do the others say. `accelerate launch` starts them, torch.distributed joins them."""
+"""Several processes as one: who am I, what do the others say. `accelerate launch` starts them, torch.distributed joins
+them."""
 
 from __future__ import annotations
 
@@ -62,12 +63,17 @@ def init(device: str) -> Any:
         ValueError: naming the environment variable that is not what a launcher sets.
         PartnerError: where the other processes do not come in `patience()` seconds.
     """
-    count, limit = _launched(), patience()
+
+    count = _launched()
+    limit = patience()
+
     if count == 1:
         return device
+
     from accelerate import PartialState
 
     options: Any = {"timeout": timedelta(seconds=limit)}
+
     try:
         return PartialState(cpu=device == "cpu", **options).device
     except (RuntimeError, OSError) as error:
@@ -77,7 +83,8 @@ def init(device: str) -> Any:
 
 
 def patience() -> int:
-    """How long a process waits for the others, in seconds. Raises ValueError naming SCORESDE_TIMEOUT where that is no positive whole number."""
+    """How long a process waits for the others, in seconds. Raises ValueError naming SCORESDE_TIMEOUT where that is no
+    positive whole number."""
     return _variable("SCORESDE_TIMEOUT", 1, 10**6, PATIENCE)
 
 
@@ -87,9 +94,12 @@ def asked() -> int | None:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
         return None
+
     if not any("accelerate" in word for word in words):
         return None
+
     given = re.search(r"\0--num_processes[=\0](\d{1,9})\0", "\0".join(words))
+
     return int(given[1]) if given else None
 
 
@@ -107,20 +117,29 @@ def _launched() -> int:
         _variable("RANK", 0, count - 1)
         _variable("LOCAL_RANK", 0, count - 1)
         _variable("MASTER_PORT", 1, 65535)
+
         if not os.environ.get("MASTER_ADDR"):
             raise ValueError(f"`MASTER_ADDR` must be set where WORLD_SIZE is {count}, as a launcher does, got nothing")
+
     return count
 
 
-def _variable(name: str, least: int, most: int, default: int | None = None) -> int:
+def _variable(
+    name: str,
+    least: int,
+    most: int,
+    default: int | None = None,
+) -> int:
     """A whole number from the environment."""
     value = os.environ.get(name)
     if value is None and default is not None:
         return default
     if value is None or not re.fullmatch(r"[0-9]{1,9}", value) or not least <= int(value) <= most:
         raise ValueError(
-            f"`{name}` in the environment must be a whole number from {least} to {most}, as a launcher sets it, got {value!r}"
+            f"`{name}` in the environment must be a whole number from {least} to {most}, as a launcher sets it,"
+            f" got {value!r}"
         )
+
     return int(value)
 
 
@@ -129,6 +148,7 @@ def safe_path() -> Generator[None, None, None]:
     """Python processes started inside look for modules where this one does, and not in the current folder first."""
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
+
     try:
         yield
     finally:
@@ -139,18 +159,22 @@ def safe_path() -> Generator[None, None, None]:
 
 
 def together(count: int, work: Callable[..., None], *args: Any) -> None:
-    """Run work(*args) in `count` joined processes of one thread each on this machine's cores, and wait for them; 1: here and now.
+    """Run work(*args) in `count` joined processes of one thread each on this machine's cores, and wait for them; 1:
+    here and now.
 
-    Small networks gain little from threads, and nearly all of a second process. `work` is a function of a module, its arguments plain.
-    Raises WorkerError with what the first failure said."""
+    Small networks gain little from threads, and nearly all of a second process. `work` is a function of a module, its
+    arguments plain. Raises WorkerError with what the first failure said."""
+
     if count == 1:
         work(*args)
         return
+
     from torch.multiprocessing.spawn import ProcessException, start_processes
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
+
     try:
         with safe_path():
             start_processes(_member, (count, port, work, args), nprocs=count)
@@ -159,7 +183,13 @@ def together(count: int, work: Callable[..., None], *args: Any) -> None:
         raise WorkerError(said, said.partition(":")[0].rpartition(".")[2]) from error
 
 
-def _member(index: int, count: int, port: int, work: Callable[..., None], args: tuple[Any, ...]) -> None:
+def _member(
+    index: int,
+    count: int,
+    port: int,
+    work: Callable[..., None],
+    args: tuple[Any, ...],
+) -> None:
     place = {
         "RANK": index,
         "LOCAL_RANK": index,
@@ -187,12 +217,14 @@ def gather(x: Tensor) -> Tensor:
 
 def local_rows(count: int) -> range:
     """This process' part of `count` rows: contiguous, as even as can be."""
-    n, i = world(), rank()
+    n = world()
+    i = rank()
     return range(count * i // n, count * (i + 1) // n)
 
 
 def run_sharded(count: int, work: Callable[[range], Tensor]) -> Tensor:
-    """`count` rows made by all processes together, in order and on every one of them: work(rows) -> (len(rows), ...) on the CPU.
+    """`count` rows made by all processes together, in order and on every one of them: work(rows) -> (len(rows), ...)
+    on the CPU.
 
     Each makes as many, some beyond `count`, which are dropped."""
     size = -(-count // world())

@@ -30,7 +30,9 @@ class StopRequest:
 
 @contextmanager
 def graceful_stop() -> Generator[StopRequest, None, None]:
-    """Inside, the first SIGINT or SIGTERM only makes a request; a second raises KeyboardInterrupt or SystemExit(143). The main thread only."""
+    """Inside, the first SIGINT or SIGTERM only makes a request; a second raises KeyboardInterrupt or SystemExit(143).
+    The main thread only."""
+
     request = StopRequest()
 
     def _on_signal(number: int, _: Any) -> None:
@@ -41,7 +43,9 @@ def graceful_stop() -> Generator[StopRequest, None, None]:
     if threading.current_thread() is not threading.main_thread():
         yield request
         return
+
     before = {number: signal.signal(number, _on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+
     try:
         yield request
     finally:

@@ -1,4 +1,5 @@
-"""Global random state, put back: torch's own, which layers draw from, and Python's, which a library draws from when it is imported."""
+"""Global random state, put back: torch's own, which layers draw from, and Python's, which a library draws from when it
+is imported."""
 
 from __future__ import annotations
 
@@ -21,10 +22,13 @@ def seeded(seed: int, device: Any = "cpu") -> Generator[None, None, None]:
     """Inside, torch's generators of the CPU and of `device` start from `seed`; outside, nothing changed."""
     check.seed("seed", seed)
     gpu = torch.device(device).type == "cuda"
+
     with torch.random.fork_rng(devices=[device] if gpu else []):
         torch.default_generator.manual_seed(seed)
+
         if gpu:
             torch.cuda.manual_seed(seed)
+
         yield
 
 
@@ -33,6 +37,7 @@ def single_precision_on(device: Any) -> Generator[None, None, None]:
     """Inside, new weights are float32 on `device`, whatever torch's defaults are; outside, nothing changed."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
+
     try:
         with torch.device(device):
             yield
@@ -42,7 +47,8 @@ def single_precision_on(device: Any) -> Generator[None, None, None]:
 
 @contextmanager
 def untouched() -> Generator[None, None, None]:
-    """Around an import of rich, or of scikit-learn, which imports it: rich draws from Python's generator when it is imported."""
+    """Around an import of rich, or of scikit-learn, which imports it: rich draws from Python's generator when it is
+    imported."""
     state = random.getstate()
     try:
         yield
@@ -55,7 +61,9 @@ def evaluating(module: torch.nn.Module) -> Generator[None, None, None]:
     """Eval mode, each submodule's own mode restored after: dropout would make an adaptive error estimate never fall.
 
     Where several threads use a module at once, it stays in eval mode until the last has finished."""
+
     parts = list(module.modules())
+
     with _MODES:
         found = [
             _HELD.get(part, (part.training, 0)) for part in parts
@@ -63,6 +71,7 @@ def evaluating(module: torch.nn.Module) -> Generator[None, None, None]:
         for part, (mode, users) in zip(parts, found, strict=True):
             _HELD[part] = mode, users + 1
             part.training = False
+
     try:
         yield
     finally:

@@ -22,7 +22,8 @@ from .grids import Grid
 
 @dataclass(frozen=True)
 class EqualStepWeights:
-    """An Adams rule: the interpolant integrated as if its clock ran evenly, so that Adams-Bashforth keeps its equal-step weights on any grid."""
+    """An Adams rule: the interpolant integrated as if its clock ran evenly, so that Adams-Bashforth keeps its
+    equal-step weights on any grid."""
 
     def __call__(self, moments: Tensor) -> Tensor:
         k = moments.shape[1]
@@ -31,7 +32,8 @@ class EqualStepWeights:
 
 @dataclass(frozen=True)
 class PublishedThirdOrder:
-    """An Adams rule: DPM-Solver++(3M) as published weighs the quadratic term with phi_3 where its integral is 2 phi_3."""
+    """An Adams rule: DPM-Solver++(3M) as published weighs the quadratic term with phi_3 where its integral is 2
+    phi_3."""
 
     def __call__(self, moments: Tensor) -> Tensor:
         return torch.cat((moments[:, :2], moments[:, 2:] / 2), 1) if moments.shape[1] == 3 else moments
@@ -41,7 +43,8 @@ CORRECTED = 8  # calls from which on an Adams corrector pays
 
 
 def useful_order(calls: int) -> int:
-    """The order of an Adams predictor that a budget of calls can use: 2 up to nine, 3 at ten and eleven, 4 from there."""
+    """The order of an Adams predictor that a budget of calls can use: 2 up to nine, 3 at ten and eleven, 4 from
+    there."""
     return min(4, max(2, (check.integer("n", calls) - 4) // 2))
 
 
@@ -58,7 +61,8 @@ class GridClock:
 
 @dataclass(frozen=True)
 class PseudoRK4(Solver):
-    """Runge-Kutta 4 with its inner stages in the middle of the step on `grid`, each a whole increment of time: for a = 0.
+    """Runge-Kutta 4 with its inner stages in the middle of the step on `grid`, each a whole increment of time: for a =
+    0.
 
     Order 2, four evaluations. Liu et al. 2022, arXiv:2202.09778, algorithm 1."""
 
@@ -78,13 +82,21 @@ class PseudoRK4(Solver):
         return ()
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         middle, half, h = w
         k1 = eq.drift(t0, y)
         k2 = eq.drift(middle, axpy(y, k1, half))
         k3 = eq.drift(middle, axpy(y, k2, half))
         k4 = eq.drift(t1, axpy(y, k3, h))
+
         return axpy(y, k1 + 2 * k2 + 2 * k3 + k4, h / 6), None, state
 
     def calls(self, n: int) -> int:

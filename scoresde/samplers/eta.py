@@ -19,7 +19,8 @@ class DDIMNoise:
 
 @dataclass(frozen=True)
 class ERNoise:
-    """ER-SDE's noise as the equation's eta over a step: e^{-(1 + eta^2) h} = phi(sigma_1)/phi(sigma_0), phi = sigma (e^{sigma^power} + shift)."""
+    """ER-SDE's noise as the equation's eta over a step: e^{-(1 + eta^2) h} = phi(sigma_1)/phi(sigma_0), phi = sigma
+    (e^{sigma^power} + shift)."""
 
     power: float = 0.3
     shift: float = 10.0

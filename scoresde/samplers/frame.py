@@ -1,11 +1,13 @@
 """Coordinates in which the data's Gaussian stands still, so that a solver integrates only what a model adds to it.
 
-For data of the mean m and the variances l along the columns of B, with q = sqrt(alpha^2 l + sigma^2), the state of x = alpha x0 + sigma eps is
+For data of the mean m and the variances l along the columns of B, with q = sqrt(alpha^2 l + sigma^2), the state of x =
+alpha x0 + sigma eps is
 
     y = B diag(1/q) B' (x - alpha m).
 
-Along the probability flow of the Gaussian with these moments y is constant at every level, from pure noise, where it is x/sigma, to the
-data, which it whitens. Wang & Vastola 2024, arXiv:2412.09726, use the same Gaussian in place of the first steps.
+Along the probability flow of the Gaussian with these moments y is constant at every level, from pure noise, where it
+is x/sigma, to the data, which it whitens. Wang & Vastola 2024, arXiv:2412.09726, use the same Gaussian in place of the
+first steps.
 """
 
 from __future__ import annotations
@@ -31,7 +33,8 @@ class Frame:
 
     Args:
         moments: of the data.
-        start: noise level, in units of `moments.scale`, down from which steps are made. From the first level to there the state is
+        start: noise level, in units of `moments.scale`, down from which steps are made. From the first level to there
+        the state is
             carried along the Gaussian's flow, which costs no call. Infinity: nothing is carried.
     """
 
@@ -52,8 +55,8 @@ class Frame:
 
 
 class Whitened(BaseDenoiser):
-    """A denoiser in the coordinates of a frame: its state is r y, r = hypot(alpha scale, sigma), and its flow along any process is that of
-    `denoiser`, carried over.
+    """A denoiser in the coordinates of a frame: its state is r y, r = hypot(alpha scale, sigma), and its flow along
+    any process is that of `denoiser`, carried over.
 
     As `Karras` writes it, the network's output F is what the model adds to the Gaussian:
 
@@ -69,21 +72,34 @@ class Whitened(BaseDenoiser):
     def __init__(self, denoiser: BaseDenoiser, moments: Moments, state: Tensor):
         super().__init__()
         self.process = denoiser.process
-        self.denoiser, self.scale, self.table = denoiser, moments.scale, KarrasPreconditioning(moments.scale)
+        self.denoiser = denoiser
+        self.scale = moments.scale
+        self.table = KarrasPreconditioning(moments.scale)
         self.shape = moments.mean.shape if moments.mean.dim() else state.shape[1:]
         if self.shape.numel() != state.shape[1:].numel():
             raise ValueError(
-                f"`moments` must be of samples like the state, of shape {tuple(state.shape[1:])}, got {tuple(self.shape)}"
+                f"`moments` must be of samples like the state, of shape {tuple(state.shape[1:])}, got"
+                f" {tuple(self.shape)}"
             )
+
         self.basis = moments.basis.on(self._as_data(state))
         self.mean = moments.mean.to(state.device, state.dtype)
-        # A direction without variance would be blown up without end as noise vanishes, and with it whatever the model errs there.
+        # A direction without variance would be blown up without end as noise vanishes, and with it whatever the model
+        # errs there.
         self.variance = moments.std.clamp(min=LEAST * self.scale).to(state.device, state.dtype).square()
 
-    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
-        alpha, sigma = as_time(alpha, "alpha"), as_time(sigma, "sigma")
+    def forward(
+        self,
+        x: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        cond: Any = None,
+    ) -> Prediction:
+        alpha = as_time(alpha, "alpha")
+        sigma = as_time(sigma, "sigma")
         size = (alpha**2 + sigma**2).sqrt()
-        a, s = alpha / size, sigma / size
+        a = alpha / size
+        s = sigma / size
         r = (a**2 * self.scale**2 + s**2).sqrt()
         u = self.basis.to(self._as_data(x * like(1 / (r * size), x)))
         q = self._spread(a, s, u)
@@ -91,7 +107,15 @@ class Whitened(BaseDenoiser):
         v = self._as_data(self.denoiser(there.reshape(x.shape), a, s, cond).v) + self.mean * like(s, u)
         added = self.basis.to(v) - u * (1 - self.variance) * (like(a * s, u) / q)
         out = self.basis.back(added / q).reshape(x.shape) * like(-(r**2) / self.scale, x)
-        return Prediction(x, out, alpha, sigma, self.table.to_x0(alpha, sigma), self.table.to_eps(alpha, sigma))
+
+        return Prediction(
+            x,
+            out,
+            alpha,
+            sigma,
+            self.table.to_x0(alpha, sigma),
+            self.table.to_eps(alpha, sigma),
+        )
 
     def enter(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         """y of a state x = alpha x0 + sigma eps."""

@@ -1,10 +1,10 @@
 """Grids of noise levels: functions (n_levels, lam_first, lam_last) -> lam.
 
-lam is half the log-SNR, rising from lam_first (noise) to lam_last (data): a float64 CPU tensor, strictly monotone, both ends
-assigned exactly, independent of the process integrated along. A choice of grid is a frozen dataclass, so that its repr says
-which it was; `uniform_time`, `quadratic`, `uniform_lambda`, `karras` and `cosine` are the usual choices, ready to call.
-`from_list` takes a user's levels, `Leading`, `Trailing` and `Linspace` those of a chain's index, `tuning.error_balanced_grid` measures
-where a model needs them.
+lam is half the log-SNR, rising from lam_first (noise) to lam_last (data): a float64 CPU tensor, strictly monotone,
+both ends assigned exactly, independent of the process integrated along. A choice of grid is a frozen dataclass, so
+that its repr says which it was; `uniform_time`, `quadratic`, `uniform_lambda`, `karras` and `cosine` are the usual
+choices, ready to call. `from_list` takes a user's levels, `Leading`, `Trailing` and `Linspace` those of a chain's
+index, `tuning.error_balanced_grid` measures where a model needs them.
 """
 
 from __future__ import annotations
@@ -42,26 +42,34 @@ class Grid(ABC):
     def __call__(self, n_levels: int, lam_first: float, lam_last: float) -> Tensor:
         """n_levels values from lam_first to lam_last; one level is lam_first."""
         check.integer("n_levels", n_levels)
+
         for name, lam in (("lam_first", lam_first), ("lam_last", lam_last)):
             if lam != -math.inf:  # pure noise, where the clock must be finite
                 check.number(name, lam)
+
         ends = torch.tensor([lam_first, lam_last], dtype=torch.float64, device="cpu")
+
         if n_levels == 1:
             return ends[:1]
         if ends[0] == ends[1]:
             raise ValueError(f"`lam_last` must differ from lam_first for {n_levels} levels, got both {lam_first!r}")
+
         first, last = self.clock(ends)
         if not bool(torch.isfinite(last - first)):
             raise ValueError(
-                f"`lam_first` must be finite on {self!r}, got {lam_first!r}: pure noise needs a clock that reaches it, as RectifiedFlow's time"
+                f"`lam_first` must be finite on {self!r}, got {lam_first!r}: pure noise needs a clock that"
+                " reaches it, as RectifiedFlow's time"
             )
+
         lam = self.level(first + (last - first) * torch.linspace(0, 1, n_levels, dtype=torch.float64, device="cpu"))
         lam[0], lam[-1] = ends
+
         return lam
 
 
 class AbsoluteGrid(Grid):
-    """Abstract: levels of its own, which `sample` takes whatever the range of the model; between given ends it is its clock."""
+    """Abstract: levels of its own, which `sample` takes whatever the range of the model; between given ends it is its
+    clock."""
 
     @abstractmethod
     def fixed_levels(self, n_levels: int) -> Tensor:
@@ -118,7 +126,8 @@ class KarrasGrid(Grid):
 
 @dataclass(frozen=True)
 class InterpolatedGrid(Grid):
-    """Equal steps in the index of a rising list of levels, linear in lam between them and beyond: a clock made of points."""
+    """Equal steps in the index of a rising list of levels, linear in lam between them and beyond: a clock made of
+    points."""
 
     lams: tuple[float, ...]
 
@@ -156,13 +165,17 @@ class ExplicitGrid(AbsoluteGrid):
 def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> ExplicitGrid:
     """The levels given, and no others: lam, or times of `process`; in either order. The method's n is their number.
 
-    Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond the range of `process`."""
+    Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond
+    the range of `process`."""
+
     check.detached("values", values)
     given = values.tolist() if isinstance(values, Tensor) else values
     t = torch.tensor([check.number("values", v) for v in given], dtype=torch.float64, device="cpu")
     if len(t) > 1:
         check.times("values", t)
+
     lam = t if process is None else process.lam(process.inside(t, "values"))
+
     return ExplicitGrid(tuple(check.values(lam.sort().values)))
 
 
@@ -193,7 +206,8 @@ def at_index(lams: tuple[float, ...], u: Tensor) -> Tensor:
 
 
 class ChainGrid(AbsoluteGrid):
-    """Abstract: n of the T levels of a chain, evenly spaced in their index. Between given ends uniform in the chain's time."""
+    """Abstract: n of the T levels of a chain, evenly spaced in their index. Between given ends uniform in the chain's
+    time."""
 
     chain: DiscreteVP
 
@@ -219,7 +233,8 @@ class ChainGrid(AbsoluteGrid):
 
 @dataclass(frozen=True)
 class Leading(ChainGrid):
-    """Timesteps 0, r, 2r, ... + offset with r = floor(T/n): the spacing of DDIM (Song et al. 2021, arXiv:2010.02502). It does not begin at T."""
+    """Timesteps 0, r, 2r, ... + offset with r = floor(T/n): the spacing of DDIM (Song et al. 2021, arXiv:2010.02502).
+    It does not begin at T."""
 
     chain: DiscreteVP
     offset: int = 0
@@ -231,7 +246,8 @@ class Leading(ChainGrid):
 
 @dataclass(frozen=True)
 class Trailing(ChainGrid):
-    """Timesteps T - 1 downward in steps of T/n, rounded: begins at T, as it should. Lin et al. 2023, arXiv:2305.08891, table 2."""
+    """Timesteps T - 1 downward in steps of T/n, rounded: begins at T, as it should. Lin et al. 2023, arXiv:2305.08891,
+    table 2."""
 
     chain: DiscreteVP
 

@@ -23,12 +23,15 @@ class Method:
     """One sampler. Frozen and hashable; its repr is a benchmark key.
 
     process  the coordinates integrated along;  split  which part of the drift is called linear
-    solver   textbook numerics, or an adapter to another library, for which the levels are output times and its steps its own
+    solver   textbook numerics, or an adapter to another library, for which the levels are output times and its steps
+             its own
     grid     a grid of levels, or a `Tolerance` for adaptive steps
     n        number of noise levels of `sample` (n - 1 steps, then one denoise); None where adaptive
-    eta      noise in the equation: 0 the probability-flow ODE, 1 the reverse SDE; a callable (lam0, lam1) gives one value a step
+    eta      noise in the equation: 0 the probability-flow ODE, 1 the reverse SDE; a callable (lam0, lam1) gives one
+             value a step
     wrap     what is done around every step (`steps`): churn, Restart, a Langevin corrector, wider noise; in that order
-    frame    coordinates in which the data's Gaussian stands still (`Frame`), and from where on steps are made; for the flow alone
+    frame    coordinates in which the data's Gaussian stands still (`Frame`), and from where on steps are made; for the
+             flow alone
     """
 
     process: Process
@@ -46,14 +49,19 @@ class Method:
             raise TypeError(
                 f"`grid` must be a grid of scoresde.grids or a Tolerance, got {type(self.grid).__name__}; {own}"
             )
+
         if isinstance(self.grid, Tolerance) != (self.n is None):
             raise ValueError(
-                f"`n` must be a number of levels exactly when `grid` is one of levels, got n = {self.n!r} with {self.grid!r}"
+                f"`n` must be a number of levels exactly when `grid` is one of levels, got n = {self.n!r} with"
+                f" {self.grid!r}"
             )
+
         if self.n is not None:
             check.integer("n", self.n)
+
         if not callable(self.eta):
             check.number("eta", self.eta, least=0.0)
+
         if isinstance(self.solver, Adapter) and (self.wrap or callable(self.eta) or self.n is None):
             raise ValueError(
                 f"`solver` must be a native one where steps are adaptive or wrapped or eta varies, got {self.solver!r}"
@@ -62,12 +70,15 @@ class Method:
             raise ValueError(f"`wrap` must be empty where eta varies or steps are adaptive, got {self.wrap!r}")
         if not isinstance(self.frame, Frame | None):
             raise TypeError(
-                f"`frame` must be a Frame or None, got {type(self.frame).__name__}; for example Frame(Moments.of(samples))"
+                f"`frame` must be a Frame or None, got {type(self.frame).__name__}; for example"
+                " Frame(Moments.of(samples))"
             )
         if self.frame is not None and (self.stochastic or self.wrap):
             raise ValueError(
-                f"`frame` must be None where there is noise or a wrapper, whose score is not the frame's, got {self.frame!r}"
+                "`frame` must be None where there is noise or a wrapper, whose score is not the frame's, got"
+                f" {self.frame!r}"
             )
+
         for wrapper in self.wrap:
             if not isinstance(wrapper, Wrapper):
                 raise TypeError(f"`wrap` must hold wrappers of scoresde.steps, got {wrapper!r}")
@@ -82,15 +93,25 @@ class Method:
         return callable(self.eta) or self.eta > 0
 
     def around(self, source: Any, ask: Any) -> Solver | Adapter:
-        """The solver with what is wrapped around it, drawing from the noise source of a solve and asking its model (`steps.Ground`)."""
+        """The solver with what is wrapped around it, drawing from the noise source of a solve and asking its model
+        (`steps.Ground`)."""
         if not self.wrap or callable(self.eta) or isinstance(self.solver, Adapter):
             return self.solver
-        return Wrapped(self.solver, self.wrap, self.process, self.eta, source, ask)
+        return Wrapped(
+            self.solver,
+            self.wrap,
+            self.process,
+            self.eta,
+            source,
+            ask,
+        )
 
     def compiled(self) -> Method:
-        """The same with each step of the solver one graph (`solvers.Compiled`), the network in it; what is wrapped around steps stays outside.
+        """The same with each step of the solver one graph (`solvers.Compiled`), the network in it; what is wrapped
+        around steps stays outside.
 
         Raises ValueError naming `compile` where network calls would be left outside."""
+
         if isinstance(self.solver, Adapter) or self.n is None or any(wrapper.evaluates for wrapper in self.wrap):
             why = (
                 "another library's steps"
@@ -100,6 +121,7 @@ class Method:
                 else "network calls between steps"
             )
             raise ValueError(f"`compile` must be False for {why}, got True with {self!r}")
+
         return self if isinstance(self.solver, Compiled) else replace(self, solver=Compiled(self.solver))
 
     @property
@@ -110,7 +132,8 @@ class Method:
 
     @property
     def transport_calls(self) -> int | None:
-        """Network calls of a transport over n steps (n + 1 levels, no denoise); None where adaptive or another library's."""
+        """Network calls of a transport over n steps (n + 1 levels, no denoise); None where adaptive or another
+        library's."""
         return None if self.n is None else self._spent(self.n)
 
     def _spent(self, steps: int) -> int | None:

@@ -19,9 +19,9 @@ Levels = tuple[float, float, float]
 class Peaked(Grid):
     """Levels of the density 1/(e^{fall x} + e^{-rise x}), x = lam + log(unit) - centre.
 
-    Most lie around sigma/alpha = unit e^{-centre}; their number thins out as e^{-fall x} toward data and as e^{rise x} toward noise. Equal steps are
-    taken in its integral, I_z(rise/(rise + fall), fall/(rise + fall)) with z = 1/(1 + e^{-(rise + fall) x}) and I the regularised incomplete
-    beta function, so that the first level may be pure noise.
+    Most lie around sigma/alpha = unit e^{-centre}; their number thins out as e^{-fall x} toward data and as e^{rise x}
+    toward noise. Equal steps are taken in its integral, I_z(rise/(rise + fall), fall/(rise + fall)) with z = 1/(1 +
+    e^{-(rise + fall) x}) and I the regularised incomplete beta function, so that the first level may be pure noise.
 
     Args:
         centre: where the density bends, in lam of the unit's level.
@@ -53,8 +53,15 @@ class Peaked(Grid):
         return z.logit() / (self.rise + self.fall) + self.centre - math.log(self.unit)
 
     @classmethod
-    def blended(cls, few: Levels, many: Levels, calls: int, unit: float) -> Peaked:
-        """The levels for a budget: (centre, fall, rise) of `few` up to five calls, of `many` from ten on, linear in between, so that nothing jumps."""
+    def blended(
+        cls,
+        few: Levels,
+        many: Levels,
+        calls: int,
+        unit: float,
+    ) -> Peaked:
+        """The levels for a budget: (centre, fall, rise) of `few` up to five calls, of `many` from ten on, linear in
+        between, so that nothing jumps."""
         weight = min(1.0, max(0.0, (calls - 5) / 5))
         centre, fall, rise = (a + (b - a) * weight for a, b in zip(few, many, strict=True))
         return cls(centre, fall, rise, unit)

@@ -43,10 +43,13 @@ class Plan:
         source: Any,
         ends: Ends | None = None,
     ):
-        self.model, self.method, self.lams = CachedDenoiser(denoiser) if method.wrap else denoiser, method, lams
+        self.model = CachedDenoiser(denoiser) if method.wrap else denoiser
+        self.method = method
+        self.lams = lams
         self.cond = conditions.prepared(cond, len(state), state.device)
         warn_outside_training_range(denoiser.process, lams)
-        process, stochastic = method.process, method.stochastic
+        process = method.process
+        stochastic = method.stochastic
         self.times = process.time(lams)
         self.first = (
             self.times[0] if ends is None else process.time(torch.tensor(ends[0], dtype=torch.float64, device="cpu"))
@@ -57,16 +60,22 @@ class Plan:
         if not bool(self.times.isfinite().all()):
             flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
             raise ValueError(
-                f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got {process!r}; {flow}"
+                f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got"
+                f" {process!r}; {flow}"
             )
+
         if stochastic and not bool(process.alpha(self.times[0]) > 0):
             said = f"to start where alpha vanishes, where the noise of {process!r} is singular, got {method.eta!r}"
             raise ValueError(f"`method` must have eta = 0 {said}; or run along VPSDE()")
+
         self.whitened = None if method.frame is None else Whitened(self.model, method.frame.moments, state)
         self.denoiser = self.model if self.whitened is None else self.whitened
-        self.noise, self.solver = source, method.around(source, self._ask)
+        self.noise = source
+        self.solver = method.around(source, self._ask)
+
         if isinstance(method.solver, Solver) and isinstance(source, Source) and stochastic and len(lams) > 1:
             self.noise = source.on(cut(self.times, method.solver.cuts), state)
+
         self.segments = list(self._segments()) if len(lams) > 1 else []
 
     def _ask(self, t: Tensor, y: Tensor) -> Prediction:
@@ -76,7 +85,10 @@ class Plan:
 
     def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
         """One equation for all steps, or one a step where eta varies."""
-        m, times, lams = self.method, self.times, self.lams
+        m = self.method
+        times = self.times
+        lams = self.lams
+
         if isinstance(m.grid, Tolerance):
             eq = reverse(m.process, self.denoiser, 0.0, m.split, self.cond)
             yield eq, Adaptive(times[0].item(), times[-1].item(), m.grid.rtol, m.grid.atol, max_evals=m.grid.max_evals)
@@ -89,7 +101,8 @@ class Plan:
 
     def prior(self, z: Tensor) -> Tensor:
         """The state that begins at noise z of unit variance."""
-        process, t = self.method.process, self.first
+        process = self.method.process
+        t = self.first
         return self.enter(z * like(process.sigma(t), z), process.alpha(t), process.sigma(t))
 
     def enter(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -99,7 +112,13 @@ class Plan:
             return x * like(size / (alpha**2 + sigma**2).sqrt(), x)
         return self.whitened.enter(x, alpha, sigma) * like(size, x)
 
-    def leave(self, y: Tensor, t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    def leave(
+        self,
+        y: Tensor,
+        t: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+    ) -> Tensor:
         """x = alpha x0 + sigma eps, of the state at time t."""
         size = self._size(t)
         if self.whitened is None:
@@ -122,18 +141,28 @@ class Plan:
     def run(self, x: Tensor, save: bool = False) -> list[Solution]:
         """The solutions of all segments, one after the other; `save` keeps the state at every level."""
         solutions: list[Solution] = []
+
         with evaluating(self.denoiser), torch.no_grad():
             for eq, steps in self.segments:
                 kept = steps if save and isinstance(steps, Tensor) else None
                 solutions.append(
-                    solve(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise, save=kept)
+                    solve(
+                        eq,
+                        x,
+                        self.solver,
+                        steps,
+                        noise=None if eq.g is None else self.noise,
+                        save=kept,
+                    )
                 )
                 x = solutions[-1].y
+
         return solutions
 
     def states(self, x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """(t, x) at the start and after every step."""
         yield self.times[0], x
+
         for eq, steps in self.segments:
             states = iterate(eq, x, self.solver, steps, noise=None if eq.g is None else self.noise)
             while True:
@@ -146,9 +175,12 @@ class Plan:
 
     def end(self, y: Tensor, denoise: bool) -> Tensor:
         """The state at the last level denoised, or as it is in the frame alpha = 1."""
-        process, t = self.method.process, self.times[-1]
-        alpha, sigma = process.alpha(t), process.sigma(t)
+        process = self.method.process
+        t = self.times[-1]
+        alpha = process.alpha(t)
+        sigma = process.sigma(t)
         x = y if self.whitened is None else self.leave(y, t, alpha, sigma)
+
         with evaluating(self.model), torch.no_grad():
             return self.model(x, alpha, sigma, self.cond).x0 if denoise else x / like(alpha, x)
 
@@ -156,7 +188,8 @@ class Plan:
 def home(denoiser: BaseDenoiser, method: Method) -> Ends:
     """lam of the ends of the range of the denoiser's training process, or of the method's own where there is none.
 
-    Where that range begins at pure noise and the method cannot, as a grid uniform in lam, it begins at `NEARLY_NOISE`."""
+    Where that range begins at pure noise and the method cannot, as a grid uniform in lam, it begins at
+    `NEARLY_NOISE`."""
     process = method.process if denoiser.process is None else denoiser.process
     first, last = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
     return NEARLY_NOISE if first == -math.inf and not reaches_noise(method) else first, last
@@ -196,18 +229,21 @@ def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:
     """Warn where levels leave the range of the process a denoiser was trained on; Python shows one warning once."""
     if process is None:
         return
+
     noisy, clean = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
     low, high = (float(end) for end in lams.aminmax())
     if low < noisy - 1e-6 * (1 + abs(noisy)) or high > clean + 1e-6 * (1 + abs(clean)):
         warnings.warn(
-            f"levels from lam = {low:.4g} to {high:.4g} leave [{noisy:.4g}, {clean:.4g}], where the denoiser was trained along {process!r}:"
+            f"levels from lam = {low:.4g} to {high:.4g} leave [{noisy:.4g}, {clean:.4g}], where the denoiser was"
+            f" trained along {process!r}:"
             " what it says there is extrapolated; choose times or a grid inside",
             stacklevel=2,
         )
 
 
 class CachedDenoiser(BaseDenoiser):
-    """A denoiser that may be asked beside the solve: asked the same next, it gives the same answer and calls nothing."""
+    """A denoiser that may be asked beside the solve: asked the same next, it gives the same answer and calls
+    nothing."""
 
     def __init__(self, inner: BaseDenoiser):
         super().__init__()
@@ -215,13 +251,25 @@ class CachedDenoiser(BaseDenoiser):
         self.inner = inner
         self.kept: tuple[Tensor, Tensor, Tensor, Prediction] | None = None
 
-    def ask(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any) -> Prediction:
+    def ask(
+        self,
+        x: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        cond: Any,
+    ) -> Prediction:
         """The prediction, kept."""
         prediction = self.inner(x, alpha, sigma, cond)
         self.kept = x, alpha, sigma, prediction
         return prediction
 
-    def forward(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any = None) -> Prediction:
+    def forward(
+        self,
+        x: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        cond: Any = None,
+    ) -> Prediction:
         if (
             self.kept is not None
             and x is self.kept[0]
@@ -229,15 +277,22 @@ class CachedDenoiser(BaseDenoiser):
             and torch.equal(sigma, self.kept[2])
         ):
             return self.kept[3]
+
         return self.inner(x, alpha, sigma, cond)
 
 
 def plan_for(
-    denoiser: BaseDenoiser, method: Method, cond: Any, state: Tensor, source: Any, backward: bool = False
+    denoiser: BaseDenoiser,
+    method: Method,
+    cond: Any,
+    state: Tensor,
+    source: Any,
+    backward: bool = False,
 ) -> Plan:
     """A plan over the denoiser's own range, or back over it."""
     lams = method_levels(denoiser, method)
     first, last = (float(lams[0]), float(lams[-1])) if isinstance(method.grid, AbsoluteGrid) else home(denoiser, method)
+
     return Plan(
         denoiser,
         method,
@@ -250,8 +305,10 @@ def check_method(denoiser: Any, method: Any, compile: bool = False) -> Method:
     """The method that runs."""
     if not isinstance(denoiser, BaseDenoiser):
         raise TypeError(
-            f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)"
+            f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with"
+            " Denoiser.from_score(score, process)"
         )
     if not isinstance(method, Method):
         raise TypeError(f"`method` must be a Method, got {method!r}; for example catalogue.ddim(20)")
+
     return method.compiled() if compile else method

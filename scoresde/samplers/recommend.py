@@ -1,7 +1,8 @@
 """The recommended sampler: what is known of the data and of the network decides.
 
-`catalogue.best` knows nothing of the model. Here the data's moments give the coordinates (`frame`), and what the network predicts gives the
-levels: an exact denoiser and a trained one want others, because the error of a network does not fade at high noise as the data's own structure does.
+`catalogue.best` knows nothing of the model. Here the data's moments give the coordinates (`frame`), and what the
+network predicts gives the levels: an exact denoiser and a trained one want others, because the error of a network does
+not fade at high noise as the data's own structure does.
 """
 
 from __future__ import annotations
@@ -30,7 +31,8 @@ class Rule:
 
     order   of the predictor at most; the corrector has one more
     levels  `Peaked`'s centre, fall and rise where calls are many; where they are few, those of `FEW`
-    start   noise level, in units of the data's standard deviation, at which steps begin: factor n^power, at least `LEAST`"""
+    start   noise level, in units of the data's standard deviation, at which steps begin: factor n^power, at least
+            `LEAST`"""
 
     order: int
     levels: tuple[float, float, float]
@@ -54,7 +56,11 @@ SINGULAR = Rule(2, (1.5, 0.55, 0.2), 0.025, 4.0)
 
 
 def recommended(
-    denoiser: BaseDenoiser, n: int, *, moments: Moments | None = None, shape: Sequence[int] | None = None
+    denoiser: BaseDenoiser,
+    n: int,
+    *,
+    moments: Moments | None = None,
+    shape: Sequence[int] | None = None,
 ) -> Method:
     """The method to sample a model with in n calls, from what is known of it.
 
@@ -64,7 +70,8 @@ def recommended(
         denoiser: the model; what it predicts (`table`) chooses the levels.
         n: network calls of `sample`.
         moments: of its data; default `denoiser.moments`, which a run keeps and a closed form has.
-        shape: of one sample; where no moments are known they are estimated from 64 rough samples of this shape, at 8 calls a sample
+        shape: of one sample; where no moments are known they are estimated from 64 rough samples of this shape, at 8
+        calls a sample
             (`estimated`). Without it the method is `catalogue.best(n)`.
 
     Returns:
@@ -73,33 +80,55 @@ def recommended(
     Raises:
         TypeError, ValueError: naming the argument.
     """
+
     if not isinstance(denoiser, BaseDenoiser):
         raise TypeError(
-            f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with Denoiser.from_score(score, process)"
+            f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with"
+            " Denoiser.from_score(score, process)"
         )
+
     check.integer("n", n)
     known = denoiser.moments if moments is None else moments
     if known is None and shape is not None:
         known = estimated(denoiser, shape)
+
     if known is None:
         return catalogue.best(n)
-    rule, unit = _rule(denoiser), known.scale
+
+    rule = _rule(denoiser)
+    unit = known.scale
     along = Angle(unit)
     clock = GridClock(along, UniformTime(unit=unit))
     solver = ExpAdams(4, clock=clock) if n < CORRECTED else ExpAdamsPC(min(rule.order, useful_order(n)), clock=clock)
-    return Method(along, Split.FLOW, solver, rule.peaked(n, unit), n, frame=Frame(known, rule.start(n)))
+
+    return Method(
+        along,
+        Split.FLOW,
+        solver,
+        rule.peaked(n, unit),
+        n,
+        frame=Frame(known, rule.start(n)),
+    )
 
 
 def _rule(denoiser: BaseDenoiser) -> Rule:
-    """What the parameterisation says: eps and score networks err at high noise as much as anywhere, the others less and less."""
+    """What the parameterisation says: eps and score networks err at high noise as much as anywhere, the others less
+    and less."""
     if not isinstance(denoiser, Denoiser):
         return EXACT
     table = denoiser.table.mean if isinstance(denoiser.table, LearnedRange) else denoiser.table
     return SINGULAR if isinstance(table, Eps | Score) else TRAINED
 
 
-def estimated(denoiser: BaseDenoiser, shape: Sequence[int], count: int = 64, calls: int = 8, seed: int = 0) -> Moments:
-    """Moments of a model's own samples, where those of its data are not known: `count` samples of `catalogue.best(calls)`.
+def estimated(
+    denoiser: BaseDenoiser,
+    shape: Sequence[int],
+    count: int = 64,
+    calls: int = 8,
+    seed: int = 0,
+) -> Moments:
+    """Moments of a model's own samples, where those of its data are not known: `count` samples of
+    `catalogue.best(calls)`.
 
     Args:
         denoiser: the model.
@@ -108,5 +137,6 @@ def estimated(denoiser: BaseDenoiser, shape: Sequence[int], count: int = 64, cal
         calls: network calls a sample, so that count * calls rows pass through the network.
         seed: of their noise.
     """
+
     shape = check.shape("shape", (check.integer("count", count, least=2), *shape))
     return Moments.of(sample(denoiser, shape, catalogue.best(calls), seed))

@@ -4,12 +4,13 @@
 
 With D = E[x0|x], eps = (x - alpha D)/sigma = -sigma score and lam' = alpha'/alpha - sigma'/sigma, toward data:
 
-    x0 split    [(sigma'/sigma - eta^2 lam') x + (1+eta^2)(alpha' - alpha sigma'/sigma) D] dt + eta sqrt(2|lam'|) sigma dW
+    x0 split    [(sigma'/sigma - eta^2 lam') x + (1+eta^2)(alpha' - alpha sigma'/sigma) D] dt + eta sqrt(2|lam'|) sigma
+        dW
     eps split   [(alpha'/alpha) x + (1+eta^2)(sigma' - sigma alpha'/alpha) eps] dt          + eta sqrt(2|lam'|) sigma dW
     flow split  [alpha' D + sigma' eps] dt                                                   (eta 0; never divides)
 
-(Song et al. 2021, arXiv:2011.13456; Cao et al. 2023, arXiv:2306.07002.) Here, and nowhere else, `(x, t)` of score networks
-turns into `(t, y)` of solvers.
+(Song et al. 2021, arXiv:2011.13456; Cao et al. 2023, arXiv:2306.07002.) Here, and nowhere else, `(x, t)` of score
+networks turns into `(t, y)` of solvers.
 """
 
 from __future__ import annotations
@@ -37,18 +38,25 @@ class Split(enum.Enum):
 
 
 def reverse(
-    process: Process, denoiser: BaseDenoiser, eta: float = 0.0, split: Split = Split.FLOW, cond: Any = None
+    process: Process,
+    denoiser: BaseDenoiser,
+    eta: float = 0.0,
+    split: Split = Split.FLOW,
+    cond: Any = None,
 ) -> Equation:
     """The generative equation of `denoiser` along `process`, with the constant linear part `a` where there is one.
 
     eta    noise in the equation: 0 the ODE, 1 Anderson's reverse SDE; the FLOW split is for eta 0
     cond   handed to the denoiser; one entry per sample
     """
+
     eta = check.number("eta", eta, least=0.0)
+
     if not isinstance(split, Split):
         raise TypeError(f"`split` must be a member of Split, got {split!r}")
     if split is Split.FLOW and eta > 0:
         raise ValueError(f"`split` must be Split.X0 or Split.EPS for eta > 0, got Split.FLOW with eta = {eta:g}")
+
     constant, weights, scale = _terms(process, eta, split)
 
     def rest(t: Tensor, x: Tensor) -> Tensor:
@@ -63,10 +71,20 @@ def reverse(
 
     a = 0.0 if constant is None else constant
     rows = None if cond is None else take
+
     if eta == 0.0:
         return Equation(rest, a=a, take=rows)
+
     toward = 1 if process.t_data > process.t_noise else -1
-    return Equation(rest, diffusion, a, Noise.ADDITIVE, toward, take=rows)
+
+    return Equation(
+        rest,
+        diffusion,
+        a,
+        Noise.ADDITIVE,
+        toward,
+        take=rows,
+    )
 
 
 Weights = tuple[Tensor, Tensor, Tensor | float, Tensor | float, Tensor | float]
@@ -76,26 +94,35 @@ Weights = tuple[Tensor, Tensor, Tensor | float, Tensor | float, Tensor | float]
 def _terms(
     process: Process, eta: float, split: Split
 ) -> tuple[float | None, CachedCoefficients[Weights], CachedCoefficients[Tensor]]:
-    """The constant linear part or None; alpha, sigma and the weights of x, x0 and eps in what is left; the diffusion."""
+    """The constant linear part or None; alpha, sigma and the weights of x, x0 and eps in what is left; the
+    diffusion."""
+
     more = 1 + eta**2
     log_alpha_rate, log_sigma_rate = process.constant_rates()
     constant: float | None = None
+
     if split is Split.EPS:
         constant = log_alpha_rate
     elif split is Split.X0 and log_alpha_rate is not None and log_sigma_rate is not None:
         constant = log_sigma_rate - eta**2 * (log_alpha_rate - log_sigma_rate)
 
     def weights(t: Tensor) -> Weights:
-        alpha, sigma = process.alpha(t), process.sigma(t)
-        alpha_rate, sigma_rate = process.alpha_rate(t), process.sigma_rate(t)
+        alpha = process.alpha(t)
+        sigma = process.sigma(t)
+        alpha_rate = process.alpha_rate(t)
+        sigma_rate = process.sigma_rate(t)
+
         if split is Split.FLOW:
             return alpha, sigma, 0.0, as_number(alpha_rate), as_number(sigma_rate)
+
         if split is Split.EPS:
             linear = 0.0 if constant is not None else alpha_rate / alpha
             return alpha, sigma, as_number(linear), 0.0, as_number(more * (sigma_rate - sigma * alpha_rate / alpha))
+
         linear = (
             0.0 if constant is not None else sigma_rate / sigma - eta**2 * (alpha_rate / alpha - sigma_rate / sigma)
         )
+
         return alpha, sigma, as_number(linear), as_number(more * (alpha_rate - alpha * sigma_rate / sigma)), 0.0
 
     return constant, CachedCoefficients(weights), CachedCoefficients(lambda t: eta * process.diffusion(t))

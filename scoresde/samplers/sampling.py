@@ -1,7 +1,8 @@
 """Samples: prior -> solve -> one final denoise.
 
-The state starts as N(0, sigma^2 I) at the grid's first level, runs along the method's process to the last, and is denoised
-there. Sample i depends on (seed, first + i) alone. A sampler writes no loop: it hands an `Equation` to `solvers`.
+The state starts as N(0, sigma^2 I) at the grid's first level, runs along the method's process to the last, and is
+denoised there. Sample i depends on (seed, first + i) alone. A sampler writes no loop: it hands an `Equation` to
+`solvers`.
 """
 
 from __future__ import annotations
@@ -49,26 +50,40 @@ def sample(
 
     seed       sample i is a function of (seed, first + i): the same in any batch, chunk or process
     generator  with seed=None: plain normals from this generator instead, faster and not reproducible per sample
-    cond       handed to the denoiser: a tensor, or a dict, list or tuple of them, with one entry per sample; a number holds for all
+    cond       handed to the denoiser: a tensor, or a dict, list or tuple of them, with one entry per sample; a number
+               holds for all
     batch      chunk size, None: all at once
     dtype      of the state; default float64 for a float64 denoiser, float32 otherwise
     denoise    False keeps the noisy state at the last level (in the frame alpha = 1)
     compile    each step, the network in it, as one compiled graph, kept for later calls: the same samples to rounding
 
-    The network runs in eval mode (restored after) and without gradients. Raises TypeError or ValueError naming the argument,
-    solvers.SolveError when a sample is not finite."""
+    The network runs in eval mode (restored after) and without gradients. Raises TypeError or ValueError naming the
+    argument, solvers.SolveError when a sample is not finite."""
+
     shape = check.shape("shape", shape)
     size = shape[0] if batch is None else check.integer("batch", batch)
     check.integer("first", first, least=0, most=2**62)
     method = check_method(denoiser, method, compile)
     cond = conditions.prepared(cond, shape[0])
     parts: list[Tensor] = []
+
     for i in range(0, shape[0], size):
         part = (min(size, shape[0] - i), *shape[1:])
         rows = slice(i, i + size)
-        plan, x = _begin(denoiser, part, method, seed, device, generator, conditions.rows(cond, rows), first + i, dtype)
+        plan, x = _begin(
+            denoiser,
+            part,
+            method,
+            seed,
+            device,
+            generator,
+            conditions.rows(cond, rows),
+            first + i,
+            dtype,
+        )
         solutions = plan.run(x)
         parts.append(plan.end(solutions[-1].y if solutions else x, denoise))
+
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
@@ -84,10 +99,22 @@ def trajectory(
     first: int = 0,
     dtype: torch.dtype | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (lam, x) from the first level to the last, x in the frame alpha^2 + sigma^2 = 1, where all levels are one scale.
+    """Yield (lam, x) from the first level to the last, x in the frame alpha^2 + sigma^2 = 1, where all levels are one
+    scale.
 
     Arguments as in `sample`. lam is 0-d, or (B,) where the method is adaptive."""
-    plan, start = _begin(denoiser, check.shape("shape", shape), method, seed, device, generator, cond, first, dtype)
+
+    plan, start = _begin(
+        denoiser,
+        check.shape("shape", shape),
+        method,
+        seed,
+        device,
+        generator,
+        cond,
+        first,
+        dtype,
+    )
     return ((method.process.lam(t), plan.seen(x, t)) for t, x in plan.states(start))
 
 
@@ -104,11 +131,15 @@ def _begin(
 ) -> tuple[Plan, Tensor]:
     """A plan from the prior, and its start."""
     check_method(denoiser, method)
+
     if (seed is None) == (generator is None):
         raise ValueError(
-            f"`seed` must be None exactly when a generator is given, got seed = {seed!r} and {'a' if generator else 'no'} generator"
+            f"`seed` must be None exactly when a generator is given, got seed = {seed!r} and"
+            f" {'a' if generator else 'no'} generator"
         )
+
     place, kind = _place(denoiser, device, dtype)
+
     if seed is not None:
         source: Source = SeededNoise(seed, first)
         z = SeededNoise(seed, first).normal(PRIOR, range(1), shape, kind, place)[0]
@@ -116,7 +147,9 @@ def _begin(
         assert generator is not None
         source = white = WhiteNoise(generator)
         z = white.normal(shape, kind, place)
+
     plan = plan_for(denoiser, method, cond, z, source)
+
     return plan, plan.prior(z)
 
 
@@ -124,13 +157,16 @@ def interpolate(a: Tensor, b: Tensor, weight: float) -> Tensor:
     """Spherical interpolation between latents, sample by sample: a at 0, b at 1, the norm of a normal draw between.
 
     sin((1-w) th)/sin(th) a + sin(w th)/sin(th) b, th the angle between them. Shoemake 1985."""
-    flat_a, flat_b = a.reshape(len(a), -1), b.reshape(len(b), -1)
+
+    flat_a = a.reshape(len(a), -1)
+    flat_b = b.reshape(len(b), -1)
     cosine = (flat_a * flat_b).sum(1) / (flat_a.norm(dim=1) * flat_b.norm(dim=1))
     angle = cosine.clamp(-1, 1).acos()
     straight = angle.sin() < 1e-6
     safe = torch.where(straight, torch.ones_like(angle), angle.sin())
     left = torch.where(straight, torch.full_like(angle, 1 - weight), ((1 - weight) * angle).sin() / safe)
     right = torch.where(straight, torch.full_like(angle, weight), (weight * angle).sin() / safe)
+
     return a * like(left, a) + b * like(right, b)
 
 
@@ -143,6 +179,8 @@ def _place(denoiser: BaseDenoiser, device: Any, dtype: torch.dtype | None) -> tu
         raise ValueError(f"`device` must be the denoiser's {home}, got {place}; call denoiser.to({str(place)!r}) first")
     if dtype is not None and not (isinstance(dtype, torch.dtype) and dtype in _STATES):
         raise TypeError(f"`dtype` must be torch.float32, float64, float16 or bfloat16, got {dtype!r}")
+
     if dtype is None:
         dtype = torch.float64 if any(t.dtype == torch.float64 for t in tensors) else torch.float32
+
     return place, dtype

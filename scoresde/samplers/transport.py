@@ -35,29 +35,43 @@ def transport(
 ) -> Solution:
     """Carry a state x of `process` at t0 to t1 along the method's own coordinates; nothing is denoised at the end.
 
-    Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made. x is rescaled at equal lam; y and, with
-    `save`, ts and ys come back in the terms of `process`. noise: as in `solvers.solve`, in the times of method.process. compile: as in `sample`.
-    Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps. Raises as `sample`."""
+    Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made. x is rescaled at equal
+    lam; y and, with `save`, ts and ys come back in the terms of `process`. noise: as in `solvers.solve`, in the times
+    of method.process. compile: as in `sample`. Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for
+    x = x0 + s eps. Raises as `sample`."""
+
     method = check_method(denoiser, method, compile)
     x = check.state("x", x)
     ends = _level(process, "t0", t0), _level(process, "t1", t1)
+
     for name, t, lam in (("t0", t0, ends[0]), ("t1", t1, ends[1])):
         if lam == -math.inf and not reaches_noise(method):
             said = f"`{name}` must be a time of {process!r} at which there is signal, got {t!r}"
             raise ValueError(
                 f"{said}: this method does not reach pure noise; stop short of it, or take catalogue.euler(n)"
             )
+
     if save and (method.n is None or isinstance(method.grid, Tolerance)):
         raise ValueError(
             f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}"
         )
+
     lams = between(method, ends, 1)
-    plan = Plan(denoiser, method, cond, lams, x, noise, ends)
+    plan = Plan(
+        denoiser,
+        method,
+        cond,
+        lams,
+        x,
+        noise,
+        ends,
+    )
     start = plan.enter(x, process.alpha(t0), process.sigma(t0))
     parts = plan.run(start, save)
     total: dict[str, Any] = {
         name: sum(getattr(p, name) for p in parts) for name in ("evals", "calls", "g_calls", "accepted", "rejected")
     }
+
     if save:
         ys = torch.cat([start.unsqueeze(0), *(cast(Tensor, p.ys)[1:] for p in parts)])
         own = process.time(lams)
@@ -70,25 +84,52 @@ def transport(
                 ]
             ),
         }
+
     y = plan.leave(parts[-1].y, plan.times[-1], process.alpha(t1), process.sigma(t1))
+
     return replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64, device="cpu"), y=y, **total)
 
 
-def encode(denoiser: BaseDenoiser, x: Tensor, method: Method, *, cond: Any = None) -> Tensor:
-    """The latent of x: the probability flow from the last level to the first, as a draw of N(0, I). Deterministic methods only.
+def encode(
+    denoiser: BaseDenoiser,
+    x: Tensor,
+    method: Method,
+    *,
+    cond: Any = None,
+) -> Tensor:
+    """The latent of x: the probability flow from the last level to the first, as a draw of N(0, I). Deterministic
+    methods only.
 
-    x (B, ...) is a state of the last level in the frame alpha = 1, as `sample(..., denoise=False)` returns it; data will do where
-    the last sigma is small. n levels, n - 1 steps, no denoising."""
+    x (B, ...) is a state of the last level in the frame alpha = 1, as `sample(..., denoise=False)` returns it; data
+    will do where the last sigma is small. n levels, n - 1 steps, no denoising."""
+
     check_method(denoiser, method)
-    plan = plan_for(denoiser, method, cond, check.state("x", x), None, backward=True)
+    plan = plan_for(
+        denoiser,
+        method,
+        cond,
+        check.state("x", x),
+        None,
+        backward=True,
+    )
     along = method.process
-    start, end = plan.first, plan.last
+    start = plan.first
+    end = plan.last
     solutions = plan.run(plan.enter(x * like(along.alpha(start), x), along.alpha(start), along.sigma(start)))
+
     return plan.leave(solutions[-1].y, plan.times[-1], along.alpha(end), along.sigma(end)) / like(along.sigma(end), x)
 
 
-def decode(denoiser: BaseDenoiser, z: Tensor, method: Method, *, cond: Any = None, denoise: bool = True) -> Tensor:
-    """The sample of a latent z ~ N(0, I): what `sample` makes of its own noise. Inverse to `encode` up to the solver's error."""
+def decode(
+    denoiser: BaseDenoiser,
+    z: Tensor,
+    method: Method,
+    *,
+    cond: Any = None,
+    denoise: bool = True,
+) -> Tensor:
+    """The sample of a latent z ~ N(0, I): what `sample` makes of its own noise. Inverse to `encode` up to the solver's
+    error."""
     check_method(denoiser, method)
     plan = plan_for(denoiser, method, cond, check.state("z", z), None)
     x = plan.prior(z)

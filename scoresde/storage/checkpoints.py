@@ -1,8 +1,9 @@
 """Checkpoints of a run in training: one file each, sealed, found again by looking.
 
-A checkpoint is a safetensors file whose header carries a JSON description and a SHA-256 of the whole file (taken with the digest's own
-64 characters zero), since neither safetensors nor torch notices a flipped bit. It is written whole, so that a kill leaves the
-one before. The last two and the best are kept; the latest is found by scanning, and one that is damaged is passed over, by name.
+A checkpoint is a safetensors file whose header carries a JSON description and a SHA-256 of the whole file (taken with
+the digest's own 64 characters zero), since neither safetensors nor torch notices a flipped bit. It is written whole,
+so that a kill leaves the one before. The last two and the best are kept; the latest is found by scanning, and one that
+is damaged is passed over, by name.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def seal(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
     found = _DIGEST.search(content)
     assert found is not None
     content[found.start(1) : found.end(1)] = hashlib.sha256(content).hexdigest().encode()
+
     return bytes(content)
 
 
@@ -56,11 +58,14 @@ def unseal(path: Path) -> Snapshot:
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+
     about = _about(path, content)
+
     try:
         tensors = load(content)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is not a safetensors file: {error}") from error
+
     return Snapshot(path, about, tensors)
 
 
@@ -72,16 +77,20 @@ def _about(path: Path, content: bytes) -> dict[str, Any]:
         raise CheckpointError(
             f"{path} is not a checkpoint of scoresde, or it is damaged or truncated: its header holds no SHA-256"
         )
+
     whole = hashlib.sha256(memoryview(content)[: found.start(1)])
     whole.update(b"0" * 64)
     whole.update(memoryview(content)[found.end(1) :])
+
     if whole.hexdigest().encode() != found[1]:
         raise CheckpointError(f"{path} does not match its SHA-256: damaged or truncated")
+
     about = json.loads(json.loads(content[8:size])["__metadata__"]["scoresde"])
     if about["format"] > FORMAT:
         raise CheckpointError(f"{path} has format {about['format']}, newer than {FORMAT}; upgrade scoresde")
     if path.name != _file(about["step"]):
         raise CheckpointError(f"{path} holds step {about['step']}: renamed, or another checkpoint's content")
+
     return about
 
 
@@ -90,32 +99,41 @@ def _file(step: int) -> str:
 
 
 def save(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Path:
-    """Write the checkpoint of about["step"], then drop all but the last two and the best (least about["score"], where not None).
+    """Write the checkpoint of about["step"], then drop all but the last two and the best (least about["score"], where
+    not None).
 
     Raises as `write`."""
+
     path = write(folder, tensors, about)
     known = steps(folder)
     scores = {step: _score(known[step]) for step in known}
     best = min(
         (step for step in known if scores[step] is not None), key=lambda step: (scores[step], step), default=None
     )
+
     for step in sorted(known)[:-2]:
         if step != best:
             known[step].unlink(missing_ok=True)
+
     return path
 
 
 def write(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Path:
-    """Write the checkpoint of about["step"]. Raises CheckpointError, and writes nothing, where a weight is not finite."""
+    """Write the checkpoint of about["step"]. Raises CheckpointError, and writes nothing, where a weight is not
+    finite."""
+
     bad = [
         name for name, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())
     ]
     if bad:
         raise CheckpointError(
-            f"step {about['step']} was not saved: NaN or Inf in {bad[0]} and {len(bad) - 1} more; the checkpoints before it are kept"
+            f"step {about['step']} was not saved: NaN or Inf in {bad[0]} and {len(bad) - 1} more; the"
+            " checkpoints before it are kept"
         )
+
     path = folder / _file(about["step"])
     write_whole(path, seal(tensors, about))
+
     return path
 
 
@@ -126,28 +144,35 @@ def steps(folder: Path) -> dict[int, Path]:
 
 
 def latest(folder: Path) -> Snapshot | None:
-    """The newest checkpoint that verifies, or None where there is no file; a bad one is passed over with a warning that names it.
+    """The newest checkpoint that verifies, or None where there is no file; a bad one is passed over with a warning
+    that names it.
 
     Raises CheckpointError where there are files and none verifies."""
+
     known = steps(folder)
+
     for step in sorted(known, reverse=True):
         try:
             return unseal(known[step])
         except CheckpointError as error:
             warnings.warn(f"passed over a checkpoint: {error}", stacklevel=2)
+
     if known:
         raise CheckpointError(f"{folder} holds {len(known)} checkpoints and none can be read")
+
     return None
 
 
 def best(folder: Path) -> Snapshot | None:
     """The checkpoint with the least score that verifies, or None."""
     scored = sorted((score, step) for step, path in steps(folder).items() if (score := _score(path)) is not None)
+
     for _, step in scored:
         try:
             return unseal(steps(folder)[step])
         except CheckpointError as error:
             warnings.warn(f"passed over a checkpoint: {error}", stacklevel=2)
+
     return None
 
 
@@ -170,4 +195,5 @@ def _header(path: Path) -> dict[str, Any]:
         about = json.loads(json.loads(header)["__metadata__"]["scoresde"])
     except (OSError, ValueError, KeyError, TypeError):
         return {}
+
     return about if isinstance(about, dict) else {}

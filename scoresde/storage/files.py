@@ -1,9 +1,9 @@
 """Files that are whole or absent, and runs that can be reloaded.
 
-A file is written to a temporary one in the same directory, flushed, fsynced, renamed over the old one, and the directory
-fsynced: a kill at any moment leaves the old file or the new one. A run folder holds `model.safetensors` (the network's weights
-and their moving average) and `run.json` (everything else, with the SHA-256 of the weights, since safetensors does not notice a
-flipped bit). No pickle is ever loaded.
+A file is written to a temporary one in the same directory, flushed, fsynced, renamed over the old one, and the
+directory fsynced: a kill at any moment leaves the old file or the new one. A run folder holds `model.safetensors` (the
+network's weights and their moving average) and `run.json` (everything else, with the SHA-256 of the weights, since
+safetensors does not notice a flipped bit). No pickle is ever loaded.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write `content` to `path` atomically and durably; on any exception the old file stays and the temporary goes.
 
     Raises OSError; its message says so where the disk is full."""
+
     try:
         _write_whole(path, content)
     except OSError as error:
@@ -43,11 +44,13 @@ def write_whole(path: Path, content: bytes) -> None:
 def _write_whole(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=_TEMPORARY, dir=path.parent)
+
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+
         mask = os.umask(0)
         os.umask(mask)
         os.chmod(name, 0o666 & ~mask)
@@ -56,7 +59,9 @@ def _write_whole(path: Path, content: bytes) -> None:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(name)
         raise
+
     folder = os.open(path.parent, os.O_RDONLY)
+
     try:
         os.fsync(folder)
     finally:

@@ -19,10 +19,13 @@ _STORED = {"F64", "F32", "F16", "BF16", "C64", "BOOL", "U8", "I8", "I16", "I32",
 _TORCH = {".pt", ".pth", ".ckpt", ".bin", ".tar"}
 _PICKLE = {".pkl", ".pickle"}
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
-_MOST_TENSORS, _MOST_HEADER, _DEEP = 50_000, 16_000_000, 8
+_MOST_TENSORS = 50_000
+_MOST_HEADER = 16_000_000
+_DEEP = 8
 _SPARE = 1_000_000  # bytes that a file may unpack to beyond its own size
 _EDM = (
-    "is a pickle: reading it runs the code inside, so it is not read. Where you trust it, convert it with the code it came from:"
+    "is a pickle: reading it runs the code inside, so it is not read. Where you trust it, convert it with the"
+    " code it came from:"
     " safetensors.torch.save_file(network.state_dict(), 'weights.safetensors'), then import that"
 )
 _DTYPES = {
@@ -41,8 +44,10 @@ def read(path: Path | str) -> dict[str, Tensor]:
         Every tensor; of a score_sde file also the averaged weights, as ema.NAME.
 
     Raises:
-        CheckpointError: says what is wrong with the file. No code in it runs, and no more memory is taken than the file is large.
+        CheckpointError: says what is wrong with the file. No code in it runs, and no more memory is taken than the
+        file is large.
     """
+
     path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"{path} is not a file" if path.exists() else f"{path} does not exist")
@@ -56,6 +61,7 @@ def read(path: Path | str) -> dict[str, Tensor]:
     tensors = _safetensors(path) if path.suffix == ".safetensors" else _torch(path)
     if not tensors:
         raise CheckpointError(f"{path} holds no tensors")
+
     for name, value in tensors.items():
         if not _NAME.fullmatch(name):
             raise CheckpointError(
@@ -63,6 +69,7 @@ def read(path: Path | str) -> dict[str, Tensor]:
             )
         if (value.is_floating_point() or value.is_complex()) and not bool(torch.isfinite(value).all()):
             raise CheckpointError(f"{path} holds NaN or Inf in {name}")
+
     return tensors
 
 
@@ -72,10 +79,12 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
+
     if header > min(_MOST_HEADER, path.stat().st_size):
         raise CheckpointError(
             f"{path} is not a safetensors file: a header of {header} bytes in a file of {path.stat().st_size}"
         )
+
     try:
         with safe_open(path, "pt") as opened:
             names = list(opened.keys())
@@ -93,19 +102,24 @@ def _safetensors(path: Path) -> dict[str, Tensor]:
 def _torch(path: Path) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     size = 0
+
     for name, value in _flat(path, _loaded(path), "", 0):
         if len(tensors) >= _MOST_TENSORS:
             raise CheckpointError(f"{path} holds more than {_MOST_TENSORS} tensors")
         if name in tensors:
             raise CheckpointError(f"{path} holds two tensors that are both named {name[:80]!r}; rename one")
+
         _check_plain(path, name, value)
         size += value.numel() * value.element_size()
+
         if size > 2 * path.stat().st_size + _SPARE:
             said = f"{path} would unpack to more than {size:,} bytes from {path.stat().st_size:,}"
             raise CheckpointError(
                 f"{said}: {name[:80]!r} is a view that is larger than what is stored, or shared too often"
             )
+
         tensors[name] = value.detach().contiguous().clone()
+
     return _with_average(tensors)
 
 
@@ -148,14 +162,22 @@ def _check_plain(path: Path, name: str, value: Tensor) -> None:
         )
 
 
-def _flat(path: Path, value: Any, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+def _flat(
+    path: Path,
+    value: Any,
+    name: str,
+    depth: int,
+) -> Iterator[tuple[str, Tensor]]:
     """Tensors in nested containers by dotted name; optimiser state is left out."""
     if depth > _DEEP:
         raise CheckpointError(f"{path} is nested deeper than {_DEEP}")
+
     if isinstance(value, Tensor):
         yield name or "weights", value
         return
+
     items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+
     for key, inner in items:
         if not str(key).startswith(("optim", "lr_sched", "scheduler")):
             yield from _flat(path, inner, f"{name}.{key}".removeprefix("."), depth + 1)
@@ -167,8 +189,11 @@ def _with_average(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     shadow = [tensors[k] for k in listed]
     rest = {k: v for k, v in tensors.items() if k not in listed}
     named: dict[str, Tensor] = {}
+
     for name, value in rest.items():
         if name.startswith("model.") and len(named) < len(shadow) and shadow[len(named)].shape == value.shape:
             named[f"ema.{name.removeprefix('model.')}"] = shadow[len(named)]
+
     buffers = {f"ema.{k.removeprefix('model.')}": v for k, v in rest.items() if k.startswith("model.")}
+
     return rest | buffers | named if shadow and len(named) == len(shadow) else tensors

@@ -1,8 +1,9 @@
 """Whose files a folder holds, and who is writing into it now.
 
-A command that writes into a folder leaves a marker there, `.scoresde`: only files beside a marker are ever removed, and only under the names that
-runs give to their files. While it writes, the command holds an exclusive lock of the marker, which the operating system releases when the process
-ends, however it ends: a lock is never stale, and the number of a dead process that was given to another one is never mistaken for it.
+A command that writes into a folder leaves a marker there, `.scoresde`: only files beside a marker are ever removed,
+and only under the names that runs give to their files. While it writes, the command holds an exclusive lock of the
+marker, which the operating system releases when the process ends, however it ends: a lock is never stale, and the
+number of a dead process that was given to another one is never mistaken for it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ class BusyError(ValueError):
 
 
 def owned(folder: Path) -> bool:
-    """Whether a command of ours has written into the folder: its marker is there, or the files of a run from before there were markers."""
+    """Whether a command of ours has written into the folder: its marker is there, or the files of a run from before
+    there were markers."""
     return "scoresde" in _told(folder / MARKER) or _older(folder)
 
 
@@ -70,14 +72,18 @@ def written(folder: Path) -> Iterator[Path]:
 
 
 def clear(folder: Path) -> None:
-    """Remove what an earlier run of ours left: its own files, first what names the rest. Other files stay where they are.
+    """Remove what an earlier run of ours left: its own files, first what names the rest. Other files stay where they
+    are.
 
     Raises:
         ValueError: where nothing says that the files were written by a run of ours.
     """
+
     _check_ours(folder)
+
     for path in list(written(folder)):
         path.unlink(missing_ok=True)
+
     for name in FOLDERS:
         with suppress(OSError):  # other files are in it, or there is no such folder
             (folder / name).rmdir()
@@ -87,13 +93,15 @@ def _check_ours(folder: Path) -> None:
     found = next(written(folder), None)
     if found is not None and not owned(folder):
         raise ValueError(
-            f"`folder` must be new or hold a run of scoresde, got {folder}: nothing says that {found} was written by one"
+            f"`folder` must be new or hold a run of scoresde, got {folder}: nothing says that {found} was"
+            " written by one"
         )
 
 
 @contextmanager
 def writing(folder: Path, command: str) -> Generator[None, None, None]:
-    """Mark a folder as ours, creating it, and hold it for writing. What a killed process had only begun to write is removed.
+    """Mark a folder as ours, creating it, and hold it for writing. What a killed process had only begun to write is
+    removed.
 
     Left without any file of its own, a folder made here is removed again.
 
@@ -101,9 +109,11 @@ def writing(folder: Path, command: str) -> Generator[None, None, None]:
         BusyError: where another process is writing there.
         ValueError: where it has files of the names of a run's, and nothing says that a run of ours wrote them.
     """
+
     _check_ours(folder)
     new = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
+
     with _held(folder / MARKER, folder, command):
         for place in (folder, *(folder / name for name in FOLDERS)):
             sweep(place)
@@ -123,8 +133,10 @@ def writing_file(path: Path, command: str) -> Generator[None, None, None]:
     Raises:
         BusyError: where another process is writing it.
     """
+
     lock = path.with_name(f".scoresde-lock-{path.name}"[:255])
     path.parent.mkdir(parents=True, exist_ok=True)
+
     with _held(lock, path, command):
         try:
             yield
@@ -136,6 +148,7 @@ def writing_file(path: Path, command: str) -> Generator[None, None, None]:
 def _held(lock: Path, what: Path, command: str) -> Generator[None, None, None]:
     """An exclusive lock of a file, which tells who holds it."""
     handle = _locked(lock, what)
+
     try:
         who = {
             "scoresde": 1,
@@ -155,6 +168,7 @@ def _locked(lock: Path, what: Path) -> int:
     """The handle of a locked file. It is opened again where the file was removed between opening and locking it."""
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
+
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -169,9 +183,11 @@ def _locked(lock: Path, what: Path) -> int:
             warnings.warn(
                 f"{what} lies on a file system without locks: see to it that nothing else writes there", stacklevel=6
             )
+
         with suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(handle), os.stat(lock)):
                 return handle
+
         os.close(handle)
 
 

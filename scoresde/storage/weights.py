@@ -1,7 +1,8 @@
 """Whose weights are whose: the tensors of a file matched to a network by name.
 
-Trainers keep weights under names of their own: a group ("model", "state_dict"), a wrapper ("module", "_orig_mod"), an average beside
-the raw weights. The weights of a network are found by its own names, wherever in the file they all occur under one prefix.
+Trainers keep weights under names of their own: a group ("model", "state_dict"), a wrapper ("module", "_orig_mod"), an
+average beside the raw weights. The weights of a network are found by its own names, wherever in the file they all
+occur under one prefix.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ _LIVE = re.compile(r"(^|_)(online|live|raw|student)(_|$)")  # what an average ke
 def select(tensors: Mapping[str, Tensor], network: nn.Module, path: Path) -> dict[str, Tensor]:
     """The state dict of `network` among the tensors of a file: its average where there is one, else the raw weights.
 
-    The names of the network are looked for under every prefix of the file; the wrappers of parallel and compiled training
-    ("module", "_orig_mod") do not count. Buffers that an average leaves out come from the raw weights.
+    The names of the network are looked for under every prefix of the file; the wrappers of parallel and compiled
+    training ("module", "_orig_mod") do not count. Buffers that an average leaves out come from the raw weights.
 
     Args:
         tensors: by dotted name, as `importing.read` returns them.
@@ -33,8 +34,10 @@ def select(tensors: Mapping[str, Tensor], network: nn.Module, path: Path) -> dic
         path: of the file, for messages.
 
     Raises:
-        CheckpointError: where the names are under no prefix, or under two with different values and neither is an average.
+        CheckpointError: where the names are under no prefix, or under two with different values and neither is an
+        average.
     """
+
     wanted = network.state_dict()
     parameters = {name for name, _ in network.named_parameters()}
     kept = {part for name in wanted for part in name.split(".")}
@@ -43,15 +46,19 @@ def select(tensors: Mapping[str, Tensor], network: nn.Module, path: Path) -> dic
     groups = _groups(clean, wanted)
     whole = {prefix: part for prefix, part in groups.items() if parameters <= part.keys()}
     raw = {prefix: part for prefix, part in whole.items() if not _is_average(prefix)}
+
     for prefix in raw:
         whole |= _squeezed(clean, prefix, parameters)
+
     if not whole:
-        found, names = list(tensors), list(wanted)
+        found = list(tensors)
+        names = list(wanted)
         said = f"holds another architecture: none of its groups has all {len(wanted)} weights of the network"
         nearest = max(groups, key=lambda prefix: len(groups[prefix]), default=None)
         if nearest is not None:
             missing = next(name for name in names if name not in groups[nearest])
             said += f"; nearest is {nearest or 'the file itself'!r}, which lacks {missing}"
+
         raise CheckpointError(f"{path} {said}; first names found: {_some(found)}; first wanted: {_some(names)}")
 
     averaged = {prefix: part for prefix, part in whole.items() if _is_average(prefix)}
@@ -59,6 +66,7 @@ def select(tensors: Mapping[str, Tensor], network: nn.Module, path: Path) -> dic
     buffers = next(iter(raw.values()), {})
     _check_alone(clean, prefix, wanted, path)
     found = {**buffers, **part}
+
     return {name: found[name] for name in wanted if name in found}
 
 
@@ -70,23 +78,30 @@ def _unwrapped(name: str, kept: set[str]) -> str:
 def _groups(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
     """For each prefix under which some wanted name occurs: those that do."""
     groups: dict[str, dict[str, Tensor]] = {}
+
     for name, value in tensors.items():
         parts = name.split(".")
         for k in range(len(parts)):
             rest = ".".join(parts[k:])
             if rest in wanted:
                 groups.setdefault(".".join(parts[:k]), {})[rest] = value
+
     return groups
 
 
 def _squeezed(tensors: Mapping[str, Tensor], prefix: str, parameters: set[str]) -> dict[str, dict[str, Tensor]]:
-    """The average of latent-diffusion files: for raw weights under a.b the key a_ema, then b and the name without their dots."""
+    """The average of latent-diffusion files: for raw weights under a.b the key a_ema, then b and the name without
+    their dots."""
+
     parts = prefix.split(".") if prefix else []
+
     for k in range(1, len(parts) + 1):
-        group, rest = ".".join(parts[:k]) + "_ema", ".".join(parts[k:])
+        group = ".".join(parts[:k]) + "_ema"
+        rest = ".".join(parts[k:])
         keys = {name: f"{group}.{f'{rest}.{name}'.replace('.', '')}" for name in parameters}
         if all(key in tensors for key in keys.values()):
             return {group: {name: tensors[key] for name, key in keys.items()}}
+
     return {}
 
 
@@ -99,17 +114,26 @@ def _is_average(prefix: str) -> bool:
 def _only(groups: dict[str, dict[str, Tensor]], parameters: set[str], path: Path) -> tuple[str, dict[str, Tensor]]:
     """The one group there is, or the first of several that are equal."""
     first, *others = groups
+
     for other in others:
-        a, b = groups[first], groups[other]
+        a = groups[first]
+        b = groups[other]
         if any(a[name].shape != b[name].shape or not torch.equal(a[name], b[name]) for name in parameters):
             said = f"{first or 'the file itself'!r} and {other or 'the file itself'!r}"
             raise CheckpointError(
-                f"{path} holds the network twice, with different weights: {said}; save the one to sample from in a file of its own"
+                f"{path} holds the network twice, with different weights: {said}; save the one to sample from in"
+                " a file of its own"
             )
+
     return first, groups[first]
 
 
-def _check_alone(tensors: Mapping[str, Tensor], prefix: str, wanted: Mapping[str, Tensor], path: Path) -> None:
+def _check_alone(
+    tensors: Mapping[str, Tensor],
+    prefix: str,
+    wanted: Mapping[str, Tensor],
+    path: Path,
+) -> None:
     """Raise CheckpointError where the group has more in the network's own parts: it is of a larger network."""
     start = f"{prefix}." if prefix else ""
     roots = {name.split(".")[0] for name in wanted}
@@ -125,10 +149,13 @@ def _some(names: list[str]) -> str:
 
 
 def restore(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load weights into a module; missing, unexpected, wrong-shaped ones and ones of another kind of number are named, NaN is refused."""
+    """Load weights into a module; missing, unexpected, wrong-shaped ones and ones of another kind of number are named,
+    NaN is refused."""
+
     bad = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
     if bad:
         raise CheckpointError(f"{path} holds NaN or Inf in {bad[0]} and {len(bad) - 1} more")
+
     try:
         load_weights(module, state)
     except RuntimeError as error:
@@ -136,7 +163,8 @@ def restore(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """`load_state_dict`, which by itself casts whole or complex numbers to floating ones in silence: here they raise RuntimeError."""
+    """`load_state_dict`, which by itself casts whole or complex numbers to floating ones in silence: here they raise
+    RuntimeError."""
     for name, wanted in module.state_dict().items():
         found = state.get(name, wanted)
         if (found.is_floating_point(), found.is_complex()) != (wanted.is_floating_point(), wanted.is_complex()):

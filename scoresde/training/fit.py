@@ -1,7 +1,7 @@
 """Training as a generator over steps: the caller's loop logs, draws, saves and stops.
 
-Everything random is a function of (seed, step, index in the batch): a run is repeated or resumed exactly, its batches may be worked
-through in parts or by several processes, and none of that changes what is learnt beyond rounding.
+Everything random is a function of (seed, step, index in the batch): a run is repeated or resumed exactly, its batches
+may be worked through in parts or by several processes, and none of that changes what is learnt beyond rounding.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class TrainingMemoryError(RuntimeError):
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised: the mean over samples, noises and levels of weight(t) loss(t), over the number of elements of a sample."""
+    """What is minimised: the mean over samples, noises and levels of weight(t) loss(t), over the number of elements of
+    a sample."""
 
     loss: Loss = field(default_factory=DSM)
     levels: NoiseLevels = field(default_factory=Uniform)
@@ -55,7 +56,13 @@ class Objective:
         return self.levels(stratified(u), process)
 
     def __call__(
-        self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, weight: Tensor, eps: Tensor, cond: Tensor | None = None
+        self,
+        denoiser: BaseDenoiser,
+        x0: Tensor,
+        t: Tensor,
+        weight: Tensor,
+        eps: Tensor,
+        cond: Tensor | None = None,
     ) -> Tensor:
         """One number per sample, (B,)."""
         each = self.loss(denoiser, x0, t, eps, cond) / x0[0].numel()
@@ -67,7 +74,8 @@ SIMPLE = Objective()
 
 @dataclass(frozen=True)
 class Progress:
-    """One training step: its number (from 1), the mean loss per element, the gradient's norm before clipping, the learning rate.
+    """One training step: its number (from 1), the mean loss per element, the gradient's norm before clipping, the
+    learning rate.
 
     t, losses  the batch's noise levels and losses per element, (B,);  skipped  whether the weights were left alone"""
 
@@ -93,29 +101,45 @@ def fit(
     state      of denoiser.network, by `begin`: taken up where it stands and kept current
     objective  loss and noise levels; default denoising score matching at uniform t
 
-    Joined processes (`launch`) share each batch. Raises ValueError where the batch exceeds the data or does not divide into parts,
-    NonFiniteLossError naming step, noise levels and samples, TrainingMemoryError naming the batch size."""
+    Joined processes (`launch`) share each batch. Raises ValueError where the batch exceeds the data or does not divide
+    into parts, NonFiniteLossError naming step, noise levels and samples, TrainingMemoryError naming the batch size."""
+
     check_batch(data, training)
+
     with _grad_mode():
         state = begin(denoiser.network, training) if state is None else state
+
     worker = _worker(denoiser, training)
     draws = _Draws(training, data.shape, next(denoiser.network.parameters()).device)
+
     for step in range(state.step, training.steps):
         try:
             with _grad_mode():
-                progress = _step(worker, state, data, training, objective, draws)
+                progress = _step(
+                    worker,
+                    state,
+                    data,
+                    training,
+                    objective,
+                    draws,
+                )
             yield progress
         except (RuntimeError, MemoryError) as error:
             if not (isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "allocate memory" in str(error)):
                 raise
             state.optimiser.zero_grad(set_to_none=True)
             tried = f"a batch of {training.batch} in {training.accumulate} parts on {distributed.world()} processes"
-            remedy = "a smaller `batch`, a larger `accumulate` (the same result in more parts), precision = 'bfloat16', or a smaller network"
+            remedy = (
+                "a smaller `batch`, a larger `accumulate` (the same result in more parts), precision ="
+                " 'bfloat16', or a smaller network"
+            )
             raise TrainingMemoryError(f"out of memory at step {step + 1} with {tried}; try {remedy}") from error
 
 
 def check_batch(data: Samples, training: Training) -> None:
-    """Raise TypeError where `data` is no `Samples`, ValueError where the batch exceeds it or does not divide into parts, or it lacks the labels wanted."""
+    """Raise TypeError where `data` is no `Samples`, ValueError where the batch exceeds it or does not divide into
+    parts, or it lacks the labels wanted."""
+
     if not isinstance(data, Samples):
         how = (
             "wrap it: Dataset(x), or Dataset(x, labels)"
@@ -123,14 +147,17 @@ def check_batch(data: Samples, training: Training) -> None:
             else "give a Dataset, or data.load(path)"
         )
         raise TypeError(f"`data` must be Samples, got {type(data).__name__}; {how}")
+
     if training.batch > len(data):
         raise ValueError(f"`batch` must be at most the {len(data)} samples of the data, got {training.batch}")
     if training.label_dropout is not None and data.labels is None and data.cond is None:
         raise ValueError(f"`label_dropout` must be left out for data without labels, such as {data.name}")
+
     parts = distributed.world() * training.accumulate
     if training.batch % parts:
         raise ValueError(
-            f"`batch` must divide into {distributed.world()} processes x {training.accumulate} parts, got {training.batch}"
+            f"`batch` must divide into {distributed.world()} processes x {training.accumulate} parts, got"
+            f" {training.batch}"
         )
 
 
@@ -142,36 +169,57 @@ def _grad_mode() -> Generator[None]:
 
 
 def _step(
-    worker: Denoiser, state: TrainState, data: Samples, training: Training, objective: Objective, draws: _Draws
+    worker: Denoiser,
+    state: TrainState,
+    data: Samples,
+    training: Training,
+    objective: Objective,
+    draws: _Draws,
 ) -> Progress:
     """One optimiser step on this process' share of the batch."""
-    step, own = state.step, distributed.local_rows(training.batch)
+    step = state.step
+    own = distributed.local_rows(training.batch)
     network = state.network
     if not network.training:
         network.train()
+
     rate = training.lr * training.rate(step, state.since)
+
     for group in state.optimiser.param_groups:
         group["lr"] = rate
+
     state.optimiser.zero_grad(set_to_none=True)
     x0, given = data.batch(step, training.batch, training.seed, own)
     x0 = x0.to(draws.device, torch.promote_types(x0.dtype, torch.float32))
-    eps, (u, hidden) = draws.noise(step), draws.uniform(step).T
+    eps = draws.noise(step)
+    (u, hidden) = draws.uniform(step).T
     t, weight = objective.draw(u, worker.process)
     cond = _condition(given, data, training, hidden[own.start : own.stop], draws.device)
     size = len(own) // training.accumulate
     found: list[Tensor] = []
+
     for k in range(training.accumulate):
         rows = slice(k * size, (k + 1) * size)
         first = own.start + rows.start
         these = slice(first, first + size)
+
         # Layers that draw (dropout) draw from a seed of the step's own, so that they too are repeated exactly.
         with (
             seeded(mixed(training.seed, step * training.batch + first), draws.device),
             _alone(worker, k == training.accumulate - 1),
         ):
-            each = objective(worker, x0[rows], t[these], weight[these], eps[rows], conditions.rows(cond, rows))
+            each = objective(
+                worker,
+                x0[rows],
+                t[these],
+                weight[these],
+                eps[rows],
+                conditions.rows(cond, rows),
+            )
             state.scaler.scale(each.sum() / len(own)).backward()
+
         found.append(each.detach())
+
     losses = distributed.gather(torch.cat(found))
     state.scaler.unscale_(state.optimiser)
     norm = torch.nn.utils.clip_grad_norm_(network.parameters(), training.grad_clip)
@@ -186,20 +234,39 @@ def _step(
             where = _where(losses, t, data.order(step, training.batch, training.seed), size_of_gradient)
             again = f", the {state.skipped}th step in a row" if state.skipped > 1 else ""
             raise NonFiniteLossError(
-                f"the loss is {value} at step {step + 1}{again}, {where}; lower `lr` (now {training.lr:g}) or check the data"
+                f"the loss is {value} at step {step + 1}{again}, {where}; lower `lr` (now {training.lr:g}) or"
+                " check the data"
             )
     else:
         state.skipped = 0
         state.scaler.step(state.optimiser)
+
         for average in (state.average, *state.tracks):
             average.update()
+
     state.scaler.update()
     state.step += 1
-    return Progress(state.step, value, size_of_gradient, rate, t, losses.cpu(), skipped)
+
+    return Progress(
+        state.step,
+        value,
+        size_of_gradient,
+        rate,
+        t,
+        losses.cpu(),
+        skipped,
+    )
 
 
-def _condition(given: Any, data: Samples, training: Training, u: Tensor, device: torch.device) -> Any:
-    """What the network is given: the labels where it is class-conditional, or the data's own conditions; a share left out."""
+def _condition(
+    given: Any,
+    data: Samples,
+    training: Training,
+    u: Tensor,
+    device: torch.device,
+) -> Any:
+    """What the network is given: the labels where it is class-conditional, or the data's own conditions; a share left
+    out."""
     if training.label_dropout is not None:
         given = conditions.hidden(given, u < training.label_dropout)
     elif data.cond is None:
@@ -207,7 +274,12 @@ def _condition(given: Any, data: Samples, training: Training, u: Tensor, device:
     return conditions.prepared(given, len(u), device)
 
 
-def _where(losses: Tensor, t: Tensor, index: Tensor, gradient: float) -> str:
+def _where(
+    losses: Tensor,
+    t: Tensor,
+    index: Tensor,
+    gradient: float,
+) -> str:
     """Which samples, at which noise levels, made a step not finite."""
     bad = (~losses.cpu().isfinite()).nonzero().flatten()
     if not len(bad):
@@ -217,15 +289,21 @@ def _where(losses: Tensor, t: Tensor, index: Tensor, gradient: float) -> str:
 
 
 def _worker(denoiser: Denoiser, training: Training) -> Denoiser:
-    """The denoiser as it is trained: compiled, in half precision, joined with other processes; its weights are the same tensors."""
+    """The denoiser as it is trained: compiled, in half precision, joined with other processes; its weights are the
+    same tensors."""
+
     network = denoiser.network
     device = next(network.parameters()).device
+
     if training.compile:
         network = torch.compile(network)
+
     if training.precision != "float32":
         network = _Half(network, device.type, PRECISIONS[training.precision])  # pyright: ignore[reportArgumentType]
+
     if distributed.joined():
         network = DistributedDataParallel(network)  # pyright: ignore[reportArgumentType]
+
     return (
         denoiser
         if network is denoiser.network
@@ -238,7 +316,9 @@ class _Half(nn.Module):
 
     def __init__(self, network: nn.Module, kind: str, dtype: torch.dtype):
         super().__init__()
-        self.network, self.kind, self.dtype = network, kind, dtype
+        self.network = network
+        self.kind = kind
+        self.dtype = dtype
 
     def forward(self, *inputs: Tensor) -> Tensor:
         with torch.autocast(self.kind, self.dtype):
@@ -256,11 +336,11 @@ class _Draws:
 
     def __init__(self, training: Training, shape: Sequence[int], device: torch.device):
         own = distributed.local_rows(training.batch)
-        self.device, self.seed, self.shapes = device, training.seed, ((training.batch, 2), (len(own), *shape))
-        self.first, self.drawn = (
-            own.start,
-            {TRAIN_TIME: (-1, torch.empty(0, device="cpu")), TRAIN_NOISE: (-1, torch.empty(0, device="cpu"))},
-        )
+        self.device = device
+        self.seed = training.seed
+        self.shapes = ((training.batch, 2), (len(own), *shape))
+        self.first = own.start
+        self.drawn = {TRAIN_TIME: (-1, torch.empty(0, device="cpu")), TRAIN_NOISE: (-1, torch.empty(0, device="cpu"))}
 
     def uniform(self, step: int) -> Tensor:
         """(B, 2) in float64 on the CPU: for noise levels and for which labels are hidden."""
@@ -277,7 +357,13 @@ class _Draws:
             lambda steps: draw(TRAIN_NOISE, steps, self.shapes[1], torch.float32, self.device),
         )
 
-    def _ahead(self, stream: int, step: int, shape: Sequence[int], draw: Callable[[range], Tensor]) -> Tensor:
+    def _ahead(
+        self,
+        stream: int,
+        step: int,
+        shape: Sequence[int],
+        draw: Callable[[range], Tensor],
+    ) -> Tensor:
         count = max(1, _AHEAD // math.prod(shape))
         start = step - step % count
         if self.drawn[stream][0] != start:

@@ -1,11 +1,12 @@
 """Training losses: frozen dataclasses loss(denoiser, x0, t, eps, cond=None) -> (B,), summed over each sample.
 
-With x = alpha x0 + sigma eps every regression loss is w(t) rho(residual), the residual that of eps, x0, v or the velocity. For the
-square rho all are one loss with different weights, since an error e of eps is an error
+With x = alpha x0 + sigma eps every regression loss is w(t) rho(residual), the residual that of eps, x0, v or the
+velocity. For the square rho all are one loss with different weights, since an error e of eps is an error
 
     x0: -(sigma/alpha) e,    v: (r/alpha) e,  r = hypot(alpha, sigma),    velocity: (1 + sigma/alpha) e,
 
-and all have the score as their minimiser. Weights and noise levels (`levels`) decide which levels a network works hardest on.
+and all have the score as their minimiser. Weights and noise levels (`levels`) decide which levels a network works
+hardest on.
 """
 
 from __future__ import annotations
@@ -49,7 +50,8 @@ class Square(Norm):
 
 @dataclass(frozen=True)
 class Absolute(Norm):
-    """|r|, the mean absolute error: the minimiser is the conditional median, which is the mean where the posterior is symmetric."""
+    """|r|, the mean absolute error: the minimiser is the conditional median, which is the mean where the posterior is
+    symmetric."""
 
     def __call__(self, residual: Tensor) -> Tensor:
         return residual.abs()
@@ -57,7 +59,8 @@ class Absolute(Norm):
 
 @dataclass(frozen=True)
 class Huber(Norm):
-    """r^2 up to |r| = delta, delta (2 |r| - delta) beyond: outliers pull with bounded force. Huber 1964, Ann. Math. Statist. 35(1)."""
+    """r^2 up to |r| = delta, delta (2 |r| - delta) beyond: outliers pull with bounded force. Huber 1964, Ann. Math.
+    Statist. 35(1)."""
 
     delta: float = 1.0
 
@@ -71,12 +74,20 @@ class Huber(Norm):
 
 @dataclass(frozen=True)
 class Loss(ABC):
-    """Abstract: loss(denoiser, x0, t, eps, cond=None) -> (B,), of samples x0 (B, ...), levels t (B,) or 0-d, normals eps (B, ...).
+    """Abstract: loss(denoiser, x0, t, eps, cond=None) -> (B,), of samples x0 (B, ...), levels t (B,) or 0-d, normals
+    eps (B, ...).
 
     The process is the denoiser's own. Raises ValueError naming `denoiser` where it has none."""
 
     @abstractmethod
-    def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Any = None) -> Tensor:
+    def __call__(
+        self,
+        denoiser: BaseDenoiser,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        cond: Any = None,
+    ) -> Tensor:
         """One number per sample."""
 
 
@@ -98,8 +109,16 @@ class Regression(Loss):
     def weight(self, process: Process, t: Tensor) -> Tensor:
         """w(t), shaped like t."""
 
-    def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Any = None) -> Tensor:
-        process, t = _process(denoiser), as_time(t)
+    def __call__(
+        self,
+        denoiser: BaseDenoiser,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        cond: Any = None,
+    ) -> Tensor:
+        process = _process(denoiser)
+        t = as_time(t)
         x, alpha, sigma = _noised(process, x0, t, eps)
         each = self.norm(self.residual(denoiser(x, alpha, sigma, cond), x0, eps)).reshape(len(x0), -1).sum(1)
         return each * like(self.weight(process, t), each)
@@ -120,9 +139,11 @@ class DSM(Regression):
 
 @dataclass(frozen=True)
 class MaximumLikelihood(Regression):
-    """(t_max - t_min) g^2/(2 sigma^2) ||eps_hat - eps||^2: its mean over uniform t is the diffusion term of the bound on -log p, in nats.
+    """(t_max - t_min) g^2/(2 sigma^2) ||eps_hat - eps||^2: its mean over uniform t is the diffusion term of the bound
+    on -log p, in nats.
 
-    Draw t by `Importance`: the plain estimate has a weight like 1/t. Song, Durkan, Murray & Ermon 2021, arXiv:2101.09258."""
+    Draw t by `Importance`: the plain estimate has a weight like 1/t. Song, Durkan, Murray & Ermon 2021,
+    arXiv:2101.09258."""
 
     def residual(self, prediction: Prediction, x0: Tensor, eps: Tensor) -> Tensor:
         return prediction.eps - eps
@@ -185,7 +206,8 @@ class PlainV(Regression):
     """||v_hat - v||^2, v = (alpha eps - sigma x0)/hypot(alpha, sigma). Salimans & Ho 2022, arXiv:2202.00512."""
 
     def residual(self, prediction: Prediction, x0: Tensor, eps: Tensor) -> Tensor:
-        alpha, sigma = prediction.alpha, prediction.sigma
+        alpha = prediction.alpha
+        sigma = prediction.sigma
         r = (alpha**2 + sigma**2).sqrt()
         return prediction.v - (eps * like(alpha / r, eps) - x0 * like(sigma / r, x0))
 
@@ -210,24 +232,35 @@ class FlowMatching(Regression):
 class Sliced(Loss):
     """||eps_hat||^2 - 2 sigma v^T grad(v^T eps_hat) + d: sliced score matching, which never looks at eps beyond x.
 
-    It is 2 sigma^2 (v^T grad(v^T s) + ||s||^2/2) + d with v = +-1 per element, averaged over `probes` draws: by Stein's identity
-    equal in mean to DSM, value and gradient. One backward pass a probe. The probes are Philox words whose counter is read off
-    the bits of eps: a function of whatever eps is a function of. Song, Garg, Shi & Ermon 2019, arXiv:1905.07088."""
+    It is 2 sigma^2 (v^T grad(v^T s) + ||s||^2/2) + d with v = +-1 per element, averaged over `probes` draws: by
+    Stein's identity equal in mean to DSM, value and gradient. One backward pass a probe. The probes are Philox words
+    whose counter is read off the bits of eps: a function of whatever eps is a function of. Song, Garg, Shi & Ermon
+    2019, arXiv:1905.07088."""
 
     probes: int = 1
 
     def __post_init__(self) -> None:
         check.integer("probes", self.probes)
 
-    def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Any = None) -> Tensor:
+    def __call__(
+        self,
+        denoiser: BaseDenoiser,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        cond: Any = None,
+    ) -> Tensor:
         x, alpha, sigma = _noised(_process(denoiser), x0, as_time(t), eps)
+
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
             x = x.detach().requires_grad_()
             eps_hat = denoiser(x, alpha, sigma, cond).eps
             loss = eps_hat.reshape(len(x), -1).square().sum(1) + x[0].numel()
+
             for v in signs(eps, self.probes):
                 (slope,) = torch.autograd.grad((v * eps_hat).sum(), x, create_graph=True)
                 loss = loss - (2 / self.probes) * like(sigma, loss) * (v * slope).reshape(len(x), -1).sum(1)
+
         return loss
 
 
@@ -235,26 +268,38 @@ class Sliced(Loss):
 class ChainBound(Loss):
     """The bound of a discrete chain in nats, one term a sample: L_T + T L_{i-1}, with L_0 at i = 1; see `elbo`.
 
-    t chooses the level: i = 1 + floor(T (t - t_min)/(t_max - t_min)), so that uniform t makes an unbiased estimate of the whole bound.
-    Needs a denoiser of a `ddpm` chain. Ho et al. 2020, arXiv:2006.11239, eq. 5. Raises TypeError naming `denoiser`."""
+    t chooses the level: i = 1 + floor(T (t - t_min)/(t_max - t_min)), so that uniform t makes an unbiased estimate of
+    the whole bound. Needs a denoiser of a `ddpm` chain. Ho et al. 2020, arXiv:2006.11239, eq. 5. Raises TypeError
+    naming `denoiser`."""
 
-    def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Any = None) -> Tensor:
+    def __call__(
+        self,
+        denoiser: BaseDenoiser,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        cond: Any = None,
+    ) -> Tensor:
         chain = _process(denoiser)
         if not isinstance(chain, DiscreteVP):
             raise TypeError(
-                f"`denoiser` must be of a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or ddpm.of(process, 1000)"
+                f"`denoiser` must be of a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or"
+                " ddpm.of(process, 1000)"
             )
+
         level = _level(chain, t, chain.steps)
+
         return _bound(chain, level, x0, denoiser(*_noised(chain, x0, level / chain.steps, eps), cond))
 
 
 @dataclass(frozen=True)
 class Hybrid(Loss):
-    """||eps_hat - eps||^2 + weight (the chain's bound with D held fixed): L_hybrid, which trains the variances of `LearnedRange`.
+    """||eps_hat - eps||^2 + weight (the chain's bound with D held fixed): L_hybrid, which trains the variances of
+    `LearnedRange`.
 
-    Only the variances feel the bound, whose mean over uniform t is in nats (`ChainBound`). The chain is a ddpm process itself, or the
-    `steps` levels t_max i/steps of another variance-preserving one; t chooses the level as there. Nichol & Dhariwal 2021,
-    arXiv:2102.09672, eq. 16. Raises ValueError naming `denoiser` or `process`."""
+    Only the variances feel the bound, whose mean over uniform t is in nats (`ChainBound`). The chain is a ddpm process
+    itself, or the `steps` levels t_max i/steps of another variance-preserving one; t chooses the level as there.
+    Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 16. Raises ValueError naming `denoiser` or `process`."""
 
     weight: float = 0.001
     steps: int = 1000
@@ -263,7 +308,14 @@ class Hybrid(Loss):
         check.number("weight", self.weight, above=0.0)
         check.integer("steps", self.steps, least=2)
 
-    def __call__(self, denoiser: BaseDenoiser, x0: Tensor, t: Tensor, eps: Tensor, cond: Any = None) -> Tensor:
+    def __call__(
+        self,
+        denoiser: BaseDenoiser,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        cond: Any = None,
+    ) -> Tensor:
         process = _process(denoiser)
         chain = process if isinstance(process, DiscreteVP) else _chain(process, self.steps)
         level = _level(process, t, chain.steps)
@@ -281,19 +333,24 @@ def _level(process: Process, t: Any, steps: int) -> Tensor:
     return (1 + ((as_time(t) - process.t_min) / (process.t_max - process.t_min) * steps).floor()).clamp(1, steps)
 
 
-def _bound(chain: DiscreteVP, level: Tensor, x0: Tensor, prediction: Prediction) -> Tensor:
+def _bound(
+    chain: DiscreteVP,
+    level: Tensor,
+    x0: Tensor,
+    prediction: Prediction,
+) -> Tensor:
     """L_T + T L_{i-1}, i the level."""
     return elbo.prior_term(chain, x0) + chain.steps * elbo.term(chain, level, x0, prediction)
 
 
 def signs(eps: Tensor, count: int) -> Tensor:
-    """Rademacher probes (count, *eps.shape), Philox words whose counter is the bits of each sample's first two normals."""
+    """Rademacher probes (count, *eps.shape), Philox words whose counter is the bits of each sample's first two
+    normals."""
+
     first = eps.detach().reshape(len(eps), -1)[:, :2].to(torch.float64)
     bits = first.contiguous().view(torch.int64)
-    block, draw = (
-        torch.arange(-(-eps[0].numel() // 4), device=eps.device),
-        torch.arange(count, device=eps.device).reshape(-1, 1, 1),
-    )
+    block = torch.arange(-(-eps[0].numel() // 4), device=eps.device)
+    draw = torch.arange(count, device=eps.device).reshape(-1, 1, 1)
     shape = (count, len(eps), len(block))
     low, high = ((bits[:, i] >> 20 & 0xFFFFFFFF).reshape(-1, 1) for i in (0, -1))
     words = torch.stack(
@@ -302,18 +359,26 @@ def signs(eps: Tensor, count: int) -> Tensor:
         ),
         dim=-1,
     )
+
     return (2 * (words.flatten(2)[..., : eps[0].numel()] & 1) - 1).to(eps.dtype).reshape(count, *eps.shape)
 
 
 def _process(denoiser: BaseDenoiser) -> Process:
     if denoiser.process is None:
         raise ValueError(
-            f"`denoiser` must have a process to be trained on, got {type(denoiser).__name__} without; pass process=VPSDE()"
+            f"`denoiser` must have a process to be trained on, got {type(denoiser).__name__} without; pass"
+            " process=VPSDE()"
         )
     return denoiser.process
 
 
-def _noised(process: Process, x0: Tensor, t: Tensor, eps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def _noised(
+    process: Process,
+    x0: Tensor,
+    t: Tensor,
+    eps: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
     """x, alpha, sigma."""
-    alpha, sigma = process.alpha(t), process.sigma(t)
+    alpha = process.alpha(t)
+    sigma = process.sigma(t)
     return x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma

@@ -26,14 +26,20 @@ class Training:
     """How to train. Raises TypeError or ValueError naming the field.
 
     steps, batch  optimiser steps and samples a step
-    lr            AdamW's peak rate, reached in `warmup` steps;  schedule  from then on: cosine, to lr/20 at the last step, or constant
-    ema           decay of the weight average (ramped as (1+n)/(10+n) at the start);  ema_width  instead of it, the width of a power-function
-                  average as a share of the steps done, say 0.05 to 0.15: the same at any length;  grad_clip  limit of the gradient's norm
+    lr            AdamW's peak rate, reached in `warmup` steps;
+    schedule  from then on: cosine, to lr/20 at the last step, or constant
+    ema           decay of the weight average (ramped as (1+n)/(10+n) at the start);
+    ema_width  instead of it, the width of a power-function
+                  average as a share of the steps done, say 0.05 to 0.15: the same at any length;
+                  grad_clip  limit of the gradient's norm
     posthoc       steps between averages stored for any width to be made of them afterwards (`averaging`), 0: none
     seed          of weights, times, noise, order and augmentation
-    accumulate    parts a batch is worked through in, to save memory;  precision  inside the network: float32, bfloat16 or float16
-    label_dropout share of labels hidden from a class-conditional network, for classifier-free guidance; None: the network is not one
-    compile       torch.compile the network;  skip_nonfinite  skip a step without finite loss and gradient, and stop at ten in a row"""
+    accumulate    parts a batch is worked through in, to save memory;
+    precision  inside the network: float32, bfloat16 or float16
+    label_dropout share of labels hidden from a class-conditional network, for classifier-free guidance; None: the
+    network is not one
+    compile       torch.compile the network;
+    skip_nonfinite  skip a step without finite loss and gradient, and stop at ten in a row"""
 
     steps: int = 1000
     batch: int = 128
@@ -60,15 +66,19 @@ class Training:
         check.choice("schedule", self.schedule, ("cosine", "constant"))
         check.number("weight_decay", self.weight_decay, least=0.0)
         check.number("ema", self.ema, least=0.0, below=1.0)
+
         if self.ema_width is not None:
             check.number("ema_width", self.ema_width, above=0.0, below=0.28)
+
         check.integer("posthoc", self.posthoc, least=0)
         check.number("grad_clip", self.grad_clip, above=0.0)
         check.seed("seed", self.seed)
         check.integer("accumulate", self.accumulate)
         check.choice("precision", self.precision, PRECISIONS)
+
         if self.label_dropout is not None:
             check.number("label_dropout", self.label_dropout, least=0.0, below=1.0)
+
         for name in ("compile", "skip_nonfinite"):
             if not isinstance(getattr(self, name), bool):
                 raise TypeError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
@@ -80,20 +90,27 @@ class Training:
     def decay(self, step: int, since: tuple[int, float] = (0, 1.0)) -> float:
         """The same without the warm-up. since: the step from which this schedule holds, and its value there.
 
-        A run that is lengthened goes on from the value it had reached, and from there along a cosine to the new last step."""
+        A run that is lengthened goes on from the value it had reached, and from there along a cosine to the new last
+        step."""
+
         begun, level = since
         if self.schedule == "constant" or self.steps <= begun:
             return level
+
         return _LAST_RATE + (level - _LAST_RATE) * 0.5 * (1 + math.cos(math.pi * (step - begun) / (self.steps - begun)))
 
 
 class Average:
-    """A moving average of a network's weights, in `module`: w <- d w + (1 - d) w_n with d = decay(n), n updates before this one; the first copies.
+    """A moving average of a network's weights, in `module`: w <- d w + (1 - d) w_n with d = decay(n), n updates before
+    this one; the first copies.
 
-    Buffers and packed weights are copied. It knows the network's tensors, so that an update is two operations on lists and no walk over modules."""
+    Buffers and packed weights are copied. It knows the network's tensors, so that an update is two operations on lists
+    and no walk over modules."""
 
     def __init__(self, network: nn.Module, decay: Callable[[int], float]):
-        self.module, self.decay, self.count = copy.deepcopy(network), decay, 0
+        self.module = copy.deepcopy(network)
+        self.decay = decay
+        self.count = 0
         weights = [
             (kept.detach(), now.detach())
             for kept, now in zip(self.module.parameters(), network.parameters(), strict=True)
@@ -117,7 +134,8 @@ def _has_mean(weight: Tensor) -> bool:
 
 @dataclass
 class TrainState:
-    """What training changes: network, average, optimiser, the steps done, how many of the last ones were skipped, the averages to be stored.
+    """What training changes: network, average, optimiser, the steps done, how many of the last ones were skipped, the
+    averages to be stored.
 
     since  the step from which the learning rate's schedule holds, and its value there (`Training.decay`)"""
 
@@ -148,6 +166,7 @@ class TrainState:
         stored = {
             name: torch.as_tensor(value, device="cpu").detach().contiguous().clone() for name, value in flat.items()
         }
+
         return stored | {"counts": torch.tensor(counts, dtype=torch.float64, device="cpu")}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
@@ -158,25 +177,34 @@ class TrainState:
 
         load_weights(self.network, part("network"))
         load_weights(self.average.module, part("ema"))
+
         for k, track in enumerate(self.tracks):
             load_weights(track.module, part(f"track{k}"))
+
         kept: dict[int, dict[str, Tensor]] = {}
+
         for key, value in part("optimiser").items():
             index, _, name = key.partition(".")
             kept.setdefault(int(index), {})[name] = value
+
         self.optimiser.load_state_dict({**self.optimiser.state_dict(), "state": kept})
         step, skipped, averaged, scale, tracker, *since = tensors["counts"].tolist()
-        self.step, self.skipped = int(step), int(skipped)
+        self.step = int(step)
+        self.skipped = int(skipped)
+
         if since:  # checkpoints from before there was a schedule to bend have none
             self.since = int(since[0]), since[1]
+
         for each in (self.average, *self.tracks):
             each.count = int(averaged)
+
         if self.scaler.is_enabled():
             self.scaler.load_state_dict({**self.scaler.state_dict(), "scale": scale, "_growth_tracker": int(tracker)})
 
 
 def average(network: nn.Module, decay: float, ramp: bool = True) -> Average:
-    """An exponential moving average of a network's weights: w <- d w + (1 - d) w_new, d = min(decay, (1+n)/(10+n)) if `ramp`."""
+    """An exponential moving average of a network's weights: w <- d w + (1 - d) w_new, d = min(decay, (1+n)/(10+n)) if
+    `ramp`."""
     return Average(network, lambda n: min(decay, (1 + n) / (10 + n)) if ramp else decay)
 
 
@@ -185,14 +213,17 @@ def power_average(network: nn.Module, width: float) -> Average:
 
         w = sum_k (k^(g+1) - (k-1)^(g+1))/n^(g+1) w_k,    width = (g+1)^(1/2)/((g+2)(g+3)^(1/2)),
 
-    width the standard deviation of the weight's profile over n, below 0.28. Karras et al. 2024, arXiv:2312.02696, section 3.1."""
+    width the standard deviation of the weight's profile over n, below 0.28. Karras et al. 2024, arXiv:2312.02696,
+    section 3.1."""
+
     exponent = power(width) + 1
     return Average(network, lambda n: (1 - 1 / (n + 1)) ** exponent)
 
 
 def power(width: float) -> float:
     """g of `power_average`, by bisection: the width falls as g rises."""
-    low, high = 0.0, 1e6
+    low = 0.0
+    high = 1e6
     for _ in range(100):
         g = (low + high) / 2
         low, high = (g, high) if math.sqrt(g + 1) / ((g + 2) * math.sqrt(g + 3)) > width else (low, g)
@@ -206,8 +237,10 @@ def begin(network: nn.Module, training: Training, device: Any = "cpu") -> TrainS
     weights = list(network.parameters())
     if not any(w.requires_grad for w in weights):
         raise ValueError(
-            f"`network` must have weights to train, got {len(weights)}, none of which requires a gradient; call network.requires_grad_()"
+            f"`network` must have weights to train, got {len(weights)}, none of which requires a gradient; call"
+            " network.requires_grad_()"
         )
+
     fused = not any(w.is_complex() for w in weights)  # torch has no fused step of complex weights
     optimiser = torch.optim.AdamW(
         weights, lr=training.lr, weight_decay=training.weight_decay, betas=(0.9, 0.99), fused=fused
@@ -217,4 +250,5 @@ def begin(network: nn.Module, training: Training, device: Any = "cpu") -> TrainS
         average(network, training.ema) if training.ema_width is None else power_average(network, training.ema_width)
     )
     tracks = tuple(power_average(network, width) for width in WIDTHS) if training.posthoc else ()
+
     return TrainState(network, averaged, optimiser, scaler, tracks=tracks)

@@ -18,21 +18,41 @@ from .state import Training
 _HELD_OUT = (1 << 28) - 1  # the step whose noise the held-out loss is taken with: the last there is
 
 
-def held_out_loss(denoiser: Denoiser, data: Samples, objective: Objective, training: Training) -> float:
+def held_out_loss(
+    denoiser: Denoiser,
+    data: Samples,
+    objective: Objective,
+    training: Training,
+) -> float:
     """Mean objective over at most 512 samples, with noise that never changes: comparable from step to step."""
     some = data.in_memory(512)
-    x, given = some.x, some.cond
+    x = some.x
+    given = some.cond
     if given is None and training.label_dropout is not None:
         given = some.labels
-    device, step, size = next(denoiser.parameters()).device, range(_HELD_OUT, _HELD_OUT + 1), training.batch
+
+    device = next(denoiser.parameters()).device
+    step = range(_HELD_OUT, _HELD_OUT + 1)
+    size = training.batch
     u = SeededNoise(training.seed).uniform(TRAIN_TIME, step, (len(x), 1)).flatten()
     t, weight = objective.draw(u, denoiser.process)
     parts: list[Tensor] = []
+
     with evaluating(denoiser), torch.no_grad():
         for i in range(0, len(x), size):
             rows = slice(i, i + size)
             x0 = x[rows].to(device)
             cond = conditions.prepared(conditions.rows(given, rows), len(x0), device)
             eps = SeededNoise(training.seed, i).normal(TRAIN_NOISE, step, x0.shape, x0.dtype, device)[0]
-            parts.append(objective(denoiser, x0, t[rows], weight[rows], eps, cond).detach())
+            parts.append(
+                objective(
+                    denoiser,
+                    x0,
+                    t[rows],
+                    weight[rows],
+                    eps,
+                    cond,
+                ).detach()
+            )
+
     return torch.cat(parts).double().mean().item()

@@ -32,10 +32,11 @@ def error_balanced_grid(
 ) -> InterpolatedGrid:
     """A clock measured on a model: equal steps in it are what an adaptive solver takes to err equally in each.
 
-    One solve of the probability flow of `shape` samples by Dormand-Prince at `rtol` along `process`; each sample's count of accepted
-    steps, from 0 to 1, is a function of lam, and their mean is the clock, kept at `points` levels. It serves methods along the same
-    `process` best. The calls are those of the solve.
-    Raises ValueError naming `denoiser` where its range begins without signal, and what `sample` raises."""
+    One solve of the probability flow of `shape` samples by Dormand-Prince at `rtol` along `process`; each sample's
+    count of accepted steps, from 0 to 1, is a function of lam, and their mean is the clock, kept at `points` levels.
+    It serves methods along the same `process` best. The calls are those of the solve. Raises ValueError naming
+    `denoiser` where its range begins without signal, and what `sample` raises."""
+
     check.integer("points", points, least=2)
     method = Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol))
     first, last = check.values(method_levels(denoiser, method))
@@ -43,16 +44,20 @@ def error_balanced_grid(
         raise ValueError(
             "`denoiser` must be trained on a range that begins with some signal, got one that begins at alpha = 0"
         )
+
     path = [lam for lam, _ in trajectory(denoiser, shape, method, seed, cond=cond)]
     fine = torch.linspace(first, last, 16 * points, dtype=torch.float64, device="cpu")
     clock = torch.zeros_like(fine)
+
     for sample in torch.stack([lam.expand(shape[0]) for lam in path], 1).cpu():
         taken = sample.unique()
         taken[0], taken[-1] = first, last
         clock += index_at(tuple(check.values(taken)), fine) / (len(taken) - 1) / shape[0]
+
     lams = at_index(
         tuple(check.values(fine)),
         index_at(tuple(check.values(clock)), torch.linspace(0, 1, points, dtype=torch.float64, device="cpu")),
     )
     lams[0], lams[-1] = first, last
+
     return InterpolatedGrid(tuple(check.values(lams)))

@@ -17,10 +17,17 @@ from ..solution import Solution
 
 
 class Adapter(ABC):
-    """Abstract: integrates a whole equation at once; `times` are output times, the steps inside are the library's own."""
+    """Abstract: integrates a whole equation at once; `times` are output times, the steps inside are the library's
+    own."""
 
     @abstractmethod
-    def integrate(self, eq: Equation, y0: Tensor, times: Tensor, noise: Any) -> Solution:
+    def integrate(
+        self,
+        eq: Equation,
+        y0: Tensor,
+        times: Tensor,
+        noise: Any,
+    ) -> Solution:
         """Solve from times[0] to times[-1], with the states at `times`."""
 
 
@@ -29,7 +36,9 @@ class FlatEquation:
 
     def __init__(self, eq: Equation, y0: Tensor, times: Tensor):
         self.tally = Tally()
-        self.eq, self.shape, self.start = counted(eq, self.tally), y0.shape, times[0]
+        self.eq = counted(eq, self.tally)
+        self.shape = y0.shape
+        self.start = times[0]
         self.way = 1.0 if bool(times[-1] > times[0]) else -1.0
         self.y0 = y0.reshape(len(y0), -1)
         self.times = (times - times[0]) * self.way
@@ -47,7 +56,8 @@ class FlatEquation:
     def g(self, tau: Any, y: Tensor) -> Tensor:
         """Diffusion in tau, spread over the state."""
         assert self.eq.g is not None
-        t, x = self.time(tau), y.reshape(-1, *self.shape[1:])
+        t = self.time(tau)
+        x = y.reshape(-1, *self.shape[1:])
         return (self.eq.g(t, x).to(y.dtype) + torch.zeros_like(x)).reshape(y.shape)
 
     def time(self, tau: Any) -> Tensor:
@@ -62,14 +72,26 @@ class FlatEquation:
         """The states at the output times, reshaped back."""
         ys = ys.reshape(len(times), *self.shape)
         ok = torch.isfinite(ys[-1].detach()).reshape(self.shape[0], -1).all(1)
-        return Solution(times[-1], ys[-1], times, ys, self.tally.f, self.tally.f, self.tally.g, len(times) - 1, 0, ok)
+        return Solution(
+            times[-1],
+            ys[-1],
+            times,
+            ys,
+            self.tally.f,
+            self.tally.f,
+            self.tally.g,
+            len(times) - 1,
+            0,
+            ok,
+        )
 
 
 def ode_only(adapter: Adapter, eq: Equation, noise: Any) -> None:
     """Refuse a stochastic equation, or noise for an ODE."""
     if eq.g is not None:
         raise ValueError(
-            f"`solver` must take {eq.kind.name} noise, got {adapter!r}, which takes NONE; use TorchSDE or a native solver"
+            f"`solver` must take {eq.kind.name} noise, got {adapter!r}, which takes NONE; use TorchSDE or a"
+            " native solver"
         )
     if noise is not None:
         raise ValueError("`noise` must be None for an ODE")

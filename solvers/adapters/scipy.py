@@ -29,7 +29,13 @@ class SciPy(Adapter):
         check.number("rtol", self.rtol, above=0.0)
         check.number("atol", self.atol, above=0.0)
 
-    def integrate(self, eq: Equation, y0: Tensor, times: Tensor, noise: Any) -> Solution:
+    def integrate(
+        self,
+        eq: Equation,
+        y0: Tensor,
+        times: Tensor,
+        noise: Any,
+    ) -> Solution:
         from scipy.integrate import solve_ivp
 
         ode_only(self, eq, noise)
@@ -42,8 +48,16 @@ class SciPy(Adapter):
         with torch.no_grad():
             start = flat.y0.detach().to("cpu", torch.float64).flatten().numpy()
             result = solve_ivp(
-                right_side, (0.0, flat.end), start, self.method, flat.times.numpy(), rtol=self.rtol, atol=self.atol
+                right_side,
+                (0.0, flat.end),
+                start,
+                self.method,
+                flat.times.numpy(),
+                rtol=self.rtol,
+                atol=self.atol,
             )
+
         if not result.success:
             raise RuntimeError(f"SciPy stopped: {result.message}")
+
         return flat.solution(times, torch.from_numpy(result.y.T.copy()).to(y0.device, y0.dtype))

@@ -15,8 +15,9 @@ from .base import Adapter, FlatEquation, ode_only
 
 @dataclass(frozen=True)
 class TorchDiffEq(Adapter):
-    """odeint(method, rtol, atol), for ODEs. Its adaptive methods share one step among the batch, and are told to step on the
-    last time, beyond which they would evaluate f otherwise; fixed-grid methods step from output time to output time."""
+    """odeint(method, rtol, atol), for ODEs. Its adaptive methods share one step among the batch, and are told to step
+    on the last time, beyond which they would evaluate f otherwise; fixed-grid methods step from output time to output
+    time."""
 
     method: str = "dopri5"
     rtol: float = 1e-5
@@ -26,7 +27,13 @@ class TorchDiffEq(Adapter):
         check.number("rtol", self.rtol, above=0.0)
         check.number("atol", self.atol, above=0.0)
 
-    def integrate(self, eq: Equation, y0: Tensor, times: Tensor, noise: Any) -> Solution:
+    def integrate(
+        self,
+        eq: Equation,
+        y0: Tensor,
+        times: Tensor,
+        noise: Any,
+    ) -> Solution:
         from torchdiffeq import odeint
         from torchdiffeq._impl.odeint import SOLVERS
         from torchdiffeq._impl.rk_common import RKAdaptiveStepsizeODESolver
@@ -36,5 +43,14 @@ class TorchDiffEq(Adapter):
         flat = FlatEquation(eq, y0, times)
         ts = flat.times.to(y0.device)
         options = {"step_t": ts[-1:]} if issubclass(SOLVERS[self.method], RKAdaptiveStepsizeODESolver) else {}
-        ys: Any = odeint(flat.f, flat.y0, ts, method=self.method, rtol=self.rtol, atol=self.atol, options=options)
+        ys: Any = odeint(
+            flat.f,
+            flat.y0,
+            ts,
+            method=self.method,
+            rtol=self.rtol,
+            atol=self.atol,
+            options=options,
+        )
+
         return flat.solution(times, ys)

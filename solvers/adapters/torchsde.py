@@ -29,8 +29,8 @@ _LARGEST = 2**63 - 1
 class TorchSDE(Adapter):
     """sdeint(method, dt) for SDEs, additive noise passed as diagonal. `dt` is its inner step.
 
-    noise: an int seed, or a SeededNoise whose seed and first index are mixed into one; torchsde draws its own Brownian path from it, one
-    for the whole batch, so that a sample depends on the batch it is in."""
+    noise: an int seed, or a SeededNoise whose seed and first index are mixed into one; torchsde draws its own Brownian
+    path from it, one for the whole batch, so that a sample depends on the batch it is in."""
 
     method: str = "euler"
     dt: float = 1e-2
@@ -39,16 +39,24 @@ class TorchSDE(Adapter):
         check.choice("method", self.method, _SENSES)
         check.number("dt", self.dt, above=0.0, hint="the direction is that of the times")
 
-    def integrate(self, eq: Equation, y0: Tensor, times: Tensor, noise: Any) -> Solution:
+    def integrate(
+        self,
+        eq: Equation,
+        y0: Tensor,
+        times: Tensor,
+        noise: Any,
+    ) -> Solution:
         import torchsde
 
         if eq.g is None:
             raise ValueError(f"`solver` must be an ODE solver for an equation without noise, got {self!r}")
+
         sense = _SENSES[self.method]
         if eq.kind is Noise.DIAGONAL and sense is not eq.sense:
             raise ValueError(
                 f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {self!r}, which does not"
             )
+
         seed = noise.seed ^ (noise.first * 0x9E3779B97F4A7C15 & _LARGEST) if isinstance(noise, SeededNoise) else noise
         check.integer("noise", seed, least=0, most=_LARGEST, hint="torchsde takes a seed: SeededNoise(seed) or an int")
         flat = FlatEquation(eq, y0, times)
@@ -62,7 +70,15 @@ class TorchSDE(Adapter):
             entropy=seed,
             levy_area_approximation="space-time",
         )
-        ys: Any = torchsde.sdeint(_Diagonal(flat, sense), flat.y0, ts, bm=path, method=self.method, dt=self.dt)
+        ys: Any = torchsde.sdeint(
+            _Diagonal(flat, sense),
+            flat.y0,
+            ts,
+            bm=path,
+            method=self.method,
+            dt=self.dt,
+        )
+
         return flat.solution(times, ys)
 
 
@@ -73,4 +89,5 @@ class _Diagonal:
 
     def __init__(self, flat: FlatEquation, sense: Sense):
         self.sde_type = "ito" if sense is Sense.ITO else "stratonovich"
-        self.f, self.g = flat.f, flat.g
+        self.f = flat.f
+        self.g = flat.g

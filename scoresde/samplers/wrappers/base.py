@@ -1,8 +1,9 @@
 """What does not fit the five coordinates: things done around the steps of a solver.
 
-Churn and Restart add noise and go back up, LargeVariance widens the noise of a step; Langevin moves (`langevin`) stay on one level.
-A wrapper says what it does around each step of a grid; `Wrapped` is the solver that does it. Each step within is a solve of its
-own, so that nothing the inner solver remembers outlives a change of the state: multistep methods start afresh in each.
+Churn and Restart add noise and go back up, LargeVariance widens the noise of a step; Langevin moves (`langevin`) stay
+on one level. A wrapper says what it does around each step of a grid; `Wrapped` is the solver that does it. Each step
+within is a solve of its own, so that nothing the inner solver remembers outlives a change of the state: multistep
+methods start afresh in each.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ _SLOT = 24  # bits of the index below the wrapper's place in `Method.wrap`
 
 
 class StepContext(NamedTuple):
-    """What a wrapper may use beside the equation: process and eta, the noise source of the solve, its own place among the wrappers.
+    """What a wrapper may use beside the equation: process and eta, the noise source of the solve, its own place among
+    the wrappers.
 
     ask  (t, y) -> Prediction of the model, which is not called again when the solver asks the same next"""
 
@@ -40,14 +42,16 @@ class StepContext(NamedTuple):
 
     def drawing(self, stream: int) -> Draw:
         """Normals of a stream. Raises ValueError naming `noise` where the source has none to give."""
-        source, first = self.source, self.place << _SLOT
+        source = self.source
+        first = self.place << _SLOT
         if isinstance(source, Normals):
             return lambda index, y: source.draw(stream, first + index, y)
         raise ValueError(f"`noise` must be SeededNoise or WhiteNoise for a method with step wrappers, got {source!r}")
 
 
 class StepHooks(NamedTuple):
-    """What one wrapper does around one step: where the step starts from and how the state gets there, its path there, and what follows."""
+    """What one wrapper does around one step: where the step starts from and how the state gets there, its path there,
+    and what follows."""
 
     start: Tensor | None = None
     before: Callable[[Tensor], Tensor] | None = None
@@ -69,7 +73,12 @@ class Wrapper(ABC):
 
     @abstractmethod
     def around(
-        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+        self,
+        solver: Solver,
+        ground: StepContext,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
     ) -> Sequence[StepHooks]:
         """What happens at each step of `times`; y only for its shape."""
 
@@ -118,6 +127,7 @@ class Wrapped(Solver):
         starts = [
             next((m.start for m in step if m.start is not None), t) for step, t in zip(moves, times, strict=False)
         ]
+
         return [
             (SubSolve.of(self.inner, eq, torch.stack(ends), y), step)
             for *ends, step in zip(starts, times[1:], moves, strict=True)
@@ -127,16 +137,28 @@ class Wrapped(Solver):
         return ()
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         leg, moves = w
+
         for move in moves:
             y = y if move.before is None else move.before(y)
+
         for move in moves:
             noise = noise if move.path is None or noise is None else move.path(noise, y)
+
         y = leg(eq, y, noise)
+
         for move in moves:
             y = y if move.after is None else move.after(eq, y)
+
         return y, None, state
 
     def calls(self, n: int) -> int:
@@ -152,12 +174,26 @@ class SubSolve:
     plan: Sequence[Any]
 
     @classmethod
-    def of(cls, solver: Solver, eq: Equation, times: Tensor, y: Tensor) -> SubSolve:
+    def of(
+        cls,
+        solver: Solver,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
+    ) -> SubSolve:
         """Weights of `solver` on `times`."""
         return cls(solver, times.unbind(), solver.plan(eq, times, y))
 
     def __call__(self, eq: Equation, y: Tensor, noise: Path | None = None) -> Tensor:
         state = self.solver.init(eq, self.times[0], y)
         for t0, t1, w in zip(self.times[:-1], self.times[1:], self.plan, strict=True):
-            y, _, state = self.solver.step(eq, t0, t1, y, state, noise, w)
+            y, _, state = self.solver.step(
+                eq,
+                t0,
+                t1,
+                y,
+                state,
+                noise,
+                w,
+            )
         return y

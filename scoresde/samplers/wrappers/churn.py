@@ -26,7 +26,13 @@ class ForwardJump(NamedTuple):
     std: Tensor
 
     @classmethod
-    def between(cls, process: Process, low: Tensor, high: Tensor, s_noise: float) -> ForwardJump:
+    def between(
+        cls,
+        process: Process,
+        low: Tensor,
+        high: Tensor,
+        s_noise: float,
+    ) -> ForwardJump:
         """From t = low to t = high: keep = alpha_1/alpha_0, std = s_noise sqrt(sigma_1^2 - keep^2 sigma_0^2)."""
         gained = -torch.expm1(2 * (process.lam(high) - process.lam(low)))
         return cls(process.alpha(high) / process.alpha(low), s_noise * process.sigma(high) * gained.clamp(min=0).sqrt())
@@ -37,10 +43,11 @@ class ForwardJump(NamedTuple):
 
 @dataclass(frozen=True)
 class Churn(Wrapper):
-    """Before each step, noise is added up to sigma (1 + gamma), gamma = min(amount/levels, sqrt 2 - 1) where low <= sigma/alpha <= high.
+    """Before each step, noise is added up to sigma (1 + gamma), gamma = min(amount/levels, sqrt 2 - 1) where low <=
+    sigma/alpha <= high.
 
-    The step then runs from the raised level. For eta 0. Karras et al. 2022, arXiv:2206.00364, algorithm 2 (S_churn, S_min, S_max,
-    S_noise); its last step is the final denoise here, made without churn."""
+    The step then runs from the raised level. For eta 0. Karras et al. 2022, arXiv:2206.00364, algorithm 2 (S_churn,
+    S_min, S_max, S_noise); its last step is the final denoise here, made without churn."""
 
     amount: float = 40.0
     low: float = 0.05
@@ -59,9 +66,15 @@ class Churn(Wrapper):
         return 0
 
     def around(
-        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+        self,
+        solver: Solver,
+        ground: StepContext,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
     ) -> Sequence[StepHooks]:
-        process, draw = ground.process, ground.drawing(CHURN)
+        process = ground.process
+        draw = ground.drawing(CHURN)
         lam = process.lam(times)
         noise = torch.exp(-lam)
         gamma = min(self.amount / len(times), 2**0.5 - 1) * ((noise >= self.low) & (noise <= self.high)).to(
@@ -80,7 +93,8 @@ class Churn(Wrapper):
 
 @dataclass(frozen=True)
 class Restart(Wrapper):
-    """At the level nearest to `low`, `times` times: noise is added up to `high`, and `steps` Karras steps lead down again.
+    """At the level nearest to `low`, `times` times: noise is added up to `high`, and `steps` Karras steps lead down
+    again.
 
     low and high are sigma/alpha. For eta 0. Xu et al. 2023, arXiv:2306.14878, algorithm 1."""
 
@@ -105,19 +119,28 @@ class Restart(Wrapper):
         return self.times * calls(self.steps) if n else 0
 
     def around(
-        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+        self,
+        solver: Solver,
+        ground: StepContext,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
     ) -> Sequence[StepHooks]:
-        process, draw = ground.process, ground.drawing(CHURN)
+        process = ground.process
+        draw = ground.drawing(CHURN)
         noise = torch.exp(-process.lam(times))
         at = int((noise[1:] - self.low).abs().argmin())
         bottom = noise[at + 1].item()
         if bottom >= self.high:
             raise ValueError(
-                f"`high` must lie above the level restarted from, got {self.high:g} and {bottom:g}, the nearest level to low = {self.low:g}"
+                f"`high` must lie above the level restarted from, got {self.high:g} and {bottom:g}, the nearest"
+                f" level to low = {self.low:g}"
             )
+
         down = process.time(KarrasGrid(self.rho)(self.steps + 1, -math.log(self.high), -math.log(bottom)))
         down[-1] = times[at + 1]
-        lift, leg = ForwardJump.between(process, down[-1], down[0], self.s_noise), SubSolve.of(solver, eq, down, y)
+        lift = ForwardJump.between(process, down[-1], down[0], self.s_noise)
+        leg = SubSolve.of(solver, eq, down, y)
 
         def again(eq: Equation, x: Tensor) -> Tensor:
             for k in range(self.times):

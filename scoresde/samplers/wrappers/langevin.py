@@ -1,4 +1,5 @@
-"""Langevin moves on one noise level: x <- x + delta score + sqrt(2 delta) z, whose law tends to the level's as delta falls.
+"""Langevin moves on one noise level: x <- x + delta score + sqrt(2 delta) z, whose law tends to the level's as delta
+falls.
 
 A corrector after the steps of a solver, or, with `Hold` in the solver's place, annealed Langevin dynamics.
 """
@@ -29,7 +30,8 @@ class StepSize(ABC):
 
 @dataclass(frozen=True)
 class SnrStepSize(StepSize):
-    """delta = 2 (snr |z|/|score|)^2, norms per sample: a batch mean would couple samples. Song et al. 2021, arXiv:2011.13456, algorithm 4."""
+    """delta = 2 (snr |z|/|score|)^2, norms per sample: a batch mean would couple samples. Song et al. 2021,
+    arXiv:2011.13456, algorithm 4."""
 
     snr: float = 0.16
 
@@ -43,7 +45,8 @@ class SnrStepSize(StepSize):
 
 @dataclass(frozen=True)
 class VarianceStepSize(StepSize):
-    """delta = rate sigma^2, one rate for all levels. Song & Ermon 2019, arXiv:1907.05600, algorithm 1 (rate = epsilon/(2 sigma_L^2))."""
+    """delta = rate sigma^2, one rate for all levels. Song & Ermon 2019, arXiv:1907.05600, algorithm 1 (rate =
+    epsilon/(2 sigma_L^2))."""
 
     rate: float = 0.1
 
@@ -58,7 +61,8 @@ class VarianceStepSize(StepSize):
 class Langevin(Wrapper):
     """After each step, `steps` Langevin steps x <- x + delta score + sqrt(2 delta) z at the level reached.
 
-    On N(0, v) a step of size delta has the stationary variance v/(1 - delta/2v). Predictor-corrector of Song et al. 2021, arXiv:2011.13456."""
+    On N(0, v) a step of size delta has the stationary variance v/(1 - delta/2v). Predictor-corrector of Song et al.
+    2021, arXiv:2011.13456."""
 
     steps: int = 1
     size: StepSize = SnrStepSize()
@@ -74,18 +78,32 @@ class Langevin(Wrapper):
         return n * self.steps
 
     def around(
-        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+        self,
+        solver: Solver,
+        ground: StepContext,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
     ) -> Sequence[StepHooks]:
-        process, draw, ends = ground.process, ground.drawing(CORRECTOR), times[1:]
+        process = ground.process
+        draw = ground.drawing(CORRECTOR)
+        ends = times[1:]
         weight = (1 + ground.eta**2) / 2 * process.g2(ends)  # the drift is f x - weight score
         table = zip(
             ends, process.alpha_rate(ends) / process.alpha(ends) / weight, -1 / weight, process.sigma(ends), strict=True
         )
 
-        def corrector(k: int, t: Tensor, on_state: Tensor, on_drift: Tensor, sigma: Tensor) -> StepHooks:
+        def corrector(
+            k: int,
+            t: Tensor,
+            on_state: Tensor,
+            on_drift: Tensor,
+            sigma: Tensor,
+        ) -> StepHooks:
             def move(eq: Equation, x: Tensor) -> Tensor:
                 for index in range(k * self.steps, (k + 1) * self.steps):
-                    score, z = axpy(x * on_state.to(x.dtype), eq.drift(t, x), on_drift), draw(index, x)
+                    score = axpy(x * on_state.to(x.dtype), eq.drift(t, x), on_drift)
+                    z = draw(index, x)
                     delta = self.size(score, z, sigma)
                     x = x + delta * score + (2 * delta).sqrt() * z
                 return x
@@ -104,6 +122,13 @@ class IdentityStep(OneStep):
     reference: ClassVar[str] = "Song & Ermon 2019"
 
     def step(
-        self, eq: Equation, t0: Tensor, t1: Tensor, y: Tensor, state: State, noise: Path | None, w: Any
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         return y, None, state

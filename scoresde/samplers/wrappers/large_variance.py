@@ -17,9 +17,11 @@ from .base import StepContext, StepHooks, Wrapper
 
 @dataclass(frozen=True)
 class LargeVariance(Wrapper):
-    """The noise of each step widened by sqrt(beta/beta~), beta~ = (1 - abar_1)/(1 - abar_0) beta: DDPM's "large" variance. For eta 1.
+    """The noise of each step widened by sqrt(beta/beta~), beta~ = (1 - abar_1)/(1 - abar_0) beta: DDPM's "large"
+    variance. For eta 1.
 
-    In any frame the factor is (sigma_0/r_0)/(sigma_1/r_1), r = hypot(alpha, sigma). Ho et al. 2020, arXiv:2006.11239, section 3.2."""
+    In any frame the factor is (sigma_0/r_0)/(sigma_1/r_1), r = hypot(alpha, sigma). Ho et al. 2020, arXiv:2006.11239,
+    section 3.2."""
 
     stochastic: ClassVar[bool | None] = True
 
@@ -27,7 +29,12 @@ class LargeVariance(Wrapper):
         return 0
 
     def around(
-        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+        self,
+        solver: Solver,
+        ground: StepContext,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
     ) -> Sequence[StepHooks]:
         share = torch.sigmoid(-2 * ground.process.lam(times)).sqrt()
         return [

@@ -1,7 +1,8 @@
 """Ancestral steps of learned variance: the network says, element by element, how wide each is.
 
-The noise of a reverse step has a variance between beta~ and beta (`denoiser.LearnedRange`), which lie apart as far as two levels do; so
-it belongs to steps and to no equation: exponential integrators of higher order and the flow take no notice of it.
+The noise of a reverse step has a variance between beta~ and beta (`denoiser.LearnedRange`), which lie apart as far as
+two levels do; so it belongs to steps and to no equation: exponential integrators of higher order and the flow take no
+notice of it.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from .large_variance import ScaledPath
 class LearnedVariance(Wrapper):
     """The noise of each step widened by (beta/beta~)^(v/2), v what the network says where the step starts. For eta 1.
 
-    beta and beta~ are those of the step made, however far its levels are apart. Nichol & Dhariwal 2021, arXiv:2102.09672, section 4.
-    Raises ValueError naming `denoiser` where it says nothing of variances."""
+    beta and beta~ are those of the step made, however far its levels are apart. Nichol & Dhariwal 2021,
+    arXiv:2102.09672, section 4. Raises ValueError naming `denoiser` where it says nothing of variances."""
 
     stochastic: ClassVar[bool | None] = True
     evaluates: ClassVar[bool] = True
@@ -36,15 +37,26 @@ class LearnedVariance(Wrapper):
         return 0
 
     def around(
-        self, solver: Solver, ground: StepContext, eq: Equation, times: Tensor, y: Tensor
+        self,
+        solver: Solver,
+        ground: StepContext,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
     ) -> Sequence[StepHooks]:
         share = torch.sigmoid(-2 * ground.process.lam(times))
 
-        def wider(path: Path, y: Tensor, t: Tensor, gap: Tensor) -> Path:
+        def wider(
+            path: Path,
+            y: Tensor,
+            t: Tensor,
+            gap: Tensor,
+        ) -> Path:
             spread = require_variance(ground.ask(t, y))
             return ScaledPath(path, torch.exp((spread + 1) * like(gap / 4, y)))
 
         gaps = torch.log(share[:-1] / share[1:])
+
         return [
             StepHooks(path=lambda path, y, t=t, gap=gap: wider(path, y, t, gap))
             for t, gap in zip(times[:-1], gaps, strict=True)
