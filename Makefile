@@ -1,11 +1,17 @@
-# make demo   train a score network on handwritten digits and sample it (ARGS="--steps 500" and the like are passed on)
-# make test   the test suite        make slow   the tests marked slow        make lint   style and types
-# The first call makes .venv and installs the pinned dependencies; PYTHON=/path/to/python chooses the interpreter.
+# make demo    train a score network on handwritten digits and sample it (ARGS="--steps 500" is passed on)
+# make test    the quick tests        make slow    the tests marked slow
+# make lint    style and types        make format  lay the code out anew
+# make setup   .venv with the pinned dependencies, which every other target makes if it is missing
+# make clean   remove what was made here
+# PYTHON=/path/to/python chooses the interpreter, ARGS passes options on.
 PY := .venv/bin/python
 ARGS ?=
 
-.PHONY: demo test slow lint setup clean
+.PHONY: help demo test slow lint format setup clean
 .DEFAULT_GOAL := test
+
+help:
+	@sed -n "1,7s/^# //p" Makefile
 
 setup: .venv/.installed
 
@@ -17,7 +23,7 @@ demo: .venv/.installed
 	.venv/bin/scoresde demo --out runs/demo --overwrite $(ARGS)
 
 test: .venv/.installed
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n auto --maxprocesses 8 $(ARGS)
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not slow" -n auto --maxprocesses 8 --durations=15 $(ARGS)
 
 # Status 5 says that no test is marked slow, which is no failure.
 slow: .venv/.installed
@@ -25,7 +31,12 @@ slow: .venv/.installed
 
 lint: .venv/.installed
 	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
 	$(PY) -m pyright
+
+format: .venv/.installed
+	$(PY) -m ruff check --fix .
+	$(PY) -m ruff format .
 
 clean:
 	rm -rf .venv build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -8,15 +8,17 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.common import refilled
 from scoresde import Method, catalogue
 from scoresde.samplers.grids import Tolerance
 
 PAGE = Path(__file__).parents[1] / "docs" / "catalogue.md"
 HEAD = """# Catalogue
 
-Generated from `scoresde.samplers.catalogue` by `python -m benchmarks.catalogue_table`; a test compares. Every published sampler is one line: a process
-integrated along, a split of its drift, a solver, a grid of noise levels, and eta (0: the probability flow, 1: the reverse SDE); a few need something
-done around each step besides. The defaults are shown; `grid=` and the other arguments change them. Calls: network calls of `sample` at n = 10.
+Generated from `scoresde.samplers.catalogue` by `python -m benchmarks.catalogue_table`; a test compares. Every
+published sampler is one line: a process integrated along, a split of its drift, a solver, a grid of noise levels, and
+eta (0: the probability flow, 1: the reverse SDE); a few need something done around each step besides. The defaults
+are shown; `grid=` and the other arguments change them. Calls: network calls of `sample` at n = 10.
 
 | line | what it is | along | split | solver | grid | eta | around each step | calls at 10 |
 |---|---|---|---|---|---|---|---|---|
@@ -59,9 +61,14 @@ def row(name: str, make: Callable[..., Method]) -> str:
     return "| " + " | ".join(cells) + f" | {calls} |"
 
 
-def text() -> str:
+def _text() -> str:
     """The whole page."""
     return HEAD + "\n".join(row(name, make) for name, make in lines()) + "\n"
+
+
+def text() -> str:
+    """The page, its prose filled."""
+    return refilled(_text())
 
 
 if __name__ == "__main__":

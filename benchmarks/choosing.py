@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import RESULTS
+from benchmarks.common import RESULTS, refilled
 
 PAGE = Path(__file__).parents[1] / "docs" / "choosing.md"
 BUDGETS, TOP = (5.0, 10.0, 20.0, 50.0), 5
@@ -180,7 +180,7 @@ def networks() -> str:
     return "".join(out)
 
 
-def text() -> str:
+def _text() -> str:
     """The whole page."""
     stored = json.loads((RESULTS / "work_precision.json").read_text(encoding="utf-8"))
     rows = [r for r in stored["rows"] if "failed" not in r]
@@ -239,6 +239,11 @@ pays for that. On `digits` and `patches` a few samples that end at another datum
 
 Sliced W2 from exact samples, with 95 % intervals: what cannot be told from the floor is as good as exact here.
 {stochastic(rows)}"""
+
+
+def text() -> str:
+    """The page, its prose filled."""
+    return refilled(_text())
 
 
 if __name__ == "__main__":

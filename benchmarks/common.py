@@ -6,7 +6,9 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import platform
+import re
 import subprocess
+import textwrap
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,3 +65,43 @@ def save(name: str, rows: list[dict[str, Any]], dtype: torch.dtype, **more: Any)
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps({**environment(dtype), **more, "rows": rows}, indent=1) + "\n")
     print(f"wrote {path.relative_to(RESULTS.parent.parent)}")
+
+
+def refilled(page: str, width: int = 118) -> str:
+    """A Markdown page whose prose is filled anew, lines of at most `width`; tables, code and headings stay as they are.
+
+    Args:
+        page: Markdown; a paragraph is a run of lines that begin with none of |, #, <, ! or four spaces.
+        width: in characters.
+
+    Returns:
+        The same page.
+    """
+    filled: list[str] = []
+    paragraph: list[str] = []
+    in_code = False
+
+    def close() -> None:
+        if any(len(line) > width for line in paragraph):
+            filled.extend(_filled(" ".join(line.strip() for line in paragraph), width))
+        else:
+            filled.extend(paragraph)
+        paragraph.clear()
+
+    for line in page.split("\n"):
+        in_code ^= line.startswith("```")
+        item = re.match(r"\s*(?:[-*]|\d+\.) ", line) is not None
+        if in_code or item or not line.strip() or line.startswith(("|", "#", "<", "!", "    ", "```")):
+            close()
+            filled.append(line)
+        else:
+            paragraph.append(line)
+    close()
+    return "\n".join(filled)
+
+
+def _filled(text: str, width: int) -> list[str]:
+    """Lines of a paragraph, inline code and links kept whole."""
+    whole = re.sub(r"`[^`]*`|\[[^\]]*\]\([^)]*\)", lambda found: found[0].replace(" ", "\0"), text)
+    lines = textwrap.wrap(whole, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\0", " ") for line in lines]

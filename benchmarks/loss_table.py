@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.common import RESULTS
+from benchmarks.common import RESULTS, refilled
 
 PAGE = Path(__file__).parents[1] / "docs" / "losses.md"
 MINUTES = (6, 30)
@@ -44,7 +44,7 @@ def section(minutes: int, kept: dict[str, Any], every: list[str]) -> str:
     )
 
 
-def text() -> str:
+def _text() -> str:
     """The whole page."""
     found = stored()
     first = found[min(found)]
@@ -61,6 +61,11 @@ line, of pixels that were not dequantised, so compare lines and not papers. The 
 them (ten for 6 minutes, forty for 30); the machine's speed and its other work were not the same for every line, so look at the steps
 too. There is one training a line and no interval for the Fréchet distance: read differences of a few units as none.
 {"".join(section(m, kept, every) for m, kept in found.items())}"""
+
+
+def text() -> str:
+    """The page, its prose filled."""
+    return refilled(_text())
 
 
 if __name__ == "__main__":

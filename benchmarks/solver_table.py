@@ -6,16 +6,17 @@ import inspect
 from pathlib import Path
 
 import solvers
+from benchmarks.common import refilled
 from solvers import Compiled, ExpAdams, ExpAdamsPC, ExpRK3, Noise, Solver
 
 PAGE = Path(__file__).parents[1] / "docs" / "solvers.md"
 HEAD = """# Solvers
 
-Generated from the classes by `python -m benchmarks.solver_table`; a test compares. Order: convergence of the state for an ODE
-(the rate h^order). Strong order: of the mean-square error on one Brownian path, for the noise named; Euler-Maruyama and
-both exponential Adams methods reach 1 or more where noise is additive. Calls: evaluations of f per step on a fixed grid. Noise:
-the most general kind the solver takes, and the sense in which it reads diagonal noise; H: it needs the space-time Levy area.
-Embedded: order of the error estimate that lets `Adaptive` choose the steps.
+Generated from the classes by `python -m benchmarks.solver_table`; a test compares. Order: convergence of the state
+for an ODE (the rate h^order). Strong order: of the mean-square error on one Brownian path, for the noise named;
+Euler-Maruyama and both exponential Adams methods reach 1 or more where noise is additive. Calls: evaluations of f per
+step on a fixed grid. Noise: the most general kind the solver takes, and the sense in which it reads diagonal noise;
+H: it needs the space-time Levy area. Embedded: order of the error estimate that lets `Adaptive` choose the steps.
 
 | solver | what it is | order | strong | calls | noise | embedded | reference |
 |---|---|---|---|---|---|---|---|
@@ -50,9 +51,14 @@ def row(s: Solver) -> str:
     return f"| `{type(s).__name__}` | {first} | {order} | {strong} | {s.evals} | {noise} | {embedded} | {s.reference} |"
 
 
-def text() -> str:
+def _text() -> str:
     """The whole page."""
     return HEAD + "\n".join(row(s) for s in examples()) + "\n"
+
+
+def text() -> str:
+    """The page, its prose filled."""
+    return refilled(_text())
 
 
 if __name__ == "__main__":
