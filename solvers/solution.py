@@ -31,6 +31,31 @@ class Solution:
     rejected: int | Tensor
     ok: Tensor
 
+    def summary(self) -> str:
+        """The solve in words: how far it came, for how many samples, at what cost."""
+        count = len(self.ok)
+        reached = int(self.ok.sum())
+        t = self.t.double()
+        where = (
+            f"t = {float(t.mean()):.6g}"
+            if t.dim() == 0 or bool((t == t[0]).all())
+            else f"t = {t.min():.6g} to {t.max():.6g}"
+        )
+
+        def mean(value: int | Tensor) -> str:
+            if isinstance(value, Tensor):
+                return f"{value.double().mean():.1f} on average, {int(value.min())} to {int(value.max())},"
+            return str(value)
+
+        lines = [
+            f"{reached} of {count} samples reached the end; the state is at {where}.",
+            f"Evaluations of f a sample: {mean(self.evals)} in {self.calls} batched calls.",
+            f"Steps accepted: {mean(self.accepted)} rejected: {mean(self.rejected)}".rstrip(",") + ".",
+        ]
+        if self.ts is not None:
+            lines.append(f"{len(self.ts)} states are kept.")
+        return "\n".join(lines)
+
 
 class SolveError(RuntimeError):
     """An integration did not reach its end; `.solution` holds what was reached."""

@@ -87,6 +87,28 @@ class Method:
                     f"`eta` must be {'above 0' if wrapper.stochastic else '0'} with {wrapper!r}, got {self.eta!r}"
                 )
 
+    def describe(self) -> str:
+        """The method in words, one sentence a line: what is integrated, by what, over which levels, at what cost."""
+        equation = "the probability-flow ODE"
+        if callable(self.eta):
+            equation = f"the generative SDE with noise {self.eta!r} from step to step"
+        elif self.eta > 0:
+            equation = f"the generative SDE with eta = {self.eta:g}"
+
+        steps = f"steps are chosen to meet {self.grid!r}"
+        if self.n is not None:
+            steps = f"{self.n} noise levels lie on {self.grid!r}"
+
+        cost = "known only after a run" if self.calls is None else str(self.calls)
+        lines = [
+            f"Integrates {equation} along {self.process!r}, in the {self.split.name} split.",
+            f"The solver is {self.solver!r}; {steps}.",
+            *(f"Around each step: {wrapper!r}." for wrapper in self.wrap),
+            *([f"It moves in {self.frame!r}."] if self.frame is not None else []),
+            f"Network calls of a sample: {cost}.",
+        ]
+        return "\n".join(lines)
+
     @property
     def stochastic(self) -> bool:
         """Whether the equation has noise."""
