@@ -22,8 +22,9 @@ from scoresde.data.samples import Dataset
 from scoresde.runs.config import Config, DataConfig, NetworkConfig
 from scoresde.runs.journal import Record
 from scoresde.training import Objective
-from scoresde.training.losses import DSM, Huber, KarrasWeighted, MinSNR, PlainV
+from scoresde.training.losses import DSM, KarrasWeighted, MinSNR, PlainV
 from scoresde.training.noise_levels import LogNormal, Uniform
+from scoresde.training.norms import Huber
 from scoresde.training.state import Training
 
 FOLDER = Path("build/fleet")

@@ -43,18 +43,10 @@ from scoresde.processes.forward import RectifiedFlow
 from scoresde.runs.config import Config, DataConfig, NetworkConfig
 from scoresde.storage import checkpoints
 from scoresde.training import Objective, fit
-from scoresde.training.losses import (
-    DSM,
-    Absolute,
-    FlowMatching,
-    Huber,
-    KarrasWeighted,
-    MaximumLikelihood,
-    MinSNR,
-    PlainV,
-    Sliced,
-)
+from scoresde.training.losses import DSM, FlowMatching, KarrasWeighted, MaximumLikelihood, MinSNR, PlainV
 from scoresde.training.noise_levels import Importance, LogNormal, Uniform
+from scoresde.training.norms import Absolute, Huber
+from scoresde.training.sliced import Sliced
 from scoresde.training.state import Training, begin
 
 from .common import RESULTS, save, show

@@ -6,7 +6,7 @@ from pathlib import Path
 from scoresde import catalogue, sample
 from scoresde.data import digits
 from scoresde.reports.images import save_image, tiled
-from scoresde.runs.config import parse
+from scoresde.runs.toml import parse
 from scoresde.training import fit
 
 STEPS = 60  # a minute's worth is 600

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from scoresde import catalogue, runs, sample
-from scoresde.runs.config import parse
+from scoresde.runs.toml import parse
 
 CONFIG = {
     "data": {"path": "moons"},

@@ -16,8 +16,8 @@ from .denoisers.denoiser import Eps as Eps
 from .denoisers.denoiser import Score as Score
 from .denoisers.denoiser import V as V
 from .denoisers.moments import Moments as Moments
-from .evaluation.doctor import Finding as Finding
 from .evaluation.doctor import doctor as doctor
+from .evaluation.findings import Finding as Finding
 from .processes import ddpm as ddpm
 from .processes.base import Process as Process
 from .processes.coordinates import EDM as EDM

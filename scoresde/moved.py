@@ -41,11 +41,17 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scoresde.own": ("scoresde.processes.custom",),
     "scoresde.times": ("scoresde.processes.coefficients",),
     "scoresde.parameterisations": ("scoresde.denoisers.parameterisations",),
-    "scoresde.denoiser": ("scoresde.denoisers.denoiser",),
+    "scoresde.denoiser": (
+        "scoresde.denoisers.denoiser",
+        "scoresde.denoisers.prediction",
+    ),
     "scoresde.exact": ("scoresde.denoisers.exact",),
     "scoresde.moments": ("scoresde.denoisers.moments",),
     "scoresde.conditions": ("scoresde.denoisers.conditions",),
-    "scoresde.dataset": ("scoresde.data.samples",),
+    "scoresde.dataset": (
+        "scoresde.data.samples",
+        "scoresde.data.batches",
+    ),
     "scoresde.reading": ("scoresde.data.reading",),
     "scoresde.toys": ("scoresde.data.toys",),
     "scoresde.reverse": (
@@ -66,6 +72,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scoresde.plan": (
         "scoresde.samplers.plan",
         "scoresde.runtime.torch_state",
+        "scoresde.samplers.cached",
     ),
     "scoresde.sampling": (
         "scoresde.samplers.sampling",
@@ -86,6 +93,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "scoresde.samplers.wrappers.variance",
         "scoresde.samplers.plan",
         "scoresde.denoisers.denoiser",
+        "scoresde.samplers.cached",
     ),
     "scoresde.metrics": ("scoresde.evaluation.judge",),
     "scoresde.distances": ("scoresde.evaluation.distances",),
@@ -96,12 +104,17 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scoresde.readings": ("scoresde.evaluation.interpretations",),
     "scoresde.compare.laws": ("scoresde.evaluation.affine_laws",),
     "scoresde.tails": ("scoresde.evaluation.tails",),
-    "scoresde.losses": ("scoresde.training.losses",),
+    "scoresde.losses": (
+        "scoresde.training.losses",
+        "scoresde.training.norms",
+        "scoresde.training.sliced",
+    ),
     "scoresde.levels": ("scoresde.training.noise_levels",),
     "scoresde.state": ("scoresde.training.state",),
     "scoresde.config": (
         "scoresde.runs.config",
         "scoresde.denoisers.noise_conditioning",
+        "scoresde.runs.toml",
     ),
     "scoresde.record": (
         "scoresde.runs.journal",
@@ -121,7 +134,10 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scoresde.chains": ("scoresde.interop.chains",),
     "scoresde.unets": ("scoresde.interop.unets",),
     "scoresde.folders": ("scoresde.interop.models",),
-    "scoresde.demo": ("scoresde.cli.demo",),
+    "scoresde.demo": (
+        "scoresde.cli.demo",
+        "scoresde.cli.progress",
+    ),
     "scoresde.demo_page": ("scoresde.cli.demo_page",),
 }
 

@@ -11,13 +11,13 @@ True
 
 from .adams import ExpAdams as ExpAdams
 from .adams import ExpAdamsPC as ExpAdamsPC
-from .adaptive import Adaptive as Adaptive
 from .additive import SRA1 as SRA1
 from .additive import SRA3 as SRA3
 from .additive import ShARK as ShARK
 from .brownian import BrownianTree as BrownianTree
 from .brownian import GridPath as GridPath
 from .compiled import Compiled as Compiled
+from .control import Adaptive as Adaptive
 from .equation import Equation as Equation
 from .equation import Noise as Noise
 from .equation import Sense as Sense

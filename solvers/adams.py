@@ -17,17 +17,18 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from . import check
+from .adams_weights import combined, lagrange, started
 from .equation import Equation, Noise
 from .exponential import columns, noise_scales, unbind
 from .phi import graded, phi
-from .solver import Path, Solver, State, add_noise, axpy, scale_by_exp
+from .solver import Path, Solver, State, add_noise, scale_by_exp
 
 Clock = Callable[[Tensor], Tensor]
 Rule = Callable[[Tensor], Tensor]
@@ -182,63 +183,6 @@ class Adams(Solver):
         w = (lagrange(s).reshape(len(s), k, k, *[1] * (moments.dim() - 2)) * moments.unsqueeze(1)).sum(2)
 
         return [list(row) for row in zip(*(unbind(w[:, j], y) for j in range(k)), strict=True)]
-
-
-def lagrange(s: Tensor) -> Tensor:
-    """Coefficients c_jm of the Lagrange polynomials sum_m c_jm x^m on the nodes of each row, (n, k) -> (n, k, k)."""
-    k = s.shape[1]
-    rows = list[Tensor]()
-
-    for j in range(k):
-        poly = torch.ones_like(s[:, :1])
-
-        for i in range(k):
-            if i != j:
-                raised = torch.nn.functional.pad(poly, (1, 0)) - s[:, i : i + 1] * torch.nn.functional.pad(poly, (0, 1))
-                poly = raised / (s[:, j] - s[:, i])[:, None]
-
-        rows.append(poly)
-
-    return torch.stack(rows, 1)
-
-
-def started(
-    start: Any,
-    eq: Equation,
-    t0: Tensor,
-    t1: Tensor,
-    y: Tensor,
-    noise: Path | None,
-) -> tuple[Tensor, Tensor]:
-    """One step of the starter, and the f(t0, y) it evaluated on the way, so that the history costs nothing more."""
-    solver, w = start
-    seen: list[Tensor] = []
-
-    def f(t: Tensor, x: Tensor) -> Tensor:
-        out = eq.f(t, x)
-        if x is y:
-            seen.append(out)
-        return out
-
-    watched = replace(eq, f=f)
-    y1, _, _ = solver.step(
-        watched,
-        t0,
-        t1,
-        y,
-        solver.init(watched, t0, y),
-        noise,
-        w,
-    )
-
-    return y1, seen[0] if seen else eq.f(t0, y)
-
-
-def combined(y: Tensor, weights: list[Tensor], values: Sequence[Tensor]) -> Tensor:
-    """y + sum_j w_j f_j."""
-    for w, value in zip(weights, values, strict=False):
-        y = axpy(y, value, w)
-    return y
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,12 @@ from torch import Tensor
 
 from . import check
 from .brownian import BrownianTree
+from .control import Adaptive
 from .counted import Tally, counted
 from .equation import Equation
-from .runge_kutta import RungeKutta
 from .solution import MaxStepsError, NonFiniteError, Solution, SolveError, StepSizeUnderflow
 from .solver import ErrorEstimate, Solver, State
+from .tableau import RungeKutta
 
 _SAFETY = 0.9
 _SHRINK = 0.2
@@ -34,72 +35,6 @@ _INTEGRAL = 0.4
 # limit of h |f'| in stochastic steps: an Ornstein-Uhlenbeck process then keeps 99 % of its variance at any tolerance
 _STIFF = 0.25
 _RUNNING, _DONE, _EVALS, _UNDERFLOW, _NOT_FINITE = range(5)
-
-
-@dataclass(frozen=True)
-class Adaptive:
-    """Integrate from t0 to t1 (either direction) with steps that meet a tolerance.
-
-    rtol, atol    error per step of each sample at most atol + rtol |y|, as an RMS over its elements; for a stochastic
-                  equation the error of the embedded Euler-Maruyama method, which the result beats by half an order, and
-                  h |f'| at most 1/4 whatever the tolerance: beyond that the estimate cannot be believed
-    h_init        first step (positive); None: chosen from the equation by one more evaluation (Hairer's rule)
-    h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span. Steps see f at their
-                  stages alone: a pulse
-                  that lies between them is stepped over. h_max of some three times its width, or a save time within
-                  it, keeps it in sight
-    max_evals     evaluations of f per sample before a sample is given up
-
-    Raises TypeError or ValueError naming the argument.
-    """
-
-    t0: float
-    t1: float
-    rtol: float = 1e-5
-    atol: float = 1e-5
-    h_init: float | None = None
-    h_min: float | None = None
-    h_max: float | None = None
-    max_evals: int = 100_000
-
-    def __post_init__(self) -> None:
-        check.number("t0", self.t0)
-        check.number("t1", self.t1)
-
-        if self.t0 == self.t1:
-            raise ValueError(f"`t1` must differ from t0, got both {self.t0!r}")
-
-        check.number("rtol", self.rtol, least=0.0)
-        check.number("atol", self.atol, least=0.0)
-
-        if self.rtol == self.atol == 0:
-            raise ValueError("`atol` must be positive where rtol is 0, got both 0")
-
-        for name in ("h_init", "h_min", "h_max"):
-            if getattr(self, name) is not None:
-                check.number(name, getattr(self, name), above=0.0)
-
-        if self.h_init is not None and self.h_init > self.span:
-            raise ValueError(f"`h_init` must be at most the span {self.span:g}, got {self.h_init!r}")
-        if self.h_min is not None and self.h_min > self.largest:
-            raise ValueError(f"`h_min` must be at most h_max = {self.largest:g}, got {self.h_min!r}")
-
-        check.integer("max_evals", self.max_evals, most=10**9)
-
-    @property
-    def span(self) -> float:
-        """|t1 - t0|."""
-        return abs(self.t1 - self.t0)
-
-    @property
-    def largest(self) -> float:
-        """Upper limit of |h|."""
-        return self.span if self.h_max is None else min(self.h_max, self.span)
-
-    @property
-    def smallest(self) -> float:
-        """Lower limit of |h|."""
-        return 16 * 2.0**-52 * max(abs(self.t0), abs(self.t1)) if self.h_min is None else self.h_min
 
 
 @dataclass

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from .equation import Equation, Noise
-from .runge_kutta import weighted
 from .solver import ErrorEstimate, OneStep, Path, State, add_noise, axpy, times_noise
+from .tableau import weighted
 
 
 @dataclass(frozen=True)

@@ -9,16 +9,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import check
 from .adapters.base import Adapter
-from .adaptive import Adaptive, AdaptiveRun
+from .adaptive import AdaptiveRun
 from .brownian import BrownianTree
+from .control import Adaptive
 from .counted import Tally, counted
-from .equation import Equation, Noise
-from .noise import Path, Source
+from .edges import bind, check_problem, check_times, saved_indices
+from .equation import Equation
+from .noise import Path
 from .probe import check_declared
 from .solution import NonFiniteError, Solution
-from .solver import Solver, cut
+from .solver import Solver
 
 _LOOK_EVERY = 16  # steps between looks at the state for NaN
 _SMALL = 1 << 16  # states of up to so many numbers are kept between looks, to name the step
@@ -97,7 +98,7 @@ def solve(
 
     times = check_times(eq, steps)
     path = bind(eq, solver, times, y0, noise)
-    keep = _kept(save, times)
+    keep = saved_indices(save, times)
     check_declared(eq, solver, times[0], y0)
 
     return _solve_fixed(
@@ -200,62 +201,6 @@ def _solve_fixed(
     return solution
 
 
-def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
-    """The checks every solve shares; `solver` None: an adapter makes its own."""
-    if not isinstance(eq, Equation):
-        raise TypeError(f"`eq` must be a solvers.Equation, got {type(eq).__name__}")
-
-    check.takes("f", eq.f, 2, "(t, y) -> tensor")
-
-    if eq.g is not None:
-        check.takes("g", eq.g, 2, "(t, y) -> tensor")
-
-    y0 = check.state("y0", y0)
-
-    if solver is None:
-        return y0
-
-    if not isinstance(solver, Solver):
-        hint = f"; call the class: {solver.__name__}()" if isinstance(solver, type) else "; for example solvers.Heun()"
-        raise TypeError(f"`solver` must be a solver object, got {solver!r}{hint}")
-
-    if eq.kind > solver.noise:
-        raise ValueError(
-            f"`solver` must take {eq.kind.name} noise, got {solver!r}, which takes {solver.noise.name};"
-            " use EulerMaruyama() or Milstein(), or declare noise=Noise.ADDITIVE if g depends on t alone"
-        )
-    if eq.kind is Noise.DIAGONAL and solver.sense not in (None, eq.sense):
-        raise ValueError(
-            f"`solver` must read g dW in the {eq.sense.value} sense of the equation, got {solver!r}, which does not"
-        )
-
-    return y0
-
-
-def check_times(eq: Equation, steps: Any) -> Tensor:
-    """A fixed grid, in a direction and a range the equation allows."""
-    times = check.times("steps", steps)
-
-    if eq.within is not None:
-        low, high = eq.within
-        outside = times[
-            (times < low - 1e-6 * abs(low)) | (times > high + 1e-6 * abs(high))
-        ]  # an end that came through float32 is that end
-        if len(outside):
-            raise ValueError(
-                f"`steps` must lie in [{low:g}, {high:g}], where this equation is meant, got {outside[0].item():g}"
-            )
-
-    if eq.g is not None and eq.toward is not None and eq.toward * (times[-1] - times[0]).item() < 0:
-        way = "increasing" if eq.toward > 0 else "decreasing"
-        raise ValueError(
-            f"`steps` must be {way}, the way this stochastic equation is meant, got {times[0].item():g} to"
-            f" {times[-1].item():g}; flip the grid"
-        )
-
-    return times
-
-
 def adaptive_run(
     eq: Equation,
     y0: Tensor,
@@ -297,78 +242,3 @@ def adaptive_run(
         noise.on(ends, y0),
         save,
     )
-
-
-def bind(
-    eq: Equation,
-    solver: Solver,
-    times: Tensor,
-    y0: Tensor,
-    noise: Any,
-) -> Path | None:
-    """The Brownian path of a solve on a fixed grid; None for an ODE."""
-    if eq.g is None:
-        return None
-    if noise is None:
-        raise ValueError(
-            "`noise` must be given for a stochastic equation, got None; for example SeededNoise(0) or"
-            " WhiteNoise(torch.Generator())"
-        )
-    if isinstance(noise, Source):
-        return noise.on(cut(times, solver.cuts), y0)
-    if not callable(noise):
-        raise TypeError(f"`noise` must be a Source or a callable (t0, t1) -> increment, got {type(noise).__name__}")
-
-    area = getattr(noise, "levy", None)
-    if solver.levy and area is None:
-        raise ValueError(
-            f"`noise` must offer levy(t0, t1) -> (dW, H) for {solver!r}, got {type(noise).__name__} without it"
-        )
-
-    return UserPath(noise, area, y0)
-
-
-class UserPath:
-    """A path given by the caller, checked at every answer."""
-
-    def __init__(self, increment: Any, area: Any, y0: Tensor):
-        self.increment = increment
-        self.area = area
-        self.like = y0
-
-    def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
-        return self._checked(self.increment(t0, t1))
-
-    def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
-        dw, h = self.area(t0, t1)
-        return self._checked(dw), self._checked(h)
-
-    def _checked(self, dw: Any) -> Tensor:
-        like = self.like
-        if not isinstance(dw, Tensor) or (dw.shape, dw.dtype, dw.device) != (like.shape, like.dtype, like.device):
-            got = f"{tuple(dw.shape)} {dw.dtype} on {dw.device}" if isinstance(dw, Tensor) else type(dw).__name__
-            raise ValueError(
-                f"`noise` must return increments of shape {tuple(like.shape)} {like.dtype} on {like.device}, got {got}"
-            )
-        return dw
-
-
-def _kept(save: Any, times: Tensor) -> list[int]:
-    """The indices of the save times in the grid, in the order asked; a time that came through float32 is the point it
-    came from."""
-
-    if save is None:
-        return []
-
-    wanted = check.floating("save", save).detach().to("cpu", torch.float64).flatten()
-    gaps = (wanted[:, None] - times).abs()
-    nearest, index = gaps.min(1)
-    rounding = min(1e-6 * float(times.abs().max()), 0.25 * float(times.diff().abs().min()))
-    missing = wanted[~(nearest <= rounding)]
-    if len(missing):
-        raise ValueError(
-            f"`save` must hold points of the grid `steps`, got {missing[0].item()!r}, which is none; add it to"
-            " `steps` or use Adaptive"
-        )
-
-    return [int(i) for i in check.values(index)]

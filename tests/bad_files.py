@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import load, save
 
 from scoresde import cli, data, runs
-from scoresde.runs import config
+from scoresde.runs import config, toml
 from scoresde.runs.config import ConfigError
 from scoresde.storage.files import CheckpointError
 from scoresde.training import Training
@@ -68,7 +68,7 @@ def stored(folder: Path, **arrays: Any) -> Any:
 def told(folder: Path, text: str) -> Any:
     """Read a configuration."""
     (folder / "bad.toml").write_text(text)
-    return config.read(folder / "bad.toml")
+    return toml.read(folder / "bad.toml")
 
 
 def damaged(change: Callable[[Path], Any]) -> Callable[[Path], Any]:

@@ -20,8 +20,8 @@ from scoresde import CustomProcess, ddpm, exact
 from scoresde.processes.base import Process
 from solvers import Equation, Noise, solve
 from solvers.adapters.base import Adapter
-from solvers.runge_kutta import RungeKutta
 from solvers.solver import Solver
+from solvers.tableau import RungeKutta
 
 F64 = torch.float64
 

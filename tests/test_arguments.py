@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from scoresde import cli, exact, runs
-from scoresde.compare import figures
+from scoresde.compare import drawing, figures
 from scoresde.data.toys import moons
 from scoresde.evaluation.judge import frechet
 from scoresde.evaluation.likelihood import log_likelihood
@@ -256,7 +256,7 @@ def test_likelihood_in_parts_is_that_of_the_whole(probes: int | None) -> None:
 def test_one_budget_has_a_picture(tmp_path: Path) -> None:
     """One point only: drawn without a warning of the plot library."""
     point = figures.Point(100.0, 0.1, 1e-3, 1e-3, 1e-3, 100.0, 1)
-    figures.picture(
+    drawing.picture(
         [figures.Panel("gaussian3", "rms", 0.0, [figures.Curve("ddim", "scoresde", [point])])], tmp_path / "x.png"
     )
     assert (tmp_path / "x.png").exists()

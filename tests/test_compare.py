@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from scoresde import cli, exact
-from scoresde.compare import figures, page, problems, runner, trained
+from scoresde.compare import drawing, figures, page, problems, runner, trained
 from scoresde.compare.entries import entry, names
 
 F64 = torch.float64
@@ -254,8 +254,8 @@ def test_the_page_works_in_a_browser(tmp_path: Path) -> None:
 def test_the_picture_is_drawn(tmp_path: Path) -> None:
     from PIL import Image
 
-    figures.picture(figures.panels(rows_of(["ddim", "ddpm"], [5, 10], tmp_path)), tmp_path / "compare.png")
-    figures.bars({"ddim": dict.fromkeys(figures.PARTS, 0.1)}, "parts", tmp_path / "split.png")
+    drawing.picture(figures.panels(rows_of(["ddim", "ddpm"], [5, 10], tmp_path)), tmp_path / "compare.png")
+    drawing.bars({"ddim": dict.fromkeys(figures.PARTS, 0.1)}, "parts", tmp_path / "split.png")
     for name in ("compare.png", "split.png"):
         image = Image.open(tmp_path / name)
         assert len(image.convert("RGB").getcolors(1 << 24)) > 50

@@ -18,8 +18,9 @@ from scoresde import data, runs
 from scoresde.data import samples
 from scoresde.data.samples import Dataset, Mapped, original
 from scoresde.evaluation.judge import frechet, frechet_gaussian, nearest
-from scoresde.runs.config import Config, ConfigError, DataConfig, NetworkConfig, parse, read
+from scoresde.runs.config import Config, ConfigError, DataConfig, NetworkConfig
 from scoresde.runs.run_folder import load_run
+from scoresde.runs.toml import parse, read
 from scoresde.storage.files import CheckpointError, write_whole
 from scoresde.training import Training
 

@@ -22,7 +22,7 @@ from scoresde.evaluation.elbo import elbo
 from scoresde.evaluation.judge import frechet
 from scoresde.evaluation.likelihood import log_likelihood
 from scoresde.networks import MLP
-from scoresde.runs.config import parse
+from scoresde.runs.toml import parse
 from scoresde.samplers.recommend import recommended
 from scoresde.training import fit
 from scoresde.training.noise_levels import Importance, LogitNormal, LogNormal, Uniform

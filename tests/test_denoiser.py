@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from scoresde import EDM, VESDE, VPSDE, X0, Denoiser, Eps, Process, Score, V, exact
-from scoresde.denoisers.denoiser import Prediction
+from scoresde.denoisers.prediction import Prediction
 
 from .problems import F64, G3, PROCESSES
 

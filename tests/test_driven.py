@@ -7,7 +7,7 @@ import torch
 
 from solvers import Equation, Noise, SeededNoise, solve
 from solvers.driven import Oracle, driven
-from solvers.solve import bind
+from solvers.edges import bind
 
 from .problems import F64, SOLVERS, noise
 

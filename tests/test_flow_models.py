@@ -69,7 +69,7 @@ def test_a_time_without_signal_is_refused_by_its_name():
 @pytest.fixture(scope="module")
 def flow_run(tmp_path_factory):
     """A flow model of points after a few steps, with pictures on the way."""
-    from scoresde.runs.config import parse
+    from scoresde.runs.toml import parse
 
     made = parse(
         {

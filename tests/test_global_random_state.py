@@ -50,12 +50,12 @@ from scoresde import demo
 demo.run(images, folder / 'demo', 'tests', 4, 'cpu', Console(quiet=True), workers=1)
 """,
     "compare": """
-from scoresde.compare import figures, problems, runner
+from scoresde.compare import drawing, figures, problems, runner
 store = runner.Store(folder)
 runner.run(runner.tasks(['gaussian3', 'digits'], ['ddim', 'ddpm'], [3], 1), store)
 for panel in figures.panels(store.rows):
     figures.table(panel)
-figures.picture(figures.panels(store.rows), folder / 'compare.png')
+drawing.picture(figures.panels(store.rows), folder / 'compare.png')
 """,
 }
 SLOW = ("demo", "compare", "train", "doctor")

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from scoresde import VPSDE, runs, sample
 from scoresde.interop import importing, pipelines
-from scoresde.runs.config import parse
+from scoresde.runs.toml import parse
 from scoresde.samplers.catalogue import ddim
 from scoresde.storage import weights
 from scoresde.storage.files import CheckpointError

@@ -11,7 +11,7 @@ import torch
 
 from scoresde import runs
 from scoresde.interop import importing, models
-from scoresde.runs import config
+from scoresde.runs import toml
 from scoresde.storage.files import CheckpointError
 
 from .bad_files import Said, command
@@ -34,7 +34,7 @@ def succeeds(*arguments: object) -> None:
 
 def network() -> torch.nn.Module:
     """The network that file describes, with weights of its own."""
-    made = config.parse({"network": {"kind": "mlp", "widths": [16]}}).denoiser((2,)).network
+    made = toml.parse({"network": {"kind": "mlp", "widths": [16]}}).denoiser((2,)).network
     with torch.no_grad():
         for k, p in enumerate(made.parameters()):
             p.add_(0.01 * (k + 1))
@@ -123,7 +123,7 @@ def test_training_never_overwrites_an_import(flag, tmp_path, described, points):
 def chosen(tmp_path: Path, stored: object) -> dict[str, torch.Tensor]:
     """The weights of the run that is made of a file with `stored`."""
     torch.save(stored, tmp_path / "w.pth")
-    made = config.parse({"network": {"kind": "mlp", "widths": [16]}})
+    made = toml.parse({"network": {"kind": "mlp", "widths": [16]}})
     importing.convert(tmp_path / "w.pth", tmp_path / "out", made, (2,))
     return runs.load(tmp_path / "out").denoiser.network.state_dict()
 

@@ -18,24 +18,20 @@ from scoresde import EDM, VESDE, VPSDE, X0, CosineVP, Denoiser, Eps, RectifiedFl
 from scoresde.evaluation.elbo import gaussian_bound
 from scoresde.training.losses import (
     DSM,
-    Absolute,
     ChainBound,
     FlowMatching,
-    Huber,
     Hybrid,
     KarrasWeighted,
     Loss,
     MaximumLikelihood,
     MinSNR,
-    Norm,
     PlainV,
     PlainX0,
     Regression,
-    Sliced,
-    Square,
-    signs,
 )
 from scoresde.training.noise_levels import Importance, LogitNormal, LogNormal, NoiseLevels, Uniform, stratified
+from scoresde.training.norms import Absolute, Huber, Norm, Square
+from scoresde.training.sliced import Sliced, signs
 from solvers import SeededNoise
 
 from .problems import F64, classes

@@ -14,8 +14,8 @@ from torch import Tensor
 from scoresde import VPSDE, LogSNR, Split
 from scoresde.samplers.reverse import reverse
 from solvers import SRA1, Equation, EulerMaruyama, ExpEuler, Heun, Milstein, Noise, solve
-from solvers.runge_kutta import RungeKutta, Tableau
 from solvers.solver import OneStep, Solver, State
+from solvers.tableau import RungeKutta, Tableau
 
 from .laws import Weights, affine, exact_law, slope, window
 from .problems import F64, G3, LOGISTIC, SWING, logistic

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scoresde import EDM, VPSDE, catalogue, exact, sampling
-from scoresde.runs.config import Config, DataConfig, NetworkConfig, parse
+from scoresde.runs.config import Config, DataConfig, NetworkConfig
+from scoresde.runs.toml import parse
 from scoresde.training import Training
 from solvers import RK4, Equation, Euler, EulerMaruyama, ExpEuler, Heun, Noise, SeededNoise, solve
 

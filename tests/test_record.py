@@ -31,14 +31,15 @@ from scoresde.runs.config import (
     ConfigError,
     DataConfig,
     NetworkConfig,
-    parse,
-    read,
 )
 from scoresde.runs.gallery import Gallery
 from scoresde.runs.journal import CELLS, Record, by_level
+from scoresde.runs.toml import parse, read
 from scoresde.training import SIMPLE, Objective, Training
-from scoresde.training.losses import DSM, Absolute, Huber, KarrasWeighted, Sliced
+from scoresde.training.losses import DSM, KarrasWeighted
 from scoresde.training.noise_levels import LogNormal
+from scoresde.training.norms import Absolute, Huber
+from scoresde.training.sliced import Sliced
 from scoresde.training.validation import held_out_loss
 from solvers import SeededNoise
 

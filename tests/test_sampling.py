@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from scoresde import VPSDE, Denoiser, Method, catalogue, exact, grids, sample, sampling
-from scoresde.cli.demo import counting
+from scoresde.cli.progress import counting
 from scoresde.networks import MLP
 from scoresde.processes.coordinates import LogSNR
 from scoresde.processes.forward import RectifiedFlow

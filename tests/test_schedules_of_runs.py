@@ -11,7 +11,7 @@ import torch
 
 from scoresde import runs
 from scoresde.data.samples import Dataset
-from scoresde.runs.config import parse
+from scoresde.runs.toml import parse
 from scoresde.storage.checkpoints import seal, unseal
 from scoresde.storage.files import CheckpointError
 from scoresde.training.state import Training

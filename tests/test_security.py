@@ -28,7 +28,7 @@ from safetensors.torch import save
 
 from scoresde import data, runs
 from scoresde.interop import importing, models, pipelines
-from scoresde.runs import config
+from scoresde.runs import config, toml
 from scoresde.storage import checkpoints
 from scoresde.storage.files import CheckpointError
 from scoresde.training import Training
@@ -75,7 +75,7 @@ LOADERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "safetensors data": ("a.safetensors", data.load),
     "safetensors weights": ("a.safetensors", importing.read),
     "torch": ("w.pt", importing.read),
-    "toml": ("c.toml", config.read),
+    "toml": ("c.toml", toml.read),
     "run.json": ("run/run.json", lambda p: runs.load(p.parent)),
     "weights of a run": ("run/model.safetensors", lambda p: runs.load(p.parent)),
     "checkpoint": ("run/checkpoints/step-00000002.safetensors", checkpoints.unseal),
@@ -289,7 +289,7 @@ def test_configurations_that_mean_harm(text, match, tmp_path):
     """T-SEC-04: a ConfigError that names the key, or the place."""
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(config.ConfigError, match=match):
-        config.read(tmp_path / "c.toml")
+        toml.read(tmp_path / "c.toml")
 
 
 NAMES = [

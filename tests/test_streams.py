@@ -13,7 +13,7 @@ import pytest
 
 from scoresde import cli, runs
 from scoresde.cli.streams import Output
-from scoresde.runs import config
+from scoresde.runs import config, toml
 
 from .command import one_line, scoresde, started
 from .nursery import CONFIG, points
@@ -105,14 +105,14 @@ def test_a_configuration_may_begin_with_a_byte_order_mark(tmp_path: Path) -> Non
     """As some editors write it."""
     text = "[training]\nsteps = 7\n"
     (tmp_path / "c.toml").write_text(text, encoding="utf-8-sig")
-    assert config.read(tmp_path / "c.toml").training.steps == 7
+    assert toml.read(tmp_path / "c.toml").training.steps == 7
 
 
 def test_a_configuration_that_is_not_utf8_is_refused_by_name(tmp_path: Path) -> None:
     """With the place of the first byte that is none."""
     (tmp_path / "c.toml").write_bytes("# Größe\n".encode("latin-1"))
     with pytest.raises(config.ConfigError, match=r"c\.toml: not UTF-8, from byte 4"):
-        config.read(tmp_path / "c.toml")
+        toml.read(tmp_path / "c.toml")
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from solvers import Equation, solve
-from solvers.runge_kutta import Tableau
+from solvers.tableau import Tableau
 
 from .problems import EMBEDDED, F64, TABLEAUX
 

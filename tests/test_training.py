@@ -20,19 +20,10 @@ from scoresde.evaluation.judge import frechet_gaussian
 from scoresde.networks import MLP, DiT, UNet
 from scoresde.runtime.torch_state import seeded
 from scoresde.training import NonFiniteLossError, Objective, Training, fit
-from scoresde.training.losses import (
-    DSM,
-    FlowMatching,
-    Huber,
-    KarrasWeighted,
-    Loss,
-    MaximumLikelihood,
-    MinSNR,
-    PlainV,
-    PlainX0,
-    Sliced,
-)
+from scoresde.training.losses import DSM, FlowMatching, KarrasWeighted, Loss, MaximumLikelihood, MinSNR, PlainV, PlainX0
 from scoresde.training.noise_levels import Importance, LogNormal, Uniform, stratified
+from scoresde.training.norms import Huber
+from scoresde.training.sliced import Sliced
 from scoresde.training.state import average, begin, power_average
 from solvers import SeededNoise
 

@@ -18,7 +18,8 @@ from scoresde.evaluation.likelihood import log_likelihood
 from scoresde.interop import models
 from scoresde.networks import MLP
 from scoresde.processes.forward import VPSDE
-from scoresde.runs.config import ConfigError, parse
+from scoresde.runs.config import ConfigError
+from scoresde.runs.toml import parse
 from scoresde.training import fit
 from scoresde.training.state import Training
 

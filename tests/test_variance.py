@@ -20,7 +20,8 @@ from scoresde.evaluation.elbo import elbo, gaussian_bound
 from scoresde.interop import pipelines
 from scoresde.interop.scheduler import MethodScheduler
 from scoresde.networks import DiT
-from scoresde.runs.config import Config, Hybrid, NetworkConfig, parse
+from scoresde.runs.config import Config, Hybrid, NetworkConfig
+from scoresde.runs.toml import parse
 from scoresde.samplers.wrappers.variance import LearnedVariance
 from scoresde.storage.files import CheckpointError
 from scoresde.training import Objective, Training, fit

@@ -48,7 +48,7 @@ def compare(
 
     Example: scoresde compare --problem gmm2d --methods ddim,unipc,diffusers:unipc_3 --budgets 5,10,20"""
 
-    from ..compare import figures, page, runner
+    from ..compare import drawing, figures, page, runner
     from ..compare.entries import names
     from ..compare.store import Store, key
 
@@ -96,7 +96,7 @@ def compare(
             console().print(figures.table(panel))
 
         if every:
-            figures.picture(every, out / "compare.png")
+            drawing.picture(every, out / "compare.png")
 
         parts = _split(
             run,
@@ -181,7 +181,7 @@ def _split(
     out: Path,
 ) -> Path | None:
     """Where the error comes from: one bar per deterministic method on a budget, on a run or with a perturbed score."""
-    from ..compare import figures, runner, trained
+    from ..compare import drawing, runner, trained
     from ..compare.entries import entry
 
     if run is None and size == 0.0:
@@ -208,7 +208,7 @@ def _split(
     if not fixed:
         return None
 
-    figures.bars(
+    drawing.bars(
         trained.split(model, truth, fixed, budget), f"{Path(sources[0]).name} at {budget} calls", out / "split.png"
     )
 

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +25,19 @@ from ..samplers.recommend import recommended
 from ..samplers.sampling import sample
 from ..storage.files import versions, write_json
 from ..training.fit import Objective
-from ..training.losses import Huber, PlainV
+from ..training.losses import PlainV
+from ..training.norms import Huber
 from ..training.state import Training
 from .demo_page import DIGITS, draw_paths, losses, said, write_page
+from .progress import counting, progress, train_with_bar
 
 with untouched():
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.table import Table
 
 TIGHT = 1e-3  # tolerance of the adaptive flow, far below the model's own error
 SHOWN = 16  # samples of each method in the pictures, and the pixels a side of one
 TILE = 56
-TENTHS = 10
 
 
 def recipe(data: str = "digits", steps: int = 2500, seed: int = 0) -> Config:
@@ -69,102 +66,6 @@ def methods(denoiser: Denoiser) -> list[tuple[str, str, Method]]:
         ("SDE: SRA1, 101", "sra1_101", catalogue.sra1(51)),
         ("SDE: DDPM ancestral, 100", "ddpm_100", catalogue.ddpm(100)),
     ]
-
-
-@dataclass
-class Calls:
-    """Network calls, counted at the network: samples passed through it, and batches."""
-
-    rows: int = 0
-    batches: int = 0
-
-
-@contextmanager
-def counting(network: torch.nn.Module) -> Generator[Calls, None, None]:
-    """Count every call of `network` made inside."""
-    calls = Calls()
-
-    def count(module: Any, inputs: Any) -> None:
-        calls.rows += len(inputs[0])
-        calls.batches += 1
-
-    handle = network.register_forward_pre_hook(count)
-
-    try:
-        yield calls
-    finally:
-        handle.remove()
-
-
-def bars(console: Console) -> Progress:
-    """Progress with a loss column and the time left; silent when not a terminal."""
-    counts = (TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[note]}", markup=False))
-    clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
-    name = TextColumn("{task.description}", markup=False)
-    return Progress(
-        SpinnerColumn(),
-        name,
-        BarColumn(),
-        *counts,
-        *clock,
-        console=console,
-        disable=not console.is_terminal,
-    )
-
-
-@contextmanager
-def progress(console: Console, what: str, total: int) -> Generator[Callable[[int, str], None], None, None]:
-    """Yield tell(done, note): a bar on a terminal, elsewhere a line at every tenth of the way."""
-    start = time.perf_counter()
-    tenth = 0
-
-    with bars(console) as bar:
-        task = bar.add_task(what, total=total, note="")
-
-        def tell(done: int, note: str) -> None:
-            nonlocal tenth
-            bar.update(task, completed=done, note=note)
-            if not console.is_terminal and TENTHS * done // total > tenth:
-                tenth = TENTHS * done // total
-                console.print(f"{what}: {done}/{total}, {note}, {time.perf_counter() - start:.0f} s")
-
-        yield tell
-
-
-def train_with_bar(
-    config: Config,
-    data: Any,
-    folder: Path,
-    command: str,
-    device: Any,
-    console: Console,
-    **options: Any,
-) -> runs.Trained:
-    """`runs.train` behind a progress bar; `options` are its own."""
-    smooth = 0.0
-
-    with progress(console, "training", config.training.steps) as tell:
-
-        def show(now: Any) -> None:
-            nonlocal smooth
-            smooth = now.loss if smooth == 0.0 else 0.98 * smooth + 0.02 * now.loss
-            tell(now.step, f"loss {smooth:.4f}")
-
-        trained = runs.train(
-            config,
-            data,
-            folder,
-            command,
-            device,
-            show,
-            **options,
-        )
-
-    about = trained.about["training"]
-    loss = "not known" if about["loss"] is None else f"{about['loss']:.4f} per element"
-    console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {loss}")
-
-    return trained
 
 
 def train(

@@ -77,7 +77,7 @@ def import_(
     Example: scoresde import weights.pth --config network.toml --shape 1,28,28 --out runs/theirs"""
 
     from ..interop import importing
-    from ..runs import config as configs
+    from ..runs import toml
 
     if (config is None) != (not shape) or not re.fullmatch(r"(?:[1-9][0-9]{0,8}(?:,[1-9][0-9]{0,8})*)?", shape):
         raise UsageError(
@@ -85,7 +85,7 @@ def import_(
         )
 
     sizes = tuple(int(n) for n in shape.split(",")) if shape else ()
-    chosen = None if config is None else configs.read(config, imported=True)
+    chosen = None if config is None else toml.read(config, imported=True)
     data = None if chosen is None or chosen.data.path is None else chosen.dataset()
 
     with output_folder(out, overwrite), fitting(f"{source}", "import it on a machine with more memory"):

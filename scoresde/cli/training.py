@@ -57,14 +57,14 @@ def train(
 
     Example: scoresde train docs/digits.toml --out runs/digits"""
 
-    from ..runs import config as config_module
+    from ..runs import toml
     from ..runtime import distributed
     from . import demo as demo_module
 
     if resume and overwrite:
         raise UsageError("`--resume` must be left out with --overwrite, which begins anew")
 
-    chosen = config_module.read(config)
+    chosen = toml.read(config)
     here = processes(usable(device))
     say = console(quiet=distributed.rank() > 0)
 

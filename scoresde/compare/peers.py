@@ -10,12 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
-import importlib.util
-import sys
-import types
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,9 +20,10 @@ from torch import Tensor
 from ..runtime.torch_state import seeded
 from ..samplers import grids
 from ..samplers.grids import Grid
-
-Model = Callable[[Tensor, Tensor], Tensor]
-Run = Callable[[Model, Tensor, Tensor, int], Tensor]
+from .adaptive_peers import k_diffusion_adaptive, scipy, torchdiffeq, torchode
+from .diffusers_peers import diffusers, diffusers_ddim, diffusers_sigma
+from .libraries import Model, Run, k_diffusion_sampling
+from .libraries import absent as absent
 
 
 @dataclass(frozen=True)
@@ -60,32 +56,6 @@ class Peer:
             return self.run(model, x, levels, seed)
 
 
-def absent(library: str) -> bool:
-    """Whether a distribution is not installed."""
-    try:
-        importlib.metadata.version(library)
-    except importlib.metadata.PackageNotFoundError:
-        return True
-    return False
-
-
-@functools.cache
-def _k_diffusion() -> Any:
-    """k_diffusion.sampling alone: the package's __init__ imports torchvision and more, and its `utils` likewise."""
-    spec = importlib.util.find_spec("k_diffusion")
-    if spec is None or spec.submodule_search_locations is None:
-        raise ModuleNotFoundError("k-diffusion is not installed", name="k_diffusion")
-
-    package = types.ModuleType("k_diffusion")
-    utils = types.ModuleType("k_diffusion.utils")
-    package.__path__ = list(spec.submodule_search_locations)
-    package.utils = utils  # pyright: ignore[reportAttributeAccessIssue]
-    utils.append_dims = lambda x, n: x.reshape(*x.shape, *[1] * (n - x.ndim))  # pyright: ignore[reportAttributeAccessIssue]
-    sys.modules |= {"k_diffusion": package, "k_diffusion.utils": utils}
-
-    return importlib.import_module("k_diffusion.sampling")
-
-
 def k_diffusion(sampler: str, **options: Any) -> Run:
     """k_diffusion.sampling.sample_<sampler>, on levels that end above zero."""
 
@@ -95,89 +65,9 @@ def k_diffusion(sampler: str, **options: Any) -> Run:
         levels: Tensor,
         seed: int,
     ) -> Tensor:
-        return getattr(_k_diffusion(), f"sample_{sampler}")(
+        return getattr(k_diffusion_sampling(), f"sample_{sampler}")(
             lambda y, s: model(y, s[0]), x, levels, disable=True, **options
         )
-
-    return run
-
-
-def diffusers(scheduler: str, **options: Any) -> Run:
-    """A diffusers scheduler predicting x0, in its variance-preserving frame x / sqrt(1 + s^2), clipping off."""
-
-    def run(
-        model: Model,
-        x: Tensor,
-        levels: Tensor,
-        seed: int,
-    ) -> Tensor:
-        count = len(levels) - 1
-        made = getattr(importlib.import_module("diffusers"), scheduler)(
-            num_train_timesteps=count + 1, prediction_type="sample", **options
-        )
-        made.set_timesteps(count)
-        made.timesteps = torch.arange(count, 0, -1, device="cpu")
-        made.sigmas = levels
-        made.num_inference_steps = count
-        x = x / (1 + levels[0] ** 2).sqrt()
-
-        for k, t in enumerate(made.timesteps):
-            x0 = model(x * (1 + levels[k] ** 2).sqrt(), levels[k])
-            x = made.step(x0, t, x).prev_sample
-
-        return x * (1 + levels[-1] ** 2).sqrt()
-
-    return run
-
-
-def diffusers_ddim(eta: float = 0.0) -> Run:
-    """diffusers' DDIMScheduler, whose levels are a table of cumulative alphas."""
-
-    def run(
-        model: Model,
-        x: Tensor,
-        levels: Tensor,
-        seed: int,
-    ) -> Tensor:
-        count = len(levels) - 1
-        made = importlib.import_module("diffusers").DDIMScheduler(
-            num_train_timesteps=count + 1, prediction_type="sample", clip_sample=False
-        )
-        made.num_inference_steps = count + 1
-        made.alphas_cumprod = (1 / (1 + levels**2)).flip(0)
-        x = x / (1 + levels[0] ** 2).sqrt()
-
-        for k in range(count):
-            x0 = model(x * (1 + levels[k] ** 2).sqrt(), levels[k])
-            x = made.step(x0, count - k, x, eta=eta).prev_sample
-
-        return x * (1 + levels[-1] ** 2).sqrt()
-
-    return run
-
-
-def diffusers_sigma(scheduler: str, calls: int = 1, **options: Any) -> Run:
-    """A diffusers scheduler in the frame x0 + s eps; one of two calls a step holds each inner level twice."""
-
-    def run(
-        model: Model,
-        x: Tensor,
-        levels: Tensor,
-        seed: int,
-    ) -> Tensor:
-        count = len(levels) - 1
-        made = getattr(importlib.import_module("diffusers"), scheduler)(
-            num_train_timesteps=count + 1, prediction_type="sample", **options
-        )
-        made.set_timesteps(count)
-        made.sigmas = levels if calls == 1 else torch.cat([levels[:1], levels[1:].repeat_interleave(2)])
-        made.timesteps = torch.arange(calls * count, 0, -1, device="cpu").to(made.timesteps.dtype)
-
-        for k, t in enumerate(made.timesteps):
-            made.scale_model_input(x, t)
-            x = made.step(model(x, made.sigmas[k]), t, x).prev_sample
-
-        return x
 
     return run
 
@@ -267,105 +157,6 @@ def torchsde(method: str) -> Run:
             dt=step,
             method=method,
         )[-1].reshape(x.shape)
-
-    return run
-
-
-def torchdiffeq(method: str, tolerance: float) -> Run:
-    """torchdiffeq on dx/dlog s = x - D, its error norm taken over the whole batch."""
-
-    def run(
-        model: Model,
-        x: Tensor,
-        levels: Tensor,
-        seed: int,
-    ) -> Tensor:
-        library: Any = importlib.import_module("torchdiffeq")
-        return library.odeint(
-            lambda t, y: y - model(y, t.exp()),
-            x,
-            levels[[0, -1]].log(),
-            rtol=tolerance,
-            atol=tolerance,
-            method=method,
-        )[-1]
-
-    return run
-
-
-def torchode(method: str, tolerance: float) -> Run:
-    """torchode on dx/dlam = D - x, steps chosen per sample; the model is called on all samples each time."""
-
-    def run(
-        model: Model,
-        x: Tensor,
-        levels: Tensor,
-        seed: int,
-    ) -> Tensor:
-        library: Any = importlib.import_module("torchode")
-        term = library.ODETerm(lambda t, y: model(y.reshape(x.shape), torch.exp(-t)).reshape(y.shape) - y)
-        stepper = getattr(library, method)(term=term)
-        controller = library.IntegralController(atol=tolerance, rtol=tolerance, term=term)
-        ends = -levels[[0, -1]].log().expand(len(x), 2)
-
-        return (
-            library.AutoDiffAdjoint(stepper, controller)
-            .solve(library.InitialValueProblem(y0=x.reshape(len(x), -1), t_eval=ends))
-            .ys[:, -1]
-            .reshape(x.shape)
-        )
-
-    return run
-
-
-def scipy(method: str, tolerance: float) -> Run:
-    """scipy.integrate.solve_ivp on dx/dlog s = x - D, the batch one long vector."""
-
-    def run(
-        model: Model,
-        x: Tensor,
-        levels: Tensor,
-        seed: int,
-    ) -> Tensor:
-        library: Any = importlib.import_module("scipy.integrate")
-
-        def field(t: float, y: Any) -> Any:
-            now = torch.from_numpy(y).reshape(x.shape)
-            return (now - model(now, torch.tensor(t, dtype=x.dtype, device="cpu").exp())).flatten().numpy()
-
-        ends = levels[[0, -1]].log().tolist()
-        answer = library.solve_ivp(
-            field,
-            ends,
-            x.flatten().numpy(),
-            method=method,
-            rtol=tolerance,
-            atol=tolerance,
-        )
-
-        return torch.from_numpy(answer.y[:, -1]).reshape(x.shape)
-
-    return run
-
-
-def k_diffusion_adaptive(tolerance: float) -> Run:
-    """k_diffusion.sampling.sample_dpm_adaptive, its error norm taken over the whole batch."""
-
-    def run(
-        model: Model,
-        x: Tensor,
-        levels: Tensor,
-        seed: int,
-    ) -> Tensor:
-        ends = levels[-1].item(), levels[0].item()
-        return _k_diffusion().sample_dpm_adaptive(
-            lambda y, s: model(y, s[0]),
-            x,
-            *ends,
-            rtol=tolerance,
-            atol=tolerance,
-            disable=True,
-        )
 
     return run
 

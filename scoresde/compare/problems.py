@@ -18,8 +18,9 @@ from torch import Tensor
 
 from solvers import DormandPrince853, WhiteNoise, check
 
-from ..denoisers.denoiser import BaseDenoiser, Prediction, V
+from ..denoisers.denoiser import BaseDenoiser, V
 from ..denoisers.exact import Empirical, Gaussian, GaussianMixture
+from ..denoisers.prediction import Prediction
 from ..processes.base import Process
 from ..processes.coefficients import as_time, like
 from ..processes.coordinates import EDM, Angle

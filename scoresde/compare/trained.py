@@ -13,8 +13,9 @@ from torch import Tensor
 
 from solvers import check
 
-from ..denoisers.denoiser import BaseDenoiser, Prediction, V
+from ..denoisers.denoiser import BaseDenoiser, V
 from ..denoisers.exact import Empirical
+from ..denoisers.prediction import Prediction
 from ..interop import models
 from ..processes.base import Process
 from ..processes.coefficients import as_time, like

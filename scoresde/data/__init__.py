@@ -1,6 +1,7 @@
 """Data: samples in the model's scale, files, and small sets that need no file."""
 
-from .files import KINDS, SETS, load
+from .files import SETS, load
+from .layout import KINDS
 from .samples import Dataset, Mapped, Samples, original, scaled, unscaled
 from .toys import checkerboard, digits, eight_gaussians, moons, photos, swiss_roll
 

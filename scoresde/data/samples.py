@@ -6,7 +6,6 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,6 +16,7 @@ from solvers import check
 
 from ..denoisers import conditions
 from ..runtime.torch_state import untouched
+from .batches import generator_for, mixed, permutation, shifted
 
 Scale = float | tuple[float, ...]  # one number, or one a column of a table
 
@@ -96,7 +96,7 @@ class Samples(ABC):
         first = step * size
         last = (step + 1) * size
         parts = [
-            _permutation(n, mixed(seed, k))[max(first - k * n, 0) : last - k * n]
+            permutation(n, mixed(seed, k))[max(first - k * n, 0) : last - k * n]
             for k in range(first // n, (last - 1) // n + 1)
         ]
 
@@ -119,15 +119,12 @@ class Samples(ABC):
         x = self.at(index)
 
         if self.shift:
-            x = shifted(
-                x,
-                torch.randint(-self.shift, self.shift + 1, (size,), generator=_generator(seed + 1, step), device="cpu")[
-                    part
-                ],
-            )
+            draw = generator_for(seed + 1, step)
+            by = torch.randint(-self.shift, self.shift + 1, (size,), generator=draw, device="cpu")
+            x = shifted(x, by[part])
 
         if self.flip:
-            mirrored = torch.randint(0, 2, (size,), generator=_generator(seed + 2, step), device="cpu").bool()[part]
+            mirrored = torch.randint(0, 2, (size,), generator=generator_for(seed + 2, step), device="cpu").bool()[part]
             x = torch.where(mirrored.reshape(-1, 1, 1, 1), x.flip(-1), x)
 
         return x, conditions.rows(self.labels if self.cond is None else self.cond, index)
@@ -274,29 +271,6 @@ def unscaled(data: Samples) -> Dataset:
     """All of it in memory, in its own units."""
     some = data.in_memory(len(data))
     return replace(some, x=original(some.x, some.centre, some.half_range), centre=0.0, half_range=1.0)
-
-
-@lru_cache(maxsize=2)
-def _permutation(n: int, seed: int) -> Tensor:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(seed), device="cpu")
-
-
-def _generator(seed: int, step: int) -> torch.Generator:
-    return torch.Generator().manual_seed(mixed(seed, step))
-
-
-def mixed(seed: int, n: int) -> int:
-    """A seed of its own for the n-th use of `seed`."""
-    return (seed * 0x9E3779B97F4A7C15 + n * 0xBF58476D1CE4E5B9) % 2**63
-
-
-def shifted(x: Tensor, by: Tensor) -> Tensor:
-    """Images (B, C, H, W) moved right by `by` (B,) pixels; what is vacated takes the image's minimum."""
-    width = x.shape[-1]
-    source = torch.arange(width, device=by.device) - by.unsqueeze(-1)
-    inside = ((source >= 0) & (source < width)).reshape(-1, 1, 1, width)
-    moved = x.gather(-1, source.clamp(0, width - 1).reshape(-1, 1, 1, width).expand(x.shape))
-    return torch.where(inside, moved, x.amin(dim=(1, 2, 3), keepdim=True))
 
 
 def check_shape(name: str, x: Tensor) -> None:

@@ -19,8 +19,9 @@ from solvers.noise import PRIOR
 
 from ..processes.base import Process
 from ..processes.coefficients import as_time, like
-from .denoiser import BaseDenoiser, Prediction, V
+from .denoiser import BaseDenoiser, V
 from .moments import Moments
+from .prediction import Prediction
 
 _BROADCAST = 4096  # components x dimensions up to which nothing is a matrix product
 _MOST_DIRECTIONS = 1024  # whose covariance is looked at

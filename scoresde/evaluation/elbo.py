@@ -25,7 +25,8 @@ from solvers import SeededNoise, check
 from solvers.noise import PROBE
 
 from ..denoisers import conditions
-from ..denoisers.denoiser import BaseDenoiser, Prediction
+from ..denoisers.denoiser import BaseDenoiser
+from ..denoisers.prediction import Prediction
 from ..processes.coefficients import like
 from ..processes.ddpm import DiscreteVP, log_variances, posterior
 from ..samplers.sampling import evaluating

@@ -23,7 +23,8 @@ from solvers import SeededNoise, check
 from solvers.noise import PROBE
 
 from ..denoisers import conditions
-from ..denoisers.denoiser import X0, BaseDenoiser, Denoiser, Eps, Pair, Parameterisation, Score, Unscaled, V
+from ..denoisers.denoiser import X0, BaseDenoiser, Denoiser, Eps, Parameterisation, Score, Unscaled, V
+from ..denoisers.parameterisations import Pair
 from ..processes.base import Process
 from ..processes.coefficients import like
 

@@ -23,9 +23,9 @@ from torch import Tensor, nn
 
 from solvers import SeededNoise, Solver, check
 from solvers.driven import Oracle, driven
-from solvers.solve import bind
+from solvers.edges import bind
 
-from ..data.samples import mixed
+from ..data.batches import mixed
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.noise_conditioning import Timesteps
 from ..processes.coefficients import like

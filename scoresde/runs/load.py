@@ -20,9 +20,10 @@ from ..storage import checkpoints
 from ..storage.files import CheckpointError
 from ..storage.weights import architecture_mismatch, restore
 from . import posthoc_ema
-from .config import Config, ConfigError, parse
+from .config import Config, ConfigError
 from .description import MOMENTS, data_identity
 from .run_folder import StoredRun, check_description, load_run, read_about
+from .toml import parse
 
 CHANGEABLE_ON_RESUME = ("record.", "training.steps")  # what may change when a run is taken up
 

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from solvers import check
 
-from ..denoisers.denoiser import BaseDenoiser, KarrasPreconditioning, Prediction
+from ..denoisers.denoiser import BaseDenoiser, KarrasPreconditioning
 from ..denoisers.moments import Moments
+from ..denoisers.prediction import Prediction
 from ..processes.coefficients import as_time, like
 
 LEAST = 0.02  # standard deviation that a direction is taken to have at least, in units of the scale

@@ -14,10 +14,12 @@ from solvers import Adaptive, Equation, Solution, Solver, Source, iterate, solve
 from solvers.solver import cut
 
 from ..denoisers import conditions
-from ..denoisers.denoiser import BaseDenoiser, Prediction
+from ..denoisers.denoiser import BaseDenoiser
+from ..denoisers.prediction import Prediction
 from ..processes.base import Process
 from ..processes.coefficients import like
 from ..runtime.torch_state import evaluating
+from .cached import CachedDenoiser
 from .frame import Whitened
 from .grids import AbsoluteGrid, Tolerance
 from .method import Method
@@ -239,46 +241,6 @@ def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:
             " what it says there is extrapolated; choose times or a grid inside",
             stacklevel=2,
         )
-
-
-class CachedDenoiser(BaseDenoiser):
-    """A denoiser that may be asked beside the solve: asked the same next, it gives the same answer and calls
-    nothing."""
-
-    def __init__(self, inner: BaseDenoiser):
-        super().__init__()
-        self.process: Process | None = inner.process
-        self.inner = inner
-        self.kept: tuple[Tensor, Tensor, Tensor, Prediction] | None = None
-
-    def ask(
-        self,
-        x: Tensor,
-        alpha: Tensor,
-        sigma: Tensor,
-        cond: Any,
-    ) -> Prediction:
-        """The prediction, kept."""
-        prediction = self.inner(x, alpha, sigma, cond)
-        self.kept = x, alpha, sigma, prediction
-        return prediction
-
-    def forward(
-        self,
-        x: Tensor,
-        alpha: Tensor,
-        sigma: Tensor,
-        cond: Any = None,
-    ) -> Prediction:
-        if (
-            self.kept is not None
-            and x is self.kept[0]
-            and torch.equal(alpha, self.kept[1])
-            and torch.equal(sigma, self.kept[2])
-        ):
-            return self.kept[3]
-
-        return self.inner(x, alpha, sigma, cond)
 
 
 def plan_for(

@@ -8,18 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
+from torch import Tensor
 
-from solvers import SeededNoise, check
-from solvers.noise import TRAIN_NOISE, TRAIN_TIME
+from solvers import check
 
-from ..data.samples import Samples, mixed
+from ..data.batches import mixed
+from ..data.samples import Samples
 from ..denoisers import conditions
 from ..denoisers.denoiser import BaseDenoiser, Denoiser
 from ..processes.base import Process
@@ -27,12 +26,10 @@ from ..runtime import distributed
 from ..runtime.torch_state import seeded
 from .losses import DSM, Loss
 from .noise_levels import NoiseLevels, Uniform, stratified
-from .state import PRECISIONS, Training, TrainState, begin
+from .state import Training, TrainState, begin
+from .worker import Draws, gradients_apart, prepared_network
 
 PATIENCE = 10  # steps in a row that may be skipped
-_AHEAD = (
-    1 << 17
-)  # noise is drawn some steps ahead, up to this many numbers: the cost of a draw is mostly that of starting it
 
 
 class NonFiniteLossError(RuntimeError):
@@ -109,8 +106,8 @@ def fit(
     with _grad_mode():
         state = begin(denoiser.network, training) if state is None else state
 
-    worker = _worker(denoiser, training)
-    draws = _Draws(training, data.shape, next(denoiser.network.parameters()).device)
+    worker = prepared_network(denoiser, training)
+    draws = Draws(training, data.shape, next(denoiser.network.parameters()).device)
 
     for step in range(state.step, training.steps):
         try:
@@ -174,7 +171,7 @@ def _step(
     data: Samples,
     training: Training,
     objective: Objective,
-    draws: _Draws,
+    draws: Draws,
 ) -> Progress:
     """One optimiser step on this process' share of the batch."""
     step = state.step
@@ -206,7 +203,7 @@ def _step(
         # Layers that draw (dropout) draw from a seed of the step's own, so that they too are repeated exactly.
         with (
             seeded(mixed(training.seed, step * training.batch + first), draws.device),
-            _alone(worker, k == training.accumulate - 1),
+            gradients_apart(worker, k == training.accumulate - 1),
         ):
             each = objective(
                 worker,
@@ -286,86 +283,3 @@ def _where(
         return f"finite in every sample but with a gradient of norm {gradient}"
     levels = [round(v, 4) for v in check.values(t[bad[:5]])]
     return f"in {len(bad)} of {len(losses)} samples, at t = {levels}, rows {index[bad[:5]].tolist()} of the data"
-
-
-def _worker(denoiser: Denoiser, training: Training) -> Denoiser:
-    """The denoiser as it is trained: compiled, in half precision, joined with other processes; its weights are the
-    same tensors."""
-
-    network = denoiser.network
-    device = next(network.parameters()).device
-
-    if training.compile:
-        network = torch.compile(network)
-
-    if training.precision != "float32":
-        network = _Half(network, device.type, PRECISIONS[training.precision])  # pyright: ignore[reportArgumentType]
-
-    if distributed.joined():
-        network = DistributedDataParallel(network)  # pyright: ignore[reportArgumentType]
-
-    return (
-        denoiser
-        if network is denoiser.network
-        else Denoiser(network, denoiser.process, denoiser.table, time=denoiser.time)
-    )
-
-
-class _Half(nn.Module):
-    """A network that computes in half precision and answers in single."""
-
-    def __init__(self, network: nn.Module, kind: str, dtype: torch.dtype):
-        super().__init__()
-        self.network = network
-        self.kind = kind
-        self.dtype = dtype
-
-    def forward(self, *inputs: Tensor) -> Tensor:
-        with torch.autocast(self.kind, self.dtype):
-            return self.network(*inputs).float()
-
-
-def _alone(worker: Denoiser, last: bool) -> contextlib.AbstractContextManager[Any]:
-    """Joined processes exchange gradients once a step, in its last part."""
-    joined = isinstance(worker.network, DistributedDataParallel) and not last
-    return worker.network.no_sync() if joined else contextlib.nullcontext()  # pyright: ignore
-
-
-class _Draws:
-    """Uniforms for the whole batch and normals for this process' share of it, drawn some steps ahead."""
-
-    def __init__(self, training: Training, shape: Sequence[int], device: torch.device):
-        own = distributed.local_rows(training.batch)
-        self.device = device
-        self.seed = training.seed
-        self.shapes = ((training.batch, 2), (len(own), *shape))
-        self.first = own.start
-        self.drawn = {TRAIN_TIME: (-1, torch.empty(0, device="cpu")), TRAIN_NOISE: (-1, torch.empty(0, device="cpu"))}
-
-    def uniform(self, step: int) -> Tensor:
-        """(B, 2) in float64 on the CPU: for noise levels and for which labels are hidden."""
-        draw = SeededNoise(self.seed).uniform
-        return self._ahead(TRAIN_TIME, step, self.shapes[0], lambda steps: draw(TRAIN_TIME, steps, self.shapes[0]))
-
-    def noise(self, step: int) -> Tensor:
-        """Standard normals like the share."""
-        draw = SeededNoise(self.seed, self.first).normal
-        return self._ahead(
-            TRAIN_NOISE,
-            step,
-            self.shapes[1],
-            lambda steps: draw(TRAIN_NOISE, steps, self.shapes[1], torch.float32, self.device),
-        )
-
-    def _ahead(
-        self,
-        stream: int,
-        step: int,
-        shape: Sequence[int],
-        draw: Callable[[range], Tensor],
-    ) -> Tensor:
-        count = max(1, _AHEAD // math.prod(shape))
-        start = step - step % count
-        if self.drawn[stream][0] != start:
-            self.drawn[stream] = start, draw(range(start, start + count))
-        return self.drawn[stream][1][step - start]

@@ -18,58 +18,18 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from solvers import check
-from solvers.noise import PROBE, philox
 
-from ..denoisers.denoiser import BaseDenoiser, Prediction, require_variance
+from ..denoisers.denoiser import BaseDenoiser
+from ..denoisers.prediction import Prediction, require_variance
 from ..evaluation import elbo
 from ..processes import ddpm
 from ..processes.base import Process
 from ..processes.coefficients import as_time, like
 from ..processes.ddpm import DiscreteVP
-
-
-@dataclass(frozen=True)
-class Norm(ABC):
-    """Abstract: how an element's residual is counted."""
-
-    @abstractmethod
-    def __call__(self, residual: Tensor) -> Tensor:
-        """rho(residual), elementwise."""
-
-
-@dataclass(frozen=True)
-class Square(Norm):
-    """r^2: the minimiser is the conditional mean, hence the score."""
-
-    def __call__(self, residual: Tensor) -> Tensor:
-        return residual.square()
-
-
-@dataclass(frozen=True)
-class Absolute(Norm):
-    """|r|, the mean absolute error: the minimiser is the conditional median, which is the mean where the posterior is
-    symmetric."""
-
-    def __call__(self, residual: Tensor) -> Tensor:
-        return residual.abs()
-
-
-@dataclass(frozen=True)
-class Huber(Norm):
-    """r^2 up to |r| = delta, delta (2 |r| - delta) beyond: outliers pull with bounded force. Huber 1964, Ann. Math.
-    Statist. 35(1)."""
-
-    delta: float = 1.0
-
-    def __post_init__(self) -> None:
-        check.number("delta", self.delta, above=0.0)
-
-    def __call__(self, residual: Tensor) -> Tensor:
-        size = residual.abs()
-        return torch.where(size <= self.delta, residual.square(), self.delta * (2 * size - self.delta))
+from .noised import noised, process_of
+from .norms import Norm, Square
 
 
 @dataclass(frozen=True)
@@ -117,9 +77,9 @@ class Regression(Loss):
         eps: Tensor,
         cond: Any = None,
     ) -> Tensor:
-        process = _process(denoiser)
+        process = process_of(denoiser)
         t = as_time(t)
-        x, alpha, sigma = _noised(process, x0, t, eps)
+        x, alpha, sigma = noised(process, x0, t, eps)
         each = self.norm(self.residual(denoiser(x, alpha, sigma, cond), x0, eps)).reshape(len(x0), -1).sum(1)
         return each * like(self.weight(process, t), each)
 
@@ -229,42 +189,6 @@ class FlowMatching(Regression):
 
 
 @dataclass(frozen=True)
-class Sliced(Loss):
-    """||eps_hat||^2 - 2 sigma v^T grad(v^T eps_hat) + d: sliced score matching, which never looks at eps beyond x.
-
-    It is 2 sigma^2 (v^T grad(v^T s) + ||s||^2/2) + d with v = +-1 per element, averaged over `probes` draws: by
-    Stein's identity equal in mean to DSM, value and gradient. One backward pass a probe. The probes are Philox words
-    whose counter is read off the bits of eps: a function of whatever eps is a function of. Song, Garg, Shi & Ermon
-    2019, arXiv:1905.07088."""
-
-    probes: int = 1
-
-    def __post_init__(self) -> None:
-        check.integer("probes", self.probes)
-
-    def __call__(
-        self,
-        denoiser: BaseDenoiser,
-        x0: Tensor,
-        t: Tensor,
-        eps: Tensor,
-        cond: Any = None,
-    ) -> Tensor:
-        x, alpha, sigma = _noised(_process(denoiser), x0, as_time(t), eps)
-
-        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):  # fused attention has no second derivative
-            x = x.detach().requires_grad_()
-            eps_hat = denoiser(x, alpha, sigma, cond).eps
-            loss = eps_hat.reshape(len(x), -1).square().sum(1) + x[0].numel()
-
-            for v in signs(eps, self.probes):
-                (slope,) = torch.autograd.grad((v * eps_hat).sum(), x, create_graph=True)
-                loss = loss - (2 / self.probes) * like(sigma, loss) * (v * slope).reshape(len(x), -1).sum(1)
-
-        return loss
-
-
-@dataclass(frozen=True)
 class ChainBound(Loss):
     """The bound of a discrete chain in nats, one term a sample: L_T + T L_{i-1}, with L_0 at i = 1; see `elbo`.
 
@@ -280,7 +204,7 @@ class ChainBound(Loss):
         eps: Tensor,
         cond: Any = None,
     ) -> Tensor:
-        chain = _process(denoiser)
+        chain = process_of(denoiser)
         if not isinstance(chain, DiscreteVP):
             raise TypeError(
                 f"`denoiser` must be of a ddpm chain, got {chain!r}; for example ddpm.linear(1000), or"
@@ -289,7 +213,7 @@ class ChainBound(Loss):
 
         level = _level(chain, t, chain.steps)
 
-        return _bound(chain, level, x0, denoiser(*_noised(chain, x0, level / chain.steps, eps), cond))
+        return _bound(chain, level, x0, denoiser(*noised(chain, x0, level / chain.steps, eps), cond))
 
 
 @dataclass(frozen=True)
@@ -316,10 +240,10 @@ class Hybrid(Loss):
         eps: Tensor,
         cond: Any = None,
     ) -> Tensor:
-        process = _process(denoiser)
+        process = process_of(denoiser)
         chain = process if isinstance(process, DiscreteVP) else _chain(process, self.steps)
         level = _level(process, t, chain.steps)
-        prediction = denoiser(*_noised(process, x0, process.t_max * level / chain.steps, eps), cond)
+        prediction = denoiser(*noised(process, x0, process.t_max * level / chain.steps, eps), cond)
         require_variance(prediction)
         simple = (prediction.eps - eps).reshape(len(x0), -1).square().sum(1)
         return simple + self.weight * _bound(chain, level, x0, replace(prediction, out=prediction.out.detach()))
@@ -341,44 +265,3 @@ def _bound(
 ) -> Tensor:
     """L_T + T L_{i-1}, i the level."""
     return elbo.prior_term(chain, x0) + chain.steps * elbo.term(chain, level, x0, prediction)
-
-
-def signs(eps: Tensor, count: int) -> Tensor:
-    """Rademacher probes (count, *eps.shape), Philox words whose counter is the bits of each sample's first two
-    normals."""
-
-    first = eps.detach().reshape(len(eps), -1)[:, :2].to(torch.float64)
-    bits = first.contiguous().view(torch.int64)
-    block = torch.arange(-(-eps[0].numel() // 4), device=eps.device)
-    draw = torch.arange(count, device=eps.device).reshape(-1, 1, 1)
-    shape = (count, len(eps), len(block))
-    low, high = ((bits[:, i] >> 20 & 0xFFFFFFFF).reshape(-1, 1) for i in (0, -1))
-    words = torch.stack(
-        philox(
-            [low.expand(shape), high.expand(shape), (draw + (PROBE << 28)).expand(shape), block.expand(shape)], (0, 0)
-        ),
-        dim=-1,
-    )
-
-    return (2 * (words.flatten(2)[..., : eps[0].numel()] & 1) - 1).to(eps.dtype).reshape(count, *eps.shape)
-
-
-def _process(denoiser: BaseDenoiser) -> Process:
-    if denoiser.process is None:
-        raise ValueError(
-            f"`denoiser` must have a process to be trained on, got {type(denoiser).__name__} without; pass"
-            " process=VPSDE()"
-        )
-    return denoiser.process
-
-
-def _noised(
-    process: Process,
-    x0: Tensor,
-    t: Tensor,
-    eps: Tensor,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """x, alpha, sigma."""
-    alpha = process.alpha(t)
-    sigma = process.sigma(t)
-    return x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma

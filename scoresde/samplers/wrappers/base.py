@@ -20,7 +20,7 @@ from solvers import Equation, Noise, Sense, Solver
 from solvers.noise import Normals, Path
 from solvers.solver import State
 
-from ...denoisers.denoiser import Prediction
+from ...denoisers.prediction import Prediction
 from ...processes.base import Process
 
 Ask = Callable[[Tensor, Tensor], Prediction]

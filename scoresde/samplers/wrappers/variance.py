@@ -17,7 +17,7 @@ from torch import Tensor
 from solvers import Equation, Solver
 from solvers.noise import Path
 
-from ...denoisers.denoiser import require_variance
+from ...denoisers.prediction import require_variance
 from ...processes.coefficients import like
 from .base import StepContext, StepHooks, Wrapper
 from .large_variance import ScaledPath

@@ -1,0 +1,118 @@
+"""Progress on the terminal, and network calls counted."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from .. import runs
+from ..runs.config import Config
+from ..runtime.torch_state import untouched
+
+with untouched():
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+TENTHS = 10
+
+
+@dataclass
+class Calls:
+    """Network calls, counted at the network: samples passed through it, and batches."""
+
+    rows: int = 0
+    batches: int = 0
+
+
+@contextmanager
+def counting(network: torch.nn.Module) -> Generator[Calls, None, None]:
+    """Count every call of `network` made inside."""
+    calls = Calls()
+
+    def count(module: Any, inputs: Any) -> None:
+        calls.rows += len(inputs[0])
+        calls.batches += 1
+
+    handle = network.register_forward_pre_hook(count)
+
+    try:
+        yield calls
+    finally:
+        handle.remove()
+
+
+def bars(console: Console) -> Progress:
+    """Progress with a loss column and the time left; silent when not a terminal."""
+    counts = (TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[note]}", markup=False))
+    clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
+    name = TextColumn("{task.description}", markup=False)
+    return Progress(
+        SpinnerColumn(),
+        name,
+        BarColumn(),
+        *counts,
+        *clock,
+        console=console,
+        disable=not console.is_terminal,
+    )
+
+
+@contextmanager
+def progress(console: Console, what: str, total: int) -> Generator[Callable[[int, str], None], None, None]:
+    """Yield tell(done, note): a bar on a terminal, elsewhere a line at every tenth of the way."""
+    start = time.perf_counter()
+    tenth = 0
+
+    with bars(console) as bar:
+        task = bar.add_task(what, total=total, note="")
+
+        def tell(done: int, note: str) -> None:
+            nonlocal tenth
+            bar.update(task, completed=done, note=note)
+            if not console.is_terminal and TENTHS * done // total > tenth:
+                tenth = TENTHS * done // total
+                console.print(f"{what}: {done}/{total}, {note}, {time.perf_counter() - start:.0f} s")
+
+        yield tell
+
+
+def train_with_bar(
+    config: Config,
+    data: Any,
+    folder: Path,
+    command: str,
+    device: Any,
+    console: Console,
+    **options: Any,
+) -> runs.Trained:
+    """`runs.train` behind a progress bar; `options` are its own."""
+    smooth = 0.0
+
+    with progress(console, "training", config.training.steps) as tell:
+
+        def show(now: Any) -> None:
+            nonlocal smooth
+            smooth = now.loss if smooth == 0.0 else 0.98 * smooth + 0.02 * now.loss
+            tell(now.step, f"loss {smooth:.4f}")
+
+        trained = runs.train(
+            config,
+            data,
+            folder,
+            command,
+            device,
+            show,
+            **options,
+        )
+
+    about = trained.about["training"]
+    loss = "not known" if about["loss"] is None else f"{about['loss']:.4f} per element"
+    console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {loss}")
+
+    return trained

@@ -1,0 +1,94 @@
+"""What a measurement ran on, and what it took."""
+
+from __future__ import annotations
+
+import functools
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from ..storage import files
+from .entries import OURS
+from .problems import Problem
+from .store import Row
+
+
+def watched(
+    case: Problem,
+    run: Callable[[], Tensor],
+    count: int,
+    device: str,
+) -> tuple[Tensor, Row]:
+    """The answer, and model calls a sample, batched calls, seconds and peak memory in MiB above what was held
+    before."""
+
+    seen: list[int] = []
+    handle = case.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))
+    before = _memory(device, reset=True)
+    start = time.perf_counter()
+
+    try:
+        y = run()
+        if device.startswith("cuda"):
+            torch.cuda.synchronize()
+    finally:
+        handle.remove()
+
+    seconds = time.perf_counter() - start
+    after = _memory(device)
+    peak = None if before is None or after is None else round(max(0.0, after - before), 2)
+
+    return y, {"calls": sum(seen) / count, "batched_calls": len(seen), "seconds": seconds, "peak_mib": peak}
+
+
+def _memory(device: str, reset: bool = False) -> float | None:
+    """MiB held now (reset: and the peak starts here), or at most since then; None where the system does not say."""
+    if device.startswith("cuda"):
+        if reset:
+            torch.cuda.reset_peak_memory_stats()
+        return torch.cuda.max_memory_allocated() / 2**20
+
+    status = Path("/proc/self/status")
+
+    try:
+        if reset:
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is resident now
+
+        lines = status.read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return None
+
+
+@functools.cache
+def environment(family: str) -> Row:
+    """What a figure depends on: versions, processor, threads, commit, day."""
+    import importlib.metadata
+
+    root = Path(__file__).parents[2]
+    commit = None
+
+    if (root / ".git").exists():  # the project's own checkout, not whatever folder it is run from
+        done = subprocess.run(
+            ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root, check=False
+        )
+        commit = done.stdout.strip() or None
+
+    versions = files.versions() | ({} if family == OURS else {family: importlib.metadata.version(family)})
+
+    return {
+        "versions": versions,
+        "machine": platform.machine(),
+        "system": sys.platform,
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "commit": commit,
+        "date": time.strftime("%Y-%m-%d"),
+    }

@@ -1,0 +1,134 @@
+"""Configurations in TOML: read, checked, and refused by dotted name and line."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ..training.fit import Objective
+from ..training.state import Training
+from .config import LEVELS, LOSSES, NORMS, PROCESSES, Config, ConfigError, DataConfig, NetworkConfig
+from .journal import Record
+
+_MOST_BYTES = 1 << 20
+_IMPORTED = {
+    "network": {"predicts": "eps"},
+    "data": {"path": None},
+}  # what weights from elsewhere are where nothing is said
+
+
+def read(path: Path, imported: bool = False) -> Config:
+    """Parse a TOML file. Raises ConfigError naming file, line and dotted key.
+
+    Of imported weights it describes what is known: they predict eps, as most from elsewhere do, and their data are not
+    known, unless it says so."""
+
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    if path.stat().st_size > _MOST_BYTES:
+        raise ConfigError(f"{path}: larger than {_MOST_BYTES} bytes, not a configuration")
+
+    text = _text(path) + "\n"  # without it the parser does not say which line the last one is
+
+    try:
+        table = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        at = re.search(r"line (\d+)", str(error))
+        said = f": {text.split(chr(10))[int(at[1]) - 1].strip():.80}" if at else ""
+        raise ConfigError(f"{path}: {error or 'nested too deeply'}{said}") from error
+
+    for name, defaults in (_IMPORTED if imported else {}).items():
+        if isinstance(table.get(name, {}), dict):
+            table[name] = {**defaults, **table.get(name, {})}
+
+    try:
+        return parse(table)
+    except ConfigError as error:
+        raise ConfigError(f"{path}{_line(text, str(error))}: {error}") from error
+
+
+def _text(path: Path) -> str:
+    """A UTF-8 file, with or without a byte-order mark."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8, from byte {error.start}") from error
+
+
+def parse(table: Mapping[str, Any]) -> Config:
+    """A Config from plain values. Raises ConfigError naming the dotted key."""
+    loss = {**_section(table, "loss")}
+    if "norm" in loss:
+        norm = loss["norm"]
+        loss["norm"] = _named(
+            NORMS, "loss.norm", {"name": norm} if isinstance(norm, str) else _section(loss, "norm"), "Square"
+        )
+
+    parts: dict[str, Any] = {
+        "data": _build(DataConfig, "data", _section(table, "data")),
+        "process": _named(PROCESSES, "process", _section(table, "process"), "VPSDE"),
+        "objective": Objective(
+            _named(LOSSES, "loss", loss, "DSM"), _named(LEVELS, "levels", _section(table, "levels"), "Uniform")
+        ),
+        "network": _build(
+            NetworkConfig,
+            "network",
+            {k: tuple(v) if isinstance(v, list) else v for k, v in _section(table, "network").items()},
+        ),
+        "training": _build(Training, "training", _section(table, "training")),
+        "record": _build(Record, "record", _section(table, "record")),
+    }
+
+    for key in table:
+        _known(key, {*parts, "loss", "levels"} - {"objective"}, "")
+
+    return Config(**parts)
+
+
+def _named(
+    kinds: Mapping[str, Any],
+    name: str,
+    section: Mapping[str, Any],
+    default: str,
+) -> Any:
+    """What a section with a key `name` stands for."""
+    chosen = section.get("name", default)
+    if not isinstance(chosen, str) or chosen not in kinds:
+        raise ConfigError(f"`{name}.name` must be one of {', '.join(kinds)}, got {chosen!r}")
+    return _build(kinds[chosen], name, {key: value for key, value in section.items() if key != "name"})
+
+
+def _section(table: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = table.get(name, {})
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"`{name}` must be a table, got {section!r}")
+    return section
+
+
+def _known(key: str, options: Any, prefix: str) -> None:
+    if key not in options:
+        near = difflib.get_close_matches(key, list(options), 1)
+        raise ConfigError(f"`{prefix}{key}` is not a known key{f'; did you mean {prefix}{near[0]}?' if near else ''}")
+
+
+def _build(kind: Any, name: str, section: Mapping[str, Any]) -> Any:
+    for key in section:
+        _known(key, [f.name for f in fields(kind)], f"{name}.")
+    try:
+        return kind(**section)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(re.sub(r"^`(\w+)`", rf"`{name}.\1`", str(error))) from error
+
+
+def _line(text: str, message: str) -> str:
+    found = re.match(r"`(?:\w+\.)*(\w+)`", message)
+    if found:
+        for number, line in enumerate(text.splitlines(), 1):
+            if re.match(rf"\s*\[?{found[1]}\b", line):
+                return f", line {number}"
+    return ""

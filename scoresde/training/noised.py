@@ -1,0 +1,30 @@
+"""A noised batch, and the process of a denoiser."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from ..denoisers.denoiser import BaseDenoiser
+from ..processes.base import Process
+from ..processes.coefficients import like
+
+
+def process_of(denoiser: BaseDenoiser) -> Process:
+    if denoiser.process is None:
+        raise ValueError(
+            f"`denoiser` must have a process to be trained on, got {type(denoiser).__name__} without; pass"
+            " process=VPSDE()"
+        )
+    return denoiser.process
+
+
+def noised(
+    process: Process,
+    x0: Tensor,
+    t: Tensor,
+    eps: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """x, alpha, sigma."""
+    alpha = process.alpha(t)
+    sigma = process.sigma(t)
+    return x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma
