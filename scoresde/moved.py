@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any
 
 MODULES: dict[str, tuple[str, ...]] = {
+    "solvers.errors": ("solvers.solution",),
     "scoresde.checkpoint": (
         "scoresde.storage.files",
         "scoresde.storage.weights",
@@ -94,6 +95,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "scoresde.samplers.plan",
         "scoresde.denoisers.denoiser",
         "scoresde.samplers.cached",
+        "scoresde.denoisers.prediction",
     ),
     "scoresde.metrics": ("scoresde.evaluation.judge",),
     "scoresde.distances": ("scoresde.evaluation.distances",),
@@ -169,8 +171,8 @@ RENAMED: dict[str, dict[str, str]] = {
     "scoresde.denoisers.denoiser": {
         "Karras": "KarrasPreconditioning",
         "Table": "Parameterisation",
-        "needed": "require_variance",
     },
+    "scoresde.denoisers.prediction": {"needed": "require_variance"},
     "scoresde.denoisers.noise_conditioning": {"Clock": "NoiseConditioning"},
     "scoresde.processes.custom": {"OwnProcess": "CustomProcess"},
     "scoresde.training.noise_levels": {"Levels": "NoiseLevels"},
