@@ -63,6 +63,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "scoresde.samplers.grids",
         "scoresde.samplers.plan",
         "scoresde.tuning.measured_grid",
+        "scoresde.samplers.ranges",
     ),
     "scoresde.pieces": (
         "scoresde.samplers.adams_rules",
@@ -74,6 +75,7 @@ MODULES: dict[str, tuple[str, ...]] = {
         "scoresde.samplers.plan",
         "scoresde.runtime.torch_state",
         "scoresde.samplers.cached",
+        "scoresde.samplers.ranges",
     ),
     "scoresde.sampling": (
         "scoresde.samplers.sampling",
@@ -182,7 +184,7 @@ RENAMED: dict[str, dict[str, str]] = {
 }  # old names of what is public, module by module, and those of today
 _ELSEWHERE = {
     "error_balanced_grid": "scoresde.tuning.measured_grid",
-    "warn_outside_training_range": "scoresde.samplers.plan",
+    "warn_outside_training_range": "scoresde.samplers.ranges",
 }
 
 

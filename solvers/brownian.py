@@ -66,7 +66,12 @@ class GridPath(Source):
         return (self.w[j] - self.w[i]).to(self.like.dtype)
 
     def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
-        """(dW, H) over the interval."""
+        """(dW, H) over the interval.
+
+        Args:
+            t0: start of the step.
+            t1: end of the step.
+        """
         i = self._at(t0.item())
         j = self._at(t1.item())
         h = (t1 - t0).abs().item()
@@ -137,7 +142,12 @@ class BrownianTree(Source):
         return (w[1] - w[0]).to(self.y0.dtype)
 
     def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
-        """(dW, H) over the interval."""
+        """(dW, H) over the interval.
+
+        Args:
+            t0: start of the step.
+            t1: end of the step.
+        """
         x = self._place(t0, t1)
         w, a = self._path(x)
         h = ((x[1] - x[0]) * abs(self.t1 - self.t0)).reshape(-1, *[1] * (self.y0.dim() - 1))

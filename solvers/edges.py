@@ -14,7 +14,13 @@ from .solver import Solver, cut
 
 
 def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
-    """The checks every solve shares; `solver` None: an adapter makes its own."""
+    """The checks every solve shares; `solver` None: an adapter makes its own.
+
+    Args:
+        eq: the equation.
+        y0: the state at the first time, (B, ...).
+        solver: a solver of `solvers`.
+    """
     if not isinstance(eq, Equation):
         raise TypeError(f"`eq` must be a solvers.Equation, got {type(eq).__name__}")
 
@@ -46,7 +52,12 @@ def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
 
 
 def check_times(eq: Equation, steps: Any) -> Tensor:
-    """A fixed grid, in a direction and a range the equation allows."""
+    """A fixed grid, in a direction and a range the equation allows.
+
+    Args:
+        eq: the equation.
+        steps: the grid of times, or an `Adaptive`.
+    """
     times = check.times("steps", steps)
 
     if eq.within is not None:
@@ -76,7 +87,15 @@ def bind(
     y0: Tensor,
     noise: Any,
 ) -> Path | None:
-    """The Brownian path of a solve on a fixed grid; None for an ODE."""
+    """The Brownian path of a solve on a fixed grid; None for an ODE.
+
+    Args:
+        eq: the equation.
+        solver: a solver of `solvers`.
+        times: the grid, strictly monotone, 1-D float64.
+        y0: the state at the first time, (B, ...).
+        noise: the Brownian path or its source; None for an ODE.
+    """
     if eq.g is None:
         return None
     if noise is None:
@@ -125,7 +144,12 @@ class UserPath:
 
 def saved_indices(save: Any, times: Tensor) -> list[int]:
     """The indices of the save times in the grid, in the order asked; a time that came through float32 is the point it
-    came from."""
+    came from.
+
+    Args:
+        save: times at which the state is kept, or None.
+        times: the grid, strictly monotone, 1-D float64.
+    """
 
     if save is None:
         return []

@@ -102,5 +102,10 @@ class Equation:
         return isinstance(self.a, Tensor) or self.a != 0.0
 
     def drift(self, t: Tensor, y: Tensor) -> Tensor:
-        """a y + f(t, y), the whole drift."""
+        """a y + f(t, y), the whole drift.
+
+        Args:
+            t: times of the process, a number, 0-d or (B,).
+            y: the state, (B, ...).
+        """
         return self.f(t, y) + self.a * y if self.linear else self.f(t, y)

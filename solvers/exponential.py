@@ -30,14 +30,25 @@ def unbind(weights: Tensor, y: Tensor) -> list[Tensor]:
 
 
 def columns(eq: Equation, times: Tensor) -> tuple[Tensor, Tensor]:
-    """The steps h (n, 1, ..., 1) and z = ah (n, ...), float64 on the CPU."""
+    """The steps h (n, 1, ..., 1) and z = ah (n, ...), float64 on the CPU.
+
+    Args:
+        eq: the equation.
+        times: the grid, strictly monotone, 1-D float64.
+    """
     a = torch.as_tensor(eq.a, dtype=torch.float64, device="cpu")
     h = times.diff().reshape(-1, *[1] * a.dim())
     return h, h * a
 
 
 def noise_scales(eq: Equation, times: Tensor, y: Tensor) -> Sequence[Tensor | None]:
-    """What turns dW, of variance |h|, into the transition noise of each step; None for an ODE."""
+    """What turns dW, of variance |h|, into the transition noise of each step; None for an ODE.
+
+    Args:
+        eq: the equation.
+        times: the grid, strictly monotone, 1-D float64.
+        y: the state, (B, ...).
+    """
     if eq.g is None:
         return [None] * (len(times) - 1)
     std = convolution_std(eq, times, y)

@@ -32,7 +32,12 @@ class Source(ABC):
 
     @abstractmethod
     def on(self, times: Tensor, y: Tensor) -> Path:
-        """The path on the grid `times`, shaped like y and on its device. Called once per solve."""
+        """The path on the grid `times`, shaped like y and on its device. Called once per solve.
+
+        Args:
+            times: the grid, strictly monotone, 1-D float64.
+            y: the state, (B, ...).
+        """
 
 
 class Normals(Source):
@@ -56,7 +61,13 @@ class WhiteNoise(Normals):
             raise TypeError(f"`generator` must be a torch.Generator, got {type(self.generator).__name__}")
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device | str) -> Tensor:
-        """Standard normals."""
+        """Standard normals.
+
+        Args:
+            shape: (B, ...), of the samples to draw.
+            dtype: of the state.
+            device: where tensors are made; None: as the model.
+        """
         return torch.empty(tuple(shape), dtype=dtype, device=device).normal_(generator=self.generator)
 
     def draw(self, stream: int, index: int, y: Tensor) -> Tensor:

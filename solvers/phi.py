@@ -91,6 +91,11 @@ def convolution_std(eq: Equation, times: Tensor, y: Tensor) -> Tensor:
 
     By Gauss-Legendre quadrature of e^{2a(t1-u)} g(u)^2 in float64, graded where it is stiff; g must depend on t alone
     (additive noise).
+
+    Args:
+        eq: the equation.
+        times: the grid, strictly monotone, 1-D float64.
+        y: the state, (B, ...).
     """
 
     if eq.g is None:

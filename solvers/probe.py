@@ -35,8 +35,14 @@ def check_declared(
     change with other components. An equation that says which way it runs (`toward`) was made by a process, and is
     known to be right.
 
+    Args:
+        eq: the equation.
+        solver: a solver of `solvers`.
+        t: times of the process, a number, 0-d or (B,).
+        y: the state, (B, ...).
+
     Raises:
-        ValueError: naming `g`, what it was declared to be, and what to declare instead.
+        Raises: ValueError: naming `g`, what it was declared to be, and what to declare instead.
     """
 
     if eq.g is None or eq.toward is not None or torch.compiler.is_compiling():

@@ -35,7 +35,15 @@ def iterate(
     """Yield (t, y) after each step; the caller's loop is the callback, the progress bar and the early stop.
 
     Arguments as in `solve`. Under an `Adaptive`, t is (B,) and a yield follows each attempted step. Adapters run whole
-    solves and cannot be iterated: TypeError. The checks run at the call, before the first step."""
+    solves and cannot be iterated: TypeError. The checks run at the call, before the first step.
+
+    Args:
+        eq: the equation.
+        y0: the state at the first time, (B, ...).
+        solver: a solver of `solvers`.
+        steps: the grid of times, or an `Adaptive`.
+        noise: the Brownian path or its source; None for an ODE.
+    """
 
     if isinstance(solver, Adapter):
         raise TypeError(f"`solver` must be a native solver to be iterated, got {solver!r}; use solve")
@@ -63,17 +71,21 @@ def solve(
 ) -> Solution:
     """Integrate `eq` from y0 over `steps`.
 
-    eq      the equation;  y0  its state (B, ...), of any shape and floating dtype, which is kept
-    solver  a solver of this package, or an adapter to another library
-    steps   a 1-D tensor of strictly monotone times (either direction), or an `Adaptive(t0, t1, rtol=..., atol=...)`
-    noise   for a stochastic equation: a Source (WhiteNoise, SeededNoise, GridPath, BrownianTree) or any callable
-            (t0, t1) -> increment like y; a BrownianTree under an `Adaptive`
-    save    times at which to keep the state, in any order: grid points (up to rounding) on a fixed grid, any time
-            inside when adaptive
-    strict  raise when a sample fails (the error carries the partial Solution); False: the others go on to the end, see
-            `Solution.ok`
+    Args:
+        eq: the equation.
+        y0: its state (B, ...), of any shape and floating dtype, which is kept.
+        solver: a solver of this package, or an adapter to another library.
+        steps: a 1-D tensor of strictly monotone times (either direction), or an `Adaptive(t0, t1, rtol=...,
+            atol=...)`.
+        noise: for a stochastic equation: a Source (WhiteNoise, SeededNoise, GridPath, BrownianTree) or any callable
+            (t0, t1) -> increment like y; a BrownianTree under an `Adaptive`.
+        save: times at which to keep the state, in any order: grid points (up to rounding) on a fixed grid, any time
+            inside when adaptive.
+        strict: raise when a sample fails (the error carries the partial Solution); False: the others go on to the
+            end, see `Solution.ok`.
 
-    Raises TypeError, ValueError naming the argument; NonFiniteError, MaxStepsError, StepSizeUnderflow.
+    Raises:
+        TypeError, ValueError: naming the argument; NonFiniteError, MaxStepsError, StepSizeUnderflow.
     """
 
     if isinstance(solver, Adapter):
@@ -209,7 +221,16 @@ def adaptive_run(
     noise: Any,
     save: Tensor | None = None,
 ) -> AdaptiveRun:
-    """An adaptive solve, ready to start."""
+    """An adaptive solve, ready to start.
+
+    Args:
+        eq: the equation.
+        y0: the state at the first time, (B, ...).
+        solver: a solver of `solvers`.
+        steps: the grid of times, or an `Adaptive`.
+        noise: the Brownian path or its source; None for an ODE.
+        save: times at which the state is kept, or None.
+    """
     ends = torch.tensor([steps.t0, steps.t1], dtype=torch.float64, device="cpu")
     check_times(eq, ends)
 

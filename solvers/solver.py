@@ -48,11 +48,23 @@ class Solver(ABC):
 
     @abstractmethod
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        """Weights of every step, computed once per solve in float64."""
+        """Weights of every step, computed once per solve in float64.
+
+        Args:
+            eq: the equation.
+            times: the grid, strictly monotone, 1-D float64.
+            y: the state, (B, ...).
+        """
 
     @abstractmethod
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
-        """The state carried between steps: a tuple of tensors whose first dimension is the batch."""
+        """The state carried between steps: a tuple of tensors whose first dimension is the batch.
+
+        Args:
+            eq: the equation.
+            t: times of the process, a number, 0-d or (B,).
+            y: the state, (B, ...).
+        """
 
     @abstractmethod
     def step(
@@ -67,7 +79,17 @@ class Solver(ABC):
     ) -> tuple[Tensor, Tensor | ErrorEstimate | None, State]:
         """One step from t0 to t1: (y1, error estimate or None, state). h = t1 - t0 is signed in the drift.
 
-        Times are 0-d on a fixed grid, where no error is asked for, and (B, 1, ..., 1) where each sample has its own."""
+        Times are 0-d on a fixed grid, where no error is asked for, and (B, 1, ..., 1) where each sample has its own.
+
+        Args:
+            eq: the equation.
+            t0: start of the step.
+            t1: end of the step.
+            y: the state, (B, ...).
+            state: what the solver remembers between steps.
+            noise: the Brownian path or its source; None for an ODE.
+            w: what `plan` prepared for the step.
+        """
 
     @abstractmethod
     def calls(self, n: int) -> int:
@@ -108,7 +130,12 @@ def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
 
 def scale_by_exp(y: Tensor, w: Tensor) -> Tensor:
     """y e^z from w = e^z - 1. Adding y w where w is small keeps a rounded factor near 1 from drifting off over many
-    steps."""
+    steps.
+
+    Args:
+        y: the state, (B, ...).
+        w: what `plan` prepared for the step.
+    """
     if is_plain_scalar(w):
         return axpy(y, y, w) if abs(w.item()) < 0.5 else y * (1 + w.item())
     small = w.abs() < 0.5

@@ -11,7 +11,8 @@ import torch
 
 from scoresde import EDM, RectifiedFlow, catalogue, ddpm, exact, runs, sample, sampling
 from scoresde.samplers.catalogue import fixed_step_methods
-from scoresde.samplers.plan import NEARLY_NOISE, method_levels
+from scoresde.samplers.plan import method_levels
+from scoresde.samplers.ranges import NEARLY_NOISE
 
 from .bad_files import command
 from .problems import F64

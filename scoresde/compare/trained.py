@@ -20,7 +20,7 @@ from ..interop import models
 from ..processes.base import Process
 from ..processes.coefficients import as_time, like
 from ..runs import load
-from ..samplers.plan import NEARLY_NOISE
+from ..samplers.ranges import NEARLY_NOISE
 from ..samplers.recommend import estimated
 from ..storage.files import CheckpointError
 from .entries import entry

@@ -50,7 +50,14 @@ class BaseDenoiser(ScoreModel, ABC):
         sigma: Tensor,
         cond: Any = None,
     ) -> Prediction:
-        """Predict from x (B, ...) = alpha x0 + sigma eps; alpha, sigma 0-d, (B,) or (B, 1, ..., 1)."""
+        """Predict from x (B, ...) = alpha x0 + sigma eps; alpha, sigma 0-d, (B,) or (B, 1, ..., 1).
+
+        Args:
+            x: states or samples, (B, ...).
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+            cond: condition of each sample, or None (`denoisers.conditions`).
+        """
 
     def score(self, process: Process) -> ScoreFunction:
         """The callable (x, t) -> score along `process`."""
@@ -112,7 +119,12 @@ class Denoiser(BaseDenoiser):
         """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against
         x.
 
-        A module's weights are the denoiser's own: its dtype, device and mode follow."""
+        A module's weights are the denoiser's own: its dtype, device and mode follow.
+
+        Args:
+            score: a function (x, t) or a denoiser.
+            process: the process whose clock and scale are meant.
+        """
         check.takes("score", score, 2, "(x, t) -> tensor like x")
         return cls(_OfScore(score), process, Score())
 

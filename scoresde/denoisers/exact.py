@@ -118,7 +118,13 @@ class Gaussian(BaseDenoiser):
         return _answer(x, x0.reshape(x.shape), eps.reshape(x.shape), alpha, sigma)
 
     def log_prob(self, x: Tensor, alpha: Any = 1.0, sigma: Any = 0.0) -> Tensor:
-        """log density of alpha x0 + sigma eps in nats, (B,)."""
+        """log density of alpha x0 + sigma eps in nats, (B,).
+
+        Args:
+            x: states or samples, (B, ...).
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+        """
         y, variance = self._solve(x, as_time(alpha, "alpha"), as_time(sigma, "sigma"))
         return (-0.5 * (y**2 / variance + variance.log() + math.log(2 * math.pi))).sum(-1)
 
@@ -238,7 +244,13 @@ class GaussianMixture(BaseDenoiser):
         return mean + u * v * a, u * s
 
     def log_prob(self, x: Tensor, alpha: Any = 1.0, sigma: Any = 0.0) -> Tensor:
-        """log density of alpha x0 + sigma eps in nats, (B,)."""
+        """log density of alpha x0 + sigma eps in nats, (B,).
+
+        Args:
+            x: states or samples, (B, ...).
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+        """
         flat = _flat(x, self.means.shape[1])
         rows = max(1, _CHUNK // self.means.numel())
         parts = [

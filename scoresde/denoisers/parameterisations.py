@@ -28,15 +28,30 @@ class Parameterisation(ABC):
 
     @abstractmethod
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        """(k, o) with x0 = k x + o F."""
+        """(k, o) with x0 = k x + o F.
+
+        Args:
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+        """
 
     @abstractmethod
     def to_eps(self, alpha: Tensor, sigma: Tensor) -> Pair:
-        """(k, o) with eps = k x + o F."""
+        """(k, o) with eps = k x + o F.
+
+        Args:
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+        """
 
     @abstractmethod
     def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
-        """c with F fed c x."""
+        """c with F fed c x.
+
+        Args:
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+        """
 
 
 class Unscaled(Parameterisation):

@@ -59,16 +59,23 @@ def doctor(
 ) -> tuple[Finding, ...]:
     """Examine a denoiser, or a plain score(x, t), on a batch of its data; () when nothing is found.
 
-    process  the one it was trained on;  batch  clean samples (B, ...), B >= 8, in the model's scale, not noisy;
-    cond  one entry a sample
-    raw      the network before averaging, where `denoiser` holds the moving average of its weights;  seed  of the noise
-
     Found: output that is not finite, not repeatable (dropout left on) or dependent on batch mates; eps, x0, v,
     velocity or score taken for another, a wrong sign, a missing 1/sigma; c_noise off by 1000 or reversed; data in [0,
     255] or [0, 1]; a prior that does not cover the data; a condition or noise level that is ignored; a stale average;
     a loss above a Gaussian's; where nothing else is found, samples of its flow far beyond the data. At most 12 calls
-    at each of 8 levels and some fifty more, in eval mode after the first few. Raises TypeError or ValueError naming
-    the argument."""
+    at each of 8 levels and some fifty more, in eval mode after the first few.
+
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        process: the one it was trained on.
+        batch: clean samples (B, ...), B >= 8, in the model's scale, not noisy;.
+        cond: one entry a sample.
+        raw: the network before averaging, where `denoiser` holds the moving average of its weights.
+        seed: of the noise.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
 
     if not isinstance(process, Process):
         raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")

@@ -57,7 +57,18 @@ def elbo(
 ) -> Bound:
     """The bound of `chain` at x0 (B, ...), with one draw of x_i a level: unbiased, T calls of the denoiser.
 
-    Deterministic in (seed, index). Raises TypeError or ValueError naming the argument."""
+    Deterministic in (seed, index).
+
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        chain: a discrete chain of `ddpm`.
+        x0: clean samples, (B, ...).
+        seed: of the noise; sample i is a function of (seed, i).
+        cond: condition of each sample, or None (`denoisers.conditions`).
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
 
     x0 = check.state("x0", x0)
 
@@ -130,7 +141,12 @@ def _coefficients(chain: DiscreteVP) -> Tensor:
 
 
 def prior_term(chain: DiscreteVP, x0: Tensor) -> Tensor:
-    """L_T = sum (abar x_0^2 + (1 - abar) - 1 - log(1 - abar)) / 2, (B,)."""
+    """L_T = sum (abar x_0^2 + (1 - abar) - 1 - log(1 - abar)) / 2, (B,).
+
+    Args:
+        chain: a discrete chain of `ddpm`.
+        x0: clean samples, (B, ...).
+    """
     log_abar = chain.log_abar[-1]
     rest = -math.expm1(log_abar)
     return 0.5 * (math.exp(log_abar) * x0.reshape(len(x0), -1).square() + rest - 1 - math.log(rest)).sum(1)

@@ -58,13 +58,22 @@ def log_likelihood(
 ) -> Likelihood:
     """log density of x (B, ...) at the clean end of `process`, in nats.
 
-    process  integrated along, and the one whose x_{t_data} x is; default the denoiser's training process
-    probes   Rademacher probes of the trace; None: exact, for up to 256 dimensions
+    Deterministic in (seed, index). The network runs in eval mode.
 
-    first    index of the first sample, where the samples are handed over in parts
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        x: states or samples, (B, ...).
+        process: integrated along, and the one whose x_{t_data} x is; default the denoiser's training process.
+        probes: Rademacher probes of the trace; None: exact, for up to 256 dimensions.
+        rtol: relative tolerance.
+        atol: absolute tolerance; None: the relative one.
+        seed: of the noise; sample i is a function of (seed, i).
+        cond: condition of each sample, or None (`denoisers.conditions`).
+        first: index of the first sample, where the samples are handed over in parts.
 
-    Deterministic in (seed, index). The network runs in eval mode. Raises TypeError or ValueError naming the
-    argument."""
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
 
     if not isinstance(denoiser, BaseDenoiser):
         raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}")

@@ -101,11 +101,22 @@ class Process(ABC):
         return self.g2(t).abs().sqrt()
 
     def drift(self, x: Tensor, t: Any) -> Tensor:
-        """f(t) x = (alpha'/alpha) x."""
+        """f(t) x = (alpha'/alpha) x.
+
+        Args:
+            x: states or samples, (B, ...).
+            t: times of the process, a number, 0-d or (B,).
+        """
         return x * like(self.alpha_rate(t) / self.alpha(t), x)
 
     def perturb(self, x0: Tensor, t: Any, eps: Tensor) -> Tensor:
-        """alpha(t) x0 + sigma(t) eps, x0 and eps (B, ...), t in [t_min, t_max]: a draw from the marginal given x0."""
+        """alpha(t) x0 + sigma(t) eps, x0 and eps (B, ...), t in [t_min, t_max]: a draw from the marginal given x0.
+
+        Args:
+            x0: clean samples, (B, ...).
+            t: times of the process, a number, 0-d or (B,).
+            eps: standard normals, shaped like the samples.
+        """
         check.state("x0", x0)
         t = self.inside(t)
         check.floating("eps", eps)
@@ -125,7 +136,16 @@ class Process(ABC):
         dtype: torch.dtype | None = None,
         device: Any = None,
     ) -> Tensor:
-        """N(0, sigma(t)^2 I), t defaulting to the noisy end. Sample i depends on (seed, first + i) alone."""
+        """N(0, sigma(t)^2 I), t defaulting to the noisy end. Sample i depends on (seed, first + i) alone.
+
+        Args:
+            shape: (B, ...), of the samples to draw.
+            t: times of the process, a number, 0-d or (B,).
+            seed: of the noise; sample i is a function of (seed, i).
+            first: index of the first sample.
+            dtype: of the state.
+            device: where tensors are made; None: as the model.
+        """
         check.shape("shape", shape)
         dtype = torch.get_default_dtype() if dtype is None else dtype
         z = SeededNoise(seed, first).normal(PRIOR, range(1), shape, dtype, "cpu" if device is None else device)[0]
@@ -133,7 +153,12 @@ class Process(ABC):
         return z * like(self.sigma(self.inside(self.t_noise if t is None else t)), z)
 
     def prior_log_prob(self, x: Tensor, t: Any = None) -> Tensor:
-        """log N(x; 0, sigma(t)^2 I) in nats, (B,)."""
+        """log N(x; 0, sigma(t)^2 I) in nats, (B,).
+
+        Args:
+            x: states or samples, (B, ...).
+            t: times of the process, a number, 0-d or (B,).
+        """
         log_sigma = like(self.log_sigma(self.inside(self.t_noise if t is None else t)), x)
         each = -0.5 * (x * torch.exp(-log_sigma)) ** 2 - log_sigma - 0.5 * math.log(2 * math.pi)
         return each.reshape(len(x), -1).sum(1)
@@ -143,12 +168,22 @@ class Process(ABC):
         return _score_equation(self, None, 0.0, 1.0, self._sign)
 
     def noising(self, score: ScoreFunction | ScoreModel, eta: float = 1.0) -> Equation:
-        """dx = [f x - (1 - eta^2)/2 g^2 score] dt + eta g dw toward noise: the marginals of `forward` at every eta."""
+        """dx = [f x - (1 - eta^2)/2 g^2 score] dt + eta g dw toward noise: the marginals of `forward` at every eta.
+
+        Args:
+            score: a function (x, t) or a denoiser.
+            eta: noise in the equation: 0 the flow, 1 the reverse SDE.
+        """
         return _score_equation(self, score, (1 - check.number("eta", eta, least=0.0) ** 2) / 2, eta, self._sign)
 
     def reverse(self, score: ScoreFunction | ScoreModel, eta: float = 1.0) -> Equation:
         """dx = [f x - (1 + eta^2)/2 g^2 score] dt + eta g dw toward data; eta 1 Anderson 1982, eta 0 the probability
-        flow."""
+        flow.
+
+        Args:
+            score: a function (x, t) or a denoiser.
+            eta: noise in the equation: 0 the flow, 1 the reverse SDE.
+        """
         return _score_equation(self, score, (1 + check.number("eta", eta, least=0.0) ** 2) / 2, eta, -self._sign)
 
     def probability_flow(self, score: ScoreFunction | ScoreModel) -> Equation:
@@ -254,7 +289,6 @@ def _score_equation(
 
         given = t if t.dim() == 0 else t.to(x.dtype)
         s = checked("score", turned, given, x, exact=True)
-
         return process.drift(x, t) - s * like(weight * process.g2(t), x)
 
     def diffusion(t: Tensor, x: Tensor) -> Tensor:
@@ -262,5 +296,4 @@ def _score_equation(
 
     if eta == 0.0:
         return Equation(drift, within=within)
-
     return Equation(drift, diffusion, noise=Noise.ADDITIVE, toward=toward, within=within)

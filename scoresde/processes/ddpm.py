@@ -172,7 +172,12 @@ def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
 
 
 def of(process: Process, steps: int) -> DiscreteVP:
-    """The chain whose levels are those of a variance-preserving process at t_max i/T: the bridge from the SDE."""
+    """The chain whose levels are those of a variance-preserving process at t_max i/T: the bridge from the SDE.
+
+    Args:
+        process: the process whose clock and scale are meant.
+        steps: the grid of times, or an `Adaptive`.
+    """
     check.integer("steps", steps, least=2)
 
     if not isinstance(process, Process) or not bool(

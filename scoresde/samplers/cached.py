@@ -29,7 +29,14 @@ class CachedDenoiser(BaseDenoiser):
         sigma: Tensor,
         cond: Any,
     ) -> Prediction:
-        """The prediction, kept."""
+        """The prediction, kept.
+
+        Args:
+            x: states or samples, (B, ...).
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+            cond: condition of each sample, or None (`denoisers.conditions`).
+        """
         prediction = self.inner(x, alpha, sigma, cond)
         self.kept = x, alpha, sigma, prediction
         return prediction

@@ -119,13 +119,25 @@ class Whitened(BaseDenoiser):
         )
 
     def enter(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """y of a state x = alpha x0 + sigma eps."""
+        """y of a state x = alpha x0 + sigma eps.
+
+        Args:
+            x: states or samples, (B, ...).
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+        """
         apart = self._as_data(x)
         u = self.basis.to(apart - self.mean * like(alpha, apart))
         return self.basis.back(u / self._spread(alpha, sigma, u)).reshape(x.shape)
 
     def leave(self, y: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The state at a level, of y."""
+        """The state at a level, of y.
+
+        Args:
+            y: the state, (B, ...).
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+        """
         u = self.basis.to(self._as_data(y))
         x = self.basis.back(u * self._spread(alpha, sigma, u)) + self.mean * like(alpha, u)
         return x.reshape(y.shape)

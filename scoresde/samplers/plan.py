@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -23,10 +21,8 @@ from .cached import CachedDenoiser
 from .frame import Whitened
 from .grids import AbsoluteGrid, Tolerance
 from .method import Method
+from .ranges import Ends, home, warn_outside_training_range
 from .reverse import reverse
-
-Ends = tuple[float, float]
-NEARLY_NOISE = -5.0  # lam just inside pure noise, sigma/alpha = 148: where VPSDE and chains of a thousand steps begin
 
 
 class Plan:
@@ -108,7 +104,13 @@ class Plan:
         return self.enter(z * like(process.sigma(t), z), process.alpha(t), process.sigma(t))
 
     def enter(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The state that begins at x = alpha x0 + sigma eps of the first end."""
+        """The state that begins at x = alpha x0 + sigma eps of the first end.
+
+        Args:
+            x: states or samples, (B, ...).
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+        """
         size = self._size(self.times[0])
         if self.whitened is None:
             return x * like(size / (alpha**2 + sigma**2).sqrt(), x)
@@ -121,14 +123,26 @@ class Plan:
         alpha: Tensor,
         sigma: Tensor,
     ) -> Tensor:
-        """x = alpha x0 + sigma eps, of the state at time t."""
+        """x = alpha x0 + sigma eps, of the state at time t.
+
+        Args:
+            y: the state, (B, ...).
+            t: times of the process, a number, 0-d or (B,).
+            alpha: signal coefficient, 0-d or (B,).
+            sigma: noise coefficient, 0-d or (B,).
+        """
         size = self._size(t)
         if self.whitened is None:
             return y * like((alpha**2 + sigma**2).sqrt() / size, y)
         return self.whitened.leave(y / like(size, y), alpha, sigma)
 
     def seen(self, y: Tensor, t: Tensor) -> Tensor:
-        """The state at time t in the frame alpha^2 + sigma^2 = 1, where all levels are one scale."""
+        """The state at time t in the frame alpha^2 + sigma^2 = 1, where all levels are one scale.
+
+        Args:
+            y: the state, (B, ...).
+            t: times of the process, a number, 0-d or (B,).
+        """
         process = self.method.process
         if self.whitened is None:
             return y / like(radius(process, t), y)
@@ -141,7 +155,12 @@ class Plan:
         return radius(process, t) if scale == 1.0 else ((process.alpha(t) * scale) ** 2 + process.sigma(t) ** 2).sqrt()
 
     def run(self, x: Tensor, save: bool = False) -> list[Solution]:
-        """The solutions of all segments, one after the other; `save` keeps the state at every level."""
+        """The solutions of all segments, one after the other; `save` keeps the state at every level.
+
+        Args:
+            x: states or samples, (B, ...).
+            save: times at which the state is kept, or None.
+        """
         solutions: list[Solution] = []
 
         with evaluating(self.denoiser), torch.no_grad():
@@ -176,7 +195,12 @@ class Plan:
                 yield pair
 
     def end(self, y: Tensor, denoise: bool) -> Tensor:
-        """The state at the last level denoised, or as it is in the frame alpha = 1."""
+        """The state at the last level denoised, or as it is in the frame alpha = 1.
+
+        Args:
+            y: the state, (B, ...).
+            denoise: whether the last state is denoised.
+        """
         process = self.method.process
         t = self.times[-1]
         alpha = process.alpha(t)
@@ -185,26 +209,6 @@ class Plan:
 
         with evaluating(self.model), torch.no_grad():
             return self.model(x, alpha, sigma, self.cond).x0 if denoise else x / like(alpha, x)
-
-
-def home(denoiser: BaseDenoiser, method: Method) -> Ends:
-    """lam of the ends of the range of the denoiser's training process, or of the method's own where there is none.
-
-    Where that range begins at pure noise and the method cannot, as a grid uniform in lam, it begins at
-    `NEARLY_NOISE`."""
-    process = method.process if denoiser.process is None else denoiser.process
-    first, last = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
-    return NEARLY_NOISE if first == -math.inf and not reaches_noise(method) else first, last
-
-
-def reaches_noise(method: Method) -> bool:
-    """Whether a method can begin at lam = -inf: along a process and on a grid whose times are finite there."""
-    noise = torch.tensor(-math.inf, dtype=torch.float64, device="cpu")
-    if not bool(method.process.time(noise).isfinite()):
-        return False
-    if method.frame is not None or isinstance(method.grid, Tolerance):
-        return True
-    return bool(method.grid.clock(noise).isfinite())
 
 
 def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
@@ -223,24 +227,13 @@ def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
 
 
 def radius(process: Process, t: Any) -> Tensor:
-    """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio."""
+    """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio.
+
+    Args:
+        process: the process whose clock and scale are meant.
+        t: times of the process, a number, 0-d or (B,).
+    """
     return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
-
-
-def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:
-    """Warn where levels leave the range of the process a denoiser was trained on; Python shows one warning once."""
-    if process is None:
-        return
-
-    noisy, clean = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
-    low, high = (float(end) for end in lams.aminmax())
-    if low < noisy - 1e-6 * (1 + abs(noisy)) or high > clean + 1e-6 * (1 + abs(clean)):
-        warnings.warn(
-            f"levels from lam = {low:.4g} to {high:.4g} leave [{noisy:.4g}, {clean:.4g}], where the denoiser was"
-            f" trained along {process!r}:"
-            " what it says there is extrapolated; choose times or a grid inside",
-            stacklevel=2,
-        )
 
 
 def plan_for(
@@ -264,7 +257,13 @@ def plan_for(
 
 
 def check_method(denoiser: Any, method: Any, compile: bool = False) -> Method:
-    """The method that runs."""
+    """The method that runs.
+
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        method: a `Method`, such as catalogue.unipc(10).
+        compile: each step as one compiled graph.
+    """
     if not isinstance(denoiser, BaseDenoiser):
         raise TypeError(
             f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}; wrap a plain score with"

@@ -46,8 +46,12 @@ def reverse(
 ) -> Equation:
     """The generative equation of `denoiser` along `process`, with the constant linear part `a` where there is one.
 
-    eta    noise in the equation: 0 the ODE, 1 Anderson's reverse SDE; the FLOW split is for eta 0
-    cond   handed to the denoiser; one entry per sample
+    Args:
+        process: the process whose clock and scale are meant.
+        denoiser: the model, a `BaseDenoiser`.
+        eta: noise in the equation: 0 the ODE, 1 Anderson's reverse SDE; the FLOW split is for eta 0.
+        split: which part of the drift is linear.
+        cond: handed to the denoiser; one entry per sample.
     """
 
     eta = check.number("eta", eta, least=0.0)

@@ -48,17 +48,27 @@ def sample(
 ) -> Tensor:
     """Draw samples of shape (B, ...) from `denoiser` by `method`.
 
-    seed       sample i is a function of (seed, first + i): the same in any batch, chunk or process
-    generator  with seed=None: plain normals from this generator instead, faster and not reproducible per sample
-    cond       handed to the denoiser: a tensor, or a dict, list or tuple of them, with one entry per sample; a number
-               holds for all
-    batch      chunk size, None: all at once
-    dtype      of the state; default float64 for a float64 denoiser, float32 otherwise
-    denoise    False keeps the noisy state at the last level (in the frame alpha = 1)
-    compile    each step, the network in it, as one compiled graph, kept for later calls: the same samples to rounding
+    The network runs in eval mode (restored after) and without gradients.
 
-    The network runs in eval mode (restored after) and without gradients. Raises TypeError or ValueError naming the
-    argument, solvers.SolveError when a sample is not finite."""
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        shape: (B, ...), of the samples to draw.
+        method: a `Method`, such as catalogue.unipc(10).
+        seed: sample i is a function of (seed, first + i): the same in any batch, chunk or process.
+        device: where tensors are made; None: as the model.
+        generator: with seed=None: plain normals from this generator instead, faster and not reproducible per sample.
+        cond: handed to the denoiser: a tensor, or a dict, list or tuple of them, with one entry per sample; a number
+            holds for all.
+        first: index of the first sample.
+        batch: chunk size, None: all at once.
+        dtype: of the state; default float64 for a float64 denoiser, float32 otherwise.
+        denoise: False keeps the noisy state at the last level (in the frame alpha = 1).
+        compile: each step, the network in it, as one compiled graph, kept for later calls: the same samples to
+            rounding.
+
+    Raises:
+        TypeError, ValueError: naming the argument, solvers.SolveError when a sample is not finite.
+    """
 
     shape = check.shape("shape", shape)
     size = shape[0] if batch is None else check.integer("batch", batch)
@@ -102,7 +112,19 @@ def trajectory(
     """Yield (lam, x) from the first level to the last, x in the frame alpha^2 + sigma^2 = 1, where all levels are one
     scale.
 
-    Arguments as in `sample`. lam is 0-d, or (B,) where the method is adaptive."""
+    Arguments as in `sample`. lam is 0-d, or (B,) where the method is adaptive.
+
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        shape: (B, ...), of the samples to draw.
+        method: a `Method`, such as catalogue.unipc(10).
+        seed: of the noise; sample i is a function of (seed, i).
+        device: where tensors are made; None: as the model.
+        generator: a torch.Generator.
+        cond: condition of each sample, or None (`denoisers.conditions`).
+        first: index of the first sample.
+        dtype: of the state.
+    """
 
     plan, start = _begin(
         denoiser,

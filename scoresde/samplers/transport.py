@@ -17,7 +17,8 @@ from ..processes.coefficients import like
 from .grids import Tolerance
 from .method import Method
 from .plan import Plan as Plan
-from .plan import between, check_method, plan_for, reaches_noise
+from .plan import between, check_method, plan_for
+from .ranges import reaches_noise
 
 
 def transport(
@@ -38,7 +39,23 @@ def transport(
     Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made. x is rescaled at equal
     lam; y and, with `save`, ts and ys come back in the terms of `process`. noise: as in `solvers.solve`, in the times
     of method.process. compile: as in `sample`. Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for
-    x = x0 + s eps. Raises as `sample`."""
+    x = x0 + s eps.
+
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        x: states or samples, (B, ...).
+        method: a `Method`, such as catalogue.unipc(10).
+        process: the process whose clock and scale are meant.
+        t0: start of the step.
+        t1: end of the step.
+        noise: the Brownian path or its source; None for an ODE.
+        cond: condition of each sample, or None (`denoisers.conditions`).
+        save: times at which the state is kept, or None.
+        compile: each step as one compiled graph.
+
+    Raises:
+        as `sample`.
+    """
 
     method = check_method(denoiser, method, compile)
     x = check.state("x", x)
@@ -101,7 +118,14 @@ def encode(
     methods only.
 
     x (B, ...) is a state of the last level in the frame alpha = 1, as `sample(..., denoise=False)` returns it; data
-    will do where the last sigma is small. n levels, n - 1 steps, no denoising."""
+    will do where the last sigma is small. n levels, n - 1 steps, no denoising.
+
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        x: states or samples, (B, ...).
+        method: a `Method`, such as catalogue.unipc(10).
+        cond: condition of each sample, or None (`denoisers.conditions`).
+    """
 
     check_method(denoiser, method)
     plan = plan_for(

@@ -63,11 +63,22 @@ class Regression(Loss):
 
     @abstractmethod
     def residual(self, prediction: Prediction, x0: Tensor, eps: Tensor) -> Tensor:
-        """What is predicted less what is true, (B, ...)."""
+        """What is predicted less what is true, (B, ...).
+
+        Args:
+            prediction: what the denoiser answered.
+            x0: clean samples, (B, ...).
+            eps: standard normals, shaped like the samples.
+        """
 
     @abstractmethod
     def weight(self, process: Process, t: Tensor) -> Tensor:
-        """w(t), shaped like t."""
+        """w(t), shaped like t.
+
+        Args:
+            process: the process whose clock and scale are meant.
+            t: times of the process, a number, 0-d or (B,).
+        """
 
     def __call__(
         self,

@@ -24,7 +24,14 @@ def noised(
     t: Tensor,
     eps: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """x, alpha, sigma."""
+    """x, alpha, sigma.
+
+    Args:
+        process: the process whose clock and scale are meant.
+        x0: clean samples, (B, ...).
+        t: times of the process, a number, 0-d or (B,).
+        eps: standard normals, shaped like the samples.
+    """
     alpha = process.alpha(t)
     sigma = process.sigma(t)
     return x0 * like(alpha, x0) + eps * like(sigma, x0), alpha, sigma

@@ -28,7 +28,14 @@ class Adapter(ABC):
         times: Tensor,
         noise: Any,
     ) -> Solution:
-        """Solve from times[0] to times[-1], with the states at `times`."""
+        """Solve from times[0] to times[-1], with the states at `times`.
+
+        Args:
+            eq: the equation.
+            y0: the state at the first time, (B, ...).
+            times: the grid, strictly monotone, 1-D float64.
+            noise: the Brownian path or its source; None for an ODE.
+        """
 
 
 class FlatEquation:

@@ -181,7 +181,14 @@ class SubSolve:
         times: Tensor,
         y: Tensor,
     ) -> SubSolve:
-        """Weights of `solver` on `times`."""
+        """Weights of `solver` on `times`.
+
+        Args:
+            solver: a solver of `solvers`.
+            eq: the equation.
+            times: the grid, strictly monotone, 1-D float64.
+            y: the state, (B, ...).
+        """
         return cls(solver, times.unbind(), solver.plan(eq, times, y))
 
     def __call__(self, eq: Equation, y: Tensor, noise: Path | None = None) -> Tensor:

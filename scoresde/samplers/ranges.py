@@ -1,0 +1,58 @@
+"""The range of noise levels that a model was trained on, and that a method reaches."""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+import torch
+from torch import Tensor
+
+from ..denoisers.denoiser import BaseDenoiser
+from ..processes.base import Process
+from .grids import Tolerance
+from .method import Method
+
+Ends = tuple[float, float]
+NEARLY_NOISE = -5.0  # lam just inside pure noise, sigma/alpha = 148: where VPSDE and chains of a thousand steps begin
+
+
+def home(denoiser: BaseDenoiser, method: Method) -> Ends:
+    """lam of the ends of the range of the denoiser's training process, or of the method's own where there is none.
+
+    Where that range begins at pure noise and the method cannot, as a grid uniform in lam, it begins at
+    `NEARLY_NOISE`.
+
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        method: a `Method`, such as catalogue.unipc(10).
+    """
+    process = method.process if denoiser.process is None else denoiser.process
+    first, last = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
+    return NEARLY_NOISE if first == -math.inf and not reaches_noise(method) else first, last
+
+
+def reaches_noise(method: Method) -> bool:
+    """Whether a method can begin at lam = -inf: along a process and on a grid whose times are finite there."""
+    noise = torch.tensor(-math.inf, dtype=torch.float64, device="cpu")
+    if not bool(method.process.time(noise).isfinite()):
+        return False
+    if method.frame is not None or isinstance(method.grid, Tolerance):
+        return True
+    return bool(method.grid.clock(noise).isfinite())
+
+
+def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:
+    """Warn where levels leave the range of the process a denoiser was trained on; Python shows one warning once."""
+    if process is None:
+        return
+
+    noisy, clean = (float(process.lam(t)) for t in (process.t_noise, process.t_data))
+    low, high = (float(end) for end in lams.aminmax())
+    if low < noisy - 1e-6 * (1 + abs(noisy)) or high > clean + 1e-6 * (1 + abs(clean)):
+        warnings.warn(
+            f"levels from lam = {low:.4g} to {high:.4g} leave [{noisy:.4g}, {clean:.4g}], where the denoiser was"
+            f" trained along {process!r}:"
+            " what it says there is extrapolated; choose times or a grid inside",
+            stacklevel=2,
+        )
