@@ -171,7 +171,7 @@ def pictures(steps: int, seed: int, tables: list[Parameterisation]) -> Iterator[
     for table in tables:
         with seeded(seed):
             network = UNet(train.shape[0], (16, 32))
-        data = held_out.at(torch.randperm(len(held_out), generator=torch.Generator().manual_seed(seed))[:32])
+        data = held_out.samples(torch.randperm(len(held_out), generator=torch.Generator().manual_seed(seed))[:32])
         yield taught(Model(f"U-Net, {steps} steps", network, VPSDE(), table, data), train, 64, steps, seed)
 
 

@@ -31,7 +31,7 @@ def examples() -> list[Solver]:
         if issubclass(c, Solver) and not (inspect.isabstract(c) or c is Compiled)
     ]
     made = [c(order=3, start=ExpRK3()) if c in (ExpAdams, ExpAdamsPC) else c() for c in classes]
-    modules = ["runge_kutta", "exponential", "adams", "additive", "stochastic"]
+    modules = ["runge_kutta", "exponential", "adams", "sde_additive", "sde_diagonal"]
     return sorted(made, key=lambda s: (modules.index(type(s).__module__.split(".")[-1]), s.order, type(s).__name__))
 
 
@@ -44,7 +44,7 @@ def row(s: Solver) -> str:
     noise = (
         "none"
         if s.noise is Noise.NONE
-        else s.noise.name.lower() + (f", {s.sense.value}" if s.sense else "") + (", H" if s.levy else "")
+        else s.noise.name.lower() + (f", {s.sense.value}" if s.sense else "") + (", H" if s.needs_levy_area else "")
     )
     strong = "" if s.strong_order is None else f"{s.strong_order:g}"
     embedded = "" if s.embedded is None else f"{s.embedded:g}"

@@ -160,7 +160,7 @@ def measure(
         times = fine[:: args.fine // steps]
         for solver in solvers:
             start = time.perf_counter()
-            add(repr(solver), steps, solver.calls(steps), solve(eq, y0, solver, times, path).y - exact, start)
+            add(repr(solver), steps, solver.evaluations(steps), solve(eq, y0, solver, times, path).y - exact, start)
         if args.peers:
             start = time.perf_counter()
             y, reference = torchsde_run(eq, y0, times, 4 * max(args.steps), "srk")

@@ -18,7 +18,11 @@ from types import ModuleType
 from typing import Any
 
 MODULES: dict[str, tuple[str, ...]] = {
+    "solvers.additive": ("solvers.sde_additive",),
+    "solvers.counted": ("solvers.counting",),
+    "solvers.driven": ("solvers.reverse_communication",),
     "solvers.errors": ("solvers.solution",),
+    "solvers.stochastic": ("solvers.sde_diagonal",),
     "scoresde.checkpoint": (
         "scoresde.storage.files",
         "scoresde.storage.weights",

@@ -11,9 +11,6 @@ True
 
 from .adams import ExpAdams as ExpAdams
 from .adams import ExpAdamsPC as ExpAdamsPC
-from .additive import SRA1 as SRA1
-from .additive import SRA3 as SRA3
-from .additive import ShARK as ShARK
 from .brownian import BrownianTree as BrownianTree
 from .brownian import GridPath as GridPath
 from .compiled import Compiled as Compiled
@@ -40,6 +37,13 @@ from .runge_kutta import Kutta3 as Kutta3
 from .runge_kutta import Midpoint as Midpoint
 from .runge_kutta import Ralston as Ralston
 from .runge_kutta import Tsitouras54 as Tsitouras54
+from .sde_additive import SRA1 as SRA1
+from .sde_additive import SRA3 as SRA3
+from .sde_additive import ShARK as ShARK
+from .sde_diagonal import SRI1 as SRI1
+from .sde_diagonal import EulerMaruyama as EulerMaruyama
+from .sde_diagonal import Milstein as Milstein
+from .sde_diagonal import StochasticHeun as StochasticHeun
 from .solution import MaxStepsError as MaxStepsError
 from .solution import NonFiniteError as NonFiniteError
 from .solution import Solution as Solution
@@ -48,7 +52,3 @@ from .solution import StepSizeUnderflow as StepSizeUnderflow
 from .solve import iterate as iterate
 from .solve import solve as solve
 from .solver import Solver as Solver
-from .stochastic import SRI1 as SRI1
-from .stochastic import EulerMaruyama as EulerMaruyama
-from .stochastic import Milstein as Milstein
-from .stochastic import StochasticHeun as StochasticHeun

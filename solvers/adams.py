@@ -87,7 +87,11 @@ class Adams(Solver):
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Step]:
         starter = self.start
-        if eq.g is not None and starter is not None and (starter.noise < eq.kind or starter.levy or starter.cuts):
+        if (
+            eq.g is not None
+            and starter is not None
+            and (starter.noise < eq.kind or starter.needs_levy_area or starter.substeps)
+        ):
             raise ValueError(
                 f"`start` must take {eq.kind.name} noise, one increment a step, got {starter!r}; use ExpEuler() or None"
             )
@@ -113,9 +117,9 @@ class Adams(Solver):
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
         return ()
 
-    def calls(self, n: int) -> int:
+    def evaluations(self, n: int) -> int:
         first = 0 if self.start is None else min(n, self.order - 1)
-        return n - first + (0 if self.start is None else first * self.start.calls(1))
+        return n - first + (0 if self.start is None else first * self.start.evaluations(1))
 
     def _weights(self, eq: Equation, times: Tensor, y: Tensor) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
         """Weights of [f_i, f_{i-1}, ...] for each step, and of [f_{i+1}, f_i, ...] for correcting its end."""

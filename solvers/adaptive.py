@@ -21,7 +21,7 @@ from torch import Tensor
 from . import check
 from .brownian import BrownianTree
 from .control import Adaptive
-from .counted import Tally, counted
+from .counting import Tally, counted
 from .equation import Equation
 from .solution import MaxStepsError, NonFiniteError, Solution, SolveError, StepSizeUnderflow
 from .solver import ErrorEstimate, Solver, State
@@ -55,7 +55,7 @@ class Live:
         """The rows where `going`."""
         state = tuple(s[going] for s in self.state)
         index = going.nonzero().flatten()
-        eq = self.eq if self.eq.take is None else self.eq.take(index)
+        eq = self.eq if self.eq.select is None else self.eq.select(index)
         path = None if self.path is None else self.path.take(index)
         return Live(
             self.rows[going],
@@ -177,11 +177,11 @@ class AdaptiveRun:
                     None,
                 )
             except RuntimeError as error:
-                if len(now.rows) == len(self.t) or now.eq.take is not None:
+                if len(now.rows) == len(self.t) or now.eq.select is not None:
                     raise
                 said = (
-                    f"`eq` must have a `take` where f or g hold per-sample data, got none: {len(now.rows)}"
-                    f" of {len(self.t)} samples are left"
+                    "`eq` must have a `select`, which takes rows, where f or g hold per-sample data, got none:"
+                    f" {len(now.rows)} of {len(self.t)} samples are left"
                 )
                 raise ValueError(f"{said}, and f or g failed on them ({' '.join(str(error).split())[:200]})") from error
 

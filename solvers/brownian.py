@@ -117,7 +117,7 @@ class BrownianTree(Source):
     t1: float
     seed: int
     first: int = 0
-    rows: Tensor | None = field(default=None, repr=False)  # of a subset, its rows in the batch; see `take`
+    rows: Tensor | None = field(default=None, repr=False)  # of a subset, its rows in the batch; see `take` of the tree
 
     def __post_init__(self) -> None:
         check.floating("y0", self.y0)

@@ -18,12 +18,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from .counted import Tally, add_calls, counted
+from .counting import Tally, add_calls, counted
 from .equation import Equation
 from .noise import Path
 from .solver import Solver, State, cut
 
-_FACTS = ("order", "strong_order", "evals", "noise", "sense", "levy", "cuts")
+_FACTS = ("order", "strong_order", "evals", "noise", "sense", "needs_levy_area", "substeps")
 _MOST = 128  # graphs of one solver: lengths of its memory x equations x shapes x dtypes
 Draws = tuple[Any, ...] | None  # dW, or (dW, H), of each part of a step
 
@@ -52,8 +52,8 @@ class Compiled(Solver):
             object.__setattr__(self, name, getattr(self.inner, name))
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        points = cut(times, self.cuts).unbind()
-        parts = len(self.cuts) + 1
+        points = cut(times, self.substeps).unbind()
+        parts = len(self.substeps) + 1
         within = [points[k : k + parts + 1] for k in range(0, len(points) - 1, parts)]
         run = compiled(self.inner, self.backend)
         return [(run, *step) for step in zip(within, self.inner.plan(eq, times, y), strict=True)]
@@ -72,7 +72,7 @@ class Compiled(Solver):
         w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
         run, points, inner = w
-        ask = None if noise is None else noise.levy if self.levy else noise
+        ask = None if noise is None else noise.levy if self.needs_levy_area else noise
         draws = None if ask is None else tuple(ask(*ends) for ends in pairwise(points))
         y1, state, f, g = run(
             eq,
@@ -87,8 +87,8 @@ class Compiled(Solver):
 
         return y1, None, state
 
-    def calls(self, n: int) -> int:
-        return self.inner.calls(n)
+    def evaluations(self, n: int) -> int:
+        return self.inner.evaluations(n)
 
 
 class Drawn:

@@ -60,8 +60,8 @@ def check_times(eq: Equation, steps: Any) -> Tensor:
     """
     times = check.times("steps", steps)
 
-    if eq.within is not None:
-        low, high = eq.within
+    if eq.time_range is not None:
+        low, high = eq.time_range
         outside = times[
             (times < low - 1e-6 * abs(low)) | (times > high + 1e-6 * abs(high))
         ]  # an end that came through float32 is that end
@@ -70,8 +70,8 @@ def check_times(eq: Equation, steps: Any) -> Tensor:
                 f"`steps` must lie in [{low:g}, {high:g}], where this equation is meant, got {outside[0].item():g}"
             )
 
-    if eq.g is not None and eq.toward is not None and eq.toward * (times[-1] - times[0]).item() < 0:
-        way = "increasing" if eq.toward > 0 else "decreasing"
+    if eq.g is not None and eq.direction is not None and eq.direction * (times[-1] - times[0]).item() < 0:
+        way = "increasing" if eq.direction > 0 else "decreasing"
         raise ValueError(
             f"`steps` must be {way}, the way this stochastic equation is meant, got {times[0].item():g} to"
             f" {times[-1].item():g}; flip the grid"
@@ -104,12 +104,12 @@ def bind(
             " WhiteNoise(torch.Generator())"
         )
     if isinstance(noise, Source):
-        return noise.on(cut(times, solver.cuts), y0)
+        return noise.on(cut(times, solver.substeps), y0)
     if not callable(noise):
         raise TypeError(f"`noise` must be a Source or a callable (t0, t1) -> increment, got {type(noise).__name__}")
 
     area = getattr(noise, "levy", None)
-    if solver.levy and area is None:
+    if solver.needs_levy_area and area is None:
         raise ValueError(
             f"`noise` must offer levy(t0, t1) -> (dW, H) for {solver!r}, got {type(noise).__name__} without it"
         )

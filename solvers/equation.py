@@ -39,17 +39,16 @@ class Sense(enum.Enum):
 class Equation:
     """dy = [a y + f(t, y)] dt + g(t, y) dW.
 
-    f, g     callables (t, y) -> tensor; t is 0-d on a fixed grid and (B, 1, ..., 1) under adaptive steps, y is (B,
-             ...).
-             f returns a tensor like y; g anything that broadcasts against y. g None: an ODE.
-    a        the constant linear part: a number, or a tensor that broadcasts against one sample of y (a diagonal
-             operator).
-    noise    `Noise.DIAGONAL` when g is given and nothing is said, the safe reading.
-    toward   the sign of dt for which a stochastic equation is meant (+1, -1); None: either.
-    sense    Ito (default) or Stratonovich.
-    take     equation for a subset of the rows: take(index) -> Equation. Needed only where f or g closes over per-sample
-             data, because adaptive solves drop finished samples.
-    within   the times (least, most) between which f and g are meant; None: all.
+    f, g        callables (t, y) -> tensor; t is 0-d on a fixed grid and (B, 1, ..., 1) under adaptive steps, y is
+                (B, ...). f returns a tensor like y; g anything that broadcasts against y. g None: an ODE.
+    a           the constant linear part: a number, or a tensor that broadcasts against one sample of y (a diagonal
+                operator).
+    noise       `Noise.DIAGONAL` when g is given and nothing is said, the safe reading.
+    direction   the sign of dt for which a stochastic equation is meant (+1, -1); None: either.
+    sense       Ito (default) or Stratonovich.
+    select      equation for a subset of the rows: select(index) -> Equation. Needed only where f or g closes over
+                per-sample data, because adaptive solves drop finished samples.
+    time_range  the times (least, most) between which f and g are meant; None: all.
 
     Raises TypeError or ValueError naming the field.
     """
@@ -58,10 +57,10 @@ class Equation:
     g: Field | None = None
     a: float | Tensor = 0.0
     noise: Noise | None = None
-    toward: int | None = None
+    direction: int | None = None
     sense: Sense = Sense.ITO
-    take: Callable[[Tensor], Equation] | None = None
-    within: tuple[float, float] | None = None
+    select: Callable[[Tensor], Equation] | None = None
+    time_range: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         for name in ("f", "g"):
@@ -83,8 +82,8 @@ class Equation:
 
         object.__setattr__(self, "noise", noise)
 
-        if self.toward not in (None, 1, -1):
-            raise ValueError(f"`toward` must be +1, -1 or None, got {self.toward!r}")
+        if self.direction not in (None, 1, -1):
+            raise ValueError(f"`direction` must be +1, -1 or None, got {self.direction!r}")
 
         if isinstance(self.a, Tensor):
             check.floating("a", self.a)

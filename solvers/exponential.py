@@ -89,7 +89,7 @@ class ExpEuler(Solver):
         y1 = axpy(scale_by_exp(y, growth), eq.f(t0, y), drive)
         return y1 if noise is None else add_noise(y1, scale, noise(t0, t1)), None, state
 
-    def calls(self, n: int) -> int:
+    def evaluations(self, n: int) -> int:
         return n
 
 
@@ -106,12 +106,12 @@ class ExpMidpoint(Solver):
     strong_order: ClassVar[float | None] = 1.0
     evals: ClassVar[int] = 2
     noise: ClassVar[Noise] = Noise.ADDITIVE
-    cuts: ClassVar[tuple[float, ...]] = (0.5,)
+    substeps: ClassVar[tuple[float, ...]] = (0.5,)
     reference: ClassVar[str] = "Hochbruck & Ostermann 2010"
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
         (h, z) = columns(eq, times)
-        fine = cut(times, self.cuts)
+        fine = cut(times, self.substeps)
         weights = (torch.expm1(z / 2), h / 2 * phi(1, z / 2), torch.expm1(z), h * phi(1, z))
         scales = noise_scales(eq, fine, y)
         return list(zip(*(unbind(w, y) for w in weights), fine[1::2].unbind(), scales[::2], scales[1::2], strict=True))
@@ -140,7 +140,7 @@ class ExpMidpoint(Solver):
 
         return add_noise(y1 + scale_by_exp(first, half_growth), scale1, noise(middle, t1)), None, state
 
-    def calls(self, n: int) -> int:
+    def evaluations(self, n: int) -> int:
         return 2 * n
 
 
@@ -198,7 +198,7 @@ class ExpRungeKutta(Solver):
 
         return point, None, state
 
-    def calls(self, n: int) -> int:
+    def evaluations(self, n: int) -> int:
         return n * self.evals
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .counted import checked
+from .counting import checked
 from .equation import Equation, Noise
 from .solver import Solver
 
@@ -32,7 +32,7 @@ def check_declared(
     """Look at g at a state and at another one near it: two calls of g, counted nowhere.
 
     Additive noise must not change; of diagonal noise, with a solver whose strong order rests on it, g_i must not
-    change with other components. An equation that says which way it runs (`toward`) was made by a process, and is
+    change with other components. An equation that says which way it runs (`direction`) was made by a process, and is
     known to be right.
 
     Args:
@@ -45,7 +45,7 @@ def check_declared(
         Raises: ValueError: naming `g`, what it was declared to be, and what to declare instead.
     """
 
-    if eq.g is None or eq.toward is not None or torch.compiler.is_compiling():
+    if eq.g is None or eq.direction is not None or torch.compiler.is_compiling():
         return
 
     strong = solver.strong_order or 0

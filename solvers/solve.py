@@ -13,7 +13,7 @@ from .adapters.base import Adapter
 from .adaptive import AdaptiveRun
 from .brownian import BrownianTree
 from .control import Adaptive
-from .counted import Tally, counted
+from .counting import Tally, counted
 from .edges import bind, check_problem, check_times, saved_indices
 from .equation import Equation
 from .noise import Path

@@ -31,8 +31,8 @@ class Solver(ABC):
     evals         evaluations of f per step on a fixed grid; `calls(n)` counts those of n steps, start-up included
     noise         the most general noise the solver takes
     sense         the sense in which it reads diagonal noise; None: noise it takes has one meaning only
-    levy          whether it needs the space-time Levy area H beside dW
-    cuts          fractions of a step at which it asks the path for a part of the step
+    needs_levy_area  whether it needs the space-time Levy area H beside dW
+    substeps          fractions of a step at which it asks the path for a part of the step
     embedded      order of its embedded error estimate, whose local size is h^(embedded + 1); None: fixed grids only
     """
 
@@ -41,8 +41,8 @@ class Solver(ABC):
     evals: ClassVar[int]
     noise: ClassVar[Noise] = Noise.NONE
     sense: ClassVar[Sense | None] = None
-    levy: ClassVar[bool] = False
-    cuts: ClassVar[tuple[float, ...]] = ()
+    needs_levy_area: ClassVar[bool] = False
+    substeps: ClassVar[tuple[float, ...]] = ()
     embedded: ClassVar[float | None] = None
     reference: ClassVar[str]
 
@@ -92,7 +92,7 @@ class Solver(ABC):
         """
 
     @abstractmethod
-    def calls(self, n: int) -> int:
+    def evaluations(self, n: int) -> int:
         """Evaluations of f in a solve of n fixed steps."""
 
 
@@ -105,7 +105,7 @@ class OneStep(Solver):
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
         return ()
 
-    def calls(self, n: int) -> int:
+    def evaluations(self, n: int) -> int:
         return n * self.evals
 
 

@@ -118,7 +118,7 @@ class RungeKutta(Solver):
 
         return e.square() / torch.where(low > 0, low, torch.ones_like(low))
 
-    def calls(self, n: int) -> int:
+    def evaluations(self, n: int) -> int:
         return n * self.evals + self.tableau.fsal
 
     def extend(

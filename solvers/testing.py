@@ -113,7 +113,7 @@ def _check_calls(solver: Solver) -> None:
 
     solution = solve(Equation(f), _state(1.0), solver, _grid(7))
     _demand(counted == solution.calls, f"{solver!r} called f {counted} times, and the solution says {solution.calls}")
-    declared = solver.calls(7)
+    declared = solver.evaluations(7)
     _demand(counted == declared, f"{solver!r} declares {declared} calls of f for 7 steps, and made {counted}")
 
 

@@ -143,7 +143,7 @@ def test_the_start_costs_what_is_declared(kind, start):
             solution = solve(
                 Equation(lambda t, y: -y), torch.ones(1, dtype=F64), solver, torch.linspace(0, 1, n + 1, dtype=F64)
             )
-            assert solution.calls == solver.calls(n)
+            assert solution.calls == solver.evaluations(n)
 
 
 def test_the_first_steps_are_the_starters():

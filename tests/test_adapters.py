@@ -229,7 +229,7 @@ def test_what_is_refused(call, kind, message):
 
 def test_direction_is_checked_for_libraries_too():
     """An SDE meant toward data is refused the other way whoever integrates it."""
-    eq = Equation(lambda t, y: -y, lambda t, y: 1 + t, noise=Noise.ADDITIVE, toward=-1)
+    eq = Equation(lambda t, y: -y, lambda t, y: 1 + t, noise=Noise.ADDITIVE, direction=-1)
     with pytest.raises(ValueError, match="`steps` must be decreasing"):
         solve(eq, ONES, TorchSDE(), UNIT, 0)
 

@@ -120,7 +120,7 @@ def test_a_sample_does_not_depend_on_its_neighbours(solver, dtype, device):
     rates = torch.linspace(0.3, 8.0, 64, dtype=dtype, device=device)[:, None]
 
     def equation(rate: Tensor) -> Equation:
-        return Equation(lambda t, y: rate * y * (1 - y), take=lambda index: equation(rate[index]))
+        return Equation(lambda t, y: rate * y * (1 - y), select=lambda index: equation(rate[index]))
 
     y0 = torch.linspace(0.01, 0.9, 64 * 3, dtype=dtype, device=device).reshape(64, 3)
     control, save = Adaptive(1.0, 0.0, rtol=1e-5, atol=1e-5), torch.tensor([0.8, 0.1], dtype=F64)
@@ -148,7 +148,7 @@ def test_counts(solver):
             seen[rows] += 1
             return -(rows[:, None] + 1.0) * y
 
-        return Equation(f, take=lambda index: equation(rows[index]))
+        return Equation(f, select=lambda index: equation(rows[index]))
 
     sol = solve(
         equation(torch.arange(5)), torch.ones(5, 2, dtype=F64), solver, Adaptive(0.0, 2.0, rtol=1e-4, atol=1e-4)
@@ -167,7 +167,8 @@ def test_counts(solver):
 
 
 def test_finished_samples_are_dropped():
-    """f sees ever fewer rows, in the order of the batch, and `take` is asked for rows of the equation it belongs to."""
+    """f sees ever fewer rows, in the order of the batch, and `select` is asked for rows of the equation it belongs
+    to."""
     sizes: list[int] = []
 
     def equation(labels: Tensor) -> Equation:
@@ -176,7 +177,7 @@ def test_finished_samples_are_dropped():
             assert len(labels) == len(y)
             return labels.reshape(-1, 1) * torch.cos(labels.reshape(-1, 1) * t) * torch.ones_like(y)
 
-        return Equation(f, take=lambda index: equation(labels[index]))
+        return Equation(f, select=lambda index: equation(labels[index]))
 
     labels = torch.tensor([1.0, 40.0, 3.0, 20.0, 2.0], dtype=F64)
     sol = solve(
@@ -188,7 +189,7 @@ def test_finished_samples_are_dropped():
 
 
 def test_per_sample_data_without_take_is_named():
-    """An equation that closes over the whole batch and cannot be cut raises and says `take`."""
+    """An equation that closes over the whole batch and cannot be cut raises and says `select`."""
     rates = torch.tensor([[1.0], [30.0]], dtype=F64)
     with pytest.raises((ValueError, RuntimeError), match=r"take|size of tensor"):
         solve(

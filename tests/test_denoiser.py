@@ -259,8 +259,10 @@ def test_prediction_is_one_combination():
     x = torch.randn(4, 3, dtype=F64, generator=torch.Generator().manual_seed(0))
     p = G3(x, 0.8, 0.6)
     c = torch.tensor(0.3, dtype=F64)
-    torch.testing.assert_close(p.mix(c, 2 * c, -c), 0.3 * x + 0.6 * p.x0 - 0.3 * p.eps, rtol=1e-13, atol=1e-13)
-    torch.testing.assert_close(p.mix(0.0, 1.0, 0.0), p.x0)
+    torch.testing.assert_close(
+        p.combine(x=c, x0=2 * c, eps=-c), 0.3 * x + 0.6 * p.x0 - 0.3 * p.eps, rtol=1e-13, atol=1e-13
+    )
+    torch.testing.assert_close(p.combine(x0=1.0), p.x0)
     ve = VESDE()
     narrow = exact.Gaussian(torch.zeros(3, dtype=F64), 1e-6)
     drift = ve.probability_flow(narrow).drift(torch.tensor(0.5, dtype=F64), x)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from solvers import Equation, Noise, SeededNoise, solve
-from solvers.driven import Oracle, driven
 from solvers.edges import bind
+from solvers.reverse_communication import Oracle, driven
 
 from .problems import F64, SOLVERS, noise
 
@@ -49,5 +49,5 @@ def test_a_driven_solve_is_the_solve(solver):
                 return done.value
 
     assert torch.equal(through(run), whole)
-    assert len(again) == len(asked) == solver.calls(6)
+    assert len(again) == len(asked) == solver.evaluations(6)
     assert all(s == t and torch.equal(x, y) for (s, x), (t, y) in zip(again, asked, strict=True))

@@ -35,7 +35,7 @@ class Patched(OneStep):
     body: Step
 
     def __getattribute__(self, name: str) -> Any:
-        facts = ("order", "strong_order", "evals", "noise", "sense", "levy", "embedded", "cuts")
+        facts = ("order", "strong_order", "evals", "noise", "sense", "needs_levy_area", "embedded", "substeps")
         return (
             getattr(object.__getattribute__(self, "like"), name)
             if name in facts
@@ -224,7 +224,7 @@ def test_the_counting_law_finds_a_wasted_evaluation():
     solver = Patched(EulerMaruyama(), body)
     assert solve(
         logistic(), torch.ones(1, dtype=F64), solver, torch.linspace(0, 1, 5, dtype=F64)
-    ).calls != solver.calls(4)
+    ).calls != solver.evaluations(4)
 
 
 def test_the_batch_law_finds_a_shared_statistic():

@@ -127,9 +127,9 @@ def test_the_family_of_equations(process):
         for eq, sign, way in ((process.noising(score, eta), -1, toward), (process.reverse(score, eta), 1, -toward)):
             torch.testing.assert_close(eq.drift(t, x), f - (1 + sign * eta**2) / 2 * g2 * s, rtol=1e-12, atol=1e-12)
             torch.testing.assert_close(eq.g(t, x), eta * process.diffusion(t), rtol=1e-14, atol=0)
-            assert (eq.kind, eq.toward, eq.a) == (Noise.ADDITIVE, way, 0.0)
+            assert (eq.kind, eq.direction, eq.a) == (Noise.ADDITIVE, way, 0.0)
     flow = process.probability_flow(score)
-    assert (flow.g, flow.toward, flow.kind) == (None, None, Noise.NONE)
+    assert (flow.g, flow.direction, flow.kind) == (None, None, Noise.NONE)
     for other in (process.reverse(score, 0.0), process.noising(score, 0.0), process.probability_flow(G3)):
         torch.testing.assert_close(other.drift(t, x), flow.drift(t, x), rtol=1e-13, atol=1e-13)
 
@@ -148,7 +148,7 @@ def test_splits_are_one_drift(process, eta):
             eq = reverse(process, G3, eta, split)
             got, target = eq.drift(t, x), want.drift(t, x)
             assert ((got - target).abs() / (target.abs() + process.g2(t).abs() / process.sigma(t))).max() < 1e-11
-            assert (eq.toward, eq.kind) == (want.toward, want.kind)
+            assert (eq.direction, eq.kind) == (want.direction, want.kind)
             if eta > 0:
                 torch.testing.assert_close(eq.g(t, x), want.g(t, x))
 
@@ -196,11 +196,12 @@ def test_forward_reaches_the_kernel(process):
 
 
 def test_per_sample_condition_survives_dropping():
-    """reverse(..., cond) offers `take`: an adaptive solve may drop finished samples and their conditions with them."""
+    """reverse(..., cond) offers `select`: an adaptive solve may drop finished samples and their conditions with
+    them."""
     eq = reverse(VPSDE(), G3, cond=torch.arange(4))
-    assert eq.take is not None
-    assert reverse(VPSDE(), G3).take is None
-    assert eq.take(torch.tensor([2])).take is not None
+    assert eq.select is not None
+    assert reverse(VPSDE(), G3).select is None
+    assert eq.select(torch.tensor([2])).select is not None
 
 
 def test_equations_run_in_their_direction_only():

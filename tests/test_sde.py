@@ -122,7 +122,7 @@ class Nodes:
 def one_step_moments(solver: Solver, h: float) -> tuple[float, float, float, float]:
     """E[R], E[R^2], E[R Z], E[Z^2] for the solver's factor R and the exact factor Z of one step."""
     eq, rate = geometric(solver.sense)
-    nodes = Nodes(h, solver.levy)
+    nodes = Nodes(h, solver.needs_levy_area)
     r = solve(eq, torch.ones_like(nodes.dw), solver, torch.tensor([0.0, h], dtype=F64), nodes).y
     z = torch.exp(rate * h + S * nodes.dw)
     return tuple((nodes.weights * moment).sum().item() for moment in (r, r * r, r * z, z * z))
@@ -162,7 +162,7 @@ def test_orders_on_geometric_brownian_motion(solver, strong, weak):
     assert abs(slope([e[1] for e in errors]) - weak) < 0.05
 
 
-@pytest.mark.parametrize("solver", [s for s in DIAGONAL if not s.cuts], ids=repr)
+@pytest.mark.parametrize("solver", [s for s in DIAGONAL if not s.substeps], ids=repr)
 def test_declared_strong_order_on_geometric_brownian_motion(solver):
     """Every solver for diagonal noise, in its own sense, has the strong order it declares: no less, no more."""
     errors = [strong_and_weak(solver, n)[0] for n in (64, 128, 256, 512)]

@@ -70,7 +70,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 LOADERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "npz": ("a.npz", data.load),
-    "npy": ("a.npy", lambda p: data.load(p).at(torch.arange(2))),
+    "npy": ("a.npy", lambda p: data.load(p).samples(torch.arange(2))),
     "csv": ("a.csv", data.load),
     "safetensors data": ("a.safetensors", data.load),
     "safetensors weights": ("a.safetensors", importing.read),

@@ -135,9 +135,9 @@ def test_evaluations_are_those_declared(solver):
             return -y
 
         solution = solve(Equation(f), torch.ones(2, dtype=F64), solver, grid(0, 1, n))
-        assert count == solver.calls(n) == solution.evals == solution.calls
+        assert count == solver.evaluations(n) == solution.evals == solution.calls
         assert (solution.accepted, solution.rejected, solution.g_calls) == (n, 0, 0)
-    assert solver.calls(12) - solver.calls(11) == solver.evals
+    assert solver.evaluations(12) - solver.evaluations(11) == solver.evals
 
 
 @stochastic
@@ -146,7 +146,7 @@ def test_noise_costs_no_evaluation_of_f(solver):
     eq = noisy(solver)
     for n in (1, 5):
         solution = solve(eq, torch.ones(2, 3, dtype=F64), solver, grid(0, 1, n), SeededNoise(0))
-        assert solution.calls == solver.calls(n)
+        assert solution.calls == solver.evaluations(n)
         assert solution.g_calls > 0
 
 
@@ -183,7 +183,7 @@ def test_falling_time_is_rising_time_mirrored(solver):
     if eq.g is None:
         y, z = (solve(e, y0, solver, t).y for e, t in ((eq, falling), (mirrored(eq), -falling)))
     else:
-        path = SeededNoise(3).on(cut(falling, solver.cuts), y0)
+        path = SeededNoise(3).on(cut(falling, solver.substeps), y0)
         y = solve(eq, y0, solver, falling, path).y
         z = solve(mirrored(eq), y0, solver, -falling, Mirrored(path)).y
     torch.testing.assert_close(y, z, rtol=1e-14, atol=1e-14)
@@ -293,7 +293,7 @@ def test_without_noise_the_deterministic_part_runs(solver):
 def test_without_drift_unit_noise_gives_the_path(solver, ends):
     """f = 0, g = 1 ends at y0 + W, the sum of the increments."""
     y0, times = torch.zeros(4, 2, dtype=F64), uneven(*ends, 9)
-    fine = cut(times, solver.cuts)
+    fine = cut(times, solver.substeps)
     path = SeededNoise(2).on(fine, y0)
     total = sum(path(t0, t1) for t0, t1 in itertools.pairwise(fine))
     for kind in {Noise.ADDITIVE, noise(solver)}:

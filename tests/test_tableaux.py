@@ -142,7 +142,7 @@ def test_stage_times(solver):
         here = [t1 if x == 1.0 else t0 + x * (t1 - t0) for x in c]
         want += here[1:] if solver.tableau.fsal and want else here
     assert seen == pytest.approx(want, abs=1e-15)
-    assert len(seen) == solver.calls(2) == 2 * solver.evals + solver.tableau.fsal
+    assert len(seen) == solver.evaluations(2) == 2 * solver.evals + solver.tableau.fsal
     assert max(seen) <= 1.0
     assert min(seen) >= 0.1
     if c[-1] == 1.0:

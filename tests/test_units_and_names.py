@@ -204,8 +204,8 @@ def test_a_mapped_file_that_is_cut_is_named(tmp_path: Path) -> None:
     """Reading what is gone would end the process."""
     np.save(tmp_path / "x.npy", RNG.normal(size=(4000, 8)).astype(np.float32))
     samples = data.load(tmp_path / "x.npy")
-    samples.at(torch.tensor([3999]))
+    samples.samples(torch.tensor([3999]))
     with (tmp_path / "x.npy").open("r+b") as file:
         file.truncate(4096)
     with pytest.raises(ValueError, match=r"`data` must stay as it is .*x\.npy"):
-        samples.at(torch.tensor([3999]))
+        samples.samples(torch.tensor([3999]))

@@ -191,7 +191,9 @@ def test_training_finds_the_best_variance() -> None:
         for i in range(2, 11):
             alpha, sigma = chain.alpha(i / 10), chain.sigma(i / 10)
             with torch.no_grad():
-                v.append((model(x[:512] * alpha.float() + z * sigma.float(), alpha, sigma).spread.mean() + 1) / 2)
+                v.append(
+                    (model(x[:512] * alpha.float() + z * sigma.float(), alpha, sigma).variance_logit.mean() + 1) / 2
+                )
         return (torch.stack(v) - wanted).abs()
 
     before = error()
@@ -295,7 +297,7 @@ def test_pipelines_of_learned_range_both_ways(tmp_path: Path) -> None:
     with torch.no_grad():
         p, theirs = model(x, model.process.alpha(t), model.process.sigma(t)), body(x, torch.tensor(499)).sample
     assert torch.equal(p.eps, theirs[:, :1])
-    assert torch.equal(p.spread, theirs[:, 1:])
+    assert torch.equal(p.variance_logit, theirs[:, 1:])
     assert (
         called(
             "sample",

@@ -58,7 +58,7 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
 
     def draw(count: int, seed: int) -> Tensor:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed), device="cpu")
-        return data.at(order[:count]).double()
+        return data.samples(order[:count]).double()
 
     judged = min(500, len(data) // 2)
 

@@ -44,7 +44,7 @@ class Samples(ABC):
         """Of one sample."""
 
     @abstractmethod
-    def at(self, index: Tensor) -> Tensor:
+    def samples(self, index: Tensor) -> Tensor:
         """The samples at `index` (B,), in the model's scale, float32."""
 
     @abstractmethod
@@ -80,7 +80,7 @@ class Samples(ABC):
         cond = conditions.rows(self.cond, index)
 
         return Dataset(
-            self.at(index),
+            self.samples(index),
             labels,
             self.name,
             self.centre,
@@ -116,7 +116,7 @@ class Samples(ABC):
 
         part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
         index = self.order(step, size, seed)[part]
-        x = self.at(index)
+        x = self.samples(index)
 
         if self.shift:
             draw = generator_for(seed + 1, step)
@@ -199,7 +199,7 @@ class Dataset(Samples):
     def shape(self) -> tuple[int, ...]:
         return tuple(self.x.shape[1:])
 
-    def at(self, index: Tensor) -> Tensor:
+    def samples(self, index: Tensor) -> Tensor:
         return self.x[index]
 
     def take(self, index: Tensor) -> Dataset:
@@ -241,7 +241,7 @@ class Mapped(Samples):
     def shape(self) -> tuple[int, ...]:
         return tuple(self.stored.shape[1:])
 
-    def at(self, index: Tensor) -> Tensor:
+    def samples(self, index: Tensor) -> Tensor:
         """Raises ValueError naming the file where it has become shorter than it was."""
         if self.file is not None and (not self.file.is_file() or self.file.stat().st_size < self.bytes):
             raise ValueError(

@@ -27,14 +27,28 @@ class Prediction:
     sigma: Tensor
     to_x0: Pair
     to_eps: Pair
-    spread: Tensor | None = None
+    variance_logit: Tensor | None = None
 
-    def mix(self, c: Tensor | float, p: Tensor | float, q: Tensor | float) -> Tensor:
-        """c x + p x0 + q eps, as one combination of x and the network's output; a plain 0.0 leaves its term out."""
-        on_x = c
+    def combine(
+        self,
+        x: Tensor | float = 0.0,
+        x0: Tensor | float = 0.0,
+        eps: Tensor | float = 0.0,
+    ) -> Tensor:
+        """A linear combination of x, x0 and eps, made as one of x and the network's output.
+
+        Args:
+            x: weight of x.
+            x0: weight of x0; a plain 0.0 leaves its term out.
+            eps: weight of eps; the same.
+
+        Returns:
+            x x_t + x0 x0_t + eps eps_t, shaped like the state.
+        """
+        on_x = x
         on_out = 0.0
 
-        for weight, (keep, scale), name in ((p, self.to_x0, "x0"), (q, self.to_eps, "eps")):
+        for weight, (keep, scale), name in ((x0, self.to_x0, "x0"), (eps, self.to_eps, "eps")):
             if isinstance(weight, Tensor) or weight != 0.0:
                 _check_finite(name, keep, scale)
                 on_x = on_x + weight * keep
@@ -50,29 +64,29 @@ class Prediction:
     @property
     def x0(self) -> Tensor:
         """E[x0 | x]."""
-        return self.mix(0.0, 1.0, 0.0)
+        return self.combine(x0=1.0)
 
     @property
     def eps(self) -> Tensor:
         """E[eps | x]."""
-        return self.mix(0.0, 0.0, 1.0)
+        return self.combine(eps=1.0)
 
     @property
     def score(self) -> Tensor:
         """grad log p(x)."""
         _check_finite("score", 1 / self.sigma)
-        return self.mix(0.0, 0.0, -1 / self.sigma)
+        return self.combine(eps=-1 / self.sigma)
 
     @property
     def v(self) -> Tensor:
         """The angular velocity."""
         r = (self.alpha**2 + self.sigma**2).sqrt()
-        return self.mix(0.0, -self.sigma / r, self.alpha / r)
+        return self.combine(x0=-self.sigma / r, eps=self.alpha / r)
 
     @property
     def velocity(self) -> Tensor:
         """eps - x0, the velocity of the straight path."""
-        return self.mix(0.0, -1.0, 1.0)
+        return self.combine(x0=-1.0, eps=1.0)
 
 
 def _check_finite(name: str, *coefficients: Tensor | float) -> None:
@@ -87,8 +101,8 @@ def _check_finite(name: str, *coefficients: Tensor | float) -> None:
 
 def require_variance(prediction: Prediction) -> Tensor:
     """Its spread. Raises ValueError naming `denoiser` where there is none."""
-    if prediction.spread is None:
+    if prediction.variance_logit is None:
         raise ValueError(
             "`denoiser` must predict variances: table = LearnedRange(Eps()), network.variance = true in a configuration"
         )
-    return prediction.spread
+    return prediction.variance_logit

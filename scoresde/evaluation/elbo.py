@@ -110,8 +110,8 @@ def term(
     weight, constant, gap, first = (like(c, x0) for c in _coefficients(chain)[:, level.to("cpu", torch.int64) - 1])
     error = weight * (prediction.x0 - x0).square()
 
-    if prediction.spread is not None:
-        r = ((prediction.spread + 1) / 2 - first) * gap  # the fixed variance is beta at i = 1, beta~ elsewhere
+    if prediction.variance_logit is not None:
+        r = ((prediction.variance_logit + 1) / 2 - first) * gap  # the fixed variance is beta at i = 1, beta~ elsewhere
         error = error * torch.exp(-r) + r / 2 + (1 - first) * torch.expm1(-r) / 2
 
     return (error + constant).reshape(len(x0), -1).sum(1)

@@ -164,9 +164,9 @@ def _augmented(
         return torch.cat([drift.detach(), each.sum(1, keepdim=True) if exact else each], 1)
 
     def take(index: Tensor) -> Equation:
-        return _augmented(flow if flow.take is None else flow.take(index), vectors[index], shape, exact)
+        return _augmented(flow if flow.select is None else flow.select(index), vectors[index], shape, exact)
 
-    return Equation(f, take=take)
+    return Equation(f, select=take)
 
 
 def bits_per_dim(log_prob: Tensor, dim: int, half_range: float = 127.5) -> Tensor:

@@ -1,8 +1,9 @@
 """Any method in a scheduler's place: a diffusers pipeline, or a hand-written loop over timesteps, runs on our solvers.
 
-Such a loop owns the model and hands its outputs in one by one, so the solve is driven from outside (`solvers.driven`):
-the timesteps are the levels at which the method calls its model, each `step` takes the output there and returns the
-next input, and the last returns the denoised sample. Methods of several evaluations a step have as many timesteps.
+Such a loop owns the model and hands its outputs in one by one, so the solve is driven from outside
+(`solvers.reverse_communication`): the timesteps are the levels at which the method calls its model, each `step` takes
+the output there and returns the next input, and the last returns the denoised sample. Methods of several evaluations a
+step have as many timesteps.
 
 A run begins at the first timestep, or at another that begins a step: image-to-image pipelines start there. A sample
 that is not the one returned last, as a callback or an inpainting pipeline hands in, begins a new run from there on:
@@ -22,8 +23,8 @@ from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutpu
 from torch import Tensor, nn
 
 from solvers import SeededNoise, Solver, check
-from solvers.driven import Oracle, driven
 from solvers.edges import bind
+from solvers.reverse_communication import Oracle, driven
 
 from ..data.batches import mixed
 from ..denoisers.denoiser import Denoiser
@@ -185,7 +186,7 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             )
 
         solver = cast(Solver, method.around(None, None))
-        self._starts = {solver.calls(step) if step else 0: step for step in range(len(self._lams))}
+        self._starts = {solver.evaluations(step) if step else 0: step for step in range(len(self._lams))}
         self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device or "cpu")
 
     def _method(self, name: str, value: Any) -> Method:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from solvers import Equation, Noise, SeededNoise, check
-from solvers.counted import checked
+from solvers.counting import checked
 from solvers.noise import PRIOR
 
 from .coefficients import as_time, like
@@ -295,5 +295,5 @@ def _score_equation(
         return like(eta * process.diffusion(t), x)
 
     if eta == 0.0:
-        return Equation(drift, within=within)
-    return Equation(drift, diffusion, noise=Noise.ADDITIVE, toward=toward, within=within)
+        return Equation(drift, time_range=within)
+    return Equation(drift, diffusion, noise=Noise.ADDITIVE, direction=toward, time_range=within)

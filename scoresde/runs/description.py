@@ -41,12 +41,14 @@ def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
 def fingerprint(data: Samples) -> str:
     """Of up to 1000 samples, evenly spread: enough to tell one data set from another."""
     index = torch.linspace(0, len(data) - 1, min(1000, len(data)), dtype=torch.float64, device="cpu").long()
-    return hashlib.sha256(data.at(index).contiguous().numpy().tobytes()).hexdigest()[:16]
+    return hashlib.sha256(data.samples(index).contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
 def moments(data: Samples) -> Moments | None:
     """Of up to 4096 samples, evenly spread; None where they do not differ."""
-    x = data.at(torch.linspace(0, len(data) - 1, min(SAMPLES, len(data)), dtype=torch.float64, device="cpu").long())
+    x = data.samples(
+        torch.linspace(0, len(data) - 1, min(SAMPLES, len(data)), dtype=torch.float64, device="cpu").long()
+    )
     return Moments.of(x) if len(x) > 1 and bool((x != x[:1]).any()) else None
 
 

@@ -99,5 +99,5 @@ class PseudoRK4(Solver):
 
         return axpy(y, k1 + 2 * k2 + 2 * k3 + k4, h / 6), None, state
 
-    def calls(self, n: int) -> int:
+    def evaluations(self, n: int) -> int:
         return 4 * n

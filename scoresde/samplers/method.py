@@ -160,4 +160,4 @@ class Method:
 
     def _spent(self, steps: int) -> int | None:
         solver = self.around(None, None)
-        return None if isinstance(solver, Adapter) else solver.calls(steps) if steps else 0
+        return None if isinstance(solver, Adapter) else solver.evaluations(steps) if steps else 0

@@ -72,7 +72,7 @@ class Plan:
         self.solver = method.around(source, self._ask)
 
         if isinstance(method.solver, Solver) and isinstance(source, Source) and stochastic and len(lams) > 1:
-            self.noise = source.on(cut(self.times, method.solver.cuts), state)
+            self.noise = source.on(cut(self.times, method.solver.substeps), state)
 
         self.segments = list(self._segments()) if len(lams) > 1 else []
 

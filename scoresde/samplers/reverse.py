@@ -65,7 +65,7 @@ def reverse(
 
     def rest(t: Tensor, x: Tensor) -> Tensor:
         alpha, sigma, *mixed = weights(t)
-        return denoiser(x, alpha, sigma, cond).mix(*mixed)
+        return denoiser(x, alpha, sigma, cond).combine(*mixed)
 
     def diffusion(t: Tensor, x: Tensor) -> Tensor:
         return like(scale(t), x)
@@ -77,7 +77,7 @@ def reverse(
     rows = None if cond is None else take
 
     if eta == 0.0:
-        return Equation(rest, a=a, take=rows)
+        return Equation(rest, a=a, select=rows)
 
     toward = 1 if process.t_data > process.t_noise else -1
 
@@ -87,7 +87,7 @@ def reverse(
         a,
         Noise.ADDITIVE,
         toward,
-        take=rows,
+        select=rows,
     )
 
 

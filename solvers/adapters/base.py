@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..counted import Tally, counted
+from ..counting import Tally, counted
 from ..equation import Equation
 from ..solution import Solution
 

@@ -107,14 +107,14 @@ class Wrapped(Solver):
         return self.inner.sense
 
     @property
-    def levy(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def needs_levy_area(self) -> bool:  # pyright: ignore[reportIncompatibleVariableOverride]
         """As the inner solver."""
-        return self.inner.levy
+        return self.inner.needs_levy_area
 
     @property
-    def cuts(self) -> tuple[float, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
+    def substeps(self) -> tuple[float, ...]:  # pyright: ignore[reportIncompatibleVariableOverride]
         """As the inner solver."""
-        return self.inner.cuts
+        return self.inner.substeps
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
         grounds = [StepContext(self.process, self.eta, self.source, place, self.ask) for place in range(len(self.wrap))]
@@ -161,8 +161,8 @@ class Wrapped(Solver):
 
         return y, None, state
 
-    def calls(self, n: int) -> int:
-        return n * self.inner.calls(1) + sum(w.extra(self.inner.calls, n) for w in self.wrap)
+    def evaluations(self, n: int) -> int:
+        return n * self.inner.evaluations(1) + sum(w.extra(self.inner.evaluations, n) for w in self.wrap)
 
 
 @dataclass(frozen=True)

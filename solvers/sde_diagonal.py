@@ -191,7 +191,7 @@ class SRI1(OneStep):
     evals: ClassVar[int] = 2
     noise: ClassVar[Noise] = Noise.DIAGONAL
     sense: ClassVar[Sense | None] = Sense.ITO
-    levy: ClassVar[bool] = True
+    needs_levy_area: ClassVar[bool] = True
     reference: ClassVar[str] = "Roessler 2010"
 
     def step(

@@ -74,8 +74,8 @@ def counted(eq: Equation, tally: Tally) -> Equation:
     refused."""
 
     def take(index: Tensor) -> Equation:
-        assert eq.take is not None
-        return counted(eq.take(index), tally)
+        assert eq.select is not None
+        return counted(eq.select(index), tally)
 
     f = eq.f.rule if isinstance(eq.f, Counted) else eq.f
     g = eq.g.rule if isinstance(eq.g, Counted) else eq.g
@@ -84,7 +84,7 @@ def counted(eq: Equation, tally: Tally) -> Equation:
         eq,
         f=Counted("f", f, True, tally, (1, 0)),
         g=None if g is None else Counted("g", g, False, tally, (0, 1)),
-        take=None if eq.take is None else take,
+        select=None if eq.select is None else take,
     )
 
 
@@ -110,7 +110,7 @@ def checked(
     if exact and out.shape != y.shape:
         raise ValueError(
             f"`{name}` must return the state's shape {tuple(y.shape)}, got {tuple(out.shape)}; nothing is broadcast"
-            " (where it holds per-sample data, give the Equation a `take`)"
+            " (where it holds per-sample data, give the Equation a `select`, which takes rows)"
         )
     if not exact and (
         out.dim() > y.dim()

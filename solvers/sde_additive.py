@@ -161,7 +161,7 @@ class SRA1(AdditiveRungeKutta):
     strong_order: ClassVar[float | None] = 1.5
     evals: ClassVar[int] = 2
     noise: ClassVar[Noise] = Noise.ADDITIVE
-    levy: ClassVar[bool] = True
+    needs_levy_area: ClassVar[bool] = True
     embedded: ClassVar[float | None] = 0.5
     reference: ClassVar[str] = "Roessler 2010"
     tableau: ClassVar[AdditiveTableau] = AdditiveTableau(
@@ -179,7 +179,7 @@ class SRA3(AdditiveRungeKutta):
     strong_order: ClassVar[float | None] = 1.5
     evals: ClassVar[int] = 3
     noise: ClassVar[Noise] = Noise.ADDITIVE
-    levy: ClassVar[bool] = True
+    needs_levy_area: ClassVar[bool] = True
     reference: ClassVar[str] = "Roessler 2010"
     tableau: ClassVar[AdditiveTableau] = AdditiveTableau(
         a=((1.0,), (1 / 4, 1 / 4)),
@@ -200,7 +200,7 @@ class ShARK(AdditiveRungeKutta):
     strong_order: ClassVar[float | None] = 1.5
     evals: ClassVar[int] = 2
     noise: ClassVar[Noise] = Noise.ADDITIVE
-    levy: ClassVar[bool] = True
+    needs_levy_area: ClassVar[bool] = True
     reference: ClassVar[str] = "Foster, dos Reis & Strange 2024"
     tableau: ClassVar[AdditiveTableau] = AdditiveTableau(
         a=((5 / 6,),), b=(2 / 5, 3 / 5), n=((0.0, 0.0, 0.0, 1.0), (0.0, 0.0, 5 / 6, 1.0))
