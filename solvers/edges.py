@@ -9,7 +9,7 @@ from torch import Tensor
 
 from . import check
 from .equation import Equation, Noise
-from .noise import Path, Source
+from .noise import BoundPath, Path, Source
 from .solver import Solver, cut
 
 
@@ -105,6 +105,8 @@ def bind(
         )
     if isinstance(noise, Source):
         return noise.on(cut(times, solver.substeps), y0)
+    if isinstance(noise, BoundPath):
+        return noise
     if not callable(noise):
         raise TypeError(f"`noise` must be a Source or a callable (t0, t1) -> increment, got {type(noise).__name__}")
 

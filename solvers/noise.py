@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -25,6 +25,18 @@ class Path(Protocol):
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor: ...
 
     def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+class BoundPath(ABC):
+    """Abstract: a path that a source has bound to a grid and a state, whose answers fit them by construction."""
+
+    @abstractmethod
+    def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
+        """dW, shaped like the state."""
+
+    @abstractmethod
+    def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+        """(dW, H), both shaped like the state."""
 
 
 class Source(ABC):
@@ -85,7 +97,8 @@ class WhiteNoise(Normals):
         )
 
 
-class _WhitePath(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _WhitePath(BoundPath):
     generator: torch.Generator
     like: Tensor
 
@@ -217,7 +230,7 @@ def _open_unit(high: Tensor, low: Tensor) -> Tensor:
     return ((high << 21) + (low >> 11)).to(torch.float64).mul_(2.0**-53).add_(2.0**-54)
 
 
-class _SeededPath:
+class _SeededPath(BoundPath):
     """Increments on a fixed grid, drawn some steps ahead; what it answers depends on the interval alone."""
 
     def __init__(self, source: SeededNoise, times: Tensor, y: Tensor):

@@ -24,9 +24,9 @@ from ..samplers.method import Method
 from ..samplers.recommend import recommended
 from ..samplers.sampling import sample
 from ..storage.files import versions, write_json
-from ..training.fit import Objective
 from ..training.losses import PlainV
 from ..training.norms import Huber
+from ..training.objective import Objective
 from ..training.state import Training
 from .demo_page import DIGITS, draw_paths, losses, said, write_page
 from .progress import counting, progress, train_with_bar

@@ -12,7 +12,7 @@ from solvers import MaxStepsError, NonFiniteError, SolveError, StepSizeUnderflow
 from ..runtime.distributed import PartnerError, WorkerError, lost, patience
 from ..runtime.signals import Stopped
 from ..storage.files import CheckpointError
-from ..training.fit import NonFiniteLossError, TrainingMemoryError
+from ..training.objective import NonFiniteLossError, TrainingMemoryError
 
 _USAGE = (ValueError, TypeError, OSError, Warning, CheckpointError, TrainingMemoryError, PartnerError, WorkerError)
 _NUMERICAL = (SolveError, NonFiniteLossError)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from solvers import SeededNoise
-from solvers.noise import Normals, Path
+from solvers.noise import BoundPath, Normals, Path
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class OneEach(Normals):
         return _Paths(tuple(source.on(times, y[i : i + 1]) for i, source in enumerate(self.sources)))
 
 
-class _Paths(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class _Paths(BoundPath):
     each: tuple[Path, ...]
 
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:

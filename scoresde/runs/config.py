@@ -18,7 +18,6 @@ from ..processes.base import Process
 from ..processes.coordinates import EDM
 from ..processes.forward import VESDE, VPSDE, CosineVP, RectifiedFlow, SubVPSDE
 from ..runtime.torch_state import seeded, single_precision_on
-from ..training.fit import Objective
 from ..training.losses import (
     DSM,
     FlowMatching,
@@ -32,6 +31,7 @@ from ..training.losses import (
 )
 from ..training.noise_levels import Importance, LogitNormal, LogNormal, NoiseLevels, Uniform
 from ..training.norms import Absolute, Huber, Norm, Square
+from ..training.objective import Objective
 from ..training.sliced import Sliced
 from ..training.state import Training
 from .journal import Record

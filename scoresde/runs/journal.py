@@ -21,7 +21,7 @@ from solvers import check
 
 from ..processes.base import Process
 from ..storage.files import write_whole
-from ..training.fit import Progress
+from ..training.objective import Progress
 
 CELLS = 8
 

@@ -10,7 +10,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ..training.fit import Objective
+from ..training.objective import Objective
 from ..training.state import Training
 from .config import LEVELS, LOSSES, NORMS, PROCESSES, Config, ConfigError, DataConfig, NetworkConfig
 from .journal import Record

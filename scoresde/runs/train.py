@@ -17,7 +17,8 @@ from ..runtime.signals import Stopped, graceful_stop
 from ..storage import checkpoints, ownership
 from ..storage.files import CheckpointError, versions
 from ..storage.weights import architecture_mismatch
-from ..training.fit import Progress, check_batch, fit
+from ..training.fit import check_batch, fit
+from ..training.objective import Progress
 from ..training.state import TrainState, begin
 from ..training.validation import held_out_loss
 from . import posthoc_ema

@@ -43,41 +43,52 @@ class Plan:
     ):
         self.model = CachedDenoiser(denoiser) if method.wrap else denoiser
         self.method = method
-        self.lams = lams
         self.cond = conditions.prepared(cond, len(state), state.device)
-        warn_outside_training_range(denoiser.process, lams)
-        process = method.process
-        stochastic = method.stochastic
-        self.times = process.time(lams)
-        self.first = (
-            self.times[0] if ends is None else process.time(torch.tensor(ends[0], dtype=torch.float64, device="cpu"))
-        )
-        self.last = (
-            self.times[-1] if ends is None else process.time(torch.tensor(ends[1], dtype=torch.float64, device="cpu"))
-        )
-        if not bool(self.times.isfinite().all()):
-            flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
-            raise ValueError(
-                f"`method` must run along a process that reaches the level lam = {lams.min().item():g}, got"
-                f" {process!r}; {flow}"
-            )
 
-        if stochastic and not bool(process.alpha(self.times[0]) > 0):
-            said = f"to start where alpha vanishes, where the noise of {process!r} is singular, got {method.eta!r}"
-            raise ValueError(f"`method` must have eta = 0 {said}; or run along VPSDE()")
+        warn_outside_training_range(denoiser.process, lams)
+        self._set_times(lams, ends)
+        self._check_times()
 
         self.whitened = None if method.frame is None else Whitened(self.model, method.frame.moments, state)
         self.denoiser = self.model if self.whitened is None else self.whitened
-        self.noise = source
         self.solver = method.around(source, self._ask)
-
-        if isinstance(method.solver, Solver) and isinstance(source, Source) and stochastic and len(lams) > 1:
-            self.noise = source.on(cut(self.times, method.solver.substeps), state)
-
+        self.noise = self._bound(source, state)
         self.segments = list(self._segments()) if len(lams) > 1 else []
 
+    def _set_times(self, lams: Tensor, ends: Ends | None) -> None:
+        """The times of the levels along the method's process, and of the two ends."""
+        process = self.method.process
+        self.lams = lams
+        self.times = process.time(lams)
+        self.first = self.times[0]
+        self.last = self.times[-1]
+
+        if ends is not None:
+            self.first, self.last = process.time(torch.tensor(ends, dtype=torch.float64, device="cpu"))
+
+    def _check_times(self) -> None:
+        """Raise ValueError where the process does not reach the levels, or noise would be singular at the first."""
+        process = self.method.process
+        if not bool(self.times.isfinite().all()):
+            flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
+            raise ValueError(
+                f"`method` must run along a process that reaches the level lam = {self.lams.min().item():g}, got"
+                f" {process!r}; {flow}"
+            )
+
+        if self.method.stochastic and not bool(process.alpha(self.times[0]) > 0):
+            said = f"to start where alpha vanishes, where the noise of {process!r} is singular, got {self.method.eta!r}"
+            raise ValueError(f"`method` must have eta = 0 {said}; or run along VPSDE()")
+
+    def _bound(self, source: Any, state: Tensor) -> Any:
+        """The noise of the whole grid, one path for all segments; what is no source stays as it is."""
+        solver = self.method.solver
+        if isinstance(solver, Solver) and isinstance(source, Source) and self.method.stochastic and len(self.lams) > 1:
+            return source.on(cut(self.times, solver.substeps), state)
+        return source
+
     def _ask(self, t: Tensor, y: Tensor) -> Prediction:
-        """What the model says of a state on the way; see `steps.Ground`."""
+        """What the model says of a state on the way; see `wrappers.StepContext`."""
         process = self.method.process
         return cast(CachedDenoiser, self.model).ask(y, process.alpha(t), process.sigma(t), self.cond)
 

@@ -1,6 +1,7 @@
 """Training a denoiser: losses, noise levels, and the loop over steps."""
 
-from .fit import SIMPLE, NonFiniteLossError, Objective, Progress, TrainingMemoryError, check_batch, fit
+from .fit import check_batch, fit
+from .objective import SIMPLE, NonFiniteLossError, Objective, Progress, TrainingMemoryError
 from .state import PRECISIONS, Training, TrainState, begin
 
 __all__ = [

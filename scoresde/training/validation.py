@@ -12,7 +12,7 @@ from ..data.samples import Samples
 from ..denoisers import conditions
 from ..denoisers.denoiser import Denoiser
 from ..samplers.sampling import evaluating
-from .fit import Objective
+from .objective import Objective
 from .state import Training
 
 _HELD_OUT = (1 << 28) - 1  # the step whose noise the held-out loss is taken with: the last there is
