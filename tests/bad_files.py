@@ -1,4 +1,4 @@
-"""Files and command lines of BEHAVIOUR 3 that must be refused: rows 61 to 64 and what commands make of others.
+"""Files and command lines that must be refused: rows 61 to 64 and what commands make of others.
 
 Cases as in `bad_inputs`, called with a folder that `ground` has filled.
 """

@@ -1,4 +1,4 @@
-"""The inputs of BEHAVIOUR 3 that must be refused or accepted, by the number of their row; 0 where the list has none.
+"""The inputs that must be refused or accepted, by the number of their row; 0 where the list has none.
 
 A case is (row, note, call, error, what its message must match). `ARGUMENTS` are refused before a network or a
 right-hand side is called; `ANSWERS` concern what one returns; `ACCEPTED` give pairs that are equal. `bad_files` has

@@ -57,7 +57,7 @@ def scaled(error: Tensor, y: Tensor, tol: float) -> float:
 @fifth
 @pytest.mark.parametrize("process", [VPSDE(), SubVPSDE(), VESDE()], ids=lambda p: type(p).__name__)
 def test_the_exact_map_of_a_gaussian(solver, process):
-    """T-ODE-01: the probability flow scales each eigendirection by sqrt(v_1/v_0) about the moving mean; to 1e-10 at
+    """The probability flow scales each eigendirection by sqrt(v_1/v_0) about the moving mean; to 1e-10 at
     tol 1e-12."""
     t0, t1 = process.t_max, process.t_min
     x = process.prior((4, 3), seed=1, dtype=F64)
@@ -69,7 +69,7 @@ def test_the_exact_map_of_a_gaussian(solver, process):
 
 @pytest.mark.parametrize("tol", [1e-3, 1e-5, 1e-7, pytest.param(1e-9, marks=pytest.mark.slow)])
 def test_accuracy_and_cost_on_a_mixture(tol):
-    """T-ODE-05: scaled RMS error at most 5, at no more than 1.1 times the mean evaluations of SciPy's RK45 run point
+    """Scaled RMS error at most 5, at no more than 1.1 times the mean evaluations of SciPy's RK45 run point
     by point."""
     start, end = m3_ends()
     eq = VP.probability_flow(M3)
@@ -101,7 +101,7 @@ def test_error_follows_the_tolerance(solver):
 @pytest.mark.parametrize("solver", [s for s in FIFTH if s.order == 5], ids=repr)
 @pytest.mark.parametrize("tol", [1e-3, 1e-5, 1e-7])
 def test_round_trip(solver, tol):
-    """T-ODE-06: to data and back, within 40 tolerances (RMS over the points)."""
+    """To data and back, within 40 tolerances (RMS over the points)."""
     start, _ = m3_ends()
     eq = VP.probability_flow(M3)
     there = solve(eq, start, solver, Adaptive(VP.t_max, VP.t_min, rtol=tol, atol=tol)).y
@@ -116,7 +116,7 @@ def test_round_trip(solver, tol):
 @embedded
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_a_sample_does_not_depend_on_its_neighbours(solver, dtype, device):
-    """T-ODE-09: 64 together equal 64 alone bit for bit, with their evaluations, steps and saved states."""
+    """64 together equal 64 alone bit for bit, with their evaluations, steps and saved states."""
     rates = torch.linspace(0.3, 8.0, 64, dtype=dtype, device=device)[:, None]
 
     def equation(rate: Tensor) -> Equation:

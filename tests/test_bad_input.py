@@ -1,4 +1,4 @@
-"""Every row of BEHAVIOUR 3: the type of the error and the argument it names, within a second, before anything is
+"""Every row of `bad_inputs`: the type of the error and the argument it names, within a second, before anything is
 computed."""
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def refuse(case: Case, *arguments: Path) -> None:
 
 
 def test_every_row_is_here() -> None:
-    """T-BAD-01..66."""
+    """Each is refused by the type and the name of its row."""
     rows = {row for row, *_ in (*ARGUMENTS, *ANSWERS, *FILES, *ACCEPTED)}
     assert rows - {0} == set(range(1, 67))
 

@@ -34,7 +34,7 @@ def integral(path, s: Tensor, t: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("make", [tree, fixed])
 def test_increments_and_integrals_add_up(make):
-    """W(s,u) = W(s,t) + W(t,u), and the time integrals likewise, to 1e-12 (T-BM-01)."""
+    """W(s,u) = W(s,t) + W(t,u), and the time integrals likewise, to 1e-12."""
     path = make()
     for s, t, u in itertools.combinations(TIMES, 3):
         assert (path(s, t) + path(t, u) - path(s, u)).abs().max() < 1e-12
@@ -44,7 +44,7 @@ def test_increments_and_integrals_add_up(make):
 
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_a_tree_is_a_pure_function(dtype, device):
-    """Bit-equal whatever was asked before, in whatever batch, with one time for all or one for each (T-BM-02)."""
+    """Bit-equal whatever was asked before, in whatever batch, with one time for all or one for each."""
     y = torch.zeros(6, 3, dtype=dtype, device=device)
     whole = BrownianTree(y, -1.0, 2.0, 5)
     pairs = list(itertools.pairwise(TIMES))
@@ -75,7 +75,7 @@ def test_direction_of_the_range():
 
 @pytest.mark.parametrize("ends", [(0.0, 1.0), (0.2, 0.3), (0.123456, 0.654321), (1.0 / 3, 1.0 / 3 + 1e-4)])
 def test_law_of_a_tree(ends):
-    """dW ~ N(0, h), H ~ N(0, h/12) independent, Cov(W, int W) = h^2/2, at aligned and odd times (T-BM-03): 40 000
+    """dW ~ N(0, h), H ~ N(0, h/12) independent, Cov(W, int W) = h^2/2, at aligned and odd times: 40 000
     draws, Kolmogorov-Smirnov p > 1e-7, correlation within 5.2 standard errors."""
     path = BrownianTree(torch.zeros(20_000, 2, dtype=F64), 0.0, 1.0, 11)
     s, t = (torch.tensor(x, dtype=F64) for x in ends)
@@ -99,7 +99,7 @@ def test_law_of_a_bridge():
 
 
 def test_the_test_of_law_can_fail():
-    """T-BM-09: a bridge of the wrong variance is found out."""
+    """A bridge of the wrong variance is found out."""
     path = BrownianTree(torch.zeros(10_000, 2, dtype=F64), 0.0, 1.0, 12)
     a, m, b = (torch.tensor(x, dtype=F64) for x in (0.3, 0.37, 0.9))
     rest = (path(a, m) - path(a, b) * (0.07 / 0.6)).flatten()
@@ -108,7 +108,7 @@ def test_the_test_of_law_can_fail():
 
 @pytest.mark.parametrize("solver", [EulerMaruyama(), SRA1()], ids=repr)
 def test_coarse_and_fine_see_one_path(solver):
-    """T-SDEINT-04: on one GridPath or tree a finer grid gets closer to the finest one, at strong order .7-1.2 and
+    """On one GridPath or tree a finer grid gets closer to the finest one, at strong order .7-1.2 and
     1.2-1.9."""
     eq = Equation(lambda t, y: torch.sin(2 * y), lambda t, y: 0.5 * torch.ones_like(y), noise=Noise.ADDITIVE)
     y0 = torch.linspace(-1, 1, 200, dtype=F64)[:, None]
@@ -137,6 +137,6 @@ def test_coarse_and_fine_see_one_path(solver):
     ],
 )
 def test_what_is_refused(call, message):
-    """Row 54: queries outside the range, paths for another state, empty ranges, bad seeds."""
+    """Queries outside the range, paths for another state, empty ranges, bad seeds."""
     with pytest.raises(ValueError, match=message):
         call()

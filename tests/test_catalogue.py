@@ -133,7 +133,7 @@ def test_a_wrapped_line_is_its_paper(name: str) -> None:
 
 
 def test_ddim_is_euler_and_exponential_euler_in_three_frames() -> None:
-    """MATH 3: Euler along EDM = ExpEuler along LogSNR (x0) = ExpEuler along UnitNoise (eps)."""
+    """Euler along EDM = ExpEuler along LogSNR (x0) = ExpEuler along UnitNoise (eps)."""
     x = sampling.encode(MIX, MIX.sample(8, 1), catalogue.probability_flow(1e-8)) * 80
     frames = [(EDM(), Split.EPS, Euler()), (LogSNR(), Split.X0, ExpEuler()), (UnitNoise(), Split.EPS, ExpEuler())]
     ends = [

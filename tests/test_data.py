@@ -435,7 +435,7 @@ def test_the_documented_configuration_is_read() -> None:
 
 
 def test_frechet_distances() -> None:
-    """T-MET-01: one half on a diagonal pair by hand, zero on itself, symmetric."""
+    """One half on a diagonal pair by hand, zero on itself, symmetric."""
     a, b = torch.tensor([1.0, 4.0], dtype=torch.float64).diag(), torch.tensor([9.0, 4.0], dtype=torch.float64).diag()
     zero, shift = torch.zeros(2, dtype=torch.float64), torch.tensor([3.0, 0.0], dtype=torch.float64)
     assert frechet_gaussian(zero, a, shift, b) == pytest.approx(9 + (3 - 1) ** 2, abs=1e-12)

@@ -89,7 +89,7 @@ def test_the_posterior_is_bayes(i: int) -> None:
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 @pytest.mark.parametrize("count", [10, 50])
 def test_diffusers_on_the_same_noise(eta: float, count: int) -> None:
-    """T-DIFF-07: DDIMScheduler (eta 0) and DDPMScheduler on trailing steps of the 1000-level chain equal ours to 1e-5
+    """DDIMScheduler (eta 0) and DDPMScheduler on trailing steps of the 1000-level chain equal ours to 1e-5
     of the state."""
     chain, data = ddpm.linear(1000), exact.Gaussian(MEAN, VAR)
     options = {"clip_sample": False, "timestep_spacing": "trailing"}

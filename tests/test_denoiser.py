@@ -45,7 +45,7 @@ def middle(process: Process, count: int = 5) -> Tensor:
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
 @pytest.mark.parametrize("table", [Eps(), X0(), V(), Score()], ids=repr)
 def test_one_score_in_four_parameterisations(process, table):
-    """T-TR-03: whatever the network predicts, x0, eps, score, v and velocity are those of the eps it stands for."""
+    """Whatever the network predicts, x0, eps, score, v and velocity are those of the eps it stands for."""
     t = middle(process)
     alpha, sigma = process.alpha(t), process.sigma(t)
     x = torch.randn(5, 3, dtype=F64, generator=torch.Generator().manual_seed(1)) * (alpha + sigma)[:, None]
@@ -248,7 +248,7 @@ def test_wrong_parts_are_named(make, message):
 
 
 def test_levels_of_the_wrong_count_are_named():
-    """Row 10: three noise levels for a batch of four raise, with both shapes."""
+    """Three noise levels for a batch of four raise, with both shapes."""
     vp = VPSDE()
     with pytest.raises(ValueError, match=r"got shape \(3,\) for a batch of shape \(4, 3\)"):
         G3(torch.ones(4, 3), vp.alpha(torch.full((3,), 0.5)), vp.sigma(0.5))

@@ -110,7 +110,7 @@ def test_samples_reach_the_population(name: str) -> None:
 
 
 def test_frechet_floor() -> None:
-    """T-MET-02: two sets of N(0, I) in 64 dimensions; 2d/n + d(d+1)/(2n) within 5 % at n = 1000 and 10 000."""
+    """Two sets of N(0, I) in 64 dimensions; 2d/n + d(d+1)/(2n) within 5 % at n = 1000 and 10 000."""
     unit = exact.Gaussian(torch.zeros(64, dtype=F64), 1.0)
     assert abs(frechet_floor(64, 1000) - 2.208) < 1e-12
     for n in (1000, 10_000):
@@ -120,7 +120,7 @@ def test_frechet_floor() -> None:
 
 @pytest.mark.parametrize("name", sorted(METRICS))
 def test_identical_sets_symmetry_and_chunks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T-MET-03: zero on one set (unbiased KID aside), symmetric, and the same however the sums are cut, 1e-10."""
+    """Zero on one set (unbiased KID aside), symmetric, and the same however the sums are cut, 1e-10."""
     metric, x, y = METRICS[name], A.sample(300, 0), B.sample(280, 1)
     if name != "kid":
         assert abs(metric(x, x)) < 1e-10

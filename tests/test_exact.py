@@ -46,7 +46,7 @@ def points(model, scale: float, count: int = 40) -> Tensor:
 @models
 @pytest.mark.parametrize(("alpha", "sigma"), LEVELS)
 def test_score_is_the_gradient_of_the_log_density(model, alpha, sigma):
-    """T-SC-01, with eps = -sigma score and, where alpha > 0, Tweedie's x0 = (x + sigma^2 score)/alpha."""
+    """eps = -sigma score and, where alpha > 0, Tweedie's x0 = (x + sigma^2 score)/alpha."""
     x = points(model, 3 * alpha + sigma).requires_grad_()
     (score,) = torch.autograd.grad(model.log_prob(x, alpha, sigma).sum(), x)
     p = model(x.detach(), alpha, sigma)

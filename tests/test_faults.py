@@ -72,7 +72,7 @@ def sha(folder: Path) -> str:
 
 @each
 def test_a_killed_run_ends_at_the_same_bits(which: str, request: pytest.FixtureRequest) -> None:
-    """T-FT-01: kill -9 at random moments; every run taken up to its end equals the one that was never killed."""
+    """Kill -9 at random moments; every run taken up to its end equals the one that was never killed."""
     answer = request.getfixturevalue(which)[1]["train"]
     assert answer["whole"] == 0
     assert answer["kills"] == (3 if which == "few" else 50)
@@ -81,7 +81,7 @@ def test_a_killed_run_ends_at_the_same_bits(which: str, request: pytest.FixtureR
 
 @each
 def test_a_kill_while_saving_leaves_a_checkpoint(which: str, request: pytest.FixtureRequest) -> None:
-    """T-FT-02: whatever the moment, the latest checkpoint verifies without a warning. Reading removes nothing: that is
+    """Whatever the moment, the latest checkpoint verifies without a warning. Reading removes nothing: that is
     the next writer's to do."""
     answer, count = request.getfixturevalue(which)[1]["save"], 6 if which == "few" else 60
     assert answer["found"] == [True] * count
@@ -89,7 +89,7 @@ def test_a_kill_while_saving_leaves_a_checkpoint(which: str, request: pytest.Fix
 
 
 def test_signals_end_the_command_line(few: tuple[Path, Any]) -> None:
-    """T-FT-06: SIGINT once saves and exits 130, SIGTERM saves and exits 143, SIGINT twice exits 130 at once without
+    """SIGINT once saves and exits 130, SIGTERM saves and exits 143, SIGINT twice exits 130 at once without
     saving."""
     folder, answer = few[0] / "signal", few[1]["signal"]
     for name, code in (("int", 130), ("term", 143)):
@@ -241,7 +241,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_damage_is_detected(finished: Path, tmp_path: Path) -> None:
-    """T-FT-04: 300 flipped bits, 100 truncations, an empty file, one checkpoint under the name of another."""
+    """300 flipped bits, 100 truncations, an empty file, one checkpoint under the name of another."""
     paths = checkpoints.steps(finished / "checkpoints")
     source = paths[40]
     whole, path = source.read_bytes(), tmp_path / source.name
@@ -292,7 +292,7 @@ def test_the_one_before_is_used_and_the_bad_one_named(tmp_path: Path) -> None:
 def test_a_full_disk_is_said_and_costs_nothing(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str
 ) -> None:
-    """T-FT-03: no space at any call of a save: the message says so, the checkpoint before is intact, no temporary
+    """No space at any call of a save: the message says so, the checkpoint before is intact, no temporary
     stays."""
     old = checkpoints.steps(finished / "checkpoints")[39]
     (tmp_path / old.name).write_bytes(old.read_bytes())
@@ -325,7 +325,7 @@ def test_a_full_disk_is_said_and_costs_nothing(
 
 
 def test_a_file_limit_reads_as_a_full_disk(tmp_path: Path) -> None:
-    """T-FT-03 with the kernel's own refusal: RLIMIT_FSIZE."""
+    """The kernel's own refusal: RLIMIT_FSIZE."""
     write_whole(tmp_path / "a", b"old")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
@@ -367,7 +367,7 @@ def call_train(folder: Path, monkeypatch: pytest.MonkeyPatch, *change: str) -> i
 
 
 def test_a_save_is_one_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T-FT-08: write, fsync, chmod, replace, fsync of the directory; nothing else touches the target."""
+    """Write, fsync, chmod, replace, fsync of the directory; nothing else touches the target."""
     calls: list[str] = []
     kinds: dict[int, str] = {}
     fdopen, opened = os.fdopen, os.open
@@ -397,7 +397,7 @@ def test_a_save_is_one_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_permissions_follow_the_umask(tmp_path: Path) -> None:
-    """T-FT-09: as any program's files."""
+    """As any program's files."""
     for mask, mode in ((0o022, 0o644), (0o077, 0o600)):
         before = os.umask(mask)
         try:
@@ -409,7 +409,7 @@ def test_permissions_follow_the_umask(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.EXDEV, errno.EIO])
 def test_other_refusals_come_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """T-FT-09: read-only folders, other file systems, broken disks keep their own words and leave nothing behind."""
+    """Read-only folders, other file systems, broken disks keep their own words and leave nothing behind."""
 
     def refuse(*_: object) -> None:
         raise OSError(number, os.strerror(number))
@@ -421,7 +421,7 @@ def test_other_refusals_come_through(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_folder_deleted_while_training_comes_back(tmp_path: Path) -> None:
-    """T-FT-09: what goes on is saved anew."""
+    """What goes on is saved anew."""
     import shutil
 
     def delete(progress: Any) -> None:
@@ -478,7 +478,7 @@ def some_nan(out: torch.Tensor) -> torch.Tensor:
     ],
 )
 def test_a_step_that_is_not_finite_stops_the_run(what: Any, said: str) -> None:
-    """T-FT-05: step, noise level and samples are named; weights, average and optimiser are those of the step before."""
+    """Step, noise level and samples are named; weights, average and optimiser are those of the step before."""
     model, state, training = failing({5}, what)
     steps = fit(model, points(), training, state)
     for _ in range(4):
@@ -493,7 +493,7 @@ def test_a_step_that_is_not_finite_stops_the_run(what: Any, said: str) -> None:
 
 @pytest.mark.parametrize("what", [some_nan, _InfiniteGradient.apply])
 def test_steps_may_be_skipped_but_not_ten_in_a_row(what: Any) -> None:
-    """T-FT-05: with skip_nonfinite a bad step is passed over and counted; the tenth in a row ends the run; no NaN
+    """With skip_nonfinite a bad step is passed over and counted; the tenth in a row ends the run; no NaN
     reaches the average."""
     model, state, training = failing({2, 3, *range(10, 19)}, what, skip_nonfinite=True)
     skipped = [p.step for p in fit(model, points(), training, state) if p.skipped]
@@ -508,7 +508,7 @@ def test_steps_may_be_skipped_but_not_ten_in_a_row(what: Any) -> None:
 def test_a_nan_exits_3_and_keeps_the_last_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """T-FT-05 through the command line."""
+    """Through the command line."""
     calls: list[int] = []
     forward = MLP.forward
 
@@ -542,7 +542,7 @@ def test_weights_that_are_not_finite_are_not_saved(tmp_path: Path) -> None:
     ],
 )
 def test_lack_of_memory_says_what_to_try(error: Exception) -> None:
-    """T-FT-07: the batch size and remedies; the state is that of the step before."""
+    """The batch size and remedies; the state is that of the step before."""
 
     def refuse(_: torch.Tensor) -> None:
         raise error
@@ -569,7 +569,7 @@ def test_other_errors_of_a_network_come_through() -> None:
 
 
 def test_an_error_of_the_data_comes_through(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """T-FT-10: what reading a batch raises ends the run with an exit code, and the checkpoints stay."""
+    """What reading a batch raises ends the run with an exit code, and the checkpoints stay."""
     real = Dataset.batch
 
     def broken(self: Dataset, step: int, *more: Any) -> Any:

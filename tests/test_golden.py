@@ -108,7 +108,7 @@ def factor(process: Process, eta: float, t0: Tensor, t1: Tensor) -> Tensor:
 @pytest.mark.parametrize("process", THREE, ids=repr)
 @pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
 def test_euler_maruyama_recursion(process, eta):
-    """T-SDEINT-01: x <- (1 - h A) x + ..., A = f + (1+eta^2)/2 g^2/v, added variance eta^2 g^2 h, with data turned by
+    """x <- (1 - h A) x + ..., A = f + (1+eta^2)/2 g^2/v, added variance eta^2 g^2 h, with data turned by
     Q."""
     for n in (10, 100):
         times = uniform(process, n)
@@ -131,7 +131,7 @@ def test_euler_maruyama_recursion(process, eta):
 
 @pytest.mark.parametrize("process", THREE, ids=repr)
 def test_ddim_cosine_law(process):
-    """T-DIFF-01: a DDIM step shrinks each deviation by sqrt(v1/v0) cos(theta1 - theta0), theta = arctan(sigma/(alpha
+    """A DDIM step shrinks each deviation by sqrt(v1/v0) cos(theta1 - theta0), theta = arctan(sigma/(alpha
     sqrt(lambda)))."""
     times = uniform(process, 20)
     mean, cov = along(process, WIDE_LOGSNR, reverse(WIDE_LOGSNR, G3, 0.0, Split.X0), ExpEuler(), times, *start(process))
@@ -145,7 +145,7 @@ def test_ddim_cosine_law(process):
 @pytest.mark.parametrize("process", THREE, ids=repr)
 @pytest.mark.parametrize("eta", [0.0, 1.0])
 def test_one_step_by_three_routes(process, eta):
-    """T-DIFF-02: DPM-Solver++(1) = DDIM along three coordinates, and with eta 1 = DDPM's posterior, computed here by
+    """DPM-Solver++(1) = DDIM along three coordinates, and with eta 1 = DDPM's posterior, computed here by
     Bayes' rule."""
     times = uniform(process, 7)
     mean, cov = start(process)
@@ -169,7 +169,7 @@ def test_one_step_by_three_routes(process, eta):
 
 
 def test_ddpm_keeps_the_mean_at_any_number_of_steps():
-    """T-DIFF-06: posterior means are a martingale, so DDIM(1) = DDPM carries the mean exactly for every N."""
+    """Posterior means are a martingale, so DDIM(1) = DDPM carries the mean exactly for every N."""
     t0, t1 = VP.t_max, VP.t_min
     want = marginal(VP, t1)[0] - factor(VP, 1.0, t0, t1) * marginal(VP, t0)[0]
     for n in (1, 2, 3, 5, 10, 20, 50):
@@ -180,7 +180,7 @@ def test_ddpm_keeps_the_mean_at_any_number_of_steps():
 @pytest.mark.parametrize("process", THREE, ids=repr)
 @pytest.mark.parametrize(("eta", "solver"), [(0.0, RK4()), (0.5, EulerMaruyama()), (1.0, EulerMaruyama())])
 def test_fine_steps_reach_the_continuous_law(process, eta, solver):
-    """c_1 = v_1 + phi^2 (c_0 - v_0), mu_1 = alpha_1 m + phi (mu_0 - alpha_0 m): T-SDEINT-02 with Richardson's
+    """c_1 = v_1 + phi^2 (c_0 - v_0), mu_1 = alpha_1 m + phi (mu_0 - alpha_0 m), with Richardson's
     extrapolation."""
     t0, t1 = 0.9, 0.1
     c0 = process.sigma(t0) ** 2 * torch.ones(3, dtype=F64)

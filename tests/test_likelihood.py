@@ -24,7 +24,7 @@ def spread(process, t: float) -> torch.Tensor:
 
 @pytest.mark.parametrize("process", PROCESSES, ids=repr)
 def test_exact_trace_on_a_gaussian(process) -> None:
-    """T-LIK-01, 02: log p(x) = log prior(x_T) + half the log ratio of the variances, x_T by the exact flow; not the
+    """log p(x) = log prior(x_T) + half the log ratio of the variances, x_T by the exact flow; not the
     data density itself."""
     x = G3.sample(5, seed=1)
     t0, t1 = process.t_min, process.t_max
@@ -47,7 +47,7 @@ def test_the_prior_is_not_the_marginal() -> None:
 
 
 def test_hutchinson_is_unbiased_with_the_right_variance() -> None:
-    """T-LIK-03: Var of one probe's trace is 2 (|A|^2 - sum A_ii^2) for symmetric A; here for the integral, over many
+    """Var of one probe's trace is 2 (|A|^2 - sum A_ii^2) for symmetric A; here for the integral, over many
     probes, |z| < 5."""
     sde, n = VPSDE(), 20_000
     x = G3.sample(1, seed=3)
@@ -74,7 +74,7 @@ def test_one_probe_is_exact_for_independent_dimensions() -> None:
 
 
 def test_a_mixture_integrates_to_one_and_meets_its_density() -> None:
-    """T-LIK-04, 05 on a 1-D mixture: total mass within 1e-5; the error against the mixture's own density is the
+    """A 1-D mixture: total mass within 1e-5; the error against the mixture's own density is the
     prior's."""
     means, variances, weights = torch.tensor([[-2.0, 0.5, 3.0], [0.09, 0.36, 0.04], [0.3, 0.5, 0.2]], dtype=F64)
     mix = exact.GaussianMixture(means.unsqueeze(1), variances, weights)
@@ -96,6 +96,6 @@ def test_answers_do_not_depend_on_the_batch() -> None:
 
 
 def test_bits_per_dimension() -> None:
-    """T-LIK-06: a uniform density over 256 integer levels costs 8 bits."""
+    """A uniform density over 256 integer levels costs 8 bits."""
     uniform = torch.tensor(-math.log(256 / 127.5) * 12, dtype=F64)
     assert bits_per_dim(uniform, 12).item() == pytest.approx(8.0, abs=1e-12)

@@ -92,7 +92,7 @@ PAIRS = [(process, loss) for process in PROCESSES for loss in LOSSES if possible
 
 @pytest.mark.parametrize(("process", "loss"), PAIRS, ids=lambda v: repr(v))
 def test_the_gradient_vanishes_at_the_true_score(process, loss):
-    """T-TR-02, for every loss there is: zero at A = 1/V, B = alpha MEAN, and only there."""
+    """Every loss there is: zero at A = 1/V, B = alpha MEAN, and only there."""
     value, parameters, _ = gaussian(process, loss, 0.5)
     here = torch.stack(torch.autograd.grad(value, parameters))
     value, parameters, _ = gaussian(process, loss, 0.5, a=1.1, b=0.1)
@@ -145,7 +145,7 @@ def expected(norm: Norm, std: float) -> float:
 )
 @pytest.mark.parametrize("lam", [2.0, -1.0])
 def test_the_value_at_the_true_score_is_the_closed_form(process, loss, lam):
-    """T-TR-01 without sampling: the residual of eps is normal with the posterior's variance alpha^2 v/(alpha^2 v +
+    """Sampling: the residual of eps is normal with the posterior's variance alpha^2 v/(alpha^2 v +
     sigma^2)."""
     value, _, t = gaussian(process, loss, lam)
     alpha, sigma = process.alpha(t), process.sigma(t)
@@ -156,7 +156,7 @@ def test_the_value_at_the_true_score_is_the_closed_form(process, loss, lam):
 
 @pytest.mark.parametrize("t", [0.05, 0.3, 0.8])
 def test_the_value_by_sampling(t: float):
-    """T-TR-01: E|sigma s + eps|^2 = sum alpha^2 lam / v. One million draws; |z| < 5 fails by chance once in 1.7
+    """E|sigma s + eps|^2 = sum alpha^2 lam / v. One million draws; |z| < 5 fails by chance once in 1.7
     million."""
     n = 1_000_000
     mean, var = torch.tensor([1.0, -0.5, 2.0], dtype=F64), torch.tensor([0.25, 1.0, 4.0], dtype=F64)
@@ -212,7 +212,7 @@ def test_probes_are_signs_with_unit_covariance_and_no_memory_of_eps(dtype):
 
 @pytest.mark.parametrize("loss", [loss for loss in LOSSES if not isinstance(loss, ChainBound)], ids=repr)
 def test_the_loss_does_not_depend_on_the_parameterisation(loss):
-    """T-TR-03: one score predicted as eps, x0, v or score has one loss."""
+    """One score predicted as eps, x0, v or score has one loss."""
     t = torch.linspace(0.2, 0.8, 6, dtype=F64)
     x0, eps = SeededNoise(2).normal(6, range(2), (6, 3), F64)
     values = [loss(Denoiser(Net(VP, type(table)), VP, table), x0, t, eps) for table in (Eps(), X0(), V(), Score())]

@@ -38,7 +38,7 @@ def grid(n: int = 9, t0: float = 0.0, t1: float = 1.0) -> torch.Tensor:
     ],
 )
 def test_philox_known_answers(counter, key, want, device):
-    """T-REP-01: the three vectors of Random123 for philox4x32-10."""
+    """The three vectors of Random123 for philox4x32-10."""
     words = philox([torch.tensor([c], dtype=torch.int64, device=device) for c in counter], key)
     assert tuple(int(w) for w in words) == want
 
@@ -75,7 +75,7 @@ def test_streams_are_apart():
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 @pytest.mark.parametrize("shape", [(), (3,), (2, 5)])
 def test_a_sample_depends_on_seed_and_index_alone(dtype, shape, device):
-    """T-REP-02: increments and areas are bit-equal whatever the split of the batch, the order or the number of the
+    """Increments and areas are bit-equal whatever the split of the batch, the order or the number of the
     questions."""
     times = grid()
     whole = SeededNoise(3, 50).on(times, torch.zeros(32, *shape, dtype=dtype, device=device))
@@ -183,7 +183,7 @@ def test_uniforms():
 
 
 def test_the_global_generator_is_untouched():
-    """T-REP-06: no draw of ours moves torch's global state, and none depends on it."""
+    """No draw of ours moves torch's global state, and none depends on it."""
     eq = Equation(lambda t, y: -y, lambda t, y: torch.ones_like(y), noise=Noise.ADDITIVE)
     y0, t = torch.ones(3, 2), grid()
     results = []

@@ -36,7 +36,7 @@ def test_the_processes_are_found():
 
 @every
 def test_kernel_identities(process):
-    """T-SDE-01: alpha' = f alpha, (sigma^2)' = 2 f sigma^2 + g^2, g^2 = -2 lam' sigma^2; every rate against
+    """alpha' = f alpha, (sigma^2)' = 2 f sigma^2 + g^2, g^2 = -2 lam' sigma^2; every rate against
     autograd."""
     t = times(process).requires_grad_()
     alpha, sigma, lam = process.alpha(t), process.sigma(t), process.lam(t)
@@ -60,7 +60,7 @@ def test_kernel_identities(process):
 
 @pytest.mark.parametrize("process", [VPSDE(), SubVPSDE()], ids=repr)
 def test_float32_is_accurate_at_small_times(process):
-    """T-SDE-02: alpha, sigma, g and beta in float32 err by a few roundings from 1e-7 to 1: no 1 - exp anywhere."""
+    """alpha, sigma, g and beta in float32 err by a few roundings from 1e-7 to 1: no 1 - exp anywhere."""
     t = torch.logspace(-7, 0, 400, dtype=torch.float32)
     for name in ("alpha", "sigma", "diffusion", "beta"):
         narrow, wide = getattr(process, name)(t), getattr(process, name)(t.double())
@@ -70,7 +70,7 @@ def test_float32_is_accurate_at_small_times(process):
 
 @every
 def test_time_inverts_half_log_snr(process):
-    """T-SDE-03: time(lam(t)) = t, and lam is strictly monotone, down where there is noise."""
+    """time(lam(t)) = t, and lam is strictly monotone, down where there is noise."""
     t = torch.linspace(process.t_min, process.t_max, 1000, dtype=F64)
     lam = process.lam(t)
     assert ((process.time(lam) - t).abs() <= 1e-10 * t.abs() + 1e-14).all()
@@ -114,7 +114,7 @@ def probe(process: Process, where: float = 0.4) -> tuple[torch.Tensor, torch.Ten
 
 @every
 def test_the_family_of_equations(process):
-    """T-SDE-04: noising(score, 1) is forward(); drift f x -/+ (1 -/+ eta^2)/2 g^2 score; diffusion eta g; each knows
+    """noising(score, 1) is forward(); drift f x -/+ (1 -/+ eta^2)/2 g^2 score; diffusion eta g; each knows
     its direction."""
     t, x = probe(process)
     score = G3.score(process)

@@ -124,7 +124,7 @@ def test_a_configuration_round_trips(
 
 @pytest.mark.parametrize("expanded", [torch.ones(1, 3).expand(5, 3), torch.ones(3, 5).T, torch.ones(10, 3)[::2]])
 def test_expanded_states_are_accepted(expanded: torch.Tensor) -> None:
-    """Row 66."""
+    """What may not be, is named."""
     eq = Equation(lambda t, y: -y)
     assert torch.equal(
         solve(eq, expanded, Heun(), torch.linspace(0, 1, 4)).y,

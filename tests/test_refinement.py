@@ -63,7 +63,7 @@ def test_deterministic_methods_are_found() -> None:
 
 @pytest.mark.parametrize("name", sorted(DETERMINISTIC))
 def test_twice_the_steps_are_no_worse(name: str) -> None:
-    """T-ODE-10, float64, to 80 steps: error(2N) <= 1.05 error(N) + 1e-11."""
+    """Float64, to 80 steps: error(2N) <= 1.05 error(N) + 1e-11."""
     check_refinement(name, F64, [10, 20, 40, 80])
 
 
@@ -71,7 +71,7 @@ def test_twice_the_steps_are_no_worse(name: str) -> None:
 @pytest.mark.parametrize("dtype", [F64, torch.float32], ids=str)
 @pytest.mark.parametrize("name", sorted(DETERMINISTIC))
 def test_many_more_steps_are_no_worse(name: str, dtype: torch.dtype) -> None:
-    """T-ODE-10 to 1000 steps and more, floor 1e-11 in float64 and 2e-5 in float32, where rounding takes over."""
+    """To 1000 steps and more, floor 1e-11 in float64 and 2e-5 in float32, where rounding takes over."""
     check_refinement(name, dtype, [10 * 2**k for k in range(8)])
 
 
@@ -81,7 +81,7 @@ def slopes(make: Callable[[int], Method]) -> list[float]:
 
 
 def test_order_of_dpm_solver_3m() -> None:
-    """T-DIFF-05, uniform in lam: as published order 2, whatever starts it; with the right weight of its quadratic
+    """Uniform in lam: as published order 2, whatever starts it; with the right weight of its quadratic
     term, started by third-order steps, well above."""
     published, corrected = (catalogue.dpm_solver_pp_3m(5, corrected=c).solver for c in (False, True))
 

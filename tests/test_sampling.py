@@ -39,7 +39,7 @@ def network(dtype: torch.dtype = torch.float32) -> Denoiser:
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 @pytest.mark.parametrize("dtype", [torch.float32, F64])
 def test_a_sample_is_a_function_of_seed_and_index(method: Method, dtype: torch.dtype) -> None:
-    """T-REP-02: bit-equal in chunks of 1, 2, 7, 32 and all, and from any first index."""
+    """Bit-equal in chunks of 1, 2, 7, 32 and all, and from any first index."""
     whole = sample(RING, (33, 2), method, seed=4, dtype=dtype)
     for batch in (1, 2, 7, 32):
         assert torch.equal(sample(RING, (33, 2), method, seed=4, dtype=dtype, batch=batch), whole)
@@ -49,14 +49,14 @@ def test_a_sample_is_a_function_of_seed_and_index(method: Method, dtype: torch.d
 
 @pytest.mark.parametrize("method", METHODS[:-1], ids=repr)
 def test_a_network_answers_alike_in_any_batch(method: Method) -> None:
-    """T-REP-03: matrix products differ by rounding only."""
+    """Matrix products differ by rounding only."""
     whole, parts = (sample(network(), (32, 2), method, batch=b) for b in (None, 5))
     assert ((whole - parts).abs() <= 1e-5 * (1 + whole.abs())).all()
 
 
 @pytest.mark.parametrize("method", METHODS, ids=repr)
 def test_the_global_random_state_is_not_touched(method: Method) -> None:
-    """T-REP-06."""
+    """The same seed gives the same bits."""
     before = torch.get_rng_state()
     sample(RING, (3, 2), method)
     assert torch.equal(before, torch.get_rng_state())
@@ -110,7 +110,7 @@ def test_methods_agree_with_each_other_when_they_converge() -> None:
 
 
 def test_ddim_with_full_noise_is_ddpm_and_partial_noise_lies_between() -> None:
-    """T-DIFF-02; the per-step eta of DDIM meets both ends continuously."""
+    """The per-step eta of DDIM meets both ends continuously."""
     full, near = (sample(RING, (16, 2), catalogue.ddim(12, eta=eta)) for eta in (1.0, 1 - 1e-9))
     assert torch.equal(full, sample(RING, (16, 2), catalogue.ddpm(12)))
     assert (full - near).abs().max() < 1e-6

@@ -50,7 +50,7 @@ def strong_errors(solver: Solver, steps: list[int], variance: float, t0: float =
 @pytest.mark.parametrize("variance", G3_VARIANCES.tolist())
 @pytest.mark.parametrize(("solver", "order"), [(EulerMaruyama(), 1.0), (SRA1(), 2.0)], ids=repr)
 def test_exact_strong_order(solver, order, variance):
-    """T-SDEINT-03: with additive noise and a linear drift Euler-Maruyama has strong order 1 and SRA1 order 2 (3/2 in
+    """With additive noise and a linear drift Euler-Maruyama has strong order 1 and SRA1 order 2 (3/2 in
     general)."""
     assert abs(slope(strong_errors(solver, [128, 256, 512], variance)) - order) < 0.05
 
@@ -156,7 +156,7 @@ def test_moments_of_the_published_recursions():
 
 @pytest.mark.parametrize(("solver", "strong", "weak"), [(EulerMaruyama(), 0.5, 1.0), (Milstein(), 1.0, 1.0)], ids=repr)
 def test_orders_on_geometric_brownian_motion(solver, strong, weak):
-    """T-SDEINT-06: Euler-Maruyama has strong order 1/2, Milstein 1, both weak order 1."""
+    """Euler-Maruyama has strong order 1/2, Milstein 1, both weak order 1."""
     errors = [strong_and_weak(solver, n) for n in (64, 128, 256, 512)]
     assert abs(slope([e[0] for e in errors]) - strong) < 0.05
     assert abs(slope([e[1] for e in errors]) - weak) < 0.05
@@ -170,7 +170,7 @@ def test_declared_strong_order_on_geometric_brownian_motion(solver):
 
 
 def test_two_steps_are_independent_factors():
-    """T-SDEINT-07: E X_2 X_T over the tensor grid of two draws equals the product of one-step moments: no state
+    """E X_2 X_T over the tensor grid of two draws equals the product of one-step moments: no state
     leaks."""
     h = 0.25
     for solver in (EulerMaruyama(), Milstein()):

@@ -103,7 +103,7 @@ def test_the_good_files_load(kind, good):
     load(good / name)
 
 
-# -- T-SEC-01
+# -- security
 # --------------------------------------------------------------------------------------------------------------
 
 
@@ -119,7 +119,7 @@ def payloads(touched: Path) -> list[bytes]:
 
 @pytest.mark.parametrize("kind", LOADERS)
 def test_a_pickle_in_any_place_is_not_executed(kind, good, tmp_path):
-    """T-SEC-01, loaders: the payload does not run, and the file is refused (a run falls back to its checkpoint, with a
+    """Loaders: the payload does not run, and the file is refused (a run falls back to its checkpoint, with a
     warning)."""
     name, load = LOADERS[kind]
     touched = tmp_path / "touched"
@@ -136,7 +136,7 @@ def test_a_pickle_in_any_place_is_not_executed(kind, good, tmp_path):
 
 
 def test_no_command_executes_a_pickle(good, tmp_path, capsys):
-    """T-SEC-01, commands: one line, exit code 2, nothing touched."""
+    """Commands: one line, exit code 2, nothing touched."""
     touched = tmp_path / "touched"
     evil = copied(good, "run/run.json", tmp_path, payloads(touched)[0]).parent
     for file in (evil / "model.safetensors", *(evil / "checkpoints").glob("step-*")):
@@ -164,7 +164,7 @@ def test_no_command_executes_a_pickle(good, tmp_path, capsys):
         assert not touched.exists(), attempt
 
 
-# -- T-SEC-03
+# -- security
 # --------------------------------------------------------------------------------------------------------------
 
 
@@ -216,7 +216,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 def test_safetensors_that_lie_are_refused_in_little_memory(tmp_path):
-    """T-SEC-03: each is a CheckpointError naming the file; all together take less than 200 MB beyond the import."""
+    """Each is a CheckpointError naming the file; all together take less than 200 MB beyond the import."""
     for i, content in enumerate(abuses().values()):
         (tmp_path / f"{i}.safetensors").write_bytes(content)
     root = Path(__file__).parents[1]
@@ -263,7 +263,7 @@ def test_a_torch_file_that_unpacks_to_more_is_refused(tmp_path):
         importing.read(tmp_path / "bomb.pt")
 
 
-# -- T-SEC-04, T-SEC-05
+# -- security
 # ----------------------------------------------------------------------------------------------------
 
 
@@ -286,7 +286,7 @@ def test_a_torch_file_that_unpacks_to_more_is_refused(tmp_path):
     ids=range(12),
 )
 def test_configurations_that_mean_harm(text, match, tmp_path):
-    """T-SEC-04: a ConfigError that names the key, or the place."""
+    """A ConfigError that names the key, or the place."""
     (tmp_path / "c.toml").write_text(text)
     with pytest.raises(config.ConfigError, match=match):
         toml.read(tmp_path / "c.toml")
@@ -310,7 +310,7 @@ NAMES = [
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_that_lead_elsewhere(name, tmp_path):
-    """T-SEC-05: twelve names no tensor may have."""
+    """Twelve names no tensor may have."""
     (tmp_path / "w.safetensors").write_bytes(save({name: torch.ones(1)}))
     with pytest.raises(CheckpointError, match="named"):
         importing.read(tmp_path / "w.safetensors")
@@ -318,7 +318,7 @@ def test_names_that_lead_elsewhere(name, tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "symlink"), reason="no symbolic links here")
 def test_a_link_out_of_an_image_folder_is_refused(good, tmp_path):
-    """T-SEC-05: what is trained on lies in the folder that was named."""
+    """What is trained on lies in the folder that was named."""
     (tmp_path / "images").mkdir()
     (tmp_path / "images" / "a.png").symlink_to(good / "images" / "a.png")
     with pytest.raises(ValueError, match=r"`data` .*outside"):
@@ -400,7 +400,7 @@ def test_no_memory_is_taken_for_a_network_that_does_not_fit(place, new, said, go
     assert "cpu" not in built
 
 
-# -- T-SEC-06
+# -- security
 # --------------------------------------------------------------------------------------------------------------
 
 
@@ -437,24 +437,24 @@ QUICK = [kind for kind in LOADERS if "pipeline" not in kind]
 
 @pytest.mark.parametrize("kind", QUICK)
 def test_mutated_files_meet_only_our_errors(kind, good, tmp_path):
-    """T-SEC-06 in small: some 275 files."""
+    """Some 275 files."""
     fuzz(kind, good, tmp_path, 25, seed=0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", LOADERS)
 def test_ten_thousand_mutated_files(kind, good, tmp_path):
-    """T-SEC-06."""
+    """The whole set of files."""
     fuzz(kind, good, tmp_path, 200 if "pipeline" in kind else 860, seed=1)
 
 
-# -- T-SEC-07
+# -- security
 # --------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow
 def test_bad_inputs_are_refused_without_asserts(tmp_path):
-    """T-SEC-07: the suite of bad inputs under python -O, where assert statements are gone."""
+    """The suite of bad inputs under python -O, where assert statements are gone."""
     root = Path(__file__).parents[1]
     command = [
         sys.executable,

@@ -81,7 +81,7 @@ def test_counting_trees():
 
 @every
 def test_consistency(solver):
-    """T-ODE-08: rows sum to the nodes, weights to one, to the last bits; nodes lie in [0, 1]."""
+    """Rows sum to the nodes, weights to one, to the last bits; nodes lie in [0, 1]."""
     tableau = solver.tableau
     assert abs(math.fsum(tableau.b) - 1) <= 1e-15 * len(tableau.b)
     for row, c in zip((*tableau.a, *tableau.extra), tableau.c[1:], strict=True):
@@ -127,7 +127,7 @@ def test_dense_output(solver, theta):
 
 @every
 def test_stage_times(solver):
-    """T-ODE-07: f is called at t0 + c_i h in order, the last node exactly at t1; with "first same as last" once per
+    """f is called at t0 + c_i h in order, the last node exactly at t1; with "first same as last" once per
     step less."""
     seen: list[float] = []
 

@@ -32,7 +32,7 @@ SDE = VPSDE()
 
 
 def test_average_is_the_closed_sum() -> None:
-    """T-TR-04: w_n = d^n w_1 + (1 - d) sum d^(n-k) w_k; the first update copies."""
+    """W_n = d^n w_1 + (1 - d) sum d^(n-k) w_k; the first update copies."""
     with seeded(0):
         net = nn.Linear(3, 2).double()
     decay, history = 0.9, []
@@ -49,7 +49,7 @@ def test_average_is_the_closed_sum() -> None:
 
 @pytest.mark.parametrize("width", [0.03, 0.1, 0.25])
 def test_power_average_is_the_closed_sum_and_has_its_width(width: float) -> None:
-    """T-TR-04 for the power function: weights (k^p - (k-1)^p)/n^p, whose standard deviation over n is the width asked
+    """The power function: weights (k^p - (k-1)^p)/n^p, whose standard deviation over n is the width asked
     for, to 1/n."""
     n = 1000
     with seeded(0):
@@ -84,7 +84,7 @@ class GaussianScore(nn.Module):
 
 
 def test_linear_score_learns_a_gaussian() -> None:
-    """T-TR-05: W2 between the learned and the true law at most 0.05 after 2000 steps."""
+    """W2 between the learned and the true law at most 0.05 after 2000 steps."""
     mean, cov = torch.tensor([0.5, -0.3], dtype=F64), torch.tensor([[0.6, 0.25], [0.25, 0.3]], dtype=F64)
     data = Dataset(exact.Gaussian(mean, cov).sample(20_000, seed=5).float())
     model = Denoiser(GaussianScore(), SDE, Eps(), time=lambda lam: lam)
@@ -105,7 +105,7 @@ def _model(seed: int = 0) -> Denoiser:
 
 
 def test_a_run_is_a_function_of_its_seed_and_leaves_the_global_state() -> None:
-    """T-REP-06 for training: two runs are equal to the bit, another seed is not, torch's own generator does not
+    """Training: two runs are equal to the bit, another seed is not, torch's own generator does not
     move."""
     before = torch.get_rng_state()
     losses = [[p.loss for p in fit(_model(), _points(), Training(steps=5, batch=32, seed=seed))] for seed in (0, 0, 1)]
@@ -139,7 +139,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_weights() -> None:
 
 @pytest.mark.parametrize("accumulate", [2, 4])
 def test_parts_of_a_batch_make_the_batch(accumulate: int) -> None:
-    """T-TR-06: 64 at once or in parts, the same noise: losses, gradients and weights agree to 1e-6 in float64."""
+    """64 at once or in parts, the same noise: losses, gradients and weights agree to 1e-6 in float64."""
     answers = []
     for parts in (1, accumulate):
         model = _model().double()
