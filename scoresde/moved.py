@@ -56,6 +56,7 @@ MODULES: dict[str, tuple[str, ...]] = {
     "scoresde.dataset": (
         "scoresde.data.samples",
         "scoresde.data.batches",
+        "scoresde.data.scale",
     ),
     "scoresde.reading": ("scoresde.data.reading",),
     "scoresde.toys": ("scoresde.data.toys",),

@@ -2,7 +2,8 @@
 
 from .files import SETS, load
 from .layout import KINDS
-from .samples import Dataset, Mapped, Samples, original, scaled, unscaled
+from .samples import Dataset, Mapped, Samples, unscaled
+from .scale import original, scaled
 from .toys import checkerboard, digits, eight_gaussians, moons, photos, swiss_roll
 
 __all__ = [

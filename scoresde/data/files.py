@@ -16,7 +16,8 @@ from torch import Tensor
 
 from .layout import KINDS, standard_layout
 from .reading import folder_of_images, table
-from .samples import Dataset, Mapped, Samples, check_shape, scaled
+from .samples import Dataset, Mapped, Samples, check_shape
+from .scale import scaled
 from .toys import checkerboard, digits, eight_gaussians, moons, photos, swiss_roll
 
 SETS: Mapping[str, Callable[[], Dataset]] = {

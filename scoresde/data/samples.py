@@ -4,7 +4,6 @@ memory or in a mapped file."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -17,8 +16,7 @@ from solvers import check
 from ..denoisers import conditions
 from ..runtime.torch_state import untouched
 from .batches import generator_for, mixed, permutation, shifted
-
-Scale = float | tuple[float, ...]  # one number, or one a column of a table
+from .scale import Scale, original, scaled
 
 
 class Samples(ABC):
@@ -91,7 +89,13 @@ class Samples(ABC):
         )
 
     def order(self, step: int, size: int, seed: int) -> Tensor:
-        """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations."""
+        """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations.
+
+        Args:
+            step: number of the step, from 0.
+            size: of the batch.
+            seed: of the order.
+        """
         n = len(self)
         first = step * size
         last = (step + 1) * size
@@ -112,7 +116,14 @@ class Samples(ABC):
         """The batch of a training step, or `rows` of it: (samples, condition); shifts and flips are drawn anew each
         step.
 
-        The condition is `cond`, or else the labels."""
+        The condition is `cond`, or else the labels.
+
+        Args:
+            step: number of the step, from 0.
+            size: of the whole batch.
+            seed: of order and augmentation.
+            rows: part of the batch; None: all.
+        """
 
         part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
         index = self.order(step, size, seed)[part]
@@ -130,7 +141,12 @@ class Samples(ABC):
         return x, conditions.rows(self.labels if self.cond is None else self.cond, index)
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
-        """(training, held-out) parts, stratified by label where there are labels."""
+        """(training, held-out) parts, stratified by label where there are labels.
+
+        Args:
+            held_out: share that is held out.
+            seed: of the choice.
+        """
         if self.labels is not None:
             counts = self.labels.bincount()
             if bool((counts == 1).any()):
@@ -253,18 +269,6 @@ class Mapped(Samples):
     def take(self, index: Tensor) -> Mapped:
         labels = None if self.labels is None else self.labels[index]
         return replace(self, rows=self.rows[index], labels=labels, cond=conditions.rows(self.cond, index))
-
-
-def scaled(raw: Tensor, centre: Scale, half_range: Scale) -> Tensor:
-    """(raw - centre)/half_range in float32, contiguous."""
-    shift, scale = (torch.tensor(value, dtype=torch.float32, device=raw.device) for value in (centre, half_range))
-    return ((raw.to(torch.float32) - shift) / scale).contiguous()
-
-
-def original(x: Tensor, centre: float | Sequence[float], half_range: float | Sequence[float]) -> Tensor:
-    """The inverse: samples in the data's own scale."""
-    shift, scale = (torch.as_tensor(value, dtype=x.dtype, device=x.device) for value in (centre, half_range))
-    return x * scale + shift
 
 
 def unscaled(data: Samples) -> Dataset:

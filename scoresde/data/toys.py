@@ -13,7 +13,8 @@ from solvers.noise import PRIOR
 
 from ..denoisers import exact
 from ..runtime.torch_state import untouched
-from .samples import Dataset, scaled
+from .samples import Dataset
+from .scale import scaled
 
 _COUNT = 10_000
 

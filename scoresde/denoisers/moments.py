@@ -212,7 +212,12 @@ class Moments:
 
     @classmethod
     def gaussian(cls, mean: Tensor, covariance: Tensor) -> Moments:
-        """Of points (d,) of a given covariance (d, d), along its leading principal directions."""
+        """Of points (d,) of a given covariance (d, d), along its leading principal directions.
+
+        Args:
+            mean: (d,).
+            covariance: (d, d).
+        """
         values, vectors = torch.linalg.eigh(covariance.to("cpu", F64))
         variances = values.flip(0).clamp(min=0)
         d = len(values)

@@ -18,7 +18,14 @@ def frechet_gaussian(
     mean_b: Tensor,
     cov_b: Tensor,
 ) -> float:
-    """|m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), the squared W2 between two Gaussians. Frechet 1957."""
+    """|m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), the squared W2 between two Gaussians. Frechet 1957.
+
+    Args:
+        mean_a: (d,).
+        cov_a: (d, d).
+        mean_b: (d,).
+        cov_b: (d, d).
+    """
     values, vectors = torch.linalg.eigh(cov_a)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     cross = torch.linalg.eigvalsh(root @ cov_b @ root).clamp(min=0).sqrt().sum()
@@ -26,7 +33,12 @@ def frechet_gaussian(
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    """Frechet distance between the Gaussians fitted to two sets of features (N, d); biased upward by about d/N."""
+    """Frechet distance between the Gaussians fitted to two sets of features (N, d); biased upward by about d/N.
+
+    Args:
+        a: features, (N, d).
+        b: features, (M, d).
+    """
     a = a.to(torch.float64)
     b = b.to(torch.float64)
     return frechet_gaussian(a.mean(0), torch.atleast_2d(a.T.cov()), b.mean(0), torch.atleast_2d(b.T.cov()))
@@ -34,7 +46,12 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 def nearest(x: Tensor, data: Tensor) -> Tensor:
     """RMS distance per element from each sample to its nearest neighbour in `data`: zero where a sample is
-    memorised."""
+    memorised.
+
+    Args:
+        x: samples, (B, ...).
+        data: samples of the data, (N, ...).
+    """
     flat = x.reshape(len(x), -1).double()
     known = data.reshape(len(data), -1).double()
     return torch.cdist(flat, known).amin(1) / flat.shape[1] ** 0.5
@@ -72,7 +89,14 @@ def train_classifier(
     epochs: int = 25,
     batch: int = 64,
 ) -> Classifier:
-    """Train on labelled images with the data's own shifts; some 15 seconds for the digits on 2 cores."""
+    """Train on labelled images with the data's own shifts; some 15 seconds for the digits on 2 cores.
+
+    Args:
+        data: labelled images.
+        seed: of weights and shifts.
+        epochs: passes over the data.
+        batch: images a step.
+    """
     if data.labels is None or data.x.dim() != 4:
         raise ValueError(f"`data` must be labelled images to train a classifier, got {data.name} without labels")
 
@@ -106,7 +130,13 @@ class Judge:
 
     @classmethod
     def of(cls, train: Dataset, held_out: Dataset, seed: int = 0) -> Judge:
-        """Fit the features on the training part; accuracy is that on the held-out part."""
+        """Fit the features on the training part; accuracy is that on the held-out part.
+
+        Args:
+            train: on which features are fitted.
+            held_out: on which accuracy is measured, and floors.
+            seed: of the classifier.
+        """
         if train.labels is not None and train.x.dim() == 4:
             model = train_classifier(train, seed)
 

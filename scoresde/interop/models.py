@@ -128,7 +128,17 @@ def load(
     best: bool = False,
     width: float | None = None,
 ) -> Model:
-    """The model of a folder; `best` and `width` as in `runs.load`, for runs alone. Raises CheckpointError."""
+    """The model of a folder; `best` and `width` as in `runs.load`, for runs alone.
+
+    Args:
+        folder: a run, or a diffusers pipeline.
+        device: where the weights go.
+        best: of a run: the checkpoint with the least held-out loss.
+        width: of a run: of an average made afterwards.
+
+    Raises:
+        CheckpointError.
+    """
     folder = Path(folder)
     if not best and width is None and pipelines.is_pipeline(folder):
         denoiser = pipelines.load(folder, device)

@@ -74,8 +74,15 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     """The denoiser of a pipeline folder: unet/ and scheduler/ as a DDPMPipeline or DDIMPipeline saves them, or their
     files side by side.
 
-    Its process is the scheduler's chain, its network takes class labels as `cond`. Raises CheckpointError saying which
-    file and what."""
+    Its process is the scheduler's chain, its network takes class labels as `cond`.
+
+    Args:
+        folder: that diffusers saved.
+        device: where the weights go.
+
+    Raises:
+        CheckpointError: saying which file and what.
+    """
 
     from diffusers.models.unets.unet_2d import UNet2DModel
 
@@ -169,14 +176,16 @@ def _check_kind(folder: Path) -> None:
 def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) -> None:
     """Write a folder that `load` and diffusers' DDPMPipeline.from_pretrained read: model_index.json, unet/, scheduler/.
 
-    denoiser  of a U-Net, predicting Eps, X0 or V, or a LearnedRange of one; trained on a chain with `Timesteps`, or on
-              a variance-preserving process
-              with the clock of `scoresde train`: its levels are then those at which the network sees 0, 1, ... (0,
-              below its range, at half of 1)
-    size      height and width of its images, or both as one number
+    `trained_betas` of the scheduler hold the chain; the spacing is "trailing".
 
-    `trained_betas` of the scheduler hold the chain; the spacing is "trailing". Raises TypeError or ValueError naming
-    the argument."""
+    Args:
+        denoiser: a model whose network is a UNet2DModel.
+        folder: to be written.
+        size: pixels a side, or (height, width).
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
 
     from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 

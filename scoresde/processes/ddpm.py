@@ -112,7 +112,12 @@ class DiscreteVP(TowardNoise):
 
 
 def chain(betas: Tensor, name: str = "user") -> DiscreteVP:
-    """The process of given beta_1 .. beta_T, each in (0, 1); the last may be 1, after which no signal is left."""
+    """The process of given beta_1 .. beta_T, each in (0, 1); the last may be 1, after which no signal is left.
+
+    Args:
+        betas: beta_1 .. beta_T, 1-D.
+        name: for its repr.
+    """
     betas = check.floating("betas", betas).to("cpu", torch.float64)
     if betas.dim() != 1 or len(betas) < 2 or not bool(((betas > 0) & (betas < 1))[:-1].all()) or not 0 < betas[-1] <= 1:
         raise ValueError(
@@ -124,20 +129,38 @@ def chain(betas: Tensor, name: str = "user") -> DiscreteVP:
 
 
 def linear(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> DiscreteVP:
-    """beta from 1e-4 to 0.02 at T = 1000, scaled by 1000/T otherwise. Ho et al. 2020, arXiv:2006.11239."""
+    """beta from 1e-4 to 0.02 at T = 1000, scaled by 1000/T otherwise. Ho et al. 2020, arXiv:2006.11239.
+
+    Args:
+        steps: T.
+        first: beta_1; None: 1e-4 scaled.
+        last: beta_T; None: 0.02 scaled.
+    """
     check.integer("steps", steps, least=2)
     scale = 1000 / steps
     return chain(torch.linspace(first * scale, last * scale, steps, dtype=torch.float64, device="cpu"), "linear")
 
 
 def scaled_linear(steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> DiscreteVP:
-    """sqrt(beta) linear, as in latent diffusion. Rombach et al. 2022, arXiv:2112.10752."""
+    """sqrt(beta) linear, as in latent diffusion. Rombach et al. 2022, arXiv:2112.10752.
+
+    Args:
+        steps: T.
+        first: beta_1.
+        last: beta_T.
+    """
     check.integer("steps", steps, least=2)
     return chain(torch.linspace(first**0.5, last**0.5, steps, dtype=torch.float64, device="cpu") ** 2, "scaled_linear")
 
 
 def cosine(steps: int = 1000, s: float = 0.008, most: float = 0.999) -> DiscreteVP:
-    """abar from the offset cosine, betas capped at `most`. Nichol & Dhariwal 2021, arXiv:2102.09672."""
+    """abar from the offset cosine, betas capped at `most`. Nichol & Dhariwal 2021, arXiv:2102.09672.
+
+    Args:
+        steps: T.
+        s: the offset.
+        most: at which betas are capped.
+    """
     check.integer("steps", steps, least=2)
     u = (torch.arange(steps + 1, dtype=torch.float64, device="cpu") / steps + s) / (1 + s) * math.pi / 2
     abar = u.cos() ** 2
@@ -145,7 +168,13 @@ def cosine(steps: int = 1000, s: float = 0.008, most: float = 0.999) -> Discrete
 
 
 def sigmoid(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> DiscreteVP:
-    """beta a logistic curve over [-6, 6]. Xu et al. 2022, GeoDiff, arXiv:2203.02923."""
+    """beta a logistic curve over [-6, 6]. Xu et al. 2022, GeoDiff, arXiv:2203.02923.
+
+    Args:
+        steps: T.
+        first: beta_1.
+        last: beta_T.
+    """
     check.integer("steps", steps, least=2)
     return chain(
         torch.linspace(-6, 6, steps, dtype=torch.float64, device="cpu").sigmoid() * (last - first) + first, "sigmoid"
@@ -194,7 +223,12 @@ def posterior(process: DiscreteVP, i: int) -> tuple[float, float, float]:
     """(c_0, c_x, variance) of q(x_{i-1} | x_i, x_0) = N(c_0 x_0 + c_x x_i, variance), for i in 2..T.
 
     c_0 = sqrt(abar_{i-1}) beta_i/(1 - abar_i), c_x = sqrt(1 - beta_i)(1 - abar_{i-1})/(1 - abar_i), variance beta_i
-    (1 - abar_{i-1})/(1 - abar_i), the "small" one; "large" is beta_i. Ho et al. 2020, eq. 7."""
+    (1 - abar_{i-1})/(1 - abar_i), the "small" one; "large" is beta_i. Ho et al. 2020, eq. 7.
+
+    Args:
+        process: the chain.
+        i: the level, 0-d, from 2 to T.
+    """
 
     check.integer("i", i, least=2, most=process.steps)
     before = process.log_abar[i - 2]
@@ -210,7 +244,12 @@ def log_variances(process: DiscreteVP, i: int) -> tuple[float, float]:
     """(log beta~, log beta) of step i in 1..T, the "small" variance and the "large" one, between which a learned one
     lies.
 
-    beta~_1 = 0 is replaced by beta~_2. Nichol & Dhariwal 2021, arXiv:2102.09672, section 3.1."""
+    beta~_1 = 0 is replaced by beta~_2. Nichol & Dhariwal 2021, arXiv:2102.09672, section 3.1.
+
+    Args:
+        process: the chain.
+        i: the level, 0-d, from 1 to T.
+    """
     _, _, small = posterior(process, max(i, 2))
     before = process.log_abar[i - 2] if i > 1 else 0.0
     return math.log(small), math.log(-math.expm1(process.log_abar[i - 1] - before))

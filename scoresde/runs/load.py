@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ..data.samples import original
+from ..data.scale import original
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.moments import Moments
 from ..storage import checkpoints
@@ -48,7 +48,12 @@ class Trained:
 
 
 def run_config(about: Mapping[str, Any], path: Path) -> Config:
-    """What a run was made from; keys that are younger than the run have their defaults, which change nothing."""
+    """What a run was made from; keys that are younger than the run have their defaults, which change nothing.
+
+    Args:
+        about: what run.json says.
+        path: of the file, for messages.
+    """
     try:
         return parse(about["config"])
     except ConfigError as error:
@@ -57,7 +62,12 @@ def run_config(about: Mapping[str, Any], path: Path) -> Config:
 
 def identity(about: Mapping[str, Any], path: Path) -> str:
     """A digest of what makes a run the run it is: its configuration, but for keys that may change when it is taken up,
-    and its data."""
+    and its data.
+
+    Args:
+        about: what run.json says.
+        path: of the file, for messages.
+    """
     table = run_config(about, path).as_dict()
     fixed = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
     kept = {key: value for key, value in sorted(fixed.items()) if not key.startswith(CHANGEABLE_ON_RESUME)}
@@ -97,10 +107,18 @@ def load(
     """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best
     checkpoint.
 
-    width  of an average made afterwards instead (`posthoc_ema.posthoc`), up to the last step stored
-    part   "network" gives the weights that were averaged
+    A damaged file is passed over with a warning that names it.
 
-    A damaged file is passed over with a warning that names it. Raises CheckpointError."""
+    Args:
+        folder: of the run.
+        device: where the weights go.
+        best: the checkpoint with the least held-out loss.
+        width: of an average made afterwards, up to the last step stored; None: the one that was kept.
+        part: "ema" for the averaged weights, "network" for those that were averaged.
+
+    Raises:
+        CheckpointError.
+    """
 
     folder = Path(folder)
     run, path = _found(folder, best)

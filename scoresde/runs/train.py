@@ -46,13 +46,25 @@ def train(
 ) -> Trained:
     """Train on `data` into `folder`: checkpoints on the way, the model at the end.
 
-    held_out  scores the checkpoints, by the loss of the averaged weights;
-    resume  take up the latest checkpoint, if there is one, and
-    arrive at the same bits as without the break; otherwise what an earlier run left in `folder` is removed; held  the
-        caller holds `folder`
-    by `ownership.writing`. Raises Stopped after SIGINT or SIGTERM, with a checkpoint saved; BusyError where another
-    process writes there, ValueError where files there are no run's, CheckpointError where the run in `folder` is
-    another one; and as `fit`."""
+    Without `resume`, or where there is no checkpoint, what an earlier run left in `folder` is removed.
+
+    Args:
+        config: what to train and how.
+        data: the training samples.
+        folder: of the run; made if missing.
+        command: the command line, kept in run.json.
+        device: cpu or cuda.
+        report: called with each step's `Progress`.
+        held_out: scores the checkpoints, by the loss of the averaged weights.
+        resume: take up the latest checkpoint, and arrive at the same bits as without the break.
+        held: whether the caller holds `folder` by `ownership.writing`.
+
+    Raises:
+        Stopped: after SIGINT or SIGTERM, with a checkpoint saved.
+        BusyError: where another process writes there.
+        ValueError: where files there are no run's.
+        CheckpointError: where the run in `folder` is another one.
+    """
 
     with nullcontext() if held or distributed.rank() else ownership.writing(folder, command):
         return _train(

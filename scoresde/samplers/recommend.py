@@ -40,7 +40,12 @@ class Rule:
     power: float
 
     def peaked(self, n: int, unit: float) -> Peaked:
-        """The grid for n calls."""
+        """The grid for n calls.
+
+        Args:
+            n: network calls.
+            unit: standard deviation of the data.
+        """
         return Peaked.blended(FEW, self.levels, n, unit)
 
     def start(self, n: int) -> float:

@@ -178,7 +178,13 @@ def _begin(
 def interpolate(a: Tensor, b: Tensor, weight: float) -> Tensor:
     """Spherical interpolation between latents, sample by sample: a at 0, b at 1, the norm of a normal draw between.
 
-    sin((1-w) th)/sin(th) a + sin(w th)/sin(th) b, th the angle between them. Shoemake 1985."""
+    sin((1-w) th)/sin(th) a + sin(w th)/sin(th) b, th the angle between them. Shoemake 1985.
+
+    Args:
+        a: latents, (B, ...).
+        b: latents, like a.
+        weight: 0 gives a, 1 gives b.
+    """
 
     flat_a = a.reshape(len(a), -1)
     flat_b = b.reshape(len(b), -1)

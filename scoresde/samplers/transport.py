@@ -153,7 +153,15 @@ def decode(
     denoise: bool = True,
 ) -> Tensor:
     """The sample of a latent z ~ N(0, I): what `sample` makes of its own noise. Inverse to `encode` up to the solver's
-    error."""
+    error.
+
+    Args:
+        denoiser: the model.
+        z: latents, (B, ...), draws of N(0, I).
+        method: as it encoded, of eta 0.
+        cond: condition of each sample, or None.
+        denoise: False keeps the noisy state at the last level.
+    """
     check_method(denoiser, method)
     plan = plan_for(denoiser, method, cond, check.state("z", z), None)
     x = plan.prior(z)

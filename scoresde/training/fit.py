@@ -30,12 +30,19 @@ def fit(
 ) -> Iterator[Progress]:
     """Train `denoiser` in place, one optimiser step per turn of the caller's loop.
 
-    data       images or points, (N, ...) in the model's scale
-    state      of denoiser.network, by `begin`: taken up where it stands and kept current
-    objective  loss and noise levels; default denoising score matching at uniform t
+    Joined processes (`runtime.distributed`) share each batch.
 
-    Joined processes (`launch`) share each batch. Raises ValueError where the batch exceeds the data or does not divide
-    into parts, NonFiniteLossError naming step, noise levels and samples, TrainingMemoryError naming the batch size."""
+    Args:
+        denoiser: the model; its network is trained in place.
+        data: the samples, in the model's scale.
+        training: steps, batch, rate and the other keys of [training].
+        state: of denoiser.network, by `begin`: taken up where it stands and kept current; None begins anew.
+        objective: loss and noise levels; default denoising score matching at uniform t.
+
+    Raises:
+        ValueError: where the batch exceeds the data or does not divide into parts, NonFiniteLossError naming step,
+            noise levels and samples, TrainingMemoryError naming the batch size.
+    """
 
     check_batch(data, training)
 
@@ -71,7 +78,12 @@ def fit(
 
 def check_batch(data: Samples, training: Training) -> None:
     """Raise TypeError where `data` is no `Samples`, ValueError where the batch exceeds it or does not divide into
-    parts, or it lacks the labels wanted."""
+    parts, or it lacks the labels wanted.
+
+    Args:
+        data: what is trained on.
+        training: whose `batch`, `accumulate` and `label_dropout` must fit it.
+    """
 
     if not isinstance(data, Samples):
         how = (

@@ -84,14 +84,24 @@ class Training:
                 raise TypeError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
 
     def rate(self, step: int, since: tuple[int, float] = (0, 1.0)) -> float:
-        """Learning rate at a step, over lr; `since` as in `decay`."""
+        """Learning rate at a step, over lr; `since` as in `decay`.
+
+        Args:
+            step: number of the step, from 0.
+            since: step from which the schedule holds, and its value there.
+        """
         return min(1.0, (step + 1) / max(1, self.warmup)) * self.decay(step, since)
 
     def decay(self, step: int, since: tuple[int, float] = (0, 1.0)) -> float:
         """The same without the warm-up. since: the step from which this schedule holds, and its value there.
 
         A run that is lengthened goes on from the value it had reached, and from there along a cosine to the new last
-        step."""
+        step.
+
+        Args:
+            step: number of the step, from 0.
+            since: step from which the schedule holds, and its value there.
+        """
 
         begun, level = since
         if self.schedule == "constant" or self.steps <= begun:
@@ -204,7 +214,13 @@ class TrainState:
 
 def average(network: nn.Module, decay: float, ramp: bool = True) -> Average:
     """An exponential moving average of a network's weights: w <- d w + (1 - d) w_new, d = min(decay, (1+n)/(10+n)) if
-    `ramp`."""
+    `ramp`.
+
+    Args:
+        network: whose weights are averaged.
+        decay: d, in [0, 1).
+        ramp: whether the memory begins shorter, so that first weights are forgotten.
+    """
     return Average(network, lambda n: min(decay, (1 + n) / (10 + n)) if ramp else decay)
 
 
@@ -214,7 +230,12 @@ def power_average(network: nn.Module, width: float) -> Average:
         w = sum_k (k^(g+1) - (k-1)^(g+1))/n^(g+1) w_k,    width = (g+1)^(1/2)/((g+2)(g+3)^(1/2)),
 
     width the standard deviation of the weight's profile over n, below 0.28. Karras et al. 2024, arXiv:2312.02696,
-    section 3.1."""
+    section 3.1.
+
+    Args:
+        network: whose weights are averaged.
+        width: standard deviation of the profile over the run, as a share of it.
+    """
 
     exponent = power(width) + 1
     return Average(network, lambda n: (1 - 1 / (n + 1)) ** exponent)
@@ -231,7 +252,13 @@ def power(width: float) -> float:
 
 
 def begin(network: nn.Module, training: Training, device: Any = "cpu") -> TrainState:
-    """The state before the first step, the network moved to `device`."""
+    """The state before the first step, the network moved to `device`.
+
+    Args:
+        network: to be trained.
+        training: which optimiser, averages and precision.
+        device: where the network is moved.
+    """
     network.to(device)
     kind = torch.device(device).type
     weights = list(network.parameters())

@@ -34,8 +34,20 @@ def error_balanced_grid(
 
     One solve of the probability flow of `shape` samples by Dormand-Prince at `rtol` along `process`; each sample's
     count of accepted steps, from 0 to 1, is a function of lam, and their mean is the clock, kept at `points` levels.
-    It serves methods along the same `process` best. The calls are those of the solve. Raises ValueError naming
-    `denoiser` where its range begins without signal, and what `sample` raises."""
+    It serves methods along the same `process` best. The calls are those of the solve.
+
+    Args:
+        denoiser: the model that is measured.
+        shape: (B, ...), samples that are solved.
+        rtol: tolerance of the solve.
+        process: the coordinates of the solve, and of the methods the grid is for.
+        seed: of the starts.
+        cond: condition of each sample, or None.
+        points: levels at which the grid is kept.
+
+    Raises:
+        ValueError: naming `denoiser` where its range begins without signal, and what `sample` raises.
+    """
 
     check.integer("points", points, least=2)
     method = Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol))
