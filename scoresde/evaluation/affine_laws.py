@@ -120,7 +120,7 @@ def w2(a: Law, b: Law) -> float:
 
         |m_a - m_b|^2 + |A^1/2 - B^1/2 U|^2,    U orthogonal, the polar factor of B^1/2 A^1/2.
 
-    (`metrics.frechet_gaussian` is its square, which cancels.) Gelbrich 1990."""
+    (`judge.frechet_gaussian` is its square, which cancels.) Gelbrich 1990."""
 
     roots: list[Tensor] = []
 

@@ -1,8 +1,8 @@
 """What is wrong with a score model: findings with evidence and remedy, none for a healthy one.
 
-The true score fits a batch at least as well as any other reading of a network's output does (`readings`), so a network
-that fits well, and far better, when it is read as something else than declared (another parameterisation, sign, clock,
-or scale of the data) is that.
+Idea: interpret the output in every way (`interpretations`): parameterisation, sign, clock, scale of the data. The true
+score fits a batch at least as well as any other. If another interpretation explains the batch much better than the
+declared one, the declaration is wrong.
 """
 
 from __future__ import annotations

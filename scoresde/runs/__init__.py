@@ -1,11 +1,11 @@
 """Train a model from a configuration, save it with everything needed to repeat it, take it up again, load it back.
 
-model.safetensors, run.json    the finished model, by `checkpoint`
+model.safetensors, run.json    the finished model, by `run_folder`
 moments.safetensors            mean and standard deviations of the data, which the recommended sampler uses
-averages/                      stored for widths chosen afterwards, by `averaging`
-checkpoints/                   the last two and the best, by `snapshots`: from any of them a run is taken up to the
-                               same bits
-log.jsonl, samples/            by `record`
+averages/                      stored for widths chosen afterwards, by `posthoc_ema`
+checkpoints/                   the last two and the best, by `storage.checkpoints`: from any of them a run is taken up
+                               to the same bits
+log.jsonl, samples/            by `journal` and `gallery`
 """
 
 from __future__ import annotations

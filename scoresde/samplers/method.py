@@ -29,7 +29,8 @@ class Method:
     n        number of noise levels of `sample` (n - 1 steps, then one denoise); None where adaptive
     eta      noise in the equation: 0 the probability-flow ODE, 1 the reverse SDE; a callable (lam0, lam1) gives one
              value a step
-    wrap     what is done around every step (`steps`): churn, Restart, a Langevin corrector, wider noise; in that order
+    wrap     what is done around every step (`wrappers`), in that order: churn, Restart, a Langevin corrector, wider
+             noise
     frame    coordinates in which the data's Gaussian stands still (`Frame`), and from where on steps are made; for the
              flow alone
     """
@@ -116,7 +117,7 @@ class Method:
 
     def around(self, source: Any, ask: Any) -> Solver | Adapter:
         """The solver with what is wrapped around it, drawing from the noise source of a solve and asking its model
-        (`steps.Ground`)."""
+        (`wrappers.StepContext`)."""
         if not self.wrap or callable(self.eta) or isinstance(self.solver, Adapter):
             return self.solver
         return Wrapped(

@@ -28,7 +28,7 @@ from .reverse import reverse
 class Plan:
     """Levels, times, equation segments and noise, checked and ready.
 
-    lams   the levels of the steps (`levels`);  state  a batch like those that come: its numbers do not matter
+    lams   the levels of the steps (`method_levels`);  state  a batch like those that come: its numbers do not matter
     ends   lam from which to which the state is taken, where a frame carries it beyond the levels; None: their ends"""
 
     def __init__(

@@ -29,7 +29,7 @@ def select(tensors: Mapping[str, Tensor], network: nn.Module, path: Path) -> dic
     training ("module", "_orig_mod") do not count. Buffers that an average leaves out come from the raw weights.
 
     Args:
-        tensors: by dotted name, as `importing.read` returns them.
+        tensors: by dotted name, as `foreign.read` returns them.
         network: whose names are wanted; its values do not matter.
         path: of the file, for messages.
 

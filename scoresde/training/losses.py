@@ -5,7 +5,7 @@ velocity. For the square rho all are one loss with different weights, since an e
 
     x0: -(sigma/alpha) e,    v: (r/alpha) e,  r = hypot(alpha, sigma),    velocity: (1 + sigma/alpha) e,
 
-and all have the score as their minimiser. Weights and noise levels (`levels`) decide which levels a network works
+and all have the score as their minimiser. Weights and noise levels (`noise_levels`) decide which levels a network works
 hardest on.
 """
 

@@ -32,7 +32,7 @@ class Training:
     ema_width  instead of it, the width of a power-function
                   average as a share of the steps done, say 0.05 to 0.15: the same at any length;
                   grad_clip  limit of the gradient's norm
-    posthoc       steps between averages stored for any width to be made of them afterwards (`averaging`), 0: none
+    posthoc       steps between averages stored for any width to be made of them afterwards (`posthoc_ema`), 0: none
     seed          of weights, times, noise, order and augmentation
     accumulate    parts a batch is worked through in, to save memory;
     precision  inside the network: float32, bfloat16 or float16
