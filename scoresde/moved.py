@@ -18,6 +18,8 @@ from types import ModuleType
 from typing import Any
 
 MODULES: dict[str, tuple[str, ...]] = {
+    "scoresde.cli.examining": ("scoresde.cli.diagnosis",),
+    "scoresde.compare.entries": ("scoresde.compare.competitors",),
     "solvers.additive": ("solvers.sde_additive",),
     "solvers.counted": ("solvers.counting",),
     "solvers.driven": ("solvers.reverse_communication",),

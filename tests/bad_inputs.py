@@ -31,7 +31,7 @@ from scoresde import (
     sample,
     sampling,
 )
-from scoresde.compare.entries import entry
+from scoresde.compare.competitors import entry
 from scoresde.data.samples import Dataset
 from scoresde.evaluation.distances import mmd
 from scoresde.evaluation.likelihood import log_likelihood

@@ -17,7 +17,7 @@ from scoresde.evaluation.judge import frechet
 from scoresde.evaluation.likelihood import log_likelihood
 
 from .command import one_line
-from .nursery import CONFIG, TOML, points
+from .kill_harness import CONFIG, TOML, points
 
 
 def call(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

@@ -22,7 +22,7 @@ from scoresde.storage.files import CheckpointError
 from scoresde.training import fit
 from scoresde.training.state import WIDTHS, Training, begin, power_average
 
-from .nursery import CONFIG, points
+from .kill_harness import CONFIG, points
 from .test_doctor import called
 
 STORING = replace(CONFIG, training=replace(CONFIG.training, posthoc=7))

@@ -26,7 +26,7 @@ def test_methods_are_ranked_by_their_distance_from_the_best_of_each_problem() ->
 
 def test_every_method_of_the_comparison_exists() -> None:
     """Names in the script are names of entries, and each is asked to do something."""
-    from scoresde.compare.entries import entry
+    from scoresde.compare.competitors import entry
 
     for name in (*work_precision.methods(), *work_precision.STOCHASTIC):
         made = entry(name)

@@ -18,7 +18,7 @@ import torch
 
 from scoresde import cli, exact
 from scoresde.compare import drawing, figures, page, problems, runner, trained
-from scoresde.compare.entries import entry, names
+from scoresde.compare.competitors import entry, names
 
 F64 = torch.float64
 ROOT = Path(__file__).parents[1]

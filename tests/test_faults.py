@@ -31,15 +31,15 @@ from scoresde.storage.files import CheckpointError, write_whole
 from scoresde.training import NonFiniteLossError, Training, TrainingMemoryError, fit
 from scoresde.training.state import begin
 
-from .nursery import CONFIG, TOML, exact_samples, points
+from .kill_harness import CONFIG, TOML, exact_samples, points
 
 SDE = VPSDE()
 ROOT = Path(__file__).parents[1]
 
 
-def nursery(folder: Path, *counts: int) -> Any:
-    """What tests/nursery.py answers for (kills while training, kills while saving, signals or not, pairs or not)."""
-    command = [sys.executable, "-m", "tests.nursery", str(folder), *map(str, counts), "0"]
+def harness(folder: Path, *counts: int) -> Any:
+    """What tests/kill_harness.py answers for (kills in training, kills in saving, signals or not, pairs or not)."""
+    command = [sys.executable, "-m", "tests.kill_harness", str(folder), *map(str, counts), "0"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=1800, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
@@ -48,15 +48,15 @@ def nursery(folder: Path, *counts: int) -> Any:
 @pytest.fixture(scope="module")
 def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """A few kills and the signals, from one start."""
-    folder = tmp_path_factory.mktemp("nursery")
-    return folder, nursery(folder, 3, 6, 1, 1)
+    folder = tmp_path_factory.mktemp("harness")
+    return folder, harness(folder, 3, 6, 1, 1)
 
 
 @pytest.fixture(scope="module")
 def many(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any]:
     """Many kills."""
-    folder = tmp_path_factory.mktemp("nursery")
-    return folder, nursery(folder, 50, 60, 0, 0)
+    folder = tmp_path_factory.mktemp("harness")
+    return folder, harness(folder, 50, 60, 0, 0)
 
 
 each = pytest.mark.parametrize("which", ["few", pytest.param("many", marks=pytest.mark.slow)])

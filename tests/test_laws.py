@@ -12,7 +12,7 @@ from torch import Tensor
 
 from scoresde import grids
 from scoresde.compare import figures, problems, runner
-from scoresde.compare.entries import entry
+from scoresde.compare.competitors import entry
 from scoresde.evaluation.affine_laws import Affine, NotAffine, affine, w2
 from scoresde.evaluation.judge import frechet_gaussian
 from solvers import SeededNoise

@@ -15,7 +15,7 @@ from scoresde.cli.failures import out_of_memory
 from scoresde.storage.files import CheckpointError
 
 from .command import one_line, scoresde
-from .nursery import CONFIG, TOML, points
+from .kill_harness import CONFIG, TOML, points
 
 TORCH = RuntimeError(
     "[enforce fail at alloc_cpu.cpp:113] . DefaultCPUAllocator: can't allocate memory: you tried to allocate 5"

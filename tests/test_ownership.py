@@ -21,7 +21,7 @@ from scoresde.storage import ownership
 from scoresde.storage.files import CheckpointError
 from scoresde.storage.ownership import BusyError
 
-from .nursery import CONFIG, TOML, child, ended, points
+from .kill_harness import CONFIG, TOML, child, ended, points
 
 ROOT = Path(__file__).parents[1]
 SHORT = dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, steps=4, posthoc=2))

@@ -16,7 +16,7 @@ from scoresde import cli, runs
 from scoresde.compare import problems, runner, store
 from scoresde.compare.store import Store
 
-from .nursery import CONFIG, points
+from .kill_harness import CONFIG, points
 
 TODO = {"methods": ["ddim", "unipc"], "budgets": [5, 10], "seeds": 1}
 

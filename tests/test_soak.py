@@ -14,7 +14,7 @@ import pytest
 from scoresde import cli, runs
 from scoresde.compare import runner
 
-from .nursery import CONFIG, points
+from .kill_harness import CONFIG, points
 
 CYCLES, WARM = 500, 40
 TINY = dataclasses.replace(CONFIG, training=dataclasses.replace(CONFIG.training, steps=2, posthoc=0))

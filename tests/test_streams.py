@@ -16,7 +16,7 @@ from scoresde.cli.streams import Output
 from scoresde.runs import config, toml
 
 from .command import one_line, scoresde, started
-from .nursery import CONFIG, points
+from .kill_harness import CONFIG, points
 
 NAMES = ["[bold]x", "a[/b]c", "[link=x]y", "two words :smile:"]
 

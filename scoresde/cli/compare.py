@@ -49,7 +49,7 @@ def compare(
     Example: scoresde compare --problem gmm2d --methods ddim,unipc,diffusers:unipc_3 --budgets 5,10,20"""
 
     from ..compare import drawing, figures, page, runner
-    from ..compare.entries import names
+    from ..compare.competitors import names
     from ..compare.store import Store, key
 
     if methods == "all":
@@ -136,7 +136,7 @@ def _check_count(
     seeds: int,
 ) -> None:
     """Raise UsageError for more rows than a day is long enough for."""
-    from ..compare.entries import entry
+    from ..compare.competitors import entry
     from ..compare.runner import TOLERANCES
 
     costs = [len(TOLERANCES) if entry(name).adaptive else len(calls) for name in methods]
@@ -182,7 +182,7 @@ def _split(
 ) -> Path | None:
     """Where the error comes from: one bar per deterministic method on a budget, on a run or with a perturbed score."""
     from ..compare import drawing, runner, trained
-    from ..compare.entries import entry
+    from ..compare.competitors import entry
 
     if run is None and size == 0.0:
         return None
@@ -219,7 +219,7 @@ def _check_sources(run: Path | None, sources: list[str], methods: list[str]) -> 
     from solvers import check
 
     from ..compare import problems
-    from ..compare.entries import entry
+    from ..compare.competitors import entry
     from ..compare.runner import problem
 
     if run is not None:

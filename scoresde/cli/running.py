@@ -15,7 +15,7 @@ import typer
 
 from ..runtime.beginning import OTHERS
 from ..runtime.torch_state import untouched
-from . import compare, examining, sampling, training
+from . import compare, diagnosis, sampling, training
 from .failures import told
 from .streams import Output, opened, say_error, silenced
 
@@ -29,8 +29,8 @@ for name, function in {
     "train": training.train,
     "sample": sampling.sample,
     "likelihood": sampling.likelihood,
-    "doctor": examining.doctor,
-    "import": examining.import_,
+    "doctor": diagnosis.doctor,
+    "import": diagnosis.import_,
     "info": sampling.info,
     "compare": compare.compare,
 }.items():

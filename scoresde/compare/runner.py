@@ -27,7 +27,7 @@ from ..denoisers.exact import Gaussian
 from ..evaluation import affine_laws, distances
 from ..runtime.distributed import safe_path
 from . import peers, problems, store, trained
-from .entries import OURS, Entry, Solve, entry
+from .competitors import OURS, Entry, Solve, entry
 from .problems import Problem, rms
 from .store import Row, Store
 from .watching import environment, watched

@@ -23,7 +23,7 @@ from ..runs import load
 from ..samplers.ranges import NEARLY_NOISE
 from ..samplers.recommend import estimated
 from ..storage.files import CheckpointError
-from .entries import entry
+from .competitors import entry
 from .problems import Problem, rms
 
 

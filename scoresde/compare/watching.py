@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..storage import files
-from .entries import OURS
+from .competitors import OURS
 from .problems import Problem
 from .store import Row
 

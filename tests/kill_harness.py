@@ -1,6 +1,6 @@
 """Children that train and are killed: one process imports everything, then forks, so that a kill costs no start-up.
 
-python -m tests.nursery FOLDER TRAINING SAVING SIGNALS PAIRS SEED     counts of kills, and 1 for signals or pairs;
+python -m tests.kill_harness FOLDER TRAINING SAVING SIGNALS PAIRS SEED     counts of kills, and 1 for signals or pairs;
     prints JSON
 """
 
