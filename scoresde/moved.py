@@ -1,5 +1,6 @@
-"""Modules under the names they had before they were sorted into rooms: `from scoresde.sampling import transport` goes
-on working.
+"""Modules under the names they had before they were sorted into rooms.
+
+`from scoresde.sampling import transport` goes on working.
 
 The table of old and new names is in CHANGELOG.md. An old name gives the very module of the new one, or of its part
 that was moved on.

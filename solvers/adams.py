@@ -53,7 +53,8 @@ class Adams(Solver):
               and UniPC do
     clock     strictly monotone function of the time in which p is a polynomial; None: the time itself. Read in `plan`
               alone
-    rule      what a paper integrates in place of an interpolant of k values: exact moments (n, k, ...) -> those it uses
+    rule      what a paper integrates in place of an interpolant of k values: exact moments (n, k, ...) -> those it
+              uses
     start     one-step solver of the first order - 1 steps; None: orders ramp up 1, 2, ..., which caps the order of
               convergence
 

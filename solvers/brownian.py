@@ -30,7 +30,8 @@ class GridPath(Source):
     fine.
 
     y0     a state: the path has its shape, dtype and device
-    times  1-D, strictly monotone, either direction;  generator  lives on y0's device
+    times  1-D, strictly monotone, either direction
+    generator  lives on y0's device
 
     Raises ValueError for times that are not its own."""
 
@@ -108,8 +109,10 @@ class BrownianTree(Source):
     Arithmetic is float64 and elementwise: the same bits whatever the order of questions or the split of the batch. H
     of an interval below 1e-7 of the range loses digits to cancellation.
 
-    y0     a state (B, ...): shape, dtype and device of the increments;  t0, t1  the range, either direction
-    seed   in [0, 2^63);  first  index of the batch's first sample
+    y0     a state (B, ...): shape, dtype and device of the increments
+    t0, t1  the range, either direction
+    seed   in [0, 2^63)
+    first  index of the batch's first sample
     Times asked for are 0-d or (B, 1, ..., 1).  Raises ValueError out of range."""
 
     y0: Tensor = field(repr=False)

@@ -32,7 +32,8 @@ Draws = tuple[Any, ...] | None  # dW, or (dW, H), of each part of a step
 class Compiled(Solver):
     """A solver whose steps run as one graph: the states of `inner` to rounding, its order, noise and evaluations.
 
-    inner    the solver;  backend  as in torch.compile
+    inner    the solver
+    backend  as in torch.compile
 
     Graphs are kept: a later solve with a state of the same shape, dtype and device compiles nothing, on any grid, and
     a second shape makes a graph for all of them. For fixed grids: adaptive steps are made for ever fewer samples.

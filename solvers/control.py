@@ -12,13 +12,12 @@ class Adaptive:
     """Integrate from t0 to t1 (either direction) with steps that meet a tolerance.
 
     rtol, atol    error per step of each sample at most atol + rtol |y|, as an RMS over its elements; for a stochastic
-                  equation the error of the embedded Euler-Maruyama method, which the result beats by half an order, and
-                  h |f'| at most 1/4 whatever the tolerance: beyond that the estimate cannot be believed
+                  equation the error of the embedded Euler-Maruyama method, which the result beats by half an order,
+                  and h |f'| at most 1/4 whatever the tolerance: beyond that the estimate cannot be believed
     h_init        first step (positive); None: chosen from the equation by one more evaluation (Hairer's rule)
     h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span. Steps see f at their
-                  stages alone: a pulse
-                  that lies between them is stepped over. h_max of some three times its width, or a save time within
-                  it, keeps it in sight
+                  stages alone: a pulse that lies between them is stepped over. h_max of some three times its width, or
+                  a save time within it, keeps it in sight
     max_evals     evaluations of f per sample before a sample is given up
 
     Raises TypeError or ValueError naming the argument.

@@ -2,8 +2,8 @@
 
     dy = [a y + f(t, y)] dt + g(t, y) dW,      y of shape (B, ...), dW of independent N(0, |dt|) entries.
 
-The structure lives here (what is linear, how the noise enters, which way it runs, in which sense it is meant); a solver
-reads as much of it as it understands.
+The structure lives here (what is linear, how the noise enters, which way it runs, in which sense it is meant); a
+solver reads as much of it as it understands.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class Sense(enum.Enum):
 class Equation:
     """dy = [a y + f(t, y)] dt + g(t, y) dW.
 
-    f, g        callables (t, y) -> tensor; t is 0-d on a fixed grid and (B, 1, ..., 1) under adaptive steps, y is
-                (B, ...). f returns a tensor like y; g anything that broadcasts against y. g None: an ODE.
+    f, g        callables (t, y) -> tensor; t is 0-d on a fixed grid and (B, 1, ..., 1) under adaptive steps, y is (B,
+                ...). f returns a tensor like y; g anything that broadcasts against y. g None: an ODE.
     a           the constant linear part: a number, or a tensor that broadcasts against one sample of y (a diagonal
                 operator).
     noise       `Noise.DIAGONAL` when g is given and nothing is said, the safe reading.
@@ -104,7 +104,7 @@ class Equation:
         """a y + f(t, y), the whole drift.
 
         Args:
-            t: times of the process, a number, 0-d or (B,).
+            t: the time, 0-d, or (B, 1, ..., 1) under adaptive steps.
             y: the state, (B, ...).
         """
         return self.f(t, y) + self.a * y if self.linear else self.f(t, y)

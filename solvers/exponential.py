@@ -6,7 +6,8 @@ With z = ah the Runge-Kutta ones read
 
     Y_i = e^{c_i z} y + h sum_j a_ij(z) f(t0 + c_j h, Y_j),   y1 = e^z y + h sum_i b_i(z) f(t0 + c_i h, Y_i),
 
-and become classical methods at a = 0. Hochbruck & Ostermann 2010, "Exponential integrators", Acta Numerica 19, 209-286.
+and become classical methods at a = 0. Hochbruck & Ostermann 2010, "Exponential integrators", Acta Numerica 19,
+209-286.
 """
 
 from __future__ import annotations
@@ -223,8 +224,8 @@ class ExpHeun(ExpRungeKutta):
 class ExpRK3(ExpRungeKutta):
     """Stages at 1/3 and 2/3. Order 3, three evaluations.
 
-    Along x = alpha x0 + eps it is DPM-Solver-3 (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010,
-    (5.9)."""
+    Along x = alpha x0 + eps it is DPM-Solver-3 (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010, (5.9).
+    """
 
     order: ClassVar[int] = 3
     evals: ClassVar[int] = 3

@@ -1,7 +1,7 @@
 """Brownian motion as a function of an interval.
 
-A path answers path(t0, t1) -> dW ~ N(0, |t1 - t0|), and path.levy(t0, t1) -> (dW, H) with the space-time Levy area
-H ~ N(0, |t1 - t0|/12), independent of dW (Foster, Lyons & Oberhauser 2020, arXiv:1905.06834). Going back negates dW and
+A path answers path(t0, t1) -> dW ~ N(0, |t1 - t0|), and path.levy(t0, t1) -> (dW, H) with the space-time Levy area H ~
+N(0, |t1 - t0|/12), independent of dW (Foster, Lyons & Oberhauser 2020, arXiv:1905.06834). Going back negates dW and
 keeps H. A `Source` makes a path for one solve; no global random state is ever touched.
 """
 
@@ -76,9 +76,9 @@ class WhiteNoise(Normals):
         """Standard normals.
 
         Args:
-            shape: (B, ...), of the samples to draw.
-            dtype: of the state.
-            device: where tensors are made; None: as the model.
+            shape: of one draw; shape[0] is the batch.
+            dtype: of the normals.
+            device: where they are made.
         """
         return torch.empty(tuple(shape), dtype=dtype, device=device).normal_(generator=self.generator)
 

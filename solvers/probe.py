@@ -38,11 +38,11 @@ def check_declared(
     Args:
         eq: the equation.
         solver: a solver of `solvers`.
-        t: times of the process, a number, 0-d or (B,).
+        t: the first time, 0-d.
         y: the state, (B, ...).
 
     Raises:
-        Raises: ValueError: naming `g`, what it was declared to be, and what to declare instead.
+        ValueError: naming `g`, what it was declared to be, and what to declare instead.
     """
 
     if eq.g is None or eq.direction is not None or torch.compiler.is_compiling():

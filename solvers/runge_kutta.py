@@ -130,8 +130,8 @@ class DormandPrince54(RungeKutta):
 class Tsitouras54(RungeKutta):
     """Order 5 with an embedded order 4 and a fourth-order interpolant; six evaluations a step, one more to start.
 
-    Tsitouras 2011, Comput. Math. Appl. 62, 770-775; its error is smaller than that of Dormand & Prince at equal
-    cost."""
+    Tsitouras 2011, Comput. Math. Appl. 62, 770-775; its error is smaller than that of Dormand & Prince at equal cost.
+    """
 
     order: ClassVar[int] = 5
     evals: ClassVar[int] = 6

@@ -1,5 +1,4 @@
-"""Stochastic Runge-Kutta methods for additive noise, where strong order 3/2 costs no derivative and no further
-integral.
+"""Stochastic Runge-Kutta methods for additive noise: strong order 3/2 without a derivative or a further integral.
 
 dW = noise(t0, t1) is N(0, |h|) and H ~ N(0, |h|/12), independent of it, is the space-time Levy area: the time integral
 of the path's increment over the step is I_10 = |h| (dW/2 + H).

@@ -15,7 +15,8 @@ class Solution:
     y         final state, shaped like y0
     ts, ys    save times (S,) and states (S, *y.shape); None unless asked for
     evals     evaluations of f per sample: an int on fixed grids, (B,) int64 when adaptive
-    calls     batched calls of f that were made;  g_calls  the same for g
+    calls     batched calls of f that were made
+    g_calls   the same for g
     accepted, rejected   steps: ints on fixed grids, (B,) int64 when adaptive
     ok        (B,) bool: whether the sample reached the end with a finite state
     """

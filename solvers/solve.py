@@ -81,11 +81,12 @@ def solve(
             (t0, t1) -> increment like y; a BrownianTree under an `Adaptive`.
         save: times at which to keep the state, in any order: grid points (up to rounding) on a fixed grid, any time
             inside when adaptive.
-        strict: raise when a sample fails (the error carries the partial Solution); False: the others go on to the
-            end, see `Solution.ok`.
+        strict: raise when a sample fails (the error carries the partial Solution); False: the others go on to the end,
+            see `Solution.ok`.
 
     Raises:
-        TypeError, ValueError: naming the argument; NonFiniteError, MaxStepsError, StepSizeUnderflow.
+        TypeError, ValueError: naming the argument.
+        NonFiniteError, MaxStepsError, StepSizeUnderflow: where a sample does not reach the end and `strict` is True.
     """
 
     if isinstance(solver, Adapter):

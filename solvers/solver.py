@@ -62,7 +62,7 @@ class Solver(ABC):
 
         Args:
             eq: the equation.
-            t: times of the process, a number, 0-d or (B,).
+            t: the first time, 0-d.
             y: the state, (B, ...).
         """
 
@@ -134,7 +134,7 @@ def scale_by_exp(y: Tensor, w: Tensor) -> Tensor:
 
     Args:
         y: the state, (B, ...).
-        w: what `plan` prepared for the step.
+        w: e^z - 1, a scalar or broadcasting against y.
     """
     if is_plain_scalar(w):
         return axpy(y, y, w) if abs(w.item()) < 0.5 else y * (1 + w.item())

@@ -22,7 +22,8 @@ class Tableau:
     e_low  weights of a second, lower error estimate, which scales the first down (Dormand-Prince 8(5,3)), or None
     extra  rows of further stages that only the interpolant reads
     dense  rows p_i with y(t + theta h) = y + h sum_i k_i sum_m p_im theta^(m+1), or None
-    c      nodes: the row sums, `extra` included;  fsal  whether the last stage is the derivative at the new point
+    c      nodes: the row sums, `extra` included
+    fsal   whether the last stage is the derivative at the new point
     """
 
     a: tuple[tuple[float, ...], ...]

@@ -162,3 +162,16 @@ def test_conditions_are_not_touched() -> None:
         warnings.simplefilter("error")
         drawn(cond)
     assert torch.equal(cond["a"], VALUES)
+
+
+def test_left_out_conditions_say_so_in_their_dtype() -> None:
+    """Every dtype has its word for "no label"; unsigned numbers have none, and are refused by the leaf's name."""
+    where = torch.tensor([True, False])
+    cond = {"label": torch.tensor([3, 4]), "vector": torch.ones(2, 3), "flag": torch.ones(2, dtype=torch.bool)}
+    left = conditions.hidden(cond, where)
+    assert left["label"].tolist() == [-1, 4]
+    assert left["vector"].tolist() == [[0, 0, 0], [1, 1, 1]]
+    assert left["flag"].tolist() == [False, True]
+
+    with pytest.raises(TypeError, match=r"`cond\['pixels'\]` must be signed .* got torch.uint8"):
+        conditions.hidden({"pixels": torch.ones(2, dtype=torch.uint8)}, where)

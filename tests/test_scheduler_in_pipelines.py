@@ -315,3 +315,47 @@ def spaced(kind: str, spacing: str, n: int = 10) -> tuple[Tensor, Tensor, Tensor
         eps = out if kind == "epsilon" else s * x + a * out
         x = x0 if after is None else abar[after].sqrt() * x0 + (1 - abar[after]).sqrt() * eps
     return loop(theirs, START.double()), loop(ours, START.double()), x
+
+
+@pytest.mark.parametrize(
+    "output", [None, START[:2], START[:, :1], START.long()], ids=["none", "rows", "channels", "int"]
+)
+def test_a_wrong_output_is_named_and_spoils_nothing(output: Any) -> None:
+    """The run goes on where it was, as if the wrong output had not been handed in."""
+    whole, made = MethodScheduler("unipc", CONFIG), MethodScheduler("unipc", CONFIG)
+    whole.set_timesteps(4)
+    made.set_timesteps(4)
+    first, second = made.timesteps[:2]
+    x = made.step(network(START, first), first, START).prev_sample
+
+    with pytest.raises((TypeError, ValueError), match=r"`model_output` must"):
+        made.step(output, second, x)
+
+    assert torch.equal(loop(made, x, made.timesteps[1:]), loop(whole, START))
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_run_that_fails_within_may_be_begun_again(before: bool) -> None:
+    """An error before or after the network's output ends the run; another begins, as after `set_timesteps`."""
+    made = MethodScheduler("dpm_solver_pp_2m", CONFIG)
+    made.set_timesteps(4)
+    whole = loop(made, START)
+    made.set_timesteps(4)
+
+    def broken(*_: Any) -> None:
+        raise RuntimeError("lost")
+
+    hook = made.denoiser.register_forward_pre_hook if before else made.denoiser.register_forward_hook
+    handle = hook(broken)
+    with pytest.raises(RuntimeError, match="lost"):
+        loop(made, START)
+    handle.remove()
+
+    assert made.step_index is None
+    assert torch.equal(loop(made, START), whole)
+
+
+@pytest.mark.parametrize("config", [None, "unipc"])
+def test_what_is_no_configuration_is_named(config: Any) -> None:
+    with pytest.raises(TypeError, match=r"`config` must be a scheduler's configuration"):
+        MethodScheduler.from_config(config, make="unipc")

@@ -42,7 +42,8 @@ GRIDS: dict[str, Grid] = {
 class Entry:
     """One competitor.
 
-    name      as typed;  family  whose code it is, which is its colour
+    name      as typed
+    family    whose code it is, which is its colour
     adaptive  its cost is a tolerance, not a budget of calls
     bind      cost -> (problem, start, seed) -> state at problem.low, or None where the budget buys no step
     """

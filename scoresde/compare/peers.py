@@ -30,9 +30,11 @@ from .libraries import absent as absent
 class Peer:
     """One sampler of another library.
 
-    name     library and sampler;  library  name of the distribution
+    name     library and sampler
+    library  name of the distribution
     run      (model, x, levels, seed) -> x at the last level
-    calls    model calls a step;  stochastic  draws noise, from torch's own generator seeded for the run
+    calls    model calls a step
+    stochastic  draws noise, from torch's own generator seeded for the run
     grids    the grids it is known to do well on, as measured on shared problems; the first is its default
     """
 

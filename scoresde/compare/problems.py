@@ -40,7 +40,9 @@ class Problem:
 
     name      key in results
     denoiser  D; float64 for the problems of this file
-    shape     of one sample;  n  number of starts;  judged  number of samples that stochastic methods are judged by
+    shape     of one sample
+    n         number of starts
+    judged    number of samples that stochastic methods are judged by
     draw      (n, seed) -> exact samples of the data (n, *shape), for judging stochastic methods; None where there are
               none
     flow      the probability flow's map from high to low in closed form; None: solved to `tolerance`

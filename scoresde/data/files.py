@@ -1,5 +1,6 @@
-"""Data from files, checked: what is empty, not finite, mixed in size or out of range raises, naming the file and the
-row.
+"""Data from files, checked.
+
+What is empty, not finite, mixed in size or out of range raises, naming the file and the row.
 
 Nothing is unpickled. Images come to [-1, 1], channels first; points stay as they are; the columns of a table are
 standardised.
@@ -37,23 +38,23 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
     Args:
         path: one of
 
-            .npz, .safetensors  the array `x` or `images` (or the only one), `y` or `labels` (whole numbers) and
-                                `cond`, `cond.NAME`
-                (conditions, one row a sample) if there
-            .npy     such an array, mapped: it may be larger than memory; labels beside it in NAME.labels.npy,
-                     conditions in
-                NAME.cond.npy, if there
-            .csv     a table of numbers, with or without a line of names; a column named label holds labels; columns
-                     are standardised
-            a folder  images of one size, or of any with `size`; sub-folders are classes
+            .npz, .safetensors  the array `x` or `images`, or the only one; where they are there, `y` or `labels` (whole
+                                numbers), and `cond` or `cond.NAME` (conditions, one row a sample)
+            .npy                such an array, mapped: it may be larger than memory; where they are there, labels in
+                                NAME.labels.npy beside it, and conditions in NAME.cond.npy
+            .csv                a table of numbers, with or without a line of names; a column named label holds labels;
+                                columns are standardised
+            a folder            images of one size, or of any with `size`; sub-folders are classes
+
         size: pixels a side, for a folder: images are cropped to the middle square and resized.
         kind: of an array's samples, where its shape does not say; see `KINDS`.
 
-            points   (N, d), as they are; a warning says where they are far from unit size
-            images   uint8 (0..255), or floats in [0, 1] or [-1, 1]: (N, H, W), (N, H, W, C) with C in 1, 3, 4, or (N,
-                     C, H, W)
-            series (N, C, L), sets of points (N, P, d), volumes (N, C, D, H, W): as they are, for a network of one's
-            own and `fit`
+            points  (N, d), as they are; a warning says where they are far from unit size
+            images  uint8 (0..255), or floats in [0, 1] or [-1, 1], of shape (N, H, W), (N, C, H, W) or (N, H, W, C)
+                    with C in 1, 3, 4
+
+            Others come as they are, for `fit` and a network of one's own: series (N, C, L), sets of points (N, P, d),
+            volumes (N, C, D, H, W).
 
     Returns:
         The samples, images in [-1, 1], with what is needed to undo their scale.

@@ -174,11 +174,14 @@ class Samples(ABC):
 class Dataset(Samples):
     """Samples in memory.
 
-    x        (N, ...) float32;  labels  (N,) int64 or None;  name  where it came from
+    x        (N, ...) float32
+    labels   (N,) int64 or None
+    name     where it came from
     shift    horizontal shifts, in pixels, drawn in [-shift, shift] as augmentation; vacated pixels take the image's
              minimum
     flip     mirror half of the images
-    columns  names of a table's columns;  class_names  of the classes
+    columns  names of a table's columns
+    class_names  of the classes
     cond     what a network of one's own is given instead of labels: a tensor, or a dict, list or tuple of them, N rows
              each"""
 
@@ -227,9 +230,11 @@ class Dataset(Samples):
 class Mapped(Samples):
     """Samples of a file mapped into memory, read as they are asked for: the set may be larger than memory.
 
-    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range;  rows  which of them there are, (N,);
-    else as `Dataset`
-    file     that is mapped, of so many `bytes`: reading what is no longer there would end the process"""
+    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range
+    rows     which of them there are, (N,)
+    file     that is mapped, of so many `bytes`: reading what is no longer there would end the process
+
+    The other fields are those of `Dataset`."""
 
     stored: Tensor
     rows: Tensor

@@ -1,5 +1,4 @@
-"""Conditions of a batch: a tensor, or a dict, list or tuple of them, nested as deep as you like, each with one entry
-per sample."""
+"""Conditions of a batch: a tensor, or a dict, list or tuple of them, nested to any depth; one entry per sample."""
 
 from __future__ import annotations
 
@@ -35,8 +34,7 @@ def prepared(
 
     Args:
         cond: None for none, a tensor, or a dict, list or tuple of them. A plain number holds for all samples: a whole
-        one becomes
-            (count,) int64, another one floating.
+            one becomes (count,) int64, another one floating.
         count: samples of the batch.
         device: where the batch lies; None leaves tensors where they are.
         name: of the argument, for messages.
@@ -95,12 +93,35 @@ def differ(a: Any, b: Any) -> Tensor:
 
 
 def hidden(cond: Any, where: Tensor) -> Any:
-    """A condition left out for the samples at `where` (B,) bool: whole numbers become NO_LABEL, floating ones zero."""
+    """A condition left out for some samples.
 
-    def masked(leaf: Any, _: str) -> Any:
+    Args:
+        cond: None, a tensor, or a dict, list or tuple of them, (B, ...) each.
+        where: the samples, (B,) bool.
+
+    Returns:
+        The condition in the same structure. There, signed whole numbers are NO_LABEL, floating and complex numbers
+        zero, and truth values False.
+
+    Raises:
+        TypeError: naming a tensor of unsigned numbers, of which none says "no label".
+    """
+
+    def masked(leaf: Any, name: str) -> Any:
         if leaf is None:
             return None
+
+        if leaf.is_floating_point() or leaf.is_complex() or leaf.dtype == torch.bool:
+            left_out = 0
+        elif leaf.dtype.is_signed:
+            left_out = NO_LABEL
+        else:
+            raise TypeError(
+                f"`{name}` must be signed to be left out, which {NO_LABEL} says, got {leaf.dtype}; pass {name}.long()"
+            )
+
         mask = where.to(leaf.device).reshape(-1, *[1] * (leaf.dim() - 1))
-        return leaf.masked_fill(mask, 0.0 if leaf.is_floating_point() else NO_LABEL)
+
+        return leaf.masked_fill(mask, left_out)
 
     return each(masked, cond)

@@ -143,11 +143,10 @@ class Moments:
     Args:
         mean: of a sample, (...), or a number where all elements have the same.
         std: standard deviations along the coordinates of `basis`, or one number for all. In the unit of the data, at
-        least 0.
+            least 0.
         basis: the directions; orthonormal rows (k, d) stand for `Directions` of points.
         scale: root mean square of the standard deviations of the elements of a sample; None: that of `std`, which is
-        the same where
-            the basis has as many coordinates as a sample has elements.
+            the same where the basis has as many coordinates as a sample has elements.
 
     Raises:
         TypeError, ValueError: naming the argument.

@@ -137,8 +137,7 @@ class KarrasPreconditioning(Parameterisation):
 
 @dataclass(frozen=True)
 class LearnedRange(Parameterisation):
-    """F = (F of `mean`, s): twice the channels, the second half s from -1 to 1 between the least and largest variance
-    of a reverse step,
+    """F = (F of `mean`, s): twice the channels. s in [-1, 1] places the variance of a reverse step between its limits,
 
         log variance = v log beta + (1 - v) log beta~,    v = (s + 1)/2,    beta~ = beta (1 - abar_{i-1})/(1 - abar_i),
 

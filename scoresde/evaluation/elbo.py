@@ -63,7 +63,7 @@ def elbo(
         denoiser: the model, a `BaseDenoiser`.
         chain: a discrete chain of `ddpm`.
         x0: clean samples, (B, ...).
-        seed: of the noise; sample i is a function of (seed, i).
+        seed: of the noise at each level; a function of (seed, index).
         cond: condition of each sample, or None (`denoisers.conditions`).
 
     Raises:

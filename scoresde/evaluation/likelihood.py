@@ -62,12 +62,12 @@ def log_likelihood(
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
-        x: states or samples, (B, ...).
+        x: samples at the clean end of `process`, (B, ...).
         process: integrated along, and the one whose x_{t_data} x is; default the denoiser's training process.
         probes: Rademacher probes of the trace; None: exact, for up to 256 dimensions.
-        rtol: relative tolerance.
-        atol: absolute tolerance; None: the relative one.
-        seed: of the noise; sample i is a function of (seed, i).
+        rtol: relative tolerance of the solve.
+        atol: absolute tolerance of the solve.
+        seed: of the probes.
         cond: condition of each sample, or None (`denoisers.conditions`).
         first: index of the first sample, where the samples are handed over in parts.
 

@@ -21,7 +21,9 @@ from . import pipelines
 class Model:
     """A trained model, whoever trained it.
 
-    denoiser  with the averaged weights;  shape  of one sample;  classes  how many labels it takes, None: none
+    denoiser  with the averaged weights
+    shape     of one sample
+    classes   how many labels it takes, None: none
     run       how it was trained and on what; None for a pipeline, which does not say"""
 
     folder: Path

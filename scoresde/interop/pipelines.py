@@ -1,5 +1,4 @@
-"""Saved pipelines of diffusers, both ways: a local folder of a UNet2DModel and a scheduler's configuration as a
-Denoiser, and back.
+"""Saved pipelines of diffusers, both ways: a local folder of a UNet2DModel and a scheduler as a Denoiser, and back.
 
 A scheduler's betas are a chain, its timestep k is level k + 1 of it, its prediction_type a table (`chains`). Weights
 are safetensors, read from the folder given; nothing is downloaded and no code of the folder runs.

@@ -50,10 +50,8 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
 
     Args:
         make: n levels -> Method, such as catalogue.unipc, "unipc" by its name, or lambda n: catalogue.ddim(n,
-        grid=grids.Trailing(chain)).
-            Not an adaptive method, nor one that calls its model elsewhere than at its first level first (annealed
-            Langevin, churn there).
-            Only what has a name in the catalogue can be saved.
+            grid=grids.Trailing(chain)). Not an adaptive method, nor one that calls its model elsewhere than at its
+            first level first (annealed Langevin, churn there). Only what has a name in the catalogue can be saved.
         config: the scheduler configuration of the pipeline it is for: its chain and what its network predicts.
         seed: of the noise of stochastic methods, where `step` is given no generator.
 
@@ -110,8 +108,14 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             kwargs: `make` and `seed`, instead of what the configuration says.
 
         Raises:
+            TypeError: naming `config` where it is none.
             ValueError: naming `make` where neither says which method.
         """
+
+        if not isinstance(config, Mapping):
+            raise TypeError(
+                f"`config` must be a scheduler's configuration, such as pipe.scheduler.config, got {config!r}"
+            )
 
         make = kwargs.pop("make", None) or config.get("method")
         if make is None:
@@ -304,6 +308,7 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError("`use_clipped_model_output` must be False or None: x0 is not clipped here")
 
         check.state("sample", sample)
+        self._check_output(model_output, sample)
 
         if self._run is None or not (sample is self._given or torch.equal(sample, cast(Tensor, self._given))):
             self._begin(timestep, sample, generator)
@@ -319,10 +324,25 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         except StopIteration as done:
             following = done.value
             self._run = None
+        except Exception:  # the run is over: the next step may begin another anywhere
+            self._run = None
+            self._at = 0
+            raise
 
         self._given = given = following.to(sample.dtype)
 
         return SchedulerOutput(prev_sample=given) if return_dict else (given,)
+
+    def _check_output(self, output: Any, sample: Tensor) -> None:
+        """Raise ValueError where this is no output of a network for the sample."""
+        channels = [count * self.denoiser.table.outputs for count in sample.shape[1:2]]
+        wanted = (len(sample), *channels, *sample.shape[2:])
+
+        if tuple(check.floating("model_output", output).shape) != wanted:
+            raise ValueError(
+                f"`model_output` must have the shape {wanted} for a sample of shape {tuple(sample.shape)}, got"
+                f" {tuple(output.shape)}"
+            )
 
     def _begin(self, timestep: Any, sample: Tensor, generator: Any) -> None:
         """A run from `sample` on, at the step that begins at `timestep`."""
@@ -357,9 +377,10 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             if generator is not None
             else SeededNoise(mixed(self.seed, at) if at else self.seed)
         )
-        self._run = self._questions(x, noise, self._starts[at])
+        run = self._questions(x, noise, self._starts[at])
+        next(run)
+        self._run = run
         self._at = at
-        next(self._run)
 
     def _questions(self, x: Tensor, noise: Any, first: int) -> Generator[tuple[Any, ...], Any, Tensor]:
         """A run from a state of the chain at a level: yields (model input, c_noise), is sent outputs, returns x0."""

@@ -13,14 +13,17 @@ from .labels import indices
 
 
 class DiT(nn.Module):
-    """F(x, c_noise, labels=None) for images (B, C, H, W): diffusers.DiTTransformer2DModel, adaLN-Zero blocks on
-    patches.
+    """F(x, c_noise, labels=None) for images (B, C, H, W): diffusers' DiTTransformer2DModel with adaLN-Zero blocks.
 
     Peebles & Xie 2023, arXiv:2212.09748: every block starts as the identity. Images that are not square, or not a
     multiple of the patch, are padded by replication and cropped back. c_noise should span about 0..1000 (sinusoidal
     embedding).
 
-    channels  C;  size  max(H, W);  patch  pixels a side;  width, depth, heads  of the blocks;  classes  or None
+    channels  C
+    size      max(H, W)
+    patch     pixels a side
+    width, depth, heads  of the blocks
+    classes   or None
     checkpointing  computes activations again in the backward pass instead of keeping them
     outputs  for each of x: 2 with a variance (`LearnedRange`)"""
 

@@ -18,16 +18,19 @@ _WAVES = 1 << 24  # numbers of W at most
 
 
 class MLP(nn.Module):
-    """F(x, c_noise, labels=None) for x (B, d): SiLU layers on x, its Fourier features, sinusoidal features of the
-    noise level, and an embedding of the label.
+    """F(x, c_noise, labels=None) for x (B, d): SiLU layers on x, its Fourier features, sinusoidal features of the noise
+    level, and an embedding of the label.
 
     Fourier features sin(W x), cos(W x), W fixed normals, let small layers resolve steep scores: Tancik et al. 2020,
     arXiv:2006.10739.
 
-    dim      d;  width, depth  of the hidden layers
+    dim      d
+    width, depth  of the hidden layers
     scale    frequencies run geometrically from 1/scale to 1 radian per unit of c_noise: 1000 for c_noise in [0, 1000]
-    fourier  how many rows W has;  detail  the length they resolve: W has standard deviation 1/(detail sqrt(d))
-    classes  for class-conditional models, or None;  outputs  for each of x: 2 with a variance (`LearnedRange`)"""
+    fourier  how many rows W has
+    detail   the length they resolve: W has standard deviation 1/(detail sqrt(d))
+    classes  for class-conditional models, or None
+    outputs  for each of x: 2 with a variance (`LearnedRange`)"""
 
     def __init__(
         self,

@@ -19,8 +19,10 @@ class UNet(nn.Module):
     Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239. Sizes that the levels do not divide
     are padded by replication and cropped back. c_noise should span about 0..1000 (sinusoidal embedding).
 
-    channels  C;  widths  channels of each level;  layers  residual blocks a level;
-    classes  for class-conditional models, or None
+    channels  C
+    widths    channels of each level
+    layers    residual blocks a level
+    classes   for class-conditional models, or None
     checkpointing  computes activations again in the backward pass instead of keeping them
     outputs  for each of x: 2 with a variance (`LearnedRange`)"""
 

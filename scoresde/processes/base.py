@@ -140,11 +140,11 @@ class Process(ABC):
 
         Args:
             shape: (B, ...), of the samples to draw.
-            t: times of the process, a number, 0-d or (B,).
+            t: a time of the process; None: its noisy end.
             seed: of the noise; sample i is a function of (seed, i).
             first: index of the first sample.
-            dtype: of the state.
-            device: where tensors are made; None: as the model.
+            dtype: of the samples; None: torch's default.
+            device: where they are made; None: the CPU.
         """
         check.shape("shape", shape)
         dtype = torch.get_default_dtype() if dtype is None else dtype

@@ -205,7 +205,7 @@ def of(process: Process, steps: int) -> DiscreteVP:
 
     Args:
         process: the process whose clock and scale are meant.
-        steps: the grid of times, or an `Adaptive`.
+        steps: T, levels of the chain.
     """
     check.integer("steps", steps, least=2)
 

@@ -60,11 +60,12 @@ class ConfigError(ValueError):
 @dataclass(frozen=True)
 class DataConfig:
     """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, a file or a folder of images (see
-                 `data.load`);
-              None: not known, as of imported weights
-    held_out  the share kept for judging;  size  pixels a side, of a folder's images
+              `data.load`); None: not known, as of imported weights
+    held_out  the share kept for judging
+    size      pixels a side, of a folder's images
     kind      of samples, where an array's shape does not say: points or images; None: by the shape
-    shift     augmentation by up to so many pixels;  flip  by mirroring; None: as the data set has it"""
+    shift     augmentation by up to so many pixels
+    flip      by mirroring; None: as the data set has it"""
 
     path: str | None = "digits"
     held_out: float = 0.2

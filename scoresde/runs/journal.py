@@ -30,7 +30,8 @@ CELLS = 8
 class Record:
     """How often a run notes and keeps, in steps. Raises TypeError or ValueError naming the field.
 
-    save  between checkpoints;  log  between lines of log.jsonl;
+    save  between checkpoints
+    log   between lines of log.jsonl
     sample  between pictures with their quality, 0: never"""
 
     save: int = 200

@@ -1,6 +1,6 @@
-"""The first moments of a command: importing torch takes seconds, in which Ctrl-C and warnings of other libraries must
-not end in a traceback.
+"""The first moments of a command.
 
+Importing torch takes seconds. Ctrl-C and warnings of other libraries must not end in a traceback meanwhile.
 Nothing happens here where `scoresde` is imported as a library.
 """
 

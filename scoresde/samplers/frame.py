@@ -35,8 +35,7 @@ class Frame:
     Args:
         moments: of the data.
         start: noise level, in units of `moments.scale`, down from which steps are made. From the first level to there
-        the state is
-            carried along the Gaussian's flow, which costs no call. Infinity: nothing is carried.
+            the state is carried along the Gaussian's flow, which costs no call. Infinity: nothing is carried.
     """
 
     moments: Moments
@@ -56,8 +55,8 @@ class Frame:
 
 
 class Whitened(BaseDenoiser):
-    """A denoiser in the coordinates of a frame: its state is r y, r = hypot(alpha scale, sigma), and its flow along
-    any process is that of `denoiser`, carried over.
+    """A denoiser in the coordinates of a frame: its state is r y, r = hypot(alpha scale, sigma), and its flow along any
+    process is that of `denoiser`, carried over.
 
     As `Karras` writes it, the network's output F is what the model adds to the Gaussian:
 

@@ -22,7 +22,8 @@ Eta = float | Callable[[float, float], float]
 class Method:
     """One sampler. Frozen and hashable; its repr is a benchmark key.
 
-    process  the coordinates integrated along;  split  which part of the drift is called linear
+    process  the coordinates integrated along
+    split    which part of the drift is called linear
     solver   textbook numerics, or an adapter to another library, for which the levels are output times and its steps
              its own
     grid     a grid of levels, or a `Tolerance` for adaptive steps

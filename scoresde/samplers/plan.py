@@ -28,7 +28,8 @@ from .reverse import reverse
 class Plan:
     """Levels, times, equation segments and noise, checked and ready.
 
-    lams   the levels of the steps (`method_levels`);  state  a batch like those that come: its numbers do not matter
+    lams   the levels of the steps (`method_levels`)
+    state  a batch like those that come: its numbers do not matter
     ends   lam from which to which the state is taken, where a frame carries it beyond the levels; None: their ends"""
 
     def __init__(
@@ -170,7 +171,7 @@ class Plan:
 
         Args:
             x: states or samples, (B, ...).
-            save: times at which the state is kept, or None.
+            save: whether the state at every level is kept.
         """
         solutions: list[Solution] = []
 

@@ -76,8 +76,7 @@ def recommended(
         n: network calls of `sample`.
         moments: of its data; default `denoiser.moments`, which a run keeps and a closed form has.
         shape: of one sample; where no moments are known they are estimated from 64 rough samples of this shape, at 8
-        calls a sample
-            (`estimated`). Without it the method is `catalogue.best(n)`.
+            calls a sample (`estimated`). Without it the method is `catalogue.best(n)`.
 
     Returns:
         A deterministic method of n calls.

@@ -47,7 +47,7 @@ def reverse(
     """The generative equation of `denoiser` along `process`, with the constant linear part `a` where there is one.
 
     Args:
-        process: the process whose clock and scale are meant.
+        process: the coordinates that are integrated along.
         denoiser: the model, a `BaseDenoiser`.
         eta: noise in the equation: 0 the ODE, 1 Anderson's reverse SDE; the FLOW split is for eta 0.
         split: which part of the drift is linear.

@@ -67,7 +67,8 @@ def sample(
             rounding.
 
     Raises:
-        TypeError, ValueError: naming the argument, solvers.SolveError when a sample is not finite.
+        TypeError, ValueError: naming the argument.
+        solvers.SolveError: when a sample is not finite.
     """
 
     shape = check.shape("shape", shape)
@@ -118,12 +119,12 @@ def trajectory(
         denoiser: the model, a `BaseDenoiser`.
         shape: (B, ...), of the samples to draw.
         method: a `Method`, such as catalogue.unipc(10).
-        seed: of the noise; sample i is a function of (seed, i).
-        device: where tensors are made; None: as the model.
-        generator: a torch.Generator.
+        seed: as in `sample`.
+        device: as in `sample`.
+        generator: as in `sample`.
         cond: condition of each sample, or None (`denoisers.conditions`).
         first: index of the first sample.
-        dtype: of the state.
+        dtype: as in `sample`.
     """
 
     plan, start = _begin(

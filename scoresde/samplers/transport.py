@@ -37,24 +37,24 @@ def transport(
     """Carry a state x of `process` at t0 to t1 along the method's own coordinates; nothing is denoised at the end.
 
     Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made. x is rescaled at equal
-    lam; y and, with `save`, ts and ys come back in the terms of `process`. noise: as in `solvers.solve`, in the times
-    of method.process. compile: as in `sample`. Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for
-    x = x0 + s eps.
+    lam; y and, with `save`, ts and ys come back in the terms of `process`.
+
+    Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
-        x: states or samples, (B, ...).
+        x: states of `process` at t0, (B, ...).
         method: a `Method`, such as catalogue.unipc(10).
-        process: the process whose clock and scale are meant.
-        t0: start of the step.
-        t1: end of the step.
-        noise: the Brownian path or its source; None for an ODE.
+        process: of which x is a state, and the answer.
+        t0: time of `process` at which x is.
+        t1: time of `process` to which it is carried.
+        noise: as in `solvers.solve`, in the times of method.process; None where eta is 0.
         cond: condition of each sample, or None (`denoisers.conditions`).
-        save: times at which the state is kept, or None.
-        compile: each step as one compiled graph.
+        save: whether the states at all levels are kept, in ts and ys.
+        compile: as in `sample`.
 
     Raises:
-        as `sample`.
+        TypeError, ValueError, solvers.SolveError: as `sample`.
     """
 
     method = check_method(denoiser, method, compile)

@@ -45,7 +45,7 @@ def read(path: Path | str) -> dict[str, Tensor]:
 
     Raises:
         CheckpointError: says what is wrong with the file. No code in it runs, and no more memory is taken than the
-        file is large.
+            file is large.
     """
 
     path = Path(path)

@@ -72,8 +72,7 @@ def written(folder: Path) -> Iterator[Path]:
 
 
 def clear(folder: Path) -> None:
-    """Remove what an earlier run of ours left: its own files, first what names the rest. Other files stay where they
-    are.
+    """Remove what an earlier run of ours left, first what names the rest. Other files stay where they are.
 
     Raises:
         ValueError: where nothing says that the files were written by a run of ours.

@@ -35,7 +35,7 @@ def select(tensors: Mapping[str, Tensor], network: nn.Module, path: Path) -> dic
 
     Raises:
         CheckpointError: where the names are under no prefix, or under two with different values and neither is an
-        average.
+            average.
     """
 
     wanted = network.state_dict()

@@ -40,8 +40,10 @@ def fit(
         objective: loss and noise levels; default denoising score matching at uniform t.
 
     Raises:
-        ValueError: where the batch exceeds the data or does not divide into parts, NonFiniteLossError naming step,
-            noise levels and samples, TrainingMemoryError naming the batch size.
+        TypeError: where `data` is no `Samples`.
+        ValueError: where the batch exceeds the data or does not divide into parts.
+        NonFiniteLossError: naming step, noise levels and samples.
+        TrainingMemoryError: naming the batch size.
     """
 
     check_batch(data, training)

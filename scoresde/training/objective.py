@@ -54,7 +54,8 @@ class Progress:
     """One training step: its number (from 1), the mean loss per element, the gradient's norm before clipping, the
     learning rate.
 
-    t, losses  the batch's noise levels and losses per element, (B,);  skipped  whether the weights were left alone"""
+    t, losses  the batch's noise levels and losses per element, (B,)
+    skipped    whether the weights were left alone"""
 
     step: int
     loss: float

@@ -25,21 +25,21 @@ PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": t
 class Training:
     """How to train. Raises TypeError or ValueError naming the field.
 
-    steps, batch  optimiser steps and samples a step
-    lr            AdamW's peak rate, reached in `warmup` steps;
-    schedule  from then on: cosine, to lr/20 at the last step, or constant
-    ema           decay of the weight average (ramped as (1+n)/(10+n) at the start);
-    ema_width  instead of it, the width of a power-function
-                  average as a share of the steps done, say 0.05 to 0.15: the same at any length;
-                  grad_clip  limit of the gradient's norm
-    posthoc       steps between averages stored for any width to be made of them afterwards (`posthoc_ema`), 0: none
-    seed          of weights, times, noise, order and augmentation
-    accumulate    parts a batch is worked through in, to save memory;
-    precision  inside the network: float32, bfloat16 or float16
-    label_dropout share of labels hidden from a class-conditional network, for classifier-free guidance; None: the
-    network is not one
-    compile       torch.compile the network;
-    skip_nonfinite  skip a step without finite loss and gradient, and stop at ten in a row"""
+    steps, batch     optimiser steps and samples a step
+    lr               AdamW's peak rate, reached in `warmup` steps
+    schedule         of the rate from then on: cosine, to lr/20 at the last step, or constant
+    ema              decay of the weight average, ramped as (1+n)/(10+n) at the start
+    ema_width        instead of it, the width of a power-function average as a share of the steps done, say 0.05 to
+                     0.15: the same at any length
+    grad_clip        limit of the gradient's norm
+    posthoc          steps between averages stored for any width to be made of them afterwards (`posthoc_ema`), 0: none
+    seed             of weights, times, noise, order and augmentation
+    accumulate       parts a batch is worked through in, to save memory
+    precision        inside the network: float32, bfloat16 or float16
+    label_dropout    share of labels hidden from a class-conditional network, for classifier-free guidance; None where
+                     the network is not one
+    compile          torch.compile the network
+    skip_nonfinite   skip a step without finite loss and gradient, and stop at ten in a row"""
 
     steps: int = 1000
     batch: int = 128

@@ -28,8 +28,10 @@ PATIENCE = 10  # the run stops at this many non-finite steps in a row
 class Drawn:
     """What a step trains on: this process' share of the batch, and the levels of the whole batch.
 
-    x0, eps    clean samples and normals, (share, ...);  cond  condition of each, or None
-    t, weight  noise levels of the whole batch and their weights, (B,);  first  index of the share in the batch"""
+    x0, eps    clean samples and normals, (share, ...)
+    cond       condition of each, or None
+    t, weight  noise levels of the whole batch and their weights, (B,)
+    first      index of the share in the batch"""
 
     x0: Tensor
     eps: Tensor
