@@ -182,9 +182,9 @@ def mixture(minutes: float = 2.0) -> None:
 
 
 def faults(kills: int = 50, flips: int = 300) -> None:
-    """Kills survived and damage noticed, by the children of tests/kill_harness.py."""
+    """Kills survived and damage noticed, by the children of tests/helpers/kill_harness.py."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "tests.kill_harness", folder, str(kills), "60", "0", "0", "0"]
+        command = [sys.executable, "-m", "tests.helpers.kill_harness", folder, str(kills), "60", "0", "0", "0"]
         answer = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
         path = max(Path(folder, "train", "whole", "checkpoints").iterdir())
         whole, noticed = path.read_bytes(), 0

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from solvers import check
 
-from ..denoisers.denoiser import BaseDenoiser, V
+from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.exact import Empirical
 from ..denoisers.prediction import Prediction
 from ..interop import models
@@ -95,17 +95,8 @@ class Perturbed(BaseDenoiser):
         alpha = as_time(alpha, "alpha")
         sigma = as_time(sigma, "sigma")
         r = (alpha**2 + sigma**2).sqrt()
-        # x0 + e at the same x is v - (r / sigma) e
-        v = self.exact(x, alpha, sigma, cond).v - (x * like(1 / r, x)).sin() * like(self.size * r / sigma, x)
-        table = V()
-        return Prediction(
-            x,
-            v,
-            alpha,
-            sigma,
-            table.to_x0(alpha, sigma),
-            table.to_eps(alpha, sigma),
-        )
+        error = (x * like(1 / r, x)).sin() * self.size
+        return self.exact(x, alpha, sigma, cond).shifted(error)
 
 
 def perturbed(problem: Problem, size: float) -> Problem:

@@ -125,3 +125,16 @@ def hidden(cond: Any, where: Tensor) -> Any:
         return leaf.masked_fill(mask, left_out)
 
     return each(masked, cond)
+
+
+def joined(a: Any, b: Any) -> Any:
+    """The entries of `a` and then of `b`, two conditions of one structure."""
+    others: list[Any] = []
+    each(lambda leaf, _: others.append(leaf), b)
+    rest = iter(others)
+
+    def both(leaf: Any, _: str) -> Any:
+        other = next(rest)
+        return None if leaf is None else torch.cat((leaf, other))
+
+    return each(both, a)

@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from ..processes.coefficients import like
-from .parameterisations import Pair
+from .parameterisations import Pair, V
+
+_ANGULAR = V()
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,57 @@ class Prediction:
     to_x0: Pair
     to_eps: Pair
     variance_logit: Tensor | None = None
+
+    @classmethod
+    def of_v(
+        cls,
+        x: Tensor,
+        v: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+    ) -> Prediction:
+        """The prediction with this angular velocity, which no end of the noise levels makes singular.
+
+        Args:
+            x: the noisy state, (B, ...).
+            v: (alpha eps - sigma x0)/hypot(alpha, sigma), shaped like x.
+            alpha: signal coefficient, 0-d or one per sample.
+            sigma: noise coefficient, the same.
+        """
+        return cls(
+            x,
+            v,
+            alpha,
+            sigma,
+            _ANGULAR.to_x0(alpha, sigma),
+            _ANGULAR.to_eps(alpha, sigma),
+        )
+
+    def rows(self, index: slice) -> Prediction:
+        """The prediction for some of the samples."""
+
+        def some(c: Tensor | float) -> Tensor | float:
+            return c[index] if isinstance(c, Tensor) and c.dim() else c
+
+        spread = self.variance_logit
+        return Prediction(
+            self.x[index],
+            self.out[index],
+            self.alpha[index] if self.alpha.dim() else self.alpha,
+            self.sigma[index] if self.sigma.dim() else self.sigma,
+            (some(self.to_x0[0]), some(self.to_x0[1])),
+            (some(self.to_eps[0]), some(self.to_eps[1])),
+            None if spread is None else spread[index],
+        )
+
+    def shifted(self, delta: Tensor) -> Prediction:
+        """The prediction x0 + delta for the same x, whose eps is less by (alpha/sigma) delta.
+
+        Args:
+            delta: what is added to x0, shaped like it.
+        """
+        r = (self.alpha**2 + self.sigma**2).sqrt()
+        return Prediction.of_v(self.x, self.v - delta * like(r / self.sigma, self.x), self.alpha, self.sigma)
 
     def combine(
         self,

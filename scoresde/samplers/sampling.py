@@ -161,7 +161,7 @@ def _begin(
             f" {'a' if generator else 'no'} generator"
         )
 
-    place, kind = _place(denoiser, device, dtype)
+    place, kind = state_place(denoiser, device, dtype)
 
     if seed is not None:
         source: Source = SeededNoise(seed, first)
@@ -199,7 +199,7 @@ def interpolate(a: Tensor, b: Tensor, weight: float) -> Tensor:
     return a * like(left, a) + b * like(right, b)
 
 
-def _place(denoiser: BaseDenoiser, device: Any, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
+def state_place(denoiser: BaseDenoiser, device: Any, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
     """Device and state dtype that fit the denoiser."""
     tensors = [t for t in (*denoiser.parameters(), *denoiser.buffers()) if t.is_floating_point()]
     home = tensors[0].device if tensors else torch.device("cpu")

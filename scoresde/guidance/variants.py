@@ -1,0 +1,103 @@
+"""Variants of classifier-free guidance, which mix the two branches in other ways."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import check
+
+from ..denoisers.denoiser import BaseDenoiser
+from ..denoisers.prediction import Prediction
+from ..processes.coefficients import like
+from .base import (
+    Scale,
+    per_sample_inner,
+    per_sample_norm,
+)
+from .classifier_free import ConditionalPair
+
+
+class APG(ConditionalPair):
+    """Adaptive projected guidance: the difference d of the two x0 is shortened, and its part along x0 weakened.
+
+        x0 = x0_cond + (w - 1) (d_orthogonal + eta d_parallel),    d <- d min(1, threshold/|d|).
+
+    Sadat et al. 2024, arXiv:2410.02416; without its momentum, which needs the steps before.
+
+    Args:
+        denoiser: as in `ClassifierFree`.
+        scale: w, as there.
+        eta: share of the parallel part that is kept, in [0, 1].
+        threshold: the greatest norm of d; None: any.
+        null: as in `ClassifierFree`.
+        interval: as there.
+        batched: as there.
+    """
+
+    def __init__(
+        self,
+        denoiser: BaseDenoiser,
+        scale: Scale,
+        eta: float = 0.0,
+        threshold: float | None = None,
+        null: Any = None,
+        interval: tuple[float, float] | None = None,
+        batched: bool = True,
+    ):
+        super().__init__(denoiser, scale, null, interval, batched)
+        self.eta = check.number("eta", eta, least=0.0, most=1.0)
+        self.threshold = None if threshold is None else check.number("threshold", threshold, above=0.0)
+
+    def _mixed(self, base: Prediction, toward: Prediction, scale: float | Tensor) -> Prediction:
+        x0 = toward.x0
+        d = x0 - base.x0
+
+        if self.threshold is not None:
+            d = d * (self.threshold / per_sample_norm(d)).clamp(max=1.0)
+
+        along = x0 * (per_sample_inner(d, x0) / per_sample_inner(x0, x0))
+
+        return toward.shifted((d - along * (1 - self.eta)) * (scale - 1))
+
+
+class CFGZeroStar(ConditionalPair):
+    """Classifier-free guidance with the unconditional velocity scaled to fit the conditional one, and no move at first.
+
+        u = s u_null + w (u_cond - s u_null),    s = <u_cond, u_null>/|u_null|^2,    u = eps - x0.
+
+    Fan et al. 2025, arXiv:2503.18886. It is for the straight path's velocity, so made for `RectifiedFlow`.
+
+    Args:
+        denoiser: as in `ClassifierFree`.
+        scale: w, as there.
+        zero_below: lam below which the velocity is 0; None: nowhere.
+        null: as in `ClassifierFree`.
+        batched: as there.
+    """
+
+    def __init__(
+        self,
+        denoiser: BaseDenoiser,
+        scale: Scale,
+        zero_below: float | None = None,
+        null: Any = None,
+        batched: bool = True,
+    ):
+        super().__init__(denoiser, scale, null, None, batched, always=zero_below is not None)
+        self.zero_below = zero_below
+
+    def _mixed(self, base: Prediction, toward: Prediction, scale: float | Tensor) -> Prediction:
+        u_null = base.velocity
+        u_cond = toward.velocity
+        fitted = u_null * (per_sample_inner(u_cond, u_null) / per_sample_inner(u_null, u_null))
+        change = (fitted - u_cond) + (u_cond - fitted) * scale
+
+        if self.zero_below is not None:
+            level = toward.alpha.log() - toward.sigma.log()
+            change = torch.where(like((level < self.zero_below).to(change.dtype), change) > 0, -u_cond, change)
+
+        # at one x = alpha x0 + sigma eps, a velocity greater by c has an x0 less by sigma/(alpha + sigma) c
+        return toward.shifted(change * like(-toward.sigma / (toward.alpha + toward.sigma), change))

@@ -1,0 +1,104 @@
+"""One measurement of a sample."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise, check
+from solvers.noise import PRIOR
+
+from .operators import Operator
+
+_CLOSE = 1e-4
+
+
+class Measurement:
+    """y = A(x0) + std eta, eta of independent standard normals.
+
+    Args:
+        operator: A.
+        y: what was measured, without a batch, as `operator` makes it of one sample.
+        std: standard deviation of its noise, at least 0.
+        shape: of one sample, where the operator wants one that is no vector; None: (d,).
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        y: Tensor,
+        std: float,
+        shape: tuple[int, ...] | None = None,
+    ):
+        if not isinstance(operator, Operator):
+            raise TypeError(f"`operator` must be an inverse.Operator, got {type(operator).__name__}")
+
+        y = check.floating("y", y)
+        if not bool(y.isfinite().all()):
+            raise ValueError("`y` must be finite, got NaN or Inf values")
+
+        self.operator = operator
+        self.y = y
+        self.std = check.number("std", std, least=0.0)
+        self.shape = None if shape is None else check.shape("shape", shape)
+
+    def matrix(self, d: int) -> Tensor:
+        """A as a matrix, (m, d) float64.
+
+        Args:
+            d: numbers of a sample.
+
+        Raises:
+            ValueError: where the operator is not linear.
+        """
+        if not self.operator.linear:
+            raise ValueError("`measurement` must have a linear operator, got a Function")
+
+        eye = torch.eye(d, dtype=torch.float64, device=self.y.device)
+        samples = eye.reshape(d, *(self.shape or (d,)))
+        return self.operator.forward(samples).reshape(d, -1).T
+
+    def residual(self, x0: Tensor) -> Tensor:
+        """y - A(x0) of a batch, (B, ...).
+
+        Raises:
+            ValueError: naming `y`, where it does not have the shape that the operator makes.
+        """
+        made = self.operator.forward(x0)
+        if made.shape[1:] != self.y.shape:
+            raise ValueError(
+                f"`y` must have the shape that the operator makes of one sample, {tuple(made.shape[1:])}, got"
+                f" {tuple(self.y.shape)}; it has no batch"
+            )
+        return self.y.to(made) - made
+
+    def log_prob(self, x0: Tensor) -> Tensor:
+        """log N(y; A(x0), std^2) up to a constant, (B,)."""
+        return -0.5 * self.residual(x0).flatten(1).square().sum(1) / self.std**2
+
+    def check_adjoint(self, x: Tensor) -> None:
+        """Raise ValueError naming `operator` where <A x, y> is not <x, A'y> for random x and y.
+
+        Args:
+            x: states, (B, ...), whose shape, dtype and device are taken.
+        """
+
+        if not self.operator.linear:
+            return
+
+        u = SeededNoise(0).normal(PRIOR, range(1), (1, *x.shape[1:]), x.dtype, x.device)[0]
+        made = self.operator.forward(u)
+        v = SeededNoise(1).normal(PRIOR, range(1), tuple(made.shape), x.dtype, x.device)[0]
+        left: Any = (made * v).sum().item()
+        right: Any = (u * self.operator.adjoint(v)).sum().item()
+
+        if abs(left - right) > _CLOSE * float(made.norm() * v.norm()):
+            raise ValueError(
+                f"`operator` must have an adjoint with <A x, y> = <x, A'y>, got {left:.6g} and {right:.6g} on random"
+                " x and y"
+            )

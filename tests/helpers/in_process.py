@@ -1,0 +1,15 @@
+"""The command line in this process."""
+
+from __future__ import annotations
+
+import pytest
+
+from scoresde import cli
+
+
+def called(*arguments: str) -> int:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["scoresde", *arguments])
+        with pytest.raises(SystemExit) as done:
+            cli.main()
+    return int(done.value.code or 0)
