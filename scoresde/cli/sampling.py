@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,6 +13,7 @@ import typer
 from ..storage.ownership import writing_file
 from .common import Data, Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
 from .failures import fitting, loading
+from .guiding import Guidance, Interval, Null, Rescale, Weak, guided
 from .targets import check_kind, check_target, default_target, save_arrays, save_table
 
 
@@ -38,6 +40,11 @@ def sample(
         str | None,
         typer.Option(help="class of all samples, its number or its name, where the model is class-conditional"),
     ] = None,
+    guidance: Guidance = None,
+    interval: Interval = None,
+    rescale: Rescale = 0.0,
+    weak: Weak = None,
+    null: Null = None,
     best: Annotated[
         bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")
     ] = False,
@@ -53,7 +60,8 @@ def sample(
     """Draw samples from a trained run or a saved pipeline, alone or shared under `accelerate launch -m scoresde sample
     ...`: the same ones.
 
-    Example: scoresde sample runs/demo --method ddim --steps 20 --n 64 --seed 0 --out digits.png"""
+    Examples: scoresde sample runs/demo --method ddim --steps 20 --n 64 --seed 0 --out digits.png;
+    scoresde sample runs/classes --label 3 --guidance 0,1,2,4,8 --n 8 --out strip.png"""
 
     import torch
 
@@ -82,11 +90,12 @@ def sample(
     check_kind(target, model.shape)
     wanted = None if label is None else _class(label, model)
     chosen = _method(method, steps, rtol, model)
+    denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, place)
 
-    def part(rows: range) -> torch.Tensor:
+    def part(denoiser: Any, rows: range) -> torch.Tensor:
         shape = (len(rows), *model.shape)
         return draw(
-            model.denoiser,
+            denoiser,
             shape,
             chosen,
             seed,
@@ -96,12 +105,12 @@ def sample(
             compile=compile,
         ).cpu()
 
-    def parts(rows: range) -> torch.Tensor:
+    def parts(denoiser: Any, rows: range) -> torch.Tensor:
         drawn: list[torch.Tensor] = []
         with bar("sampling", len(rows), shown=distributed.rank() == 0) as advance:
             for start in range(rows.start, rows.stop, batch):
                 some = range(start, min(start + batch, rows.stop))
-                drawn.append(part(some))
+                drawn.append(part(denoiser, some))
                 advance(len(some))
         return torch.cat(drawn)
 
@@ -115,20 +124,22 @@ def sample(
         if out is not None and writes:
             check_target(out, overwrite)  # again: another command may have written it meanwhile
 
-        x = distributed.run_sharded(n, part if compile else parts)
+        share = part if compile else parts
+        x = torch.cat([distributed.run_sharded(n, partial(share, denoiser)) for denoiser in denoisers])
         distributed.shutdown()
 
         if not writes:
             return
 
         if target.suffix.lower() == ".png":
-            images.save_image(images.tiled(x, columns=max(1, round(n**0.5))), target)
+            images.save_image(images.tiled(x, columns=n if len(denoisers) > 1 else max(1, round(n**0.5))), target)
         elif target.suffix.lower() == ".csv":
             save_table(model.original(x), target, model.columns)
         else:
             save_arrays(model.original(x), target)
 
-    console().print(f"{n} samples by {method}: {target}")
+    each = "" if len(denoisers) == 1 else f" at each of {len(denoisers)} scales, from the same noise"
+    console().print(f"{n} samples by {method}{each}: {target}")
 
 
 def _class(label: str, model: Any) -> int:

@@ -45,7 +45,7 @@ class KernelDistance:
     def without(self, x: Tensor, y: Tensor, blocks: int) -> Tensor:
         """The distance without each of `blocks` blocks of both sets, (blocks,), for the price of one; 0 blocks: the
         distance, 0-d."""
-        x, y = _pair(x, y)
+        x, y = paired(x, y)
         if self.unbiased and min(len(x), len(y)) < 2:
             raise ValueError(f"`x` and `y` must hold at least 2 samples each, got {len(x)} and {len(y)}")
         xx, yy, xy = (self._mean(a, b, blocks, self.unbiased and a is b) for a, b in ((x, x), (y, y), (x, y)))
@@ -107,7 +107,7 @@ def sliced(x: Tensor, y: Tensor, directions: Tensor | None = None) -> float:
     """Sliced W2 over `directions` (m, d), unit rows; default 256 of a fixed seed. Sets of unequal size meet on a
     common grid of quantiles."""
 
-    x, y = _pair(x, y)
+    x, y = paired(x, y)
     theta = unit_directions(x.shape[1]) if directions is None else directions.to(torch.float64)
     total = 0.0
 
@@ -167,7 +167,7 @@ def precision_recall(real: Tensor, made: Tensor, k: int = 3) -> tuple[float, flo
     """Share of `made` inside the k-nearest-neighbour balls of `real`, and the reverse. Kynkaanniemi et al. 2019,
     arXiv:1904.06991."""
 
-    real, made = _pair(real, made)
+    real, made = paired(real, made)
     check.integer("k", k, most=min(len(real), len(made)) - 1)
 
     def covered(inside: Tensor, by: Tensor) -> float:
@@ -267,7 +267,8 @@ def _without(x: Tensor, block: int, blocks: int) -> Tensor:
     return torch.cat([x[:first], x[last:]])
 
 
-def _pair(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def paired(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Two sets as rows of float64 on the CPU, (n, d) and (m, d). Raises ValueError naming the one that does not fit."""
     a, b = (
         check.state(name, v).detach().reshape(len(v), -1).to("cpu", torch.float64) for name, v in (("x", x), ("y", y))
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -114,7 +114,7 @@ class MeasuredDenoiser(Guided, ABC):
                 through = back(u)
                 if operator.linear:
                     return operator.forward(through)
-                return torch.autograd.functional.jvp(operator.forward, x0.detach(), through)[1]
+                return cast(Tensor, torch.autograd.functional.jvp(operator.forward, x0.detach(), through)[1])
 
             residual = self.measurement.residual(x0.detach())
             u = self._weigh(residual, alpha, sigma, product)

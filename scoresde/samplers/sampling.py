@@ -20,6 +20,7 @@ from ..denoisers import conditions
 from ..denoisers.denoiser import BaseDenoiser
 from ..processes.coefficients import like
 from ..runtime.torch_state import evaluating as evaluating
+from .editing import edit as edit
 from .method import Method
 from .plan import Plan as Plan
 from .plan import check_method, plan_for

@@ -59,7 +59,7 @@ def transport(
 
     method = check_method(denoiser, method, compile)
     x = check.state("x", x)
-    ends = _level(process, "t0", t0), _level(process, "t1", t1)
+    ends = level(process, "t0", t0), level(process, "t1", t1)
 
     for name, t, lam in (("t0", t0, ends[0]), ("t1", t1, ends[1])):
         if lam == -math.inf and not reaches_noise(method):
@@ -169,7 +169,7 @@ def decode(
     return plan.end(solutions[-1].y if solutions else x, denoise)
 
 
-def _level(process: Process, name: str, t: Any) -> float:
+def level(process: Process, name: str, t: Any) -> float:
     """lam at a time where there is noise."""
     lam = float(process.lam(check.number(name, t)))
     if not lam < math.inf:

@@ -1,0 +1,126 @@
+"""What the options of guidance make of a model."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import UsageError
+from .failures import loading
+
+Guidance = Annotated[
+    str | None,
+    typer.Option(help="classifier-free scale, 1: the conditional model; several, as 0,1,2,4, draw one row each"),
+]
+Interval = Annotated[
+    str | None, typer.Option(help="levels LO,HI of lam = log(alpha/sigma) in which guidance holds; default all")
+]
+Rescale = Annotated[float, typer.Option(help="0 to 1: how far guided samples keep the conditional spread")]
+Weak = Annotated[Path | None, typer.Option(help="a weaker run of the same data, away from which --guidance then leads")]
+Null = Annotated[int | None, typer.Option(help="the label that a pipeline takes for none; a run of ours knows its own")]
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """Numbers between commas. Raises UsageError naming the option."""
+    try:
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"`{option}` must be numbers between commas, got {text}") from None
+
+    if not all(math.isfinite(value) for value in found):
+        raise UsageError(f"`{option}` must be finite, got {text}")
+
+    return found
+
+
+def guided(
+    model: Any,
+    scales: str | None,
+    label: int | None,
+    interval: str | None,
+    rescale: float,
+    weak: Path | None,
+    null: int | None,
+    device: str,
+) -> list[Any]:
+    """The model at each scale; the model itself where no scale is given.
+
+    Raises:
+        UsageError: naming the option.
+    """
+
+    from ..guidance import AutoGuidance, ClassifierFree
+
+    options = {"interval": interval, "rescale": rescale or None, "weak": weak, "null": null}
+
+    if scales is None:
+        for name, value in options.items():
+            if value is not None:
+                raise UsageError(f"`--{name}` must be left out without --guidance, got {value}")
+        return [model.denoiser]
+
+    values = numbers("--guidance", scales)
+    within = None if interval is None else tuple(numbers("--interval", interval))
+    if within is not None and (len(within) != 2 or not within[0] < within[1]):
+        raise UsageError(f"`--interval` must be two rising levels, as LO,HI, got {interval}")
+    if min(values) < 0:
+        raise UsageError(f"`--guidance` must be at least 0, got {scales}")
+    if not 0 <= rescale <= 1:
+        raise UsageError(f"`--rescale` must lie in [0, 1], got {rescale:g}")
+
+    if weak is not None:
+        if rescale or null is not None:
+            raise UsageError(f"`--{'rescale' if rescale else 'null'}` must be left out with --weak")
+
+        other = _other(weak, model, device)
+        return [AutoGuidance(model.denoiser, other, scale, within) for scale in values]
+
+    _check_label(model, label, null)
+
+    return [ClassifierFree(model.denoiser, scale, null, within, rescale) for scale in values]
+
+
+def _check_label(model: Any, label: int | None, null: int | None) -> None:
+    """Raise UsageError where there is no condition to lead toward, or none to lead away from."""
+    if model.classes is None:
+        raise UsageError(
+            "`--guidance` must be left out: the model is not class-conditional; --weak guides by a weaker run"
+        )
+    if label is None:
+        raise UsageError("`--label` must be given with --guidance, which leads toward a class")
+
+    if model.run is None:
+        if null is None or not 0 <= null < model.classes:
+            raise UsageError(
+                f"`--null` must be the label that the pipeline takes for none, in [0, {model.classes}), often the last,"
+                f" got {null}"
+            )
+        if null == label:
+            raise UsageError(f"`--null` must differ from --label, got {null} for both")
+        return
+
+    if null is not None:
+        raise UsageError(f"`--null` must be left out for a run, which knows its own, got {null}")
+    if not model.run.config.training.label_dropout:
+        raise UsageError(
+            "`--guidance` must be left out: the model was trained with training.label_dropout = 0, so that it knows no"
+            " unconditional branch"
+        )
+
+
+def _other(folder: Path, model: Any, device: str) -> Any:
+    """The denoiser of a weaker model of the same samples."""
+    from ..interop import models
+
+    with loading(folder):
+        other = models.load(folder, device)
+
+    if other.shape != model.shape:
+        raise UsageError(f"`--weak` must make samples of shape {model.shape}, got {other.shape}")
+    if other.classes != model.classes:
+        raise UsageError(f"`--weak` must take the same labels, {model.classes}, got {other.classes}")
+
+    return other.denoiser

@@ -1,0 +1,74 @@
+"""A given sample drawn anew from a noise level on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from solvers import SeededNoise, check
+from solvers.noise import PRIOR
+
+from ..denoisers.denoiser import BaseDenoiser
+from .method import Method
+from .plan import Plan, between, check_method
+from .transport import level
+
+_OWN = range(2, 3)  # not the noise from which `sample` of the same seed begins: x may have been made from it
+
+
+def edit(
+    denoiser: BaseDenoiser,
+    x: Tensor,
+    t: float,
+    method: Method,
+    seed: int = 0,
+    *,
+    cond: Any = None,
+    first: int = 0,
+) -> Tensor:
+    """Noise clean samples to time t of the training process, and sample from there: SDEdit.
+
+    The earlier t, the nearer to x. It repairs, varies, or carries over a style. Meng et al. 2022, arXiv:2108.01073.
+
+    Args:
+        denoiser: the model; it must know its training process.
+        x: clean samples, (B, ...).
+        t: time of the training process.
+        method: a `Method`, such as catalogue.unipc(10): n network calls, whatever t.
+        seed: of the noise; sample i is a function of (seed, first + i).
+        cond: condition of each sample, or None (`denoisers.conditions`).
+        first: index of the first sample.
+
+    Returns:
+        Samples, (B, ...).
+
+    Raises:
+        TypeError, ValueError: naming the argument; solvers.SolveError when a sample is not finite.
+    """
+
+    method = check_method(denoiser, method)
+    x = check.state("x", x)
+    process = denoiser.process
+    if process is None:
+        raise ValueError("`denoiser` must know its training process, whose time t is, got one with process None")
+
+    ends = level(process, "t", t), float(process.lam(process.t_data))
+    if not ends[0] < ends[1]:
+        raise ValueError(f"`t` must be noisier than the clean end {float(process.t_data):g}, got {t:g}")
+
+    eps = SeededNoise(seed, first).normal(PRIOR, _OWN, tuple(x.shape), x.dtype, x.device)[0]
+    noisy = process.perturb(x, t, eps)
+    plan = Plan(
+        denoiser,
+        method,
+        cond,
+        between(method, ends),
+        noisy,
+        SeededNoise(seed, first),
+        ends,
+    )
+    start = plan.enter(noisy, process.alpha(t), process.sigma(t))
+    solutions = plan.run(start)
+
+    return plan.end(solutions[-1].y if solutions else start, True)
