@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -91,7 +92,7 @@ def c2st(
     check.integer("folds", folds, least=2, most=min(len(first), len(second)))
     check.seed("seed", seed)
     x = torch.cat((first, second)).numpy()
-    labels = torch.cat((torch.zeros(len(first)), torch.ones(len(second)))).numpy()
+    labels = np.repeat([0, 1], [len(first), len(second)])
     width = max(16, 4 * x.shape[1])
     network = MLPClassifier((width, width), max_iter=200, early_stopping=True, random_state=seed % 2**32)
     by = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)

@@ -19,6 +19,7 @@ import torch
 from scoresde import cli, exact
 from scoresde.compare import drawing, figures, page, problems, runner, trained
 from scoresde.compare.competitors import entry, names
+from scoresde.denoisers import gaussian
 
 F64 = torch.float64
 ROOT = Path(__file__).parents[2]
@@ -83,7 +84,7 @@ def test_a_budget_that_buys_nothing_and_a_method_that_fails_say_so(monkeypatch: 
     assert runner.measure(runner.Task("gaussian3", "edm_heun", 1, 0))["failed"] == "the budget buys no step"
     case = runner.problem("gaussian3")
     monkeypatch.setattr(
-        case.denoiser, "forward", lambda x, *_: exact._answer(x, x * torch.nan, x, torch.ones(()), torch.ones(()))
+        case.denoiser, "forward", lambda x, *_: gaussian.answer(x, x * torch.nan, x, torch.ones(()), torch.ones(()))
     )
     assert "NonFinite" in runner.measure(runner.Task("gaussian3", "ddim", 5, 0))["failed"]
 

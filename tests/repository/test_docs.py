@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import catalogue_table, solver_table
+from benchmarks import catalogue_table, guidance_audit, posterior_audit, solver_table
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -54,3 +54,9 @@ def test_catalogue_table_is_up_to_date():
     assert catalogue_table.PAGE.read_text(encoding="utf-8") == catalogue_table.text(), (
         "run python -m benchmarks.catalogue_table"
     )
+
+
+def test_audits_are_up_to_date():
+    """docs/guidance.md and docs/inverse.md are what is stored."""
+    for page in (guidance_audit, posterior_audit):
+        assert page.PAGE.read_text(encoding="utf-8") == page.text(), f"run python -m {page.__name__}"
