@@ -214,7 +214,7 @@ draws them anew.
 
 The mixture of 25 Gaussians of Cardoso et al. 2023 in 8 dimensions, d_y numbers measured. 1000 samples against 1000 exact ones, medians of
 {kept["problems"]} problems. The floor is the distance of two exact sets of 1000. Led denoisers take 100 calls of UniPC; the filter has {PARTICLES} particles on
-{LEVELS} levels. On two CPU cores.
+{LEVELS} levels. On one CPU core.
 
 {table(kept["mixture"])}
 ## Particles

@@ -47,7 +47,7 @@ def tiled(
     return Image.fromarray(sheet.numpy())
 
 
-def save_image(image: Any, path: Path) -> None:
+def save_image(image: Any, path: Path | str) -> None:
     """PNG, written whole."""
     from PIL.PngImagePlugin import PngInfo
 
@@ -55,7 +55,7 @@ def save_image(image: Any, path: Path) -> None:
     origin.add_text("Software", "scoresde")
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", pnginfo=origin)
-    write_whole(path, buffer.getvalue())
+    write_whole(Path(path), buffer.getvalue())
 
 
 def save_gif(frames: Sequence[Any], path: Path, seconds: float = 4.0) -> None:
