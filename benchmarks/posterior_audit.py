@@ -207,6 +207,9 @@ Operators: `Mask`, `Matrix`, `Blur`, `Downsample`, `Grey`, `Compose`, and `Funct
 | `tmpd` | N(y; A x0, A C A' + std^2), C the covariance of x0 given x | 1 and one an iteration | exact for Gaussian data |
 | `twisted` | particles led by `pigdm`, corrected by weights | 1 a particle and level | several modes: exact in the limit |
 
+On the command line: `scoresde restore RUN --operator box:0,4,8,4 --std 0.05 --method pigdm --n 8 --out restored.png` measures a held-out image and
+restores it.
+
 For a Gaussian or a mixture, `exact.posterior(prior, measurement)` is the truth. `sampling.edit(denoiser, x, t, method)` noises samples to a level and
 draws them anew.
 

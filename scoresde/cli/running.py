@@ -15,7 +15,7 @@ import typer
 
 from ..runtime.beginning import OTHERS
 from ..runtime.torch_state import untouched
-from . import compare, diagnosis, sampling, training
+from . import compare, diagnosis, restoring, sampling, training
 from .failures import told
 from .streams import Output, opened, say_error, silenced
 
@@ -28,6 +28,7 @@ for name, function in {
     "demo": training.demo,
     "train": training.train,
     "sample": sampling.sample,
+    "restore": restoring.restore,
     "likelihood": sampling.likelihood,
     "doctor": diagnosis.doctor,
     "import": diagnosis.import_,

@@ -1,0 +1,187 @@
+"""The command that restores a measured sample: restore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..storage.ownership import writing_file
+from .common import Data, Device, Folder, Overwrite, UsageError, command, console, positive, usable
+from .failures import fitting, loading
+from .targets import check_kind, check_target, save_arrays
+
+METHODS = ("pigdm", "dps", "tmpd", "twisted")
+
+
+def restore(
+    run: Folder,
+    operator: Annotated[
+        str,
+        typer.Option(
+            help="what is measured: box:TOP,LEFT,HEIGHT,WIDTH (hidden), mask:FILE.npy, blur:SIGMA, downsample:N, grey"
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="a .png picture, or a .npz in the data's own scale")],
+    std: Annotated[float, typer.Option(help="standard deviation of the measured noise, in the model's scale")] = 0.05,
+    method: Annotated[str, typer.Option(help=f"one of {', '.join(METHODS)}; docs/inverse.md")] = "pigdm",
+    steps: Annotated[int, typer.Option(help="noise levels")] = 50,
+    n: Annotated[int, typer.Option(help="samples of the posterior")] = 8,
+    index: Annotated[int, typer.Option(help="which of the held-out samples is measured")] = 0,
+    particles: Annotated[int, typer.Option(help="of twisted")] = 1024,
+    seed: Annotated[int, typer.Option(help="of the measurement's noise and of the samples")] = 0,
+    data: Data = None,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+) -> None:
+    """Measure a clean sample, and draw what it may have been: truth, measurement, samples, their mean and spread.
+
+    Example: scoresde restore runs/demo --operator box:0,4,8,4 --std 0.05 --method pigdm --n 8 --out restored.png"""
+
+    import torch
+
+    from solvers import SeededNoise, check
+    from solvers.noise import PRIOR
+
+    from .. import inverse
+    from ..interop import models
+    from ..reports import images
+    from ..samplers import catalogue
+    from ..samplers.sampling import sample
+
+    positive("n", n)
+    positive("steps", steps)
+    check.choice("method", method, METHODS)
+    check.number("std", std, above=0.0)
+    check_target(out, overwrite)
+    place = usable(device)
+
+    with loading(run):
+        model = models.load(run, place)
+
+    if len(model.shape) != 3:
+        raise UsageError(f"`run` must be a model of images, got samples of shape {model.shape}; see scoresde.inverse")
+
+    check_kind(out, model.shape)
+    held_out = model.held_out(data)
+    if not 0 <= index < len(held_out):
+        raise UsageError(f"`--index` must lie in [0, {len(held_out)}), got {index}")
+
+    truth = held_out.in_memory(index + 1).x[index:].to(place)
+    measuring = parsed(operator, model.shape)
+    clean = measuring.forward(truth)
+    noise = SeededNoise(seed).normal(PRIOR, range(3, 4), tuple(clean.shape), clean.dtype, clean.device)[0]
+    y = clean + std * noise
+    measurement = inverse.Measurement(measuring, y[0], std, model.shape)
+    shape = (n, *model.shape)
+
+    with writing_file(out, command()), fitting(f"{n} samples", "take a smaller --n"):
+        if method == "twisted":
+            drawn = inverse.twisted(
+                model.denoiser, measurement, shape, catalogue.ddpm(steps), particles=particles, seed=seed
+            ).x
+        else:
+            led = getattr(inverse, method)(model.denoiser, measurement)
+            drawn = sample(led, shape, catalogue.unipc(steps), seed)
+
+        if out.suffix.lower() == ".png":
+            seen = _seen(measuring, y, truth)
+            spread = drawn.std(0, correction=0, keepdim=True) * 2 - 1
+            rows = torch.cat((truth, seen, drawn, drawn.mean(0, keepdim=True), spread)).cpu()
+            images.save_image(images.tiled(rows, columns=len(rows)), out)
+        else:
+            save_arrays(model.original(drawn.cpu()), out)
+
+    left = (measuring.forward(drawn) - y).square().mean().sqrt().item()
+    console().print(f"{n} samples by {method}, RMS residual {left:.3g} at std {std:g}: {out}")
+
+
+def parsed(text: str, shape: tuple[int, ...]) -> Any:
+    """An operator from its option, for images of one shape.
+
+    Args:
+        text: kind, or kind:arguments.
+        shape: (C, H, W) of one sample.
+
+    Raises:
+        UsageError: naming `--operator`.
+    """
+
+    import torch
+
+    from .. import inverse
+
+    kind, _, rest = text.partition(":")
+    channels, height, width = shape
+
+    if kind == "grey" and not rest:
+        return inverse.Grey(channels)
+
+    if kind == "downsample" and rest.isdigit() and int(rest) > 0 and height % int(rest) == width % int(rest) == 0:
+        return inverse.Downsample(int(rest))
+
+    if kind == "blur" and _number(rest) > 0:
+        return inverse.Blur(_gaussian(_number(rest), min(height, width)))
+
+    if kind == "box":
+        parts = [int(part) for part in rest.split(",") if part.isdigit()]
+        if len(parts) == 4 and parts[0] + parts[2] <= height and parts[1] + parts[3] <= width and parts[2] * parts[3]:
+            mask = torch.ones(shape, dtype=torch.bool, device="cpu")
+            mask[:, parts[0] : parts[0] + parts[2], parts[1] : parts[1] + parts[3]] = False
+            if bool(mask.any()):
+                return inverse.Mask(mask)
+
+    if kind == "mask" and rest:
+        return inverse.Mask(_mask(Path(rest), shape))
+
+    raise UsageError(
+        f"`--operator` must be box:TOP,LEFT,HEIGHT,WIDTH within {height} x {width}, mask:FILE.npy, blur:SIGMA above"
+        f" 0, downsample:N with N a divisor of both sides, or grey, got {text}"
+    )
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        return -1.0
+
+
+def _gaussian(sigma: float, limit: int) -> Any:
+    """A normalised Gaussian kernel of three standard deviations a side, and odd."""
+    import torch
+
+    reach = min(max(1, round(3 * sigma)), (limit - 1) // 2)
+    x = torch.arange(-reach, reach + 1, dtype=torch.float64, device="cpu")
+    row = torch.exp(-0.5 * (x / sigma) ** 2)
+    kernel = torch.outer(row, row)
+    return kernel / kernel.sum()
+
+
+def _mask(path: Path, shape: tuple[int, ...]) -> Any:
+    """A mask of the shape of a sample, or of its (H, W), from a .npy of 0 and 1."""
+    import numpy as np
+    import torch
+
+    try:
+        found = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"`--operator` must name a .npy that can be read, got {path}: {error}") from None
+
+    if found.shape not in (shape, shape[1:]) or not np.isin(found, (0, 1)).all() or not found.any():
+        raise UsageError(
+            f"`--operator` must name a mask of shape {shape} or {shape[1:]}, of 0 and 1, 1 where something is seen, got"
+            f" {found.dtype} of shape {found.shape} in {path}"
+        )
+
+    return torch.from_numpy(found.astype(bool)).expand(shape).clone()
+
+
+def _seen(operator: Any, y: Any, truth: Any) -> Any:
+    """The measurement as an image of the truth's size: as it is, or laid back by the pseudo-inverse."""
+    import torch
+
+    ones = operator.forward(torch.ones_like(truth))
+    gain = operator.adjoint(ones).clamp(min=1e-3)
+    return y if y.shape == truth.shape else (operator.adjoint(y) / gain).clamp(-1, 1)
