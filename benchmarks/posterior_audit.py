@@ -217,7 +217,7 @@ draws them anew.
 
 The mixture of 25 Gaussians of Cardoso et al. 2023 in 8 dimensions, d_y numbers measured. 1000 samples against 1000 exact ones, medians of
 {kept["problems"]} problems. The floor is the distance of two exact sets of 1000. Led denoisers take 100 calls of UniPC; the filter has {PARTICLES} particles on
-{LEVELS} levels. On one CPU core.
+{LEVELS} levels. On one CPU core, other work going on beside it.
 
 {table(kept["mixture"])}
 ## Particles
@@ -231,8 +231,9 @@ How often a coordinate of the truth lies in the central 90 % interval of 400 sam
 sampler it is 0.90.
 
 {table(kept["coverage"])}
-What the led denoisers get wrong: they settle on too few modes, or between them, and their intervals are too narrow. `twisted` says how many particles
-were effective (`ess`), and warns where few carry the answer: take more particles or more levels then.
+The led denoisers settle on the wrong modes, or between them: the distances say so. Coverage alone does not, since an interval that is too wide covers
+too. Read it beside the distance, and mind its standard error. `twisted` says how many particles were effective (`ess`), and warns where few carry the
+answer: take more particles or more levels then. With precise measurements of images that happens early.
 """)
 
 
