@@ -28,9 +28,9 @@ class Guided(BaseDenoiser, ABC):
     denoiser  the other one, whose process and data moments are its own
     """
 
-    def __init__(self, denoiser: BaseDenoiser, name: str = "denoiser"):
+    def __init__(self, denoiser: BaseDenoiser):
         super().__init__()
-        self.denoiser = is_denoiser(name, denoiser)
+        self.denoiser = is_denoiser("denoiser", denoiser)
         self.process: Process | None = denoiser.process
         self.moments = denoiser.moments
 
@@ -130,6 +130,7 @@ def extrapolated(
     base: Prediction,
     toward: Prediction,
     scale: float | Tensor,
+    one_model: bool = False,
 ) -> Prediction:
     """base + scale (toward - base), of two predictions for one state.
 
@@ -137,9 +138,10 @@ def extrapolated(
         base: the prediction at scale 0.
         toward: the prediction at scale 1.
         scale: a number, or a tensor that broadcasts against the state.
+        one_model: whether both are of one model, so that its outputs themselves may be mixed: then no end is singular.
     """
 
-    if base.to_x0 is toward.to_x0 and base.to_eps is toward.to_eps:  # of one network call: no end is singular
+    if one_model:
         return replace(toward, out=torch.lerp(base.out, toward.out, scale))
 
     return Prediction.of_v(

@@ -9,7 +9,6 @@ arXiv:2408.09000).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -113,10 +112,7 @@ class ConditionalPair(Guided, ABC):
             torch.cat((sigma, sigma)) if sigma.dim() else sigma,
             conditions.joined(null, cond),
         )
-        base = both.rows(slice(0, len(x)))
-        toward = both.rows(slice(len(x), None))
-
-        return base, replace(toward, to_x0=base.to_x0, to_eps=base.to_eps)
+        return both.rows(slice(0, len(x))), both.rows(slice(len(x), None))
 
 
 class ClassifierFree(ConditionalPair):
@@ -152,7 +148,7 @@ class ClassifierFree(ConditionalPair):
         self.rescale = check.number("rescale", rescale, least=0.0, most=1.0)
 
     def _mixed(self, base: Prediction, toward: Prediction, scale: float | Tensor) -> Prediction:
-        guided = extrapolated(base, toward, scale)
+        guided = extrapolated(base, toward, scale, one_model=True)
         if not self.rescale:
             return guided
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from scoresde import VPSDE, X0, Denoiser, RectifiedFlow, catalogue, exact, guidance, sample
+from scoresde.networks.mlp import MLP
+from scoresde.runtime.torch_state import seeded
 from scoresde.samplers.plan import method_levels
 from scoresde.samplers.transport import transport
 from tests.helpers.problems import F64
@@ -286,3 +288,22 @@ def test_bad_input_is_named(name: str) -> None:
     call, said = BAD[name]
     with pytest.raises((TypeError, ValueError), match=said):
         call()
+
+
+@pytest.mark.slow
+def test_guided_steps_compile() -> None:
+    """One graph a step, and the eager answer to rounding, with an interval and around each other too."""
+    with seeded(0):
+        network = MLP(2, 32, 2, classes=3)
+
+    plain = Denoiser(network, VP, time=lambda lam: 1000 * VP.time(lam))
+    pair = guidance.ClassifierFree(plain, 2.0)
+
+    for guided in (
+        pair,
+        guidance.ClassifierFree(plain, 2.0, interval=(-1.0, 2.0)),
+        guidance.AutoGuidance(pair, plain, 1.5),
+        guidance.Clip(plain),
+    ):
+        drawn = [sample(guided, (4, 2), catalogue.ddim(4), cond=1, compile=compile) for compile in (False, True)]
+        torch.testing.assert_close(drawn[1], drawn[0], rtol=1e-4, atol=1e-4)
