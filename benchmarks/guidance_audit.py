@@ -227,7 +227,7 @@ A guided denoiser is a denoiser. It takes the place of the model in `sample`, `t
 ```python
 from scoresde import catalogue, guidance, sample
 
-guided = guidance.ClassifierFree(denoiser, scale=2.0)       # w; papers that write 1 + w or gamma are one off
+guided = guidance.ClassifierFree(denoiser, scale=2.0)  # w; papers that write 1 + w or gamma are one off
 x = sample(guided, (64, 1, 8, 8), catalogue.unipc(20), cond=3)
 ```
 

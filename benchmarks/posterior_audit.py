@@ -191,8 +191,8 @@ A measurement is y = A(x0) + std eta. `inverse` makes samples of p(x0 given y) w
 ```python
 from scoresde import catalogue, inverse, sample
 
-measurement = inverse.Measurement(inverse.Mask(mask), y, std=0.05)          # y has no batch
-led = inverse.pigdm(denoiser, measurement)                                  # a denoiser
+measurement = inverse.Measurement(inverse.Mask(mask), y, std=0.05)  # y has no batch
+led = inverse.pigdm(denoiser, measurement)  # a denoiser
 x = sample(led, (16, 1, 8, 8), catalogue.unipc(50))
 exact_in_the_limit = inverse.twisted(denoiser, measurement, (16, 1, 8, 8), catalogue.ddpm(300), particles=4096)
 ```
