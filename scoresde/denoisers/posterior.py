@@ -49,6 +49,9 @@ def posterior(prior: Gaussian | GaussianMixture, measurement: LinearMeasurement)
     elif not isinstance(prior, GaussianMixture):
         raise TypeError(f"`prior` must be a Gaussian or a GaussianMixture, got {type(prior).__name__}")
 
+    if not callable(getattr(measurement, "matrix", None)):
+        raise TypeError(f"`measurement` must be an inverse.Measurement, got {type(measurement).__name__}")
+
     means = prior.means
     a = measurement.matrix(means.shape[1]).to(means)
     y = measurement.y.reshape(-1).to(means)

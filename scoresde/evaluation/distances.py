@@ -267,13 +267,16 @@ def _without(x: Tensor, block: int, blocks: int) -> Tensor:
     return torch.cat([x[:first], x[last:]])
 
 
-def paired(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+def paired(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tuple[Tensor, Tensor]:
     """Two sets as rows of float64 on the CPU, (n, d) and (m, d). Raises ValueError naming the one that does not fit."""
     a, b = (
-        check.state(name, v).detach().reshape(len(v), -1).to("cpu", torch.float64) for name, v in (("x", x), ("y", y))
+        check.state(name, v).detach().reshape(len(v), -1).to("cpu", torch.float64)
+        for name, v in zip(names, (x, y), strict=True)
     )
     if a.shape[1] != b.shape[1]:
-        raise ValueError(f"`y` must hold {a.shape[1]} numbers per sample as x does, got shape {tuple(y.shape)}")
+        raise ValueError(
+            f"`{names[1]}` must hold {a.shape[1]} numbers per sample as {names[0]} does, got shape {tuple(y.shape)}"
+        )
     return a, b
 
 

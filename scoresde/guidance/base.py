@@ -96,13 +96,15 @@ def scale_at(
         return outside
 
     value: Any = scale(level) if callable(scale) else scale
+    if not isinstance(value, Tensor):
+        value = check.number("scale", value, least=0.0)
     if isinstance(value, Tensor) and value.dim() == 1 and len(value) not in (1, len(x)):
         raise ValueError(
             f"`scale` must be a number or hold one per sample, got {len(value)} for a batch of {len(x)}; a method on a"
             " fixed grid, without `batch`, keeps the samples together"
         )
 
-    value = like(value, x, "scale") if isinstance(value, Tensor) else float(value)
+    value = like(value, x, "scale") if isinstance(value, Tensor) else value
 
     if interval is not None and not known:
         inside = (level >= interval[0]) & (level <= interval[1])
@@ -118,6 +120,9 @@ def check_interval(interval: Any) -> tuple[float, float] | None:
 
     if not isinstance(interval, (tuple, list)) or len(interval) != 2:  # pyright: ignore[reportUnknownArgumentType]
         raise TypeError(f"`interval` must be two levels lam = log(alpha/sigma), or None, got {interval!r}")
+
+    if not all(isinstance(end, (int, float)) for end in interval):  # pyright: ignore[reportUnknownVariableType]
+        raise TypeError(f"`interval` must hold two numbers, got {interval!r}")
 
     low, high = (float(end) for end in interval)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
     if not low < high:
@@ -166,3 +171,17 @@ def per_sample_std(a: Tensor) -> Tensor:
     """Of the elements of each sample, ready to multiply them."""
     dims = tuple(range(1, a.dim()))
     return a.std(dims, correction=0, keepdim=True)
+
+
+def gradient_weight(alpha: Tensor, sigma: Tensor) -> Tensor:
+    """sigma^2/alpha, by which a gradient of log p(. | x) is added to x0.
+
+    Raises:
+        ValueError: at pure noise, where x says nothing of x0.
+    """
+    if is_plain_scalar(alpha) and alpha.item() == 0.0:
+        raise ValueError(
+            "`alpha` must be above 0 for guidance by a gradient, got 0: take a method that begins inside pure noise,"
+            " such as catalogue.unipc(n)"
+        )
+    return sigma**2 / alpha

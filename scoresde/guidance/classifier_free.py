@@ -177,7 +177,7 @@ def plus_plus(scale: float, levels: Tensor) -> Scale:
     """
 
     scale = check.number("scale", scale, least=0.0, most=1.0)
-    rising = levels.detach().double().cpu()
+    rising = check.floating("levels", levels).detach().double().cpu()
     if rising.dim() != 1 or not bool((rising.diff() > 0).all()):
         raise ValueError(f"`levels` must be 1-D and rise, got {rising.tolist()!r:.80}")
 

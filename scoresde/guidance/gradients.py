@@ -15,7 +15,7 @@ from solvers import check
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.prediction import Prediction
 from ..processes.coefficients import as_time, like
-from .base import Guided, Scale, check_scale, scale_at
+from .base import Guided, Scale, check_scale, gradient_weight, scale_at
 
 LogProb = Callable[[Tensor, Tensor, Tensor, Any], Tensor]
 
@@ -65,7 +65,7 @@ class Classifier(Guided):
 
         self._look(x, alpha, sigma, cond)
 
-        return plain.shifted(gradient * like(sigma**2 / alpha, x) * scale)
+        return plain.shifted(gradient * like(gradient_weight(alpha, sigma), x) * scale)
 
     def _look(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any) -> None:
         """Warn once where the classifier does not know of noise."""
@@ -140,7 +140,7 @@ class Embedding(Guided):
 
         plain = replace(plain, x=x, out=plain.out.detach())
 
-        return plain.shifted(gradient * like(sigma**2 / alpha, x) * scale)
+        return plain.shifted(gradient * like(gradient_weight(alpha, sigma), x) * scale)
 
     def _likeness(self, x: Tensor) -> Tensor:
         code = self.encoder(x)

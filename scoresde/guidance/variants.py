@@ -87,7 +87,7 @@ class CFGZeroStar(ConditionalPair):
         batched: bool = True,
     ):
         super().__init__(denoiser, scale, null, None, batched, always=zero_below is not None)
-        self.zero_below = zero_below
+        self.zero_below = None if zero_below is None else check.number("zero_below", zero_below)
 
     def _mixed(self, base: Prediction, toward: Prediction, scale: float | Tensor) -> Prediction:
         u_null = base.velocity

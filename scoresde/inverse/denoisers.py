@@ -19,7 +19,7 @@ from solvers import check
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.prediction import Prediction
-from ..guidance.base import Guided
+from ..guidance.base import Guided, gradient_weight
 from ..processes.coefficients import as_time, like
 from .measurement import Measurement
 
@@ -103,7 +103,7 @@ class MeasuredDenoiser(Guided, ABC):
             plain = self.denoiser(leaf, alpha, sigma, cond)
             x0 = plain.x0
             made = operator.forward(x0)
-            spread = like(sigma**2 / alpha, x)
+            spread = like(gradient_weight(alpha, sigma), x)
 
             def back(u: Tensor) -> Tensor:
                 """C A' u."""

@@ -6,6 +6,7 @@ knows the cheapest way.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -94,11 +95,14 @@ class Matrix(Operator):
     """
 
     def __init__(self, a: Tensor, shape: tuple[int, ...] | None = None):
-        self.a = check.floating("a", a)
+        self.a = _finite("a", a)
         if a.dim() != 2:
             raise ValueError(f"`a` must have shape (m, d), got {tuple(a.shape)}")
 
         self.shape = (a.shape[1],) if shape is None else check.shape("shape", shape)
+        if math.prod(self.shape) != a.shape[1]:
+            raise ValueError(f"`shape` must hold {a.shape[1]} numbers, as `a` has columns, got {self.shape}")
+
         values, basis = torch.linalg.eigh(a.double() @ a.double().T)
         self.values = values.clamp(min=0.0)
         self.basis = basis
@@ -107,7 +111,7 @@ class Matrix(Operator):
         flat = x.flatten(1)
         if flat.shape[1] != self.a.shape[1]:
             raise ValueError(
-                f"`a` must have as many columns as a sample has numbers, {flat.shape[1]}, got {self.a.shape}"
+                f"`a` must have as many columns as a sample has numbers, {flat.shape[1]}, got {tuple(self.a.shape)}"
             )
         return flat @ self.a.to(x).T
 
@@ -127,7 +131,7 @@ class Blur(Operator):
     """
 
     def __init__(self, kernel: Tensor):
-        self.kernel = check.floating("kernel", kernel)
+        self.kernel = _finite("kernel", kernel)
         if kernel.dim() not in (1, 2, 3):
             raise ValueError(f"`kernel` must have 1 to 3 dimensions, got shape {tuple(kernel.shape)}")
 
@@ -260,6 +264,13 @@ class Function(Operator):
 
     def solve(self, y: Tensor, r: Tensor, s: float) -> Tensor:
         raise ValueError("`operator` must be linear here, got a Function; take dps, or tmpd")
+
+
+def _finite(name: str, x: Tensor) -> Tensor:
+    """A floating tensor of finite numbers; or raise TypeError or ValueError naming it."""
+    if not bool(check.floating(name, x).isfinite().all()):
+        raise ValueError(f"`{name}` must be finite, got NaN or Inf values")
+    return x
 
 
 def _wide(r: Tensor | Any, y: Tensor) -> Any:

@@ -16,7 +16,7 @@ from ..denoisers import conditions
 from ..denoisers.denoiser import BaseDenoiser
 from ..runtime.torch_state import evaluating
 from ..samplers.method import Method
-from ..samplers.plan import method_levels
+from ..samplers.plan import check_method, method_levels
 from ..samplers.sampling import state_place
 from .denoisers import PiGDM
 from .measurement import Measurement
@@ -71,12 +71,12 @@ def twisted(
         method: whose levels are taken, such as catalogue.ddpm(100). The steps are ancestral whatever it says.
         particles: P, at least 2.
         seed: of all draws.
-        cond: one condition for all, a tensor of one row or a number; None for none.
+        cond: a number, which holds for all particles, or P equal rows; None for none.
         data_std: standard deviation of the data in p~; None: what the denoiser knows of its data, else 1.
         batch: particles at once, where memory is short.
 
     Raises:
-        TypeError, ValueError: naming the argument.
+        TypeError, ValueError: naming the argument; `denoiser` where particles become NaN or infinite.
 
     Warns:
         UserWarning: where the effective number of particles at the end is below 2 in 100.
@@ -84,6 +84,10 @@ def twisted(
 
     shape = check.shape("shape", shape)
     count = check.integer("particles", particles, least=2)
+    check_method(denoiser, method)
+    if method.n is None or method.frame is not None:
+        raise ValueError(f"`method` must have a fixed grid and no frame, such as catalogue.ddpm(100), got {method!r}")
+
     check.integer("batch", batch)
     if not isinstance(measurement, Measurement):
         raise TypeError(f"`measurement` must be an inverse.Measurement, got {type(measurement).__name__}")
@@ -119,6 +123,11 @@ def twisted(
 
     with torch.no_grad(), evaluating(denoiser):
         x0, log_weights, ess = _filtered(asked, measurement, levels, start, source)
+
+    if not bool(x0.isfinite().all() and log_weights.isfinite().all()):
+        raise ValueError(
+            "`denoiser` must answer finite numbers: particles or their weights became NaN or infinite on the way"
+        )
 
     drawn = _resampled(log_weights, shape[0], source, _LAST)
     shuffled = torch.argsort(_uniform(source, _LAST + 1, shape[0], place))

@@ -44,10 +44,12 @@ def test_unequal_sets_weigh_the_same() -> None:
 
 
 def test_bad_input_is_named() -> None:
-    x = normals(10, 0)
+    x = normals(40, 0)
     with pytest.raises(ValueError, match="`y` must hold as many"):
         max_sliced_w2(x, x[:5])
-    with pytest.raises(ValueError, match="`y` must hold 4 numbers"):
+    with pytest.raises(ValueError, match="`b` must hold 4 numbers"):
         c2st(x, x[:, :2])
+    with pytest.raises(ValueError, match="`b` must hold at least 25"):
+        c2st(x, x[:9])
     with pytest.raises(ValueError, match="`folds`"):
         c2st(x, x, folds=1)

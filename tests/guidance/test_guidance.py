@@ -280,6 +280,17 @@ BAD: dict[str, tuple[Any, str]] = {
         lambda: sample(guidance.Classifier(MIX, lambda x, a, s, c: torch.zeros(len(x))), (2, 1), catalogue.ddim(2)),
         "`log_prob` must be differentiable",
     ),
+    "function": (
+        lambda: sample(guidance.ClassifierFree(model(), lambda lam: -3.0), (2, 1), catalogue.ddim(2), cond=0),
+        "`scale` must",
+    ),
+    "function's NaN": (
+        lambda: sample(guidance.ClassifierFree(model(), lambda lam: float("nan")), (2, 1), catalogue.ddim(2), cond=0),
+        "`scale` must",
+    ),
+    "interval's text": (lambda: guidance.ClassifierFree(model(), 2.0, interval=("a", "b")), "`interval` must hold"),
+    "zero_below": (lambda: guidance.CFGZeroStar(model(), 2.0, zero_below=float("nan")), "`zero_below` must"),
+    "levels": (lambda: guidance.plus_plus(0.5, [1.0, 2.0]), "`levels` must be a torch.Tensor"),
 }
 
 

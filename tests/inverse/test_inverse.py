@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoresde import VPSDE, catalogue, exact, inverse, sample
+from scoresde import VPSDE, Denoiser, RectifiedFlow, V, catalogue, exact, inverse, sample
 from scoresde.inverse.denoisers import conjugate_gradients
 from tests.helpers.problems import F64
 
@@ -227,6 +227,25 @@ BAD: dict[str, tuple[Any, str]] = {
     "filter without noise": (
         lambda: inverse.twisted(PRIOR, measured(std=0.0), **FILTER),
         "`measurement` must have a std",
+    ),
+    "matrix": (lambda: inverse.Matrix(A * torch.nan), "`a` must be finite"),
+    "matrix shape": (lambda: inverse.Matrix(A, (2, 2)), "`shape` must hold 3 numbers"),
+    "blur": (lambda: inverse.Blur(KERNEL * torch.nan), "`kernel` must be finite"),
+    "posterior": (lambda: exact.posterior(PRIOR, Y), "`measurement` must be an inverse.Measurement"),  # type: ignore
+    "filter's method": (lambda: inverse.twisted(PRIOR, MEASURED, **{**FILTER, "method": "ddpm"}), "`method` must be"),
+    "adaptive filter": (
+        lambda: inverse.twisted(PRIOR, MEASURED, **{**FILTER, "method": catalogue.probability_flow()}),
+        "`method` must have a fixed grid",
+    ),
+    "filter of NaN": (
+        lambda: inverse.twisted(Denoiser(lambda x, t: x * torch.nan, VPSDE()), MEASURED, **FILTER),
+        "`denoiser` must answer finite",
+    ),
+    "gradient at pure noise": (
+        lambda: sample(
+            inverse.pigdm(Denoiser(lambda x, t: x, RectifiedFlow(), V()), MEASURED), (2, 3), catalogue.euler(3)
+        ),
+        "`alpha` must be above 0",
     ),
 }
 
