@@ -95,7 +95,7 @@ class MeasuredDenoiser(Guided, ABC):
         operator = self.measurement.operator
 
         if not self._checked:
-            self.measurement.check_adjoint(x)
+            self.measurement.check_fits(x)
             self._checked = True
 
         with torch.inference_mode(False), torch.enable_grad():

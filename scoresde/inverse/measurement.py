@@ -13,6 +13,7 @@ from solvers.noise import PRIOR
 from .operators import Operator
 
 _CLOSE = 1e-4
+SEEN = 1e-10  # squared singular values of A below which a direction is not seen
 
 
 class Measurement:
@@ -69,30 +70,45 @@ class Measurement:
         Raises:
             ValueError: naming `y`, where it does not have the shape that the operator makes.
         """
-        made = self.operator.forward(x0)
+        made = self._shaped(self.operator.forward(x0))
+        return self.y.to(made) - made
+
+    def _shaped(self, made: Tensor) -> Tensor:
+        """What the operator made, if y has its shape."""
         if made.shape[1:] != self.y.shape:
             raise ValueError(
                 f"`y` must have the shape that the operator makes of one sample, {tuple(made.shape[1:])}, got"
                 f" {tuple(self.y.shape)}; it has no batch"
             )
-        return self.y.to(made) - made
+        return made
+
+    def pseudo_inverse(self) -> Tensor:
+        """A^+ y, (1, ...): the sample of least norm that explains y best."""
+        y = self.y[None]
+        return self.operator.spectral(
+            self.operator.adjoint(y), lambda c: torch.where(c > SEEN, 1 / c.clamp(min=SEEN), 0.0)
+        )
 
     def log_prob(self, x0: Tensor) -> Tensor:
         """log N(y; A(x0), std^2) up to a constant, (B,)."""
         return -0.5 * self.residual(x0).flatten(1).square().sum(1) / self.std**2
 
-    def check_adjoint(self, x: Tensor) -> None:
-        """Raise ValueError naming `operator` where <A x, y> is not <x, A'y> for random x and y.
+    def check_fits(self, x: Tensor) -> None:
+        """Check that y has the shape that the operator makes of such samples, and that <A u, v> is <u, A'v> for random
+        u and v.
 
         Args:
             x: states, (B, ...), whose shape, dtype and device are taken.
+
+        Raises:
+            ValueError: naming `y` or `operator`.
         """
 
+        u = SeededNoise(0).normal(PRIOR, range(1), (1, *x.shape[1:]), x.dtype, x.device)[0]
+        made = self._shaped(self.operator.forward(u))
         if not self.operator.linear:
             return
 
-        u = SeededNoise(0).normal(PRIOR, range(1), (1, *x.shape[1:]), x.dtype, x.device)[0]
-        made = self.operator.forward(u)
         v = SeededNoise(1).normal(PRIOR, range(1), tuple(made.shape), x.dtype, x.device)[0]
         left: Any = (made * v).sum().item()
         right: Any = (u * self.operator.adjoint(v)).sum().item()
@@ -102,3 +118,12 @@ class Measurement:
                 f"`operator` must have an adjoint with <A x, y> = <x, A'y>, got {left:.6g} and {right:.6g} on random"
                 " x and y"
             )
+
+
+def check_linear(measurement: Any) -> Measurement:
+    """A measurement by a linear operator; or raise TypeError or ValueError naming it."""
+    if not isinstance(measurement, Measurement):
+        raise TypeError(f"`measurement` must be an inverse.Measurement, got {type(measurement).__name__}")
+    if not measurement.operator.linear:
+        raise ValueError("`measurement` must have a linear operator, got a Function")
+    return measurement

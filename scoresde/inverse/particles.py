@@ -2,43 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+import math
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from solvers import SeededNoise, check
-from solvers.noise import PRIOR
+from solvers import check
 
-from ..denoisers import conditions
 from ..denoisers.denoiser import BaseDenoiser
-from ..runtime.torch_state import evaluating
 from ..samplers.method import Method
-from ..samplers.plan import check_method, method_levels
 from ..samplers.sampling import state_place
 from .denoisers import PiGDM
-from .measurement import Measurement
-
-_RESAMPLE = 0.5  # of the particles, effective, below which they are drawn anew
-_COLLAPSED = 0.02
-_UNIFORMS = 1 << 20  # steps from which uniforms are drawn
-_LAST = 1 << 19  # a step that no filter reaches
-
-
-class Particles(NamedTuple):
-    """Draws of a posterior.
-
-    x            (B, ...), equally weighted
-    log_weights  of the particles at the end, (P,), normalised
-    ess          effective number of particles before each step and at the end: a small one says that few particles
-                 carry the answer
-    """
-
-    x: Tensor
-    log_weights: Tensor
-    ess: Tensor
+from .filters import Moved, Particles, Seen, Twist, filtered, noise_levels, scale_of_data
+from .measurement import SEEN, Measurement, check_linear
 
 
 def twisted(
@@ -82,124 +60,167 @@ def twisted(
         UserWarning: where the effective number of particles at the end is below 2 in 100.
     """
 
-    shape = check.shape("shape", shape)
-    count = check.integer("particles", particles, least=2)
-    check_method(denoiser, method)
-    if method.n is None or method.frame is not None:
-        raise ValueError(f"`method` must have a fixed grid and no frame, such as catalogue.ddpm(100), got {method!r}")
+    levels = noise_levels(denoiser, method)
+    if check_linear(measurement).std == 0.0:
+        raise ValueError("`measurement` must have a std above 0, which weights divide by, got 0; take mcgdiff")
 
-    check.integer("batch", batch)
-    if not isinstance(measurement, Measurement):
-        raise TypeError(f"`measurement` must be an inverse.Measurement, got {type(measurement).__name__}")
-    if not measurement.operator.linear:
-        raise ValueError("`measurement` must have a linear operator, got a Function")
-    if measurement.std == 0.0:
-        raise ValueError("`measurement` must have a std above 0, which weights divide by, got 0")
+    led = PiGDM(denoiser, measurement, scale_of_data(denoiser, data_std))
 
-    if data_std is None:
-        data_std = float(denoiser.moments.scale) if denoiser.moments is not None else 1.0
-
-    levels = (-method_levels(denoiser, method)).exp()
-    if not bool(levels.isfinite().all()):
-        raise ValueError("`method` must begin at a finite noise level, got one that begins at pure noise")
-
-    led = PiGDM(denoiser, measurement, data_std)
-    place, dtype = state_place(denoiser, None, None)
-    cond = conditions.prepared(cond, count, place)
-    one = torch.ones((), dtype=torch.float64, device="cpu")
-
-    def asked(x: Tensor, s: Tensor) -> _Seen:
-        starts = range(0, count, batch)
-        rows = [slice(i, i + batch) for i in starts]
-        parts = [led.led(x[some], one, s, conditions.rows(cond, some)) for some in rows]
-        return _Seen(
-            torch.cat([part.plain.x0 for part in parts]),
-            torch.cat([part.prediction.x0 for part in parts]),
-            torch.cat([part.fit for part in parts]),
-        )
-
-    source = SeededNoise(seed)
-    start = source.normal(PRIOR, range(1), (count, *shape[1:]), dtype, place)[0] * levels[0]
-
-    with torch.no_grad(), evaluating(denoiser):
-        x0, log_weights, ess = _filtered(asked, measurement, levels, start, source)
-
-    if not bool(x0.isfinite().all() and log_weights.isfinite().all()):
-        raise ValueError(
-            "`denoiser` must answer finite numbers: particles or their weights became NaN or infinite on the way"
-        )
-
-    drawn = _resampled(log_weights, shape[0], source, _LAST)
-    shuffled = torch.argsort(_uniform(source, _LAST + 1, shape[0], place))
-    if float(ess[-1]) < max(2.0, _COLLAPSED * count):
-        warnings.warn(
-            f"few particles carry the answer: {float(ess[-1]):.1f} of {count} are effective at the end; take more, or"
-            " more levels",
-            stacklevel=2,
-        )
-
-    return Particles(x0[drawn[shuffled]], log_weights.log_softmax(0), ess)
+    return filtered(_Led(levels, led), denoiser, shape, particles, seed, cond, batch)
 
 
-class _Seen(NamedTuple):
-    """What the denoisers say of the particles: x0 of the prior and with the measurement, and log p~(y | x)."""
-
-    plain: Tensor
-    led: Tensor
-    fit: Tensor
-
-
-def _filtered(
-    asked: Callable[[Tensor, Tensor], _Seen],
+def mcgdiff(
+    denoiser: BaseDenoiser,
     measurement: Measurement,
-    levels: Tensor,
-    x: Tensor,
-    source: SeededNoise,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Particles x0, their log weights, and the effective numbers on the way."""
-    seen = asked(x, levels[0])
-    log_weights = seen.fit.double()
-    ess = [_effective(log_weights)]
+    shape: Sequence[int],
+    method: Method,
+    *,
+    particles: int = 256,
+    seed: int = 0,
+    cond: Any = None,
+    batch: int = 4096,
+) -> Particles:
+    """Samples of p(x0 | y) by a particle filter whose steps know what each direction of the measurement must become.
 
-    for k in range(1, len(levels)):
-        if float(ess[-1]) < _RESAMPLE * len(x):
-            kept = _resampled(log_weights, len(x), source, k)
-            x = x[kept]
-            seen = _Seen(*(part[kept] for part in seen))
-            log_weights = torch.zeros_like(log_weights)
+    Along a right singular direction of A with singular value a, y says x0 + (std/a) eps: the state at the level std/a,
+    if noise there were the measurement's. So the twist at a level s above it is N(y/a; x, s^2 - (std/a)^2); the
+    ancestral step times that is normal and drawn exactly; at the level std/a itself the state is y/a, and below it the
+    direction is the prior's own. A call costs no vector-Jacobian product. Cardoso et al. 2023, arXiv:2308.07983.
 
-        s = levels[k - 1]
-        s_next = levels[k]
-        gain = 1 - (s_next / s) ** 2
+    Args:
+        denoiser: the prior.
+        measurement: with a linear operator that makes at most 4096 numbers; std may be 0.
+        shape: (B, ...); B draws are made of all the particles. More than a quarter of them repeat noticeably.
+        method: whose levels are taken, such as catalogue.ddpm(100). The steps are ancestral whatever it says.
+        particles: P, at least 2.
+        seed: of all draws.
+        cond: a number, which holds for all particles, or P equal rows; None for none.
+        batch: particles at once, where memory is short.
+
+    Raises:
+        TypeError, ValueError: naming the argument; `denoiser` where particles become NaN or infinite.
+
+    Warns:
+        UserWarning: where the effective number of particles at the end is below 2 in 100.
+    """
+
+    levels = noise_levels(denoiser, method)
+    shape = check.shape("shape", shape)
+    place, dtype = state_place(denoiser, None, None)
+    check_linear(measurement).check_fits(torch.empty(1, *shape[1:], dtype=dtype, device=place))
+    twist = _Directions(levels, denoiser, measurement, math.prod(shape[1:]))
+
+    return filtered(twist, denoiser, shape, particles, seed, cond, batch)
+
+
+class _Led(Twist):
+    """The prior's steps led by a measured denoiser, whose fit is the twist."""
+
+    def __init__(self, levels: Tensor, led: PiGDM):
+        super().__init__(levels)
+        self.led = led
+
+    def start(self, z: Tensor) -> Moved:
+        return Moved(z * self.levels[0], z.new_zeros(len(z)))
+
+    def seen(self, x: Tensor, k: int, cond: Any) -> Seen:
+        found = self.led.led(x, torch.ones_like(self.levels[k]), self.levels[k], cond)
+        return Seen(found.plain.x0, found.prediction.x0, found.fit)
+
+    def move(self, seen: Seen, x: Tensor, k: int, z: Tensor) -> Moved:
+        s_next = self.levels[k]
+        gain = 1 - (s_next / self.levels[k - 1]) ** 2
         spread = s_next * gain.sqrt()
-        z = source.normal(PRIOR, range(k, k + 1), tuple(x.shape), x.dtype, x.device)[0]
         moved = x + gain * (seen.led - x) + spread * z
         toward = z + (gain / spread) * (seen.led - seen.plain)  # the same move, as a draw of the prior's step
-        log_ratio = 0.5 * (z.square() - toward.square()).flatten(1).sum(1)
 
-        x = moved
-        after = asked(x, s_next)
-        log_weights = log_weights + (log_ratio + after.fit - seen.fit).double()
-        seen = after
-        ess.append(_effective(log_weights))
+        return Moved(moved, 0.5 * (z.square() - toward.square()).flatten(1).sum(1))
 
-    log_weights = log_weights + (measurement.log_prob(seen.plain) - seen.fit).double()
-    ess.append(_effective(log_weights))
-
-    return seen.plain, log_weights, torch.stack(ess)
+    def end(self, seen: Seen) -> Tensor:
+        return self.led.measurement.log_prob(seen.plain) - seen.fit
 
 
-def _effective(log_weights: Tensor) -> Tensor:
-    """1/sum w^2 of normalised weights."""
-    return (-(2 * log_weights.log_softmax(0)).logsumexp(0)).exp()
+class _Directions(Twist):
+    """Right singular directions of A, (m, d), and what the measurement says of each: value and level, (m,)."""
 
+    def __init__(self, levels: Tensor, denoiser: BaseDenoiser, measurement: Measurement, d: int):
+        super().__init__(levels)
+        self.denoiser = denoiser
+        u, a, rows = torch.linalg.svd(measurement.matrix(d), full_matrices=False)
+        kept = a.square() > SEEN
+        self.rows = rows[kept]
+        self.value = (measurement.y.flatten().to(u) @ u)[kept] / a[kept]
+        self.level = measurement.std / a[kept]
+        self.known = measurement.std > 0
 
-def _uniform(source: SeededNoise, step: int, count: int, device: torch.device) -> Tensor:
-    return source.uniform(PRIOR, range(_UNIFORMS + step, _UNIFORMS + step + 1), (count, 1), device=device).flatten()
+    def start(self, z: Tensor) -> Moved:
+        """The prior at the first level times the twist there: normal, of one weight for all."""
+        s = self.levels[0]
+        spread = (s**2 - self.level**2).clamp(min=0.0)
+        active = self.level < s
+        keep = torch.where(active, spread / (s**2 + spread), 1.0)  # of the prior's variance
+        h = (1 - keep) * self.value + s * keep.sqrt() * self._along(z)
+        x = self._with(z * s, h)
 
+        return Moved(x, -self._log_twist(self._along(x), 0))
 
-def _resampled(log_weights: Tensor, count: int, source: SeededNoise, step: int) -> Tensor:
-    """Indices of `count` particles by systematic resampling: each comes as often as its weight says, to one."""
-    u = _uniform(source, step, 1, log_weights.device).double()
-    at = (torch.arange(count, dtype=torch.float64, device=log_weights.device) + u) / count
-    return torch.searchsorted(log_weights.softmax(0).cumsum(0), at).clamp(max=len(log_weights) - 1)
+    def seen(self, x: Tensor, k: int, cond: Any) -> Seen:
+        s = self.levels[k]
+        plain = self.denoiser(x, torch.ones_like(s), s, cond).x0
+        if k + 1 == len(self.levels):
+            return Seen(plain, plain, self._log_twist(self._along(x), k))
+
+        mean, variance, spread = self._step(self._along(x), self._along(plain), k + 1)
+        active = self.level < s
+        log_prob = -0.5 * ((self.value - mean) ** 2 / (variance + spread) + (variance + spread).log())
+
+        return Seen(plain, plain, torch.where(active, log_prob, 0.0).sum(1).to(x))
+
+    def move(self, seen: Seen, x: Tensor, k: int, z: Tensor) -> Moved:
+        s, s_next = self.levels[k - 1], self.levels[k]
+        gain = 1 - (s_next / s) ** 2
+        moved = x + gain * (seen.plain - x) + s_next * gain.sqrt() * z
+
+        # the seen directions anew: to the level e of the twist by the product of two normals, then on to s'
+        h, h0, noise = self._along(x), self._along(seen.plain), self._along(z)
+        mean, variance, spread = self._step(h, h0, k)
+        e = self.level.clamp(min=s_next)
+        fused = mean + variance / (variance + spread) * (self.value - mean)
+        fused_variance = variance * spread / (variance + spread)
+        further = 1 - (s_next / e) ** 2
+        there = fused + further * (h0 - fused)
+        std = ((1 - further) ** 2 * fused_variance + s_next**2 * further).sqrt()
+        after = torch.where(self.level < s, there + std * noise, self._along(moved))
+        moved = self._with(moved, after)
+
+        return Moved(moved, seen.fit - self._log_twist(after, k).to(x))
+
+    def end(self, seen: Seen) -> Tensor:
+        """The measurement itself of the directions that the last level has not reached; nothing where std is 0."""
+        unreached = self.level < self.levels[-1]
+        log_prob = -0.5 * ((self.value - self._along(seen.plain)) / self.level) ** 2 - self.level.log()
+        exact = torch.where(unreached, log_prob, 0.0).sum(1).to(seen.fit)
+
+        return exact - seen.fit if self.known else torch.zeros_like(seen.fit)
+
+    def _step(self, h: Tensor, h0: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Mean and variance of the prior's step toward the twist of level k, and the twist's own variance."""
+        e = self.level.clamp(min=self.levels[k])
+        gain = 1 - (e / self.levels[k - 1]) ** 2
+        return h + gain * (h0 - h), (e**2 * gain).clamp(min=0.0), (e**2 - self.level**2).clamp(min=0.0)
+
+    def _log_twist(self, h: Tensor, k: int) -> Tensor:
+        """log N(value; h, s^2 - level^2) of the directions whose level lies below s, (P,)."""
+        spread = self.levels[k] ** 2 - self.level**2
+        active = spread > 0
+        spread = torch.where(active, spread, 1.0)
+        return torch.where(active, -0.5 * ((self.value - h) ** 2 / spread + spread.log()), 0.0).sum(1)
+
+    def _along(self, x: Tensor) -> Tensor:
+        """Coordinates of the seen directions, (P, m)."""
+        return x.flatten(1).to(self.rows) @ self.rows.T
+
+    def _with(self, x: Tensor, h: Tensor) -> Tensor:
+        """x with these coordinates along the seen directions."""
+        change = (h - self._along(x)) @ self.rows
+        return x + change.reshape(x.shape).to(x)

@@ -57,18 +57,38 @@ def edit(
     if not ends[0] < ends[1]:
         raise ValueError(f"`t` must be noisier than the clean end {float(process.t_data):g}, got {t:g}")
 
-    eps = SeededNoise(seed, first).normal(PRIOR, _OWN, tuple(x.shape), x.dtype, x.device)[0]
+    source = SeededNoise(seed, first)
+    eps = source.normal(PRIOR, _OWN, tuple(x.shape), x.dtype, x.device)[0]
     noisy = process.perturb(x, t, eps)
-    plan = Plan(
-        denoiser,
-        method,
-        cond,
-        between(method, ends),
-        noisy,
-        SeededNoise(seed, first),
-        ends,
-    )
-    start = plan.enter(noisy, process.alpha(t), process.sigma(t))
+
+    return finished(denoiser, noisy, process.alpha(t), process.sigma(t), ends, method, cond, source)
+
+
+def finished(
+    denoiser: BaseDenoiser,
+    x: Tensor,
+    alpha: Tensor,
+    sigma: Tensor,
+    ends: tuple[float, float],
+    method: Method,
+    cond: Any,
+    source: Any,
+) -> Tensor:
+    """Samples by a method from states on the way: its levels lie between the two ends, and the last is denoised.
+
+    Args:
+        denoiser: the model, a `BaseDenoiser`.
+        x: states alpha x0 + sigma eps, (B, ...).
+        alpha: signal coefficient, 0-d.
+        sigma: noise coefficient, 0-d.
+        ends: lam of the states and of the last level.
+        method: a `Method`, such as catalogue.unipc(10).
+        cond: condition of each sample, or None.
+        source: of the method's noise.
+    """
+
+    plan = Plan(denoiser, method, cond, between(method, ends), x, source, ends)
+    start = plan.enter(x, alpha, sigma)
     solutions = plan.run(start)
 
     return plan.end(solutions[-1].y if solutions else start, True)

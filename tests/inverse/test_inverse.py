@@ -11,6 +11,7 @@ from torch import Tensor
 
 from scoresde import VPSDE, Denoiser, RectifiedFlow, V, catalogue, exact, inverse, sample
 from scoresde.inverse.denoisers import conjugate_gradients
+from tests.helpers.inverse_problems import LINEAR_FUNCTION, MEASURED, PRIOR, A, Y, measured, normals
 from tests.helpers.problems import F64
 
 GENERATOR = torch.Generator().manual_seed(0)
@@ -25,16 +26,6 @@ OPERATORS: dict[str, inverse.Operator] = {
     "composed": inverse.Compose(inverse.Blur(KERNEL), inverse.Downsample(2), inverse.Grey(3)),
 }
 SHAPE = (3, 8, 8)
-A = torch.tensor([[1, 0.5, -0.2], [0, 1, 1]], dtype=F64)
-Y = torch.tensor([0.9, -0.4], dtype=F64)
-COVARIANCE = torch.tensor([[0.6, 0.2, 0], [0.2, 0.4, 0.1], [0, 0.1, 0.3]], dtype=F64)
-PRIOR = exact.Gaussian(torch.tensor([0.5, -1, 0.2], dtype=F64), COVARIANCE, VPSDE())
-MEASURED = inverse.Measurement(inverse.Matrix(A), Y, 0.3)
-LINEAR_FUNCTION = inverse.Measurement(inverse.Function(lambda x: x @ A.T), Y, 0.3)
-
-
-def normals(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=F64)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -57,6 +48,26 @@ def test_solve_undoes_the_gram(name: str) -> None:
         u = operator.solve(y, r, 0.2)
         wide = r.reshape(-1, *[1] * (y.dim() - 1)) if r.dim() else r
         torch.testing.assert_close(wide * operator(operator.adjoint(u)) + 0.2 * u, y)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_a_function_of_the_spectrum_is_that_of_the_matrix(name: str) -> None:
+    """One that is not zero at zero, against eigenvectors of A'A."""
+    operator = OPERATORS[name]
+    x = normals(4, *SHAPE)
+    matrix = inverse.Measurement(operator, operator(x)[0], 0.1, SHAPE).matrix(192)
+    values, basis = torch.linalg.eigh(matrix.T @ matrix)
+    wanted = (x.flatten(1) @ basis * torch.cos(values)) @ basis.T
+    torch.testing.assert_close(operator.spectral(x, torch.cos).flatten(1), wanted)
+
+
+@pytest.mark.parametrize("name", OPERATORS)
+def test_the_pseudo_inverse_is_that_of_the_matrix(name: str) -> None:
+    operator = OPERATORS[name]
+    y = operator(normals(1, *SHAPE))[0]
+    measurement = inverse.Measurement(operator, y, 0.1, SHAPE)
+    wanted = torch.linalg.pinv(measurement.matrix(192)) @ y.flatten()
+    torch.testing.assert_close(measurement.pseudo_inverse().flatten(), wanted, rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", OPERATORS)
@@ -188,10 +199,6 @@ class Wrong(inverse.Operator):
 
 def drawn(make: Any, measurement: inverse.Measurement) -> Tensor:
     return sample(make(PRIOR, measurement), (2, 3), catalogue.ddim(2))
-
-
-def measured(**changes: Any) -> inverse.Measurement:
-    return inverse.Measurement(**{"operator": inverse.Matrix(A), "y": Y, "std": 0.3, **changes})
 
 
 FILTER: dict[str, Any] = {"shape": (2, 3), "method": catalogue.ddpm(3), "particles": 4}

@@ -1,0 +1,288 @@
+"""Posterior samplers that are chains of their own: between noise levels they do more than a step of a solver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise, check
+from solvers.noise import CORRECTOR, PRIOR, PROBE
+
+from ..denoisers import conditions
+from ..denoisers.denoiser import BaseDenoiser
+from ..runtime.torch_state import evaluating
+from ..samplers.editing import finished
+from ..samplers.method import Method
+from ..samplers.plan import check_method
+from ..samplers.sampling import state_place
+from .filters import noise_levels, scale_of_data
+from .measurement import SEEN, Measurement, check_linear
+from .operators import Operator
+
+
+class _Chain(NamedTuple):
+    """Noise levels s of x = x0 + s eps, falling, and what samples are drawn with."""
+
+    levels: Tensor
+    source: SeededNoise
+    like: Tensor
+    cond: Any
+
+    def normal(
+        self,
+        k: int,
+        stream: int = PRIOR,
+        shape: Sequence[int] | None = None,
+    ) -> Tensor:
+        """The k-th standard normals of a stream, of the samples' shape if no other is given."""
+        there = self.like
+        return self.source.normal(stream, range(k, k + 1), tuple(shape or there.shape), there.dtype, there.device)[0]
+
+
+def ddrm(
+    denoiser: BaseDenoiser,
+    measurement: Measurement,
+    shape: Sequence[int],
+    method: Method,
+    *,
+    seed: int = 0,
+    cond: Any = None,
+    first: int = 0,
+    eta: float = 0.85,
+    eta_b: float = 1.0,
+) -> Tensor:
+    """Samples led by a measurement along each right singular direction of A apart: DDRM.
+
+    With x0 the model's answer, ybar = A^+ y, and t = std/a the noise that y has in a direction of singular value a, the
+    state at the next level s' is
+
+        not seen    x0 + sqrt(1 - eta^2) s'/s (x - x0) + eta s' z
+        s' < t      x0 + sqrt(1 - eta^2) s'/t (ybar - x0) + eta s' z
+        s' >= t     (1 - eta_b) x0 + eta_b ybar + sqrt(s'^2 - eta_b^2 t^2) z.
+
+    Kawar et al. 2022, arXiv:2201.11793. One network call a level and no vector-Jacobian product.
+
+    Args:
+        denoiser: the prior.
+        measurement: with a linear operator; std may be 0.
+        shape: (B, ...), of the samples.
+        method: whose levels are taken, such as catalogue.ddim(20). The steps are DDRM's whatever it says.
+        seed: sample i is a function of (seed, first + i).
+        cond: condition of each sample, or None (`denoisers.conditions`).
+        first: index of the first sample.
+        eta: noise of a step in the directions that prior or measurement say little of, in [0, 1].
+        eta_b: weight of the measurement where it is the more precise, in [0, 1].
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+
+    check.number("eta", eta, least=0.0, most=1.0)
+    check.number("eta_b", eta_b, least=0.0, most=1.0)
+    operator = check_linear(measurement).operator
+    chain = _chain(denoiser, shape, method, seed, cond, first)
+    measurement.check_fits(chain.like)
+    std = measurement.std
+    ybar = measurement.pseudo_inverse().to(chain.like).expand(chain.like.shape)
+
+    def first_state(c: Tensor) -> tuple[Tensor, Tensor]:
+        """Weights of ybar and z at the first level."""
+        t = _noise(c, std)
+        s = chain.levels[0]
+        seen = t <= s
+        return seen.to(c), (s**2 - torch.where(seen, t, 0.0) ** 2).sqrt()
+
+    x = _mixed(operator, (ybar, chain.normal(0)), first_state)
+    levels = [*chain.levels.tolist(), 0.0]
+
+    with torch.no_grad(), evaluating(denoiser):
+        for k in range(1, len(levels)):
+            s, s_next = levels[k - 1], levels[k]
+            terms = (_answer(denoiser, x, chain, k - 1), x, ybar, chain.normal(k))
+            x = _mixed(operator, terms, partial(_ddrm_weights, std=std, s=s, s_next=s_next, eta=eta, eta_b=eta_b))
+
+    return x
+
+
+def _ddrm_weights(
+    c: Tensor,
+    std: float,
+    s: float,
+    s_next: float,
+    eta: float,
+    eta_b: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Weights of x0, x, ybar and z along directions of squared singular values c; see `ddrm`."""
+
+    keep = (1 - eta**2) ** 0.5
+    t = _noise(c, std)
+    hidden = c <= SEEN
+    precise = (t <= s_next) & ~hidden
+    toward = torch.where(hidden | precise, 0.0, keep * s_next / t.clamp(min=SEEN))
+    of_x = torch.where(hidden, keep * s_next / s, 0.0)
+    of_y = torch.where(precise, eta_b, toward)
+    left = (s_next**2 - (eta_b * torch.where(precise, t, 0.0)) ** 2).clamp(min=0.0).sqrt()
+
+    return 1 - of_x - of_y, of_x, of_y, torch.where(precise, left, eta * s_next)
+
+
+def _noise(c: Tensor, std: float) -> Tensor:
+    """Noise of the measurement along directions of squared singular values c; infinite where nothing is seen."""
+    return torch.where(c > SEEN, std / c.clamp(min=SEEN).sqrt(), torch.inf)
+
+
+def _mixed(
+    operator: Operator,
+    terms: Sequence[Tensor],
+    weights: Callable[[Tensor], Sequence[Tensor]],
+) -> Tensor:
+    """The sum of terms, each weighed direction by direction."""
+    parts = [operator.spectral(term, lambda c, i=i: weights(c)[i]) for i, term in enumerate(terms)]
+    return torch.stack(parts).sum(0)
+
+
+def daps(
+    denoiser: BaseDenoiser,
+    measurement: Measurement,
+    shape: Sequence[int],
+    method: Method,
+    inner: Method,
+    *,
+    seed: int = 0,
+    cond: Any = None,
+    first: int = 0,
+    data_std: float | None = None,
+    langevin: int = 100,
+    rate: float = 0.1,
+) -> Tensor:
+    """Samples by decoupled annealing: solve to a clean sample, draw one that the measurement allows, noise it again.
+
+    At a level s of x = x0 + s eps, `inner` carries x to a clean xhat. Then x0 is drawn from
+
+        N(x0; xhat, r^2 I) N(y; A(x0), std^2 I),    r^2 = c^2 s^2/(c^2 + s^2),
+
+    c the standard deviation of the data, and x = x0 + s' z. The paper has r = s; with c the draw keeps the scale of
+    the data at high noise. For a linear operator the draw is exact. Else it is made by Langevin steps. Zhang et al.
+    2024, arXiv:2407.01521.
+
+    Args:
+        denoiser: the prior.
+        measurement: any operator, with std above 0 unless it is linear.
+        shape: (B, ...), of the samples.
+        method: whose levels are taken, such as catalogue.ddim(50).
+        inner: deterministic, of n calls a level, such as catalogue.ddim(5).
+        seed: sample i is a function of (seed, first + i).
+        cond: condition of each sample, or None (`denoisers.conditions`).
+        first: index of the first sample.
+        data_std: c; None: what the denoiser knows of its data, else 1.
+        langevin: steps of a draw, where the operator is not linear.
+        rate: their length, in units of r^2 std^2/(r^2 + std^2).
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+
+    if not isinstance(measurement, Measurement):
+        raise TypeError(f"`measurement` must be an inverse.Measurement, got {type(measurement).__name__}")
+    if measurement.std == 0.0 and not measurement.operator.linear:
+        raise ValueError("`measurement` must have a std above 0 where its operator is not linear, got 0")
+    check_method(denoiser, inner)
+    if inner.n is None or inner.stochastic or inner.wrap:
+        raise ValueError(f"`inner` must be deterministic, on a fixed grid, such as catalogue.ddim(5), got {inner!r}")
+
+    check.integer("langevin", langevin)
+    check.number("rate", rate, above=0.0)
+    c = scale_of_data(denoiser, data_std)
+    chain = _chain(denoiser, shape, method, seed, cond, first)
+    measurement.check_fits(chain.like)
+    x = chain.normal(0) * chain.levels[0]
+    last = float(-chain.levels[-1].log())
+    count = len(chain.levels)
+    one = torch.ones_like(chain.levels[0])
+
+    def draw(xhat: Tensor, s: Tensor, k: int) -> Tensor:
+        r = c * float(s) / (c**2 + float(s) ** 2) ** 0.5
+        if measurement.operator.linear:
+            return _exactly(measurement, xhat, r, chain, k)
+        return _by_langevin(measurement, xhat, r, langevin, rate, chain, k)
+
+    with torch.no_grad(), evaluating(denoiser):
+        for k, s in enumerate(chain.levels):
+            lam = float(-s.log())
+            if lam < last:
+                xhat = finished(denoiser, x, one, s, (lam, last), inner, chain.cond, None)
+            else:
+                xhat = _answer(denoiser, x, chain, k)
+            x = draw(xhat, s, k)
+            if k + 1 < count:
+                x = x + chain.levels[k + 1].to(x) * chain.normal(1 + k)
+
+    return x
+
+
+def _chain(
+    denoiser: BaseDenoiser,
+    shape: Sequence[int],
+    method: Method,
+    seed: int,
+    cond: Any,
+    first: int,
+) -> _Chain:
+    """Levels and noise of a chain, its arguments checked."""
+    shape = check.shape("shape", shape)
+    check.integer("first", first, least=0, most=2**62)
+    levels = noise_levels(denoiser, method)
+    place, dtype = state_place(denoiser, None, None)
+    like = torch.empty(shape, dtype=dtype, device=place)
+
+    return _Chain(levels, SeededNoise(seed, first), like, conditions.prepared(cond, shape[0], place))
+
+
+def _answer(denoiser: BaseDenoiser, x: Tensor, chain: _Chain, k: int) -> Tensor:
+    """x0 at level k."""
+    s = chain.levels[k]
+    return denoiser(x, torch.ones_like(s), s, chain.cond).x0
+
+
+def _exactly(
+    measurement: Measurement,
+    xhat: Tensor,
+    r: float,
+    chain: _Chain,
+    k: int,
+) -> Tensor:
+    """A draw of N(x0; xhat, r^2) N(y; A x0, std^2): a draw of the first, corrected for a noisy residual."""
+    drawn = xhat + r * chain.normal(k, CORRECTOR)
+    residual = measurement.residual(drawn)
+    noise = chain.normal(k, PROBE, residual.shape)
+    square = torch.tensor(r**2, dtype=torch.float64, device="cpu")
+    u = measurement.operator.solve(residual + measurement.std * noise, square, measurement.std**2)
+
+    return drawn + r**2 * measurement.operator.adjoint(u)
+
+
+def _by_langevin(
+    measurement: Measurement,
+    xhat: Tensor,
+    r: float,
+    steps: int,
+    rate: float,
+    chain: _Chain,
+    k: int,
+) -> Tensor:
+    """Langevin steps from xhat."""
+    length = rate / (1 / r**2 + 1 / measurement.std**2)
+    x = xhat
+
+    for j in range(steps):
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            (gradient,) = torch.autograd.grad(measurement.log_prob(leaf).sum(), leaf)
+        pull = gradient - (x - xhat) / r**2
+        x = x + length * pull + (2 * length) ** 0.5 * chain.normal(k * steps + j, CORRECTOR)
+
+    return x

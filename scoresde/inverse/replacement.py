@@ -1,0 +1,134 @@
+"""What is measured is put in its place after every step: replacement, and RePaint, which goes back up between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from solvers import Equation, Solver, check
+from solvers.noise import CHURN, CORRECTOR
+
+from ..samplers.wrappers import StepContext, StepHooks, Wrapper
+from ..samplers.wrappers.base import SubSolve
+from ..samplers.wrappers.churn import ForwardJump
+from .measurement import SEEN, Measurement, check_linear
+
+
+@dataclass(frozen=True)
+class Replacement(Wrapper):
+    """After every step, the directions that A sees become those of the measurement, noised to the level.
+
+        x <- (I - P) x + alpha A^+ y + P std_t z,    P = A^+ A,
+
+    with std_t^2 = sigma^2 - alpha^2 std^2/a^2 in a direction of singular value a, so that the measurement's noise is
+    part of the level's; 0 where it is more. Put into a method's `wrap`. Song et al. 2021, arXiv:2011.13456, appendix I.
+
+    Args:
+        measurement: with a linear operator.
+    """
+
+    measurement: Measurement
+
+    def __post_init__(self) -> None:
+        check_linear(self.measurement)
+
+    def extra(self, calls: Callable[[int], int], n: int) -> int:
+        return 0
+
+    def around(
+        self,
+        solver: Solver,
+        ground: StepContext,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
+    ) -> Sequence[StepHooks]:
+        put = self._putting(ground, y)
+        return [StepHooks(after=lambda eq, x, k=k, t=t: put(x, t, k)) for k, t in enumerate(times[1:])]
+
+    def _putting(self, ground: StepContext, y: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:
+        """(x, t, index of its noise) -> x with the measurement in its place."""
+
+        self.measurement.check_fits(y)
+        operator = self.measurement.operator
+        known = self.measurement.pseudo_inverse().to(y)
+        draw = ground.drawing(CORRECTOR)
+
+        def hidden(c: Tensor) -> Tensor:
+            return (c <= SEEN).to(c)
+
+        def put(x: Tensor, t: Tensor, index: int) -> Tensor:
+            alpha = ground.process.alpha(t).item()
+            sigma = ground.process.sigma(t).item()
+
+            def spread(c: Tensor) -> Tensor:
+                noise = (alpha * self.measurement.std) ** 2 / c.clamp(min=SEEN)
+                return torch.where(c > SEEN, (sigma**2 - noise).clamp(min=0.0).sqrt(), 0.0)
+
+            return operator.spectral(x, hidden) + alpha * known + operator.spectral(draw(index, x), spread)
+
+        return put
+
+
+@dataclass(frozen=True)
+class RePaint(Replacement):
+    """Replacement that harmonises: after every `jump` steps it goes back up `jump` levels and down again, `resamplings`
+    times in all.
+
+    For eta 0. Lugmayr et al. 2022, arXiv:2201.09865, whose jump and resamplings are 10 and 10 on 250 levels.
+
+    Args:
+        measurement: with a linear operator.
+        jump: steps of a stretch.
+        resamplings: how often each stretch is gone down; 1 is replacement.
+    """
+
+    jump: int = 1
+    resamplings: int = 10
+
+    stochastic: ClassVar[bool | None] = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check.integer("jump", self.jump)
+        check.integer("resamplings", self.resamplings)
+
+    def extra(self, calls: Callable[[int], int], n: int) -> int:
+        return (self.resamplings - 1) * (n - n % self.jump) * calls(1)
+
+    def around(
+        self,
+        solver: Solver,
+        ground: StepContext,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
+    ) -> Sequence[StepHooks]:
+
+        put = self._putting(ground, y)
+        climb = ground.drawing(CHURN)
+        legs = [SubSolve.of(solver, eq, times[k : k + 2], y) for k in range(len(times) - 1)]
+        count = len(legs)
+
+        def stretch(k: int) -> StepHooks:
+            """The k-th step, and the stretch that ends with it gone down again."""
+            ends = (k + 1) % self.jump == 0
+            begin = k + 1 - self.jump
+            lift = ForwardJump.between(ground.process, times[k + 1], times[begin], 1.0) if ends else None
+
+            def after(eq: Equation, x: Tensor) -> Tensor:
+                x = put(x, times[k + 1], k)
+                for again in range(1, self.resamplings if lift is not None else 1):
+                    assert lift is not None
+                    x = lift(x, climb(again * count + k, x))
+                    for step in range(begin, k + 1):
+                        x = put(legs[step](eq, x), times[step + 1], again * count + step)
+                return x
+
+            return StepHooks(after=after)
+
+        return [stretch(k) for k in range(count)]
