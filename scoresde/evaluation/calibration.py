@@ -1,0 +1,160 @@
+"""Whether posteriors say what they know: simulation-based calibration, TARP, and coverage.
+
+Both take problems drawn from the prior, the truth of each and samples of its posterior, and make numbers that are
+uniform on (0, 1) where the posteriors are right. Exactly so for any number of samples: ranks are spread by a uniform.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise, check
+from solvers.noise import PROBE
+
+from .distances import DistanceEstimate
+
+_WIDTH = 1.959964  # standard deviations of a 95 % interval
+_LEAST = 8  # problems that an interval can be made of
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Numbers that are uniform on (0, 1) where posteriors are right.
+
+    values    (N, m), of N problems
+    p_values  of a Kolmogorov-Smirnov test of each column, (m,); the least of m is to be multiplied by m
+    band      half the width of the 95 % band in which the empirical distribution function of a column lies at all
+              places at once, by Dvoretzky, Kiefer and Wolfowitz
+    central   whether a credible set of level c is |value - 1/2| <= c/2, else value <= c
+    """
+
+    values: Tensor
+    p_values: Tensor
+    band: float
+    central: bool
+
+    def coverage(self, level: float = 0.9) -> DistanceEstimate:
+        """The share of truths in credible sets of a level, its 95 % interval over problems, and the level as the floor.
+
+        Args:
+            level: in (0, 1).
+
+        Raises:
+            ValueError: naming the argument.
+        """
+        check.number("level", level, above=0.0, below=1.0)
+        inside = (self.values - 0.5).abs() <= level / 2 if self.central else self.values <= level
+        each = inside.double().mean(1)
+        value = each.mean().item()
+        error = _WIDTH * each.std().item() / math.sqrt(len(each))
+
+        return DistanceEstimate(value, value - error, value + error, level)
+
+
+def sbc(truths: Tensor, samples: Tensor, seed: int = 0) -> Calibration:
+    """Simulation-based calibration: the rank of the truth among the samples of its posterior, coordinate by coordinate.
+
+        value = (r + u)/(L + 1),    r = #{samples below the truth},    u uniform.
+
+    Talts et al. 2018, arXiv:1804.06788.
+
+    Args:
+        truths: of N problems drawn from the prior, (N, ...).
+        samples: L of the posterior of each, (N, L, ...).
+        seed: of u.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    truths, samples = _problems(truths, samples)
+    below = (samples < truths[:, None]).double().sum(1)
+    ties = (samples == truths[:, None]).double().sum(1)
+
+    return _calibration(below, ties, samples.shape[1], seed, True)
+
+
+def tarp(
+    truths: Tensor,
+    samples: Tensor,
+    references: Tensor | None = None,
+    seed: int = 0,
+) -> Calibration:
+    """Tests of accuracy with random points: the share of samples that lie nearer to a random point than the truth.
+
+    It is uniform for every law of the points that is blind to the truth only where the whole posterior is right, not
+    its margins alone. Coordinates are scaled by their standard deviation over the truths. Lemos et al. 2023,
+    arXiv:2302.03026.
+
+    Args:
+        truths: of N problems drawn from the prior, (N, ...).
+        samples: L of the posterior of each, (N, L, ...).
+        references: the points, like truths; None: uniform in the box of the truths.
+        seed: of the points.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+
+    shape = truths.shape if isinstance(truths, Tensor) else None
+    truths, samples = _problems(truths, samples)
+
+    if references is None:
+        low, high = truths.aminmax(dim=0, keepdim=True)
+        u = SeededNoise(seed).uniform(PROBE, range(5, 6), tuple(truths.shape), device="cpu")[0].double()
+        points = low + (high - low) * u
+    elif check.state("references", references).shape != shape:
+        raise ValueError(f"`references` must have the shape of truths, {shape}, got {tuple(references.shape)}")
+    else:
+        points = references.detach().flatten(1).to(truths)
+
+    scale = truths.std(0).clamp(min=torch.finfo(truths.dtype).tiny)
+    far = ((truths - points) / scale).norm(dim=1)
+    near = ((samples - points[:, None]) / scale).norm(dim=2)
+    below = (near < far[:, None]).double().sum(1, keepdim=True)
+    ties = (near == far[:, None]).double().sum(1, keepdim=True)
+
+    return _calibration(below, ties, samples.shape[1], seed, False)
+
+
+def _problems(truths: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
+    """Both flattened, (N, d) and (N, L, d), float64 on the CPU."""
+    truths = check.state("truths", truths)
+    samples = check.state("samples", samples)
+
+    if samples.dim() != truths.dim() + 1 or samples.shape[2:] != truths.shape[1:] or len(samples) != len(truths):
+        raise ValueError(
+            f"`samples` must have shape (N, L, ...) for truths (N, ...), got {tuple(samples.shape)} for"
+            f" {tuple(truths.shape)}"
+        )
+    if len(truths) < _LEAST:
+        raise ValueError(f"`truths` must be of at least {_LEAST} problems, got {len(truths)}")
+
+    return (
+        truths.detach().flatten(1).to("cpu", torch.float64),
+        samples.detach().flatten(2).to("cpu", torch.float64),
+    )
+
+
+def _calibration(
+    below: Tensor,
+    ties: Tensor,
+    count: int,
+    seed: int,
+    central: bool,
+) -> Calibration:
+    """Of ranks; ties are broken at random."""
+    from scipy.stats import kstest  # pyright: ignore[reportMissingTypeStubs]
+
+    source = SeededNoise(check.seed("seed", seed))
+    shape = tuple(below.shape)
+    u = source.uniform(PROBE, range(6, 8), shape, device="cpu").double()
+    rank = below + ((ties + 1) * u[1]).floor().clamp(max=ties)
+    values = (rank + u[0]) / (count + 1)
+    p_values = [float(kstest(column.numpy(), "uniform").pvalue) for column in values.T]
+    band = math.sqrt(math.log(2 / 0.05) / (2 * len(values)))
+
+    return Calibration(values, torch.tensor(p_values, dtype=torch.float64, device="cpu"), band, central)
