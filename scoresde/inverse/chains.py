@@ -19,7 +19,8 @@ from ..samplers.editing import finished
 from ..samplers.method import Method
 from ..samplers.plan import check_method
 from ..samplers.sampling import state_place
-from .filters import noise_levels, scale_of_data
+from .denoisers import scale_of_data
+from .filters import noise_levels
 from .measurement import SEEN, Measurement, check_linear
 from .operators import Operator
 

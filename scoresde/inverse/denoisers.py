@@ -160,9 +160,9 @@ class PiGDM(MeasuredDenoiser):
     "Pseudoinverse-guided diffusion models for inverse problems". `pigdm` makes it.
     """
 
-    def __init__(self, denoiser: BaseDenoiser, measurement: Measurement, data_std: float = 1.0):
+    def __init__(self, denoiser: BaseDenoiser, measurement: Measurement, data_std: float | None = None):
         super().__init__(denoiser, measurement)
-        self.data_std = check.number("data_std", data_std, above=0.0)
+        self.data_std = scale_of_data(denoiser, data_std)
 
     def _weigh(
         self,
@@ -211,13 +211,13 @@ def dps(denoiser: BaseDenoiser, measurement: Measurement, scale: float = 1.0) ->
     return DPS(denoiser, measurement, scale)
 
 
-def pigdm(denoiser: BaseDenoiser, measurement: Measurement, data_std: float = 1.0) -> PiGDM:
+def pigdm(denoiser: BaseDenoiser, measurement: Measurement, data_std: float | None = None) -> PiGDM:
     """The denoiser led by pseudo-inverse guidance; see `PiGDM`.
 
     Args:
         denoiser: the prior.
         measurement: with a linear operator.
-        data_std: standard deviation of the data.
+        data_std: standard deviation of the data; None: what the denoiser knows of its data, else 1.
     """
     return PiGDM(denoiser, measurement, data_std)
 
@@ -231,6 +231,13 @@ def tmpd(denoiser: BaseDenoiser, measurement: Measurement, iterations: int = 5) 
         iterations: of conjugate gradients; as many as y has numbers are exact.
     """
     return TMPD(denoiser, measurement, iterations)
+
+
+def scale_of_data(denoiser: BaseDenoiser, data_std: float | None) -> float:
+    """The standard deviation of the data: as given, or as the denoiser knows it, or 1."""
+    if data_std is not None:
+        return check.number("data_std", data_std, above=0.0)
+    return float(denoiser.moments.scale) if denoiser.moments is not None else 1.0
 
 
 def conjugate_gradients(product: Product, b: Tensor, iterations: int) -> Tensor:

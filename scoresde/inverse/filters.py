@@ -102,13 +102,6 @@ def noise_levels(denoiser: BaseDenoiser, method: Method) -> Tensor:
     return levels
 
 
-def scale_of_data(denoiser: BaseDenoiser, data_std: float | None) -> float:
-    """The standard deviation of the data: as given, or as the denoiser knows it, or 1."""
-    if data_std is not None:
-        return check.number("data_std", data_std, above=0.0)
-    return float(denoiser.moments.scale) if denoiser.moments is not None else 1.0
-
-
 def filtered(
     twist: Twist,
     denoiser: BaseDenoiser,

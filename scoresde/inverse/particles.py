@@ -15,7 +15,7 @@ from ..denoisers.denoiser import BaseDenoiser
 from ..samplers.method import Method
 from ..samplers.sampling import state_place
 from .denoisers import PiGDM
-from .filters import Moved, Particles, Seen, Twist, filtered, noise_levels, scale_of_data
+from .filters import Moved, Particles, Seen, Twist, filtered, noise_levels
 from .measurement import SEEN, Measurement, check_linear
 
 
@@ -64,7 +64,7 @@ def twisted(
     if check_linear(measurement).std == 0.0:
         raise ValueError("`measurement` must have a std above 0, which weights divide by, got 0; take mcgdiff")
 
-    led = PiGDM(denoiser, measurement, scale_of_data(denoiser, data_std))
+    led = PiGDM(denoiser, measurement, data_std)
 
     return filtered(_Led(levels, led), denoiser, shape, particles, seed, cond, batch)
 

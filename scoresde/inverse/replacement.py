@@ -22,10 +22,10 @@ from .measurement import SEEN, Measurement, check_linear
 class Replacement(Wrapper):
     """After every step, the directions that A sees become those of the measurement, noised to the level.
 
-        x <- (I - P) x + alpha A^+ y + P std_t z,    P = A^+ A,
+        x <- alpha A^+ y + sqrt(sigma^2 - alpha^2 std^2/a^2) z
 
-    with std_t^2 = sigma^2 - alpha^2 std^2/a^2 in a direction of singular value a, so that the measurement's noise is
-    part of the level's; 0 where it is more. Put into a method's `wrap`. Song et al. 2021, arXiv:2011.13456, appendix I.
+    in a direction of singular value a, so that the measurement's noise is part of the level's. Where it is more than
+    the level's, x stays the model's. Put into a method's `wrap`. Song et al. 2021, arXiv:2011.13456, appendix I.
 
     Args:
         measurement: with a linear operator.
@@ -58,18 +58,19 @@ class Replacement(Wrapper):
         known = self.measurement.pseudo_inverse().to(y)
         draw = ground.drawing(CORRECTOR)
 
-        def hidden(c: Tensor) -> Tensor:
-            return (c <= SEEN).to(c)
-
         def put(x: Tensor, t: Tensor, index: int) -> Tensor:
             alpha = ground.process.alpha(t).item()
             sigma = ground.process.sigma(t).item()
 
             def spread(c: Tensor) -> Tensor:
-                noise = (alpha * self.measurement.std) ** 2 / c.clamp(min=SEEN)
-                return torch.where(c > SEEN, (sigma**2 - noise).clamp(min=0.0).sqrt(), 0.0)
+                """Variance of the noise to be added; below 0 where the direction stays."""
+                return torch.where(c > SEEN, sigma**2 - (alpha * self.measurement.std) ** 2 / c.clamp(min=SEEN), -1.0)
 
-            return operator.spectral(x, hidden) + alpha * known + operator.spectral(draw(index, x), spread)
+            kept = operator.spectral(x, lambda c: (spread(c) < 0).to(c))
+            put_there = operator.spectral(known, lambda c: (spread(c) >= 0).to(c))
+            noise = operator.spectral(draw(index, x), lambda c: spread(c).clamp(min=0.0).sqrt())
+
+            return kept + alpha * put_there + noise
 
         return put
 
