@@ -1,9 +1,16 @@
-"""How near posterior samplers come to the exact posterior: `python -m benchmarks.posterior_audit`, then docs/inverse.md.
+"""How near posterior samplers come to exact posteriors: `python -m benchmarks.posterior_audit`, then docs/inverse.md.
 
-mixture    the 25-component mixture of MCGDiff (Cardoso et al. 2023, arXiv:2308.07983), d_x = 8, d_y = 4, 2, 1:
-           max-sliced W2 of 1000 samples from 1000 exact ones, median over problems, and seconds
-particles  the slope of the error of a posterior mean in the number of particles
-coverage   how often the truth lies within 90 % intervals of each method, over problems
+mixture      25 Gaussians in 8 dimensions, every method at 100 calls a sample: max-sliced W2 of 1000 samples over the
+             floor of the same problem, median over problems with its interval, and seconds
+wide         the same in 80 dimensions, fewer problems and particles
+longer       the same in 8 dimensions at 1000 calls a sample, which are as many as the particle filters make
+particles    the slope of the error of a posterior mean in the number of particles
+coverage     share of the truth in 90 % sets, by simulation-based calibration and by TARP, over problems
+digits       a digit hidden below or blurred, the exact denoiser of the other digits: posterior mean and coverage
+situations   one mode, several, strong noise, an operator that is not linear
+pictures     docs/img/posterior.png, docs/img/restored_digits.png
+
+Each part is stored when it is done; `--part NAME` measures that one alone. `--page` only writes the page.
 """
 
 from __future__ import annotations
@@ -14,66 +21,25 @@ import math
 import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from benchmarks.common import RESULTS, refilled, save, show
-from benchmarks.guidance_audit import table
-from scoresde import catalogue, exact, inverse, sample
+from benchmarks import posterior_page, posterior_pictures
+from benchmarks import posterior_problems as problems
+from benchmarks.common import RESULTS, environment, show
+from benchmarks.posterior_methods import ANY_OPERATOR, CHAINS, LED, METHODS, Draw, particles
+from scoresde import catalogue, exact, inverse
+from scoresde.evaluation import sbc, tarp
 from scoresde.evaluation.distances import unit_directions
 
 PAGE = Path(__file__).parents[1] / "docs" / "inverse.md"
+STORE = RESULTS / "posterior_audit.json"
 F64 = torch.float64
-LEVELS = 300
-PARTICLES = 4096
 Row = dict[str, Any]
-Problem = tuple[exact.GaussianMixture, inverse.Measurement, Tensor]
-
-
-def problem(d_x: int, d_y: int, seed: int) -> Problem:
-    """Prior, measurement and truth, as the paper draws them."""
-    generator = torch.Generator().manual_seed(seed)
-    centres = [(8.0 * i, 8.0 * j) for i in range(-2, 3) for j in range(-2, 3)]
-    means = torch.tensor([list(centre) * (d_x // 2) for centre in centres], dtype=F64)
-    prior = exact.GaussianMixture(means, 1.0, torch.rand(25, generator=generator, dtype=F64) + 1e-3)
-    u, _, v = torch.linalg.svd(torch.randn(d_y, d_x, generator=generator, dtype=F64), full_matrices=False)
-    values = torch.rand(d_y, generator=generator, dtype=F64).sort(descending=True).values
-    a = (u * values) @ v
-    std = float(torch.rand((), generator=generator, dtype=F64) * values.max())
-    x = prior.sample(1, seed=seed + 1000)[0]
-    y = a @ x + std * torch.randn(d_y, generator=generator, dtype=F64)
-    return prior, inverse.Measurement(inverse.Matrix(a), y, std), x
-
-
-def filtered(
-    prior: exact.GaussianMixture, measurement: inverse.Measurement, n: int, particles: int = PARTICLES
-) -> Tensor:
-    """Samples of the particle filter, whose warnings are figures here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        shape = (n, prior.means.shape[1])
-        return inverse.twisted(prior, measurement, shape, catalogue.ddpm(LEVELS), particles=particles).x
-
-
-def led(make: Callable[..., Any]) -> Callable[..., Tensor]:
-    """Samples of a led denoiser in 100 calls."""
-
-    def draw(prior: exact.GaussianMixture, measurement: inverse.Measurement, n: int) -> Tensor:
-        return sample(make(prior, measurement), (n, prior.means.shape[1]), catalogue.unipc(100))
-
-    return draw
-
-
-METHODS: dict[str, Callable[..., Tensor]] = {
-    "dps": led(inverse.dps),
-    "pigdm": led(lambda d, m: inverse.pigdm(d, m, float(d.moments.scale))),
-    "tmpd": led(inverse.tmpd),
-    "twisted": filtered,
-}
 
 
 def worst_direction(a: Tensor, b: Tensor) -> float:
@@ -83,42 +49,56 @@ def worst_direction(a: Tensor, b: Tensor) -> float:
     return math.sqrt(float(apart.square().mean(0).max()))
 
 
-def mixture(problems: int) -> list[Row]:
-    """Medians over problems."""
+def median(values: list[float]) -> tuple[float, float, float]:
+    """The median and the order statistics between which it lies with at least 95 %; all of them where few."""
+    from scipy.stats import binom
+
+    ordered = sorted(values)
+    n = len(ordered)
+    k = int(binom.ppf(0.025, n, 0.5))
+    return statistics.median(ordered), ordered[max(k - 1, 0)], ordered[min(n - k, n - 1)]
+
+
+def measured(methods: dict[str, Draw], some: Iterable[problems.Problem], calls: int) -> list[Row]:
+    """Every method on the same problems."""
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in methods}
+
+    for problem in some:
+        truth, again = problem.exact
+        floor = worst_direction(again, truth)
+        for name, draw in methods.items():
+            start = time.perf_counter()
+            x = draw(problem.prior, problem.measurement, truth.shape, calls)
+            found[name].append((worst_direction(x, truth), floor, time.perf_counter() - start))
+
     rows: list[Row] = []
-
-    for d_y in (4, 2, 1):
-        floors: list[float] = []
-        found: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
-
-        for seed in range(problems):
-            prior, measurement, _ = problem(8, d_y, seed)
-            posterior = exact.posterior(prior, measurement)
-            truth = posterior.sample(1000, seed=1)
-            floors.append(worst_direction(posterior.sample(1000, seed=2), truth))
-
-            for name, draw in METHODS.items():
-                start = time.perf_counter()
-                x = draw(prior, measurement, 1000)
-                found[name].append((worst_direction(x, truth), time.perf_counter() - start))
-
-        for name, values in found.items():
-            ratios = [value / floor for (value, _), floor in zip(values, floors, strict=True)]
-            rows.append(
-                {
-                    "method": name,
-                    "d_y": d_y,
-                    "max-sliced W2": statistics.median(value for value, _ in values),
-                    "floor": statistics.median(floors),
-                    "over the floor of its problem": statistics.median(ratios),
-                    "seconds": statistics.median(seconds for _, seconds in values),
-                }
-            )
+    for name, values in found.items():
+        ratio, low, high = median([w2 / floor for w2, floor, _ in values])
+        rows.append(
+            {
+                "method": name,
+                "max-sliced W2": statistics.median(w2 for w2, _, _ in values),
+                "floor": statistics.median(floor for _, floor, _ in values),
+                "over the floor": ratio,
+                "low": low,
+                "high": high,
+                "seconds": statistics.median(seconds for _, _, seconds in values),
+            }
+        )
 
     return rows
 
 
-def particles(seeds: int = 16) -> list[Row]:
+def by_measured(methods: dict[str, Draw], d_x: int, count: int, calls: int) -> list[Row]:
+    """The mixture with 4, 2 and 1 numbers measured."""
+    return [
+        {"d_y": d_y, **row}
+        for d_y in (4, 2, 1)
+        for row in measured(methods, (problems.mixture(d_x, d_y, seed) for seed in range(count)), calls)
+    ]
+
+
+def slope(seeds: int = 24) -> list[Row]:
     """RMS error of a posterior mean by particles, and its slope."""
     means = torch.tensor([[-3.0, 0.0], [3.0, 1.0]], dtype=F64)
     prior = exact.GaussianMixture(means, 0.5)
@@ -127,114 +107,131 @@ def particles(seeds: int = 16) -> list[Row]:
     posterior = exact.posterior(prior, measurement)
     mean = posterior.log_weights.exp() @ posterior.means
     counts = (32, 128, 512, 2048)
-    errors: list[float] = []
+    rows: list[Row] = []
 
-    for count in counts:
-        apart: list[Tensor] = []
-        for seed in range(seeds):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                drawn = inverse.twisted(prior, measurement, (count, 2), catalogue.ddpm(200), particles=count, seed=seed)
-            apart.append(drawn.x.mean(0) - mean)
-        errors.append(float(torch.stack(apart).square().sum(1).mean().sqrt()))
+    for name in ("twisted", "mcgdiff"):
+        errors: list[float] = []
+        for count in counts:
+            apart: list[Tensor] = []
+            for seed in range(seeds):
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    filtered = getattr(inverse, name)
+                    drawn = filtered(prior, measurement, (count, 2), catalogue.ddpm(200), particles=count, seed=seed)
+                apart.append(drawn.x.mean(0) - mean)
+            errors.append(float(torch.stack(apart).square().sum(1).mean().sqrt()))
 
-    x = torch.tensor(counts, dtype=F64).log()
-    y = torch.tensor(errors, dtype=F64).log()
-    slope = float(((x - x.mean()) * y).sum() / (x - x.mean()).square().sum())
+        x = torch.tensor(counts, dtype=F64).log()
+        y = torch.tensor(errors, dtype=F64).log()
+        rise = float(((x - x.mean()) * y).sum() / (x - x.mean()).square().sum())
+        rows.append({"method": name, "particles": "32, 128, 512, 2048", "error": _listed(errors), "slope": rise})
 
-    return [{"particles": str(counts), "error": ", ".join(f"{e:.3g}" for e in errors), "slope": slope}]
+    return rows
 
 
-def coverage(problems: int) -> list[Row]:
-    """Share of coordinates of the truth within the central 90 % interval of 400 samples; prior N(., I) in clusters."""
-    hits: dict[str, list[float]] = {name: [] for name in METHODS}
+def _listed(values: list[float]) -> str:
+    return ", ".join(f"{value:.3g}" for value in values)
 
-    for seed in range(problems):
-        prior, measurement, x = problem(8, 2, 500 + seed)
-        for name, draw in METHODS.items():
-            drawn = draw(prior, measurement, 400)
-            low, high = drawn.quantile(torch.tensor([0.05, 0.95], dtype=F64), 0)
-            hits[name].append(float(((x >= low) & (x <= high)).double().mean()))
 
+def calibrated(methods: dict[str, Draw], some: list[problems.Problem], calls: int, draws: int) -> list[Row]:
+    """Coverage of 90 % sets by every method, and the RMS error of its mean over the posterior's standard deviation."""
+    truths = torch.stack([problem.truth for problem in some])
+    rows: list[Row] = []
+
+    for name, draw in {**methods, "the posterior itself": _exact}.items():
+        shape = (draws, truths.shape[1])
+        samples = torch.stack([draw(problem.prior, problem.measurement, shape, calls) for problem in some])
+        each = sbc(truths, samples).coverage(0.9)
+        whole = tarp(truths, samples).coverage(0.9)
+        wrong: list[float] = []
+        for problem, x in zip(some, samples, strict=True):
+            right = problem.exact[0]
+            wrong.append(float(((x.mean(0) - right.mean(0)) / right.std(0)).square().mean().sqrt()))
+        rows.append(
+            {
+                "method": name,
+                "coverage of each number": each.value,
+                "interval": f"{each.low:.2f} to {each.high:.2f}",
+                "of the whole (TARP)": whole.value,
+                "interval ": f"{whole.low:.2f} to {whole.high:.2f}",
+                "error of the mean": statistics.median(wrong),
+            }
+        )
+
+    return rows
+
+
+def _exact(prior: Any, measurement: inverse.Measurement, shape: tuple[int, ...], calls: int) -> Tensor:
+    return exact.posterior(prior, measurement).sample(shape[0], seed=3)
+
+
+def coverage(count: int) -> list[Row]:
+    """Mixtures in 8 dimensions, 2 numbers measured."""
+    fast = {**LED, **CHAINS, "twisted": particles("twisted", 1024), "mcgdiff": particles("mcgdiff", 4096)}
+    return calibrated(fast, [problems.mixture(8, 2, 500 + seed) for seed in range(count)], 100, 100)
+
+
+def digits(count: int) -> list[Row]:
+    """Digits hidden below and blurred."""
+    fast = {
+        **LED,
+        **CHAINS,
+        "twisted": particles("twisted", 1024, 100),
+        "mcgdiff": particles("mcgdiff", 2048, 100),
+    }
     return [
-        {
-            "method": name,
-            "coverage of 90 %": statistics.mean(values),
-            "standard error": statistics.stdev(values) / len(values) ** 0.5,
-        }
-        for name, values in hits.items()
+        {"digit": kind, **row}
+        for kind in ("hidden", "blurred")
+        for row in calibrated(fast, [problems.digits(kind, seed) for seed in range(count)], 40, 100)
+    ]
+
+
+def situations(count: int) -> list[Row]:
+    """One mode, precise; one mode, strong noise; an operator that is not linear: over the floor, 100 calls."""
+    fast = {**LED, **CHAINS, "twisted": particles("twisted", 2048, 100), "mcgdiff": particles("mcgdiff", 4096, 100)}
+    curved = {name: METHODS[name] for name in ANY_OPERATOR}
+    some: dict[str, tuple[dict[str, Draw], Callable[[int], problems.Problem]]] = {
+        "one mode, std 0.1": (fast, lambda seed: problems.series(0.1, seed)),
+        "one mode, std 1": (fast, lambda seed: problems.series(1.0, seed)),
+        "a distance": (curved, problems.ring),
+    }
+    return [
+        {"situation": name, **row}
+        for name, (methods, make) in some.items()
+        for row in measured(methods, (make(seed) for seed in range(count)), 100)
     ]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=20)
-    count = parser.parse_args().problems
-    parts = {"mixture": mixture(count), "particles": particles(), "coverage": coverage(count)}
+    parser.add_argument("--part", action="append", help="measure this part; may be given again")
+    parser.add_argument("--page", action="store_true", help="write the page of what is stored")
+    found = parser.parse_args()
+    count: int = found.problems
+    few = max(2, count // 5)
+    narrow = {**LED, **CHAINS, "twisted": particles("twisted", 1024), "mcgdiff": particles("mcgdiff", 4096)}
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "mixture": lambda: by_measured(METHODS, 8, count, 100),
+        "wide": lambda: by_measured(narrow, 80, few, 100),
+        "longer": lambda: by_measured({**LED, **CHAINS}, 8, few, 1000),
+        "particles": slope,
+        "coverage": lambda: coverage(5 * count),
+        "digits": lambda: digits(count),
+        "situations": lambda: situations(few),
+        "pictures": posterior_pictures.drawn,
+    }
 
-    for name, rows in parts.items():
+    for name in [] if found.page else found.part or parts:
+        rows = parts[name]()
         show(name, rows)
+        stored: dict[str, Any] = json.loads(STORE.read_text(encoding="utf-8")) if STORE.exists() else {}
+        kept = {**stored.get("problems", {}), name: count}
+        STORE.write_text(
+            json.dumps({**stored, **environment(F64), "problems": kept, name: rows}, indent=1) + "\n", encoding="utf-8"
+        )
 
-    save("posterior_audit", [], F64, problems=count, **parts)
-    PAGE.write_text(text(), encoding="utf-8")
-
-
-def text() -> str:
-    """docs/inverse.md of what is stored."""
-    kept = json.loads((RESULTS / "posterior_audit.json").read_text(encoding="utf-8"))
-    return refilled(f"""# Inverse problems
-
-Generated by `python -m benchmarks.posterior_audit` from `benchmarks/results/posterior_audit.json`.
-
-A measurement is y = A(x0) + std eta. `inverse` makes samples of p(x0 given y) with a score model as the prior:
-
-```python
-from scoresde import catalogue, inverse, sample
-
-measurement = inverse.Measurement(inverse.Mask(mask), y, std=0.05)  # y has no batch
-led = inverse.pigdm(denoiser, measurement)  # a denoiser
-x = sample(led, (16, 1, 8, 8), catalogue.unipc(50))
-exact_in_the_limit = inverse.twisted(denoiser, measurement, (16, 1, 8, 8), catalogue.ddpm(300), particles=4096)
-```
-
-Operators: `Mask`, `Matrix`, `Blur`, `Downsample`, `Grey`, `Compose`, and `Function` for any differentiable map. One's own is a class with `forward`,
-`adjoint` and `solve`; the first call checks that <A x, y> = <x, A'y>.
-
-| method | what p(y given x) is taken for | cost of a call | right for |
-|---|---|---|---|
-| `dps` | N(y; A x0, std^2), its step normalised | 1 vector-Jacobian product | any operator; a rough answer |
-| `pigdm` | N(y; A x0, r^2 A A' + std^2) | 1 | linear; data of one scale |
-| `tmpd` | N(y; A x0, A C A' + std^2), C the covariance of x0 given x | 1 and one an iteration | exact for Gaussian data |
-| `twisted` | particles led by `pigdm`, corrected by weights | 1 a particle and level | several modes: exact in the limit |
-
-On the command line: `scoresde restore RUN --operator box:0,4,8,4 --std 0.05 --method pigdm --n 8 --out restored.png` measures a held-out image and
-restores it.
-
-For a Gaussian or a mixture, `exact.posterior(prior, measurement)` is the truth. `sampling.edit(denoiser, x, t, method)` noises samples to a level and
-draws them anew.
-
-## Several modes
-
-The mixture of 25 Gaussians of Cardoso et al. 2023 in 8 dimensions, d_y numbers measured. 1000 samples against 1000 exact ones, medians of
-{kept["problems"]} problems. The floor is the distance of two exact sets of 1000. Led denoisers take 100 calls of UniPC; the filter has {PARTICLES} particles on
-{LEVELS} levels. On one CPU core, other work going on beside it.
-
-{table(kept["mixture"])}
-## Particles
-
-The RMS error of the posterior mean of a mixture of two; theory says a slope of -1/2.
-
-{table(kept["particles"])}
-## Coverage
-
-How often a coordinate of the truth lies in the central 90 % interval of 400 samples, over {kept["problems"]} problems with d_y = 2. Of an exact
-sampler it is 0.90.
-
-{table(kept["coverage"])}
-The led denoisers settle on the wrong modes, or between them: the distances say so. Coverage alone does not, since an interval that is too wide covers
-too. Read it beside the distance, and mind its standard error. `twisted` says how many particles were effective (`ess`), and warns where few carry the
-answer: take more particles or more levels then. With precise measurements of images that happens early.
-""")
+    PAGE.write_text(posterior_page.text(), encoding="utf-8")
 
 
 if __name__ == "__main__":
