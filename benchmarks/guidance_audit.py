@@ -259,7 +259,7 @@ On the command line: `scoresde sample RUN --label 3 --guidance 0,1,2,4,8 --n 12 
 | `CFGZeroStar` | the unconditional velocity is scaled to fit; no move at first | 2 |
 | `plus_plus` | the scale that makes DDIM on given levels CFG++ | 2 |
 | `AutoGuidance` | away from a weaker model | 1 of each model |
-| `Classifier` | along the gradient of log p(c given x), which must know the noise level | 1, and a gradient |
+| `Classifier` | along the gradient of log p(c given x), which must know the noise level; `scoresde train` trains one | 1, and a gradient |
 | `Embedding` | along the gradient of the likeness to a target | 1, and a gradient through the model |
 | `Clip`, `DynamicThreshold` | x0 within bounds | 1 |
 

@@ -7,6 +7,7 @@ longer       the same in 8 dimensions at 1000 calls a sample, which are as many 
 particles    the slope of the error of a posterior mean in the number of particles
 coverage     share of the truth in 90 % sets, by simulation-based calibration and by TARP, over problems
 digits       a digit hidden below or blurred, the exact denoiser of the other digits: posterior mean and coverage
+laws         a smooth series with a Gaussian-process prior: the law of each affine method, without samples
 situations   one mode, several, strong noise, an operator that is not linear
 pictures     docs/img/posterior.png, docs/img/restored_digits.png
 
@@ -28,7 +29,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import posterior_page, posterior_pictures
+from benchmarks import posterior_laws, posterior_page, posterior_pictures
 from benchmarks import posterior_problems as problems
 from benchmarks.common import RESULTS, environment, show
 from benchmarks.posterior_methods import ANY_OPERATOR, CHAINS, LED, METHODS, Draw, particles
@@ -219,6 +220,7 @@ def main() -> None:
         "coverage": lambda: coverage(5 * count),
         "digits": lambda: digits(count),
         "situations": lambda: situations(few),
+        "laws": posterior_laws.laws,
         "pictures": posterior_pictures.drawn,
     }
 

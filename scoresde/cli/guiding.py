@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -20,6 +20,9 @@ Interval = Annotated[
 ]
 Rescale = Annotated[float, typer.Option(help="0 to 1: how far guided samples keep the conditional spread")]
 Weak = Annotated[Path | None, typer.Option(help="a weaker run of the same data, away from which --guidance then leads")]
+Classifier = Annotated[
+    Path | None, typer.Option(help="a run of network.kind = classifier, along whose gradient --guidance then leads")
+]
 Null = Annotated[int | None, typer.Option(help="the label that a pipeline takes for none; a run of ours knows its own")]
 
 
@@ -36,6 +39,37 @@ def numbers(option: str, text: str) -> list[float]:
     return found
 
 
+class Labels(NamedTuple):
+    """A classifier of noisy samples: what `guidance.Classifier` takes, and the classes it knows."""
+
+    folder: Path
+    log_prob: Any
+    classes: int
+    class_names: list[str] | None
+
+
+def labelling(folder: Path | None, model: Any, device: str) -> Labels | None:
+    """The classifier of a run, for samples like the model's; None where no folder is given.
+
+    Raises:
+        UsageError: naming `--classifier`.
+    """
+
+    if folder is None:
+        return None
+
+    from .. import runs
+
+    with loading(folder):
+        classifier, run = runs.load_classifier(folder, device)
+
+    about = run.about["data"]
+    if tuple(about["shape"]) != model.shape:
+        raise UsageError(f"`--classifier` must know samples of shape {model.shape}, got {tuple(about['shape'])}")
+
+    return Labels(folder, classifier.log_prob, about["classes"], about.get("class_names"))
+
+
 def guided(
     model: Any,
     scales: str | None,
@@ -44,6 +78,7 @@ def guided(
     rescale: float,
     weak: Path | None,
     null: int | None,
+    classifier: Labels | None,
     device: str,
 ) -> list[Any]:
     """The model at each scale; the model itself where no scale is given.
@@ -53,8 +88,15 @@ def guided(
     """
 
     from ..guidance import AutoGuidance, ClassifierFree
+    from ..guidance import Classifier as ByClassifier
 
-    options = {"interval": interval, "rescale": rescale or None, "weak": weak, "null": null}
+    options = {
+        "interval": interval,
+        "rescale": rescale or None,
+        "weak": weak,
+        "null": null,
+        "classifier": None if classifier is None else classifier.folder,
+    }
 
     if scales is None:
         for name, value in options.items():
@@ -70,6 +112,15 @@ def guided(
         raise UsageError(f"`--guidance` must be at least 0, got {scales}")
     if not 0 <= rescale <= 1:
         raise UsageError(f"`--rescale` must lie in [0, 1], got {rescale:g}")
+
+    if classifier is not None:
+        for name in ("interval", "rescale", "weak", "null"):
+            if options[name] is not None:
+                raise UsageError(f"`--{name}` must be left out with --classifier, got {options[name]}")
+        if label is None:
+            raise UsageError("`--label` must be given with --classifier, whose gradient leads toward a class")
+
+        return [ByClassifier(model.denoiser, classifier.log_prob, scale) for scale in values]
 
     if weak is not None:
         if rescale or null is not None:

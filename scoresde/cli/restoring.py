@@ -12,7 +12,10 @@ from .common import Data, Device, Folder, Overwrite, UsageError, command, consol
 from .failures import fitting, loading
 from .targets import check_kind, check_target, save_arrays
 
-METHODS = ("pigdm", "dps", "tmpd", "twisted")
+LED = ("pigdm", "dps", "tmpd", "diffpir")
+REPLACED = ("replacement", "repaint")
+PARTICLES = ("twisted", "mcgdiff")
+METHODS = (*LED, *REPLACED, "ddrm", "daps", *PARTICLES)
 
 
 def restore(
@@ -29,7 +32,7 @@ def restore(
     steps: Annotated[int, typer.Option(help="noise levels")] = 50,
     n: Annotated[int, typer.Option(help="samples of the posterior")] = 8,
     index: Annotated[int, typer.Option(help="which of the held-out samples is measured")] = 0,
-    particles: Annotated[int, typer.Option(help="of twisted")] = 1024,
+    particles: Annotated[int, typer.Option(help="of twisted and mcgdiff")] = 1024,
     seed: Annotated[int, typer.Option(help="of the measurement's noise and of the samples")] = 0,
     data: Data = None,
     device: Device = "cpu",
@@ -47,8 +50,6 @@ def restore(
     from .. import inverse
     from ..interop import models
     from ..reports import images
-    from ..samplers import catalogue
-    from ..samplers.sampling import sample
 
     positive("n", n)
     positive("steps", steps)
@@ -77,13 +78,7 @@ def restore(
     shape = (n, *model.shape)
 
     with writing_file(out, command()), fitting(f"{n} samples", "take a smaller --n"):
-        if method == "twisted":
-            drawn = inverse.twisted(
-                model.denoiser, measurement, shape, catalogue.ddpm(steps), particles=particles, seed=seed
-            ).x
-        else:
-            led = getattr(inverse, method)(model.denoiser, measurement)
-            drawn = sample(led, shape, catalogue.unipc(steps), seed)
+        drawn = drawn_by(method, model.denoiser, measurement, shape, steps, seed, particles)
 
         if out.suffix.lower() == ".png":
             seen = _seen(measuring, y, truth)
@@ -95,6 +90,50 @@ def restore(
 
     left = (measuring.forward(drawn) - y).square().mean().sqrt().item()
     console().print(f"{n} samples by {method}, RMS residual {left:.3g} at std {std:g}: {out}")
+
+
+def drawn_by(
+    method: str,
+    denoiser: Any,
+    measurement: Any,
+    shape: tuple[int, ...],
+    steps: int,
+    seed: int,
+    particles: int,
+) -> Any:
+    """Samples of the posterior, (B, ...).
+
+    Args:
+        method: one of `METHODS`.
+        denoiser: the prior.
+        measurement: an `inverse.Measurement`.
+        shape: (B, ...).
+        steps: noise levels.
+        seed: of the samples.
+        particles: of a particle filter.
+    """
+
+    from dataclasses import replace
+
+    from .. import inverse
+    from ..samplers import catalogue
+    from ..samplers.sampling import sample
+
+    if method in LED:
+        return sample(getattr(inverse, method)(denoiser, measurement), shape, catalogue.unipc(steps), seed)
+
+    if method in REPLACED:
+        wrap = inverse.Replacement(measurement) if method == "replacement" else inverse.RePaint(measurement)
+        return sample(denoiser, shape, replace(catalogue.ddim(steps), wrap=(wrap,)), seed)
+
+    if method in PARTICLES:
+        filtered = getattr(inverse, method)
+        return filtered(denoiser, measurement, shape, catalogue.ddpm(steps), particles=particles, seed=seed).x
+
+    if method == "ddrm":
+        return inverse.ddrm(denoiser, measurement, shape, catalogue.ddim(steps), seed=seed)
+
+    return inverse.daps(denoiser, measurement, shape, catalogue.ddim(steps), catalogue.ddim(5), seed=seed)
 
 
 def parsed(text: str, shape: tuple[int, ...]) -> Any:

@@ -13,7 +13,7 @@ import typer
 from ..storage.ownership import writing_file
 from .common import Data, Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
 from .failures import fitting, loading
-from .guiding import Guidance, Interval, Null, Rescale, Weak, guided
+from .guiding import Classifier, Guidance, Interval, Null, Rescale, Weak, guided, labelling
 from .targets import check_kind, check_target, default_target, save_arrays, save_table
 
 
@@ -44,6 +44,7 @@ def sample(
     interval: Interval = None,
     rescale: Rescale = 0.0,
     weak: Weak = None,
+    classifier: Classifier = None,
     null: Null = None,
     best: Annotated[
         bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")
@@ -88,9 +89,10 @@ def sample(
 
     target = default_target(run, model.shape, overwrite) if out is None else out
     check_kind(target, model.shape)
-    wanted = None if label is None else _class(label, model)
+    judge = labelling(classifier, model, place)
+    wanted = None if label is None else _class(label, model if judge is None else judge)
     chosen = _method(method, steps, rtol, model)
-    denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, place)
+    denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, judge, place)
 
     def part(denoiser: Any, rows: range) -> torch.Tensor:
         shape = (len(rows), *model.shape)

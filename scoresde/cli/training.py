@@ -90,4 +90,5 @@ def train(
             )
 
     distributed.shutdown()
-    say.print(f"saved {out}; next: scoresde sample {out}")
+    model = f"MODEL --label 0 --guidance 1 --classifier {out}" if chosen.is_classifier else out
+    say.print(f"saved {out}; next: scoresde sample {model}")

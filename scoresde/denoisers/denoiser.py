@@ -128,6 +128,14 @@ class Denoiser(BaseDenoiser):
         check.takes("score", score, 2, "(x, t) -> tensor like x")
         return cls(_OfScore(score), process, Score())
 
+    def around(self, network: nn.Module) -> Denoiser:
+        """The same with another network in its place: a compiled one, or one of averaged weights.
+
+        Args:
+            network: called as the present one is.
+        """
+        return Denoiser(network, self.process, self.table, time=self.time)
+
     def forward(
         self,
         x: Tensor,

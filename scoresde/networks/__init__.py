@@ -3,3 +3,4 @@
 from .dit import DiT as DiT
 from .mlp import MLP as MLP
 from .unet import UNet as UNet
+from .unet import UNetClassifier as UNetClassifier

@@ -30,7 +30,8 @@ class MLP(nn.Module):
     fourier  how many rows W has
     detail   the length they resolve: W has standard deviation 1/(detail sqrt(d))
     classes  for class-conditional models, or None
-    outputs  for each of x: 2 with a variance (`LearnedRange`)"""
+    outputs  for each of x: 2 with a variance (`LearnedRange`)
+    answers  numbers answered in all, as the logits of a classifier; None: outputs d"""
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class MLP(nn.Module):
         detail: float = 0.4,
         classes: int | None = None,
         outputs: int = 1,
+        answers: int | None = None,
     ):
         super().__init__()
 
@@ -63,7 +65,8 @@ class MLP(nn.Module):
         self.embedding = None if classes is None else nn.Embedding(check.integer("classes", classes) + 1, 2 * features)
         sizes = [dim + 2 * fourier + 2 * features] + [width] * depth
         layers = [layer for a, b in pairwise(sizes) for layer in (nn.Linear(a, b), nn.SiLU())]
-        self.body = nn.Sequential(*layers, nn.Linear(width, check.integer("outputs", outputs) * dim))
+        last = check.integer("outputs", outputs) * dim if answers is None else check.integer("answers", answers)
+        self.body = nn.Sequential(*layers, nn.Linear(width, last))
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
         angle = c_noise.to(self.frequencies.dtype).unsqueeze(-1) * self.frequencies

@@ -36,37 +36,106 @@ class UNet(nn.Module):
         outputs: int = 1,
     ):
         super().__init__()
-        from diffusers.models.unets.unet_2d import UNet2DModel
-
-        check.integer("channels", channels)
-        check.integer("layers", layers)
-
-        for width in widths:
-            check.integer("widths", width)
-
-        # Four channels a group at least: a group of one would remove what noise level and label add to its channel.
-        groups = next((g for g in (8, 4, 2) if all(w % (4 * g) == 0 for w in widths)), 1)
-        levels = len(widths)
         self.classes = classes
-        self.multiple = 2 ** (levels - 1)
-        self.body = UNet2DModel(
-            in_channels=channels,
-            out_channels=check.integer("outputs", outputs) * channels,
-            block_out_channels=tuple(widths),
-            layers_per_block=layers,
-            norm_num_groups=groups,
-            attention_head_dim=max(8, widths[-1] // 4),
-            down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
-            up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
-            num_class_embeds=None if classes is None else check.integer("classes", classes) + 1,
-        )
+        self.multiple = 2 ** (len(widths) - 1)
+        self.body = unet_body(channels, widths, layers, classes, outputs)
 
         if checkpointing:
             self.body.enable_gradient_checkpointing()
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
         height, width = x.shape[-2:]
-        pad = (0, -width % self.multiple, 0, -height % self.multiple)
-        padded = torch.nn.functional.pad(x, pad, mode="replicate") if any(pad) else x
         labels = None if self.classes is None else indices(cond, len(x), self.classes, x.device)
-        return self.body(padded, c_noise, class_labels=labels).sample[..., :height, :width]
+        return self.body(padded(x, self.multiple), c_noise, class_labels=labels).sample[..., :height, :width]
+
+
+class UNetClassifier(nn.Module):
+    """Logits (B, classes) of (x, c_noise) for images: the way down of a `UNet`, then the mean over the pixels.
+
+    Args:
+        channels: C.
+        widths: channels of each level.
+        layers: residual blocks a level.
+        classes: how many.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        widths: Sequence[int] = (32, 64),
+        layers: int = 2,
+        classes: int = 10,
+    ):
+        super().__init__()
+        self.multiple = 2 ** (len(widths) - 1)
+        self.body = unet_body(channels, widths, layers, None, 1)
+        for unused in ("up_blocks", "conv_norm_out", "conv_act", "conv_out"):
+            delattr(self.body, unused)
+
+        self.head = nn.Sequential(
+            nn.GroupNorm(1, widths[-1]),
+            nn.SiLU(),
+            nn.Flatten(2),
+        )
+        self.last = nn.Linear(widths[-1], check.integer("classes", classes))
+
+    def forward(self, x: Tensor, c_noise: Tensor) -> Tensor:
+        body = self.body
+        embedded = body.time_embedding(body.time_proj(c_noise).to(x.dtype))
+        h = body.conv_in(padded(x, self.multiple))
+
+        for block in body.down_blocks:
+            h, _ = block(hidden_states=h, temb=embedded)
+
+        h = body.mid_block(h, embedded)
+
+        return self.last(self.head(h).mean(2))
+
+
+def padded(x: Tensor, multiple: int) -> Tensor:
+    """Images whose sides are made multiples by repeating their last row and column."""
+    height, width = x.shape[-2:]
+    pad = (0, -width % multiple, 0, -height % multiple)
+    return torch.nn.functional.pad(x, pad, mode="replicate") if any(pad) else x
+
+
+def unet_body(
+    channels: int,
+    widths: Sequence[int],
+    layers: int,
+    classes: int | None,
+    outputs: int,
+) -> Any:
+    """diffusers' network, attention at the coarsest level.
+
+    Args:
+        channels: of an image.
+        widths: channels of each level.
+        layers: residual blocks a level.
+        classes: for class-conditional models, or None.
+        outputs: for each of x.
+    """
+
+    from diffusers.models.unets.unet_2d import UNet2DModel
+
+    check.integer("channels", channels)
+    check.integer("layers", layers)
+
+    for width in widths:
+        check.integer("widths", width)
+
+    # Four channels a group at least: a group of one would remove what noise level and label add to its channel.
+    groups = next((g for g in (8, 4, 2) if all(w % (4 * g) == 0 for w in widths)), 1)
+    levels = len(widths)
+
+    return UNet2DModel(
+        in_channels=channels,
+        out_channels=check.integer("outputs", outputs) * channels,
+        block_out_channels=tuple(widths),
+        layers_per_block=layers,
+        norm_num_groups=groups,
+        attention_head_dim=max(8, widths[-1] // 4),
+        down_block_types=("DownBlock2D",) * (levels - 1) + ("AttnDownBlock2D",),
+        up_block_types=("AttnUpBlock2D",) + ("UpBlock2D",) * (levels - 1),
+        num_class_embeds=None if classes is None else check.integer("classes", classes) + 1,
+    )

@@ -11,7 +11,7 @@ log.jsonl, samples/            by `journal` and `gallery`
 from __future__ import annotations
 
 from .description import MOMENTS, NO_DATA, description, fingerprint, moments
-from .load import CHANGEABLE_ON_RESUME, Trained, identity, load
+from .load import CHANGEABLE_ON_RESUME, Trained, identity, load, load_classifier
 from .train import train
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "fingerprint",
     "identity",
     "load",
+    "load_classifier",
     "moments",
     "train",
 ]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from typing import Any
-
-from torch import nn
 
 from solvers import check
 
 from ..data import files as data_module
 from ..data.samples import Samples
-from ..denoisers.denoiser import X0, Denoiser, Eps, KarrasPreconditioning, LearnedRange, Parameterisation, Score, V
+from ..denoisers.denoiser import Denoiser
 from ..denoisers.noise_conditioning import NoiseConditioning
+from ..denoisers.noisy_classifier import NoisyClassifier, Trainable
 from ..processes.base import Process
 from ..processes.coordinates import EDM
 from ..processes.forward import VESDE, VPSDE, CosineVP, RectifiedFlow, SubVPSDE
 from ..runtime.torch_state import seeded, single_precision_on
+from ..training.cross_entropy import CrossEntropy
 from ..training.losses import (
     DSM,
     FlowMatching,
@@ -35,26 +34,29 @@ from ..training.objective import Objective
 from ..training.sliced import Sliced
 from ..training.state import Training
 from .journal import Record
+from .network_config import CLASSIFIER as CLASSIFIER
+from .network_config import ConfigError as ConfigError
+from .network_config import NetworkConfig as NetworkConfig
+from .network_config import level_widths as level_widths
 
 PROCESSES: dict[str, type[Process]] = {p.__name__: p for p in (VPSDE, SubVPSDE, VESDE, CosineVP, EDM, RectifiedFlow)}
 LOSSES: dict[str, type[Loss]] = {
     k.__name__: k
-    for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced, Hybrid)
+    for k in (
+        DSM,
+        MaximumLikelihood,
+        KarrasWeighted,
+        MinSNR,
+        PlainX0,
+        PlainV,
+        FlowMatching,
+        Sliced,
+        Hybrid,
+        CrossEntropy,
+    )
 }
 NORMS: dict[str, type[Norm]] = {k.__name__: k for k in (Square, Absolute, Huber)}
 LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
-TABLES: dict[str, type[Parameterisation]] = {
-    "eps": Eps,
-    "x0": X0,
-    "v": V,
-    "score": Score,
-    "karras": KarrasPreconditioning,
-}
-KINDS = ("auto", "mlp", "unet", "dit")
-
-
-class ConfigError(ValueError):
-    """A configuration that cannot be used; the message names the dotted key."""
 
 
 @dataclass(frozen=True)
@@ -94,100 +96,6 @@ class DataConfig:
 
 
 @dataclass(frozen=True)
-class NetworkConfig:
-    """kind: mlp for points, unet or dit for images; auto: mlp or unet, by the data
-
-    predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
-    widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP or DiT
-    variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
-    layers         residual blocks a level of the U-Net, blocks of the DiT less 3, hidden layers of the MLP less 2
-    fourier        features of x that the MLP is given, 0: x alone
-    checkpointing  of activations, to save memory: unet and dit"""
-
-    kind: str = "auto"
-    predicts: str = "v"
-    sigma_data: float = 0.5
-    variance: bool = False
-    widths: tuple[int, ...] = ()
-    layers: int = 1
-    fourier: int = 64
-    checkpointing: bool = False
-
-    def __post_init__(self) -> None:
-        check.choice("kind", self.kind, KINDS)
-        check.choice("predicts", self.predicts, TABLES)
-        check.number("sigma_data", self.sigma_data, above=0.0)
-
-        if not isinstance(self.variance, bool):
-            raise TypeError(f"`variance` must be true or false, got {self.variance!r}")
-        if not isinstance(self.checkpointing, bool) or (self.checkpointing and self.kind == "mlp"):
-            raise TypeError(f"`checkpointing` must be true or false, and false for an MLP, got {self.checkpointing!r}")
-
-        for width in self.widths:
-            check.integer("widths", width, most=4096)
-
-        check.integer("layers", self.layers, most=64)
-        check.integer("fourier", self.fourier, least=0, most=4096)
-
-    @property
-    def table(self) -> Parameterisation:
-        """What the network predicts."""
-        mean = KarrasPreconditioning(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
-        return LearnedRange(mean) if self.variance else mean
-
-    def build(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
-        """A network for samples of `shape`. Raises ValueError naming `kind` where it is not for such samples."""
-        from ..networks import MLP, DiT, UNet
-
-        outputs = self.table.outputs
-        kind = ("mlp" if len(shape) == 1 else "unet") if self.kind == "auto" else self.kind
-
-        if len(shape) not in (1, 3):
-            own = "train a network of your own on them by scoresde.fit"
-            raise ConfigError(
-                "`data.kind` must be points or images for the networks of a configuration, got samples of shape"
-                f" {shape}; {own}"
-            )
-
-        if (kind == "mlp") != (len(shape) == 1):
-            raise ConfigError(
-                f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'},"
-                f" got {kind}"
-            )
-        if kind == "mlp":
-            return MLP(
-                shape[0],
-                (self.widths or (128,))[0],
-                self.layers + 2,
-                fourier=self.fourier,
-                classes=classes,
-                outputs=outputs,
-            )
-
-        if kind == "dit":
-            width = (self.widths or (64,))[0]
-            depth = self.layers + 3
-            return DiT(
-                shape[0],
-                max(shape[1:]),
-                width=width,
-                depth=depth,
-                classes=classes,
-                checkpointing=self.checkpointing,
-                outputs=outputs,
-            )
-
-        return UNet(
-            shape[0],
-            self.widths or level_widths(max(shape[1:])),
-            self.layers,
-            classes,
-            self.checkpointing,
-            outputs,
-        )
-
-
-@dataclass(frozen=True)
 class Config:
     """Everything a run is made from."""
 
@@ -197,6 +105,25 @@ class Config:
     objective: Objective = field(default_factory=Objective)
     training: Training = field(default_factory=Training)
     record: Record = field(default_factory=Record)
+
+    def __post_init__(self) -> None:
+        if self.is_classifier != isinstance(self.objective.loss, CrossEntropy):
+            raise ConfigError(
+                f"`loss.name` must be CrossEntropy exactly when network.kind is classifier, got"
+                f" {type(self.objective.loss).__name__} with {self.network.kind}"
+            )
+        if self.is_classifier and self.training.label_dropout != 0.0:
+            raise ConfigError(
+                f"`training.label_dropout` must be 0 for a classifier, which learns every label, got"
+                f" {self.training.label_dropout}"
+            )
+        if self.is_classifier and self.record.sample:
+            raise ConfigError("`record.sample` must be 0 for a classifier, which makes no samples")
+
+    @property
+    def is_classifier(self) -> bool:
+        """Whether the run trains a classifier of noisy samples."""
+        return self.network.kind == CLASSIFIER
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values as JSON gives them back, the form `parse` takes."""
@@ -231,18 +158,19 @@ class Config:
 
         return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
 
+    def model(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Trainable:
+        """What the run trains: a denoiser, or a classifier of noisy samples."""
+        if not self.is_classifier:
+            return self.denoiser(shape, classes, device)
+        with single_precision_on(device), seeded(self.training.seed):
+            return NoisyClassifier(self.network.build(shape, classes), self.process)
+
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:
         """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is
         conditional."""
         with single_precision_on(device), seeded(self.training.seed):
             network = self.network.build(shape, None if self.training.label_dropout is None else classes)
         return Denoiser(network, self.process, self.network.table, time=NoiseConditioning(self.process))
-
-
-def level_widths(size: int) -> tuple[int, ...]:
-    """Widths for images of `size` pixels: levels down to 8 pixels, where attention is cheap, and at least two."""
-    levels = max(2, math.ceil(math.log2(max(size, 2) / 8)) + 1)
-    return (32, *[64] * (levels - 1))
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..data.scale import original
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.moments import Moments
+from ..denoisers.noisy_classifier import NoisyClassifier
 from ..storage import checkpoints
 from ..storage.files import CheckpointError
 from ..storage.weights import architecture_mismatch, restore
@@ -123,15 +124,60 @@ def load(
     folder = Path(folder)
     run, path = _found(folder, best)
     config = run_config(run.about, path)
-    shape = tuple(run.about["data"]["shape"])
-    classes = run.about["data"].get("classes")
+    if config.is_classifier:
+        raise CheckpointError(
+            f"{folder} holds a classifier, which makes no samples; runs.load_classifier loads it, and --classifier"
+            " guides a denoiser by it"
+        )
+
     weights = run.part(part) | ({} if width is None else posthoc_ema.posthoc(folder, width, identity(run.about, path)))
-    _fitting(config, shape, classes, weights, path)
+    shape, classes = _samples(run)
     denoiser = config.denoiser(shape, classes)
-    restore(denoiser.network, weights, path)
+    _restored(config, denoiser.network, run, weights, path)
     denoiser.moments = _moments(folder, run.about)
 
     return Trained(denoiser.to(device).eval(), config, shape, run.about)
+
+
+def load_classifier(folder: Path | str, device: Any = "cpu") -> tuple[NoisyClassifier, StoredRun]:
+    """The classifier of a run whose network.kind is classifier, with its averaged weights, and the run.
+
+    Args:
+        folder: of the run.
+        device: where the weights go.
+
+    Raises:
+        CheckpointError: also where the run is no classifier's.
+    """
+
+    folder = Path(folder)
+    run, path = _found(folder, False)
+    config = run_config(run.about, path)
+    shape, classes = _samples(run)
+    model = config.model(shape, classes)
+    if not isinstance(model, NoisyClassifier):
+        raise CheckpointError(f"{folder} holds a denoiser; a classifier is trained with network.kind = classifier")
+
+    _restored(config, model.network, run, run.part("ema"), path)
+
+    return model.to(device).eval(), run
+
+
+def _samples(run: StoredRun) -> tuple[tuple[int, ...], int | None]:
+    """Shape of a sample, and the number of classes."""
+    return tuple(run.about["data"]["shape"]), run.about["data"].get("classes")
+
+
+def _restored(
+    config: Config,
+    network: nn.Module,
+    run: StoredRun,
+    weights: Mapping[str, Tensor],
+    path: Path,
+) -> None:
+    """Give a network the weights of a run, which are checked first."""
+    _fitting(config, *_samples(run), weights, path)
+    restore(network, weights, path)
 
 
 def _fitting(
@@ -143,7 +189,7 @@ def _fitting(
 ) -> None:
     """Raise CheckpointError where the weights are not of the network described, before memory is taken for it."""
     try:
-        wanted = {name: w.shape for name, w in config.denoiser(shape, classes, "meta").network.state_dict().items()}
+        wanted = {name: w.shape for name, w in config.model(shape, classes, "meta").network.state_dict().items()}
     except (RuntimeError, TypeError, ValueError) as error:
         raise architecture_mismatch(path, error) from error
 

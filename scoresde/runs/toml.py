@@ -12,7 +12,7 @@ from typing import Any
 
 from ..training.objective import Objective
 from ..training.state import Training
-from .config import LEVELS, LOSSES, NORMS, PROCESSES, Config, ConfigError, DataConfig, NetworkConfig
+from .config import CLASSIFIER, LEVELS, LOSSES, NORMS, PROCESSES, Config, ConfigError, DataConfig, NetworkConfig
 from .journal import Record
 
 _MOST_BYTES = 1 << 20
@@ -69,18 +69,24 @@ def parse(table: Mapping[str, Any]) -> Config:
             NORMS, "loss.norm", {"name": norm} if isinstance(norm, str) else _section(loss, "norm"), "Square"
         )
 
+    classifies = _section(table, "network").get("kind") == CLASSIFIER
+    training = _section(table, "training")
+    if classifies:
+        training = {"label_dropout": 0.0, **training}
+
     parts: dict[str, Any] = {
         "data": _build(DataConfig, "data", _section(table, "data")),
         "process": _named(PROCESSES, "process", _section(table, "process"), "VPSDE"),
         "objective": Objective(
-            _named(LOSSES, "loss", loss, "DSM"), _named(LEVELS, "levels", _section(table, "levels"), "Uniform")
+            _named(LOSSES, "loss", loss, "CrossEntropy" if classifies else "DSM"),
+            _named(LEVELS, "levels", _section(table, "levels"), "Uniform"),
         ),
         "network": _build(
             NetworkConfig,
             "network",
             {k: tuple(v) if isinstance(v, list) else v for k, v in _section(table, "network").items()},
         ),
-        "training": _build(Training, "training", _section(table, "training")),
+        "training": _build(Training, "training", training),
         "record": _build(Record, "record", _section(table, "record")),
     }
 

@@ -6,12 +6,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
 from ..data.samples import Samples
 from ..denoisers.denoiser import Denoiser
+from ..denoisers.noisy_classifier import Trainable
 from ..runtime import distributed
 from ..runtime.signals import Stopped, graceful_stop
 from ..storage import checkpoints, ownership
@@ -91,9 +92,9 @@ def _train(
 ) -> Trained:
     _check_not_imported(folder)
     check_batch(data, config.training)
-    denoiser = config.denoiser(data.shape, data.classes)
+    denoiser = config.model(data.shape, data.classes)
     state = begin(denoiser.network, config.training, device)
-    averaged = Denoiser(state.average.module, denoiser.process, denoiser.table, time=denoiser.time)
+    averaged = denoiser.around(state.average.module)
     story = RunDescription(config, data, command)
 
     if resume:
@@ -141,7 +142,8 @@ def _train(
 
     averaged.moments = story.moments
 
-    return Trained(averaged.eval(), config, data.shape, about)
+    # A classifier, where one was asked for, comes back in the same place.
+    return Trained(cast(Denoiser, averaged.eval()), config, data.shape, about)
 
 
 class RunDescription:
@@ -230,7 +232,7 @@ class RunWriter:
         config: Config,
         data: Samples,
         held_out: Samples | None,
-        averaged: Denoiser,
+        averaged: Trainable,
         start: int,
     ):
         self.folder = folder
@@ -255,7 +257,7 @@ class RunWriter:
         self.journal.note(progress)
 
         if self.gallery is not None and step % every.sample == 0:
-            self.journal.write(step, self.gallery.draw(self.averaged, step))
+            self.journal.write(step, self.gallery.draw(cast(Denoiser, self.averaged), step))
 
         if training.posthoc and (step % training.posthoc == 0 or step == training.steps):
             posthoc_ema.store_average(self.folder, step, state.tracks, identity(story.about(), self.folder))

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..data.samples import Samples
-from ..denoisers.denoiser import Denoiser
+from ..denoisers.noisy_classifier import Trainable
 from ..runtime import distributed
 from .objective import SIMPLE, Objective, Progress, TrainingMemoryError
 from .state import Training, TrainState, begin
@@ -22,7 +22,7 @@ from .worker import Draws, prepared_network
 
 
 def fit(
-    denoiser: Denoiser,
+    denoiser: Trainable,
     data: Samples,
     training: Training,
     state: TrainState | None = None,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from torch import Tensor
 
-from ..denoisers.denoiser import BaseDenoiser
 from ..processes.base import Process
 from .losses import DSM, Loss
 from .noise_levels import NoiseLevels, Uniform, stratified
@@ -22,8 +22,8 @@ class TrainingMemoryError(RuntimeError):
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised: the mean over samples, noises and levels of weight(t) loss(t), over the number of elements of
-    a sample."""
+    """What is minimised: the mean over samples, noises and levels of weight(t) loss(t), over the numbers that a sample
+    is judged by."""
 
     loss: Loss = field(default_factory=DSM)
     levels: NoiseLevels = field(default_factory=Uniform)
@@ -34,7 +34,7 @@ class Objective:
 
     def __call__(
         self,
-        denoiser: BaseDenoiser,
+        denoiser: Any,
         x0: Tensor,
         t: Tensor,
         weight: Tensor,
@@ -42,7 +42,7 @@ class Objective:
         cond: Tensor | None = None,
     ) -> Tensor:
         """One number per sample, (B,)."""
-        each = self.loss(denoiser, x0, t, eps, cond) / x0[0].numel()
+        each = self.loss(denoiser, x0, t, eps, cond) / self.loss.numbers(x0)
         return weight.to(each) * each
 
 

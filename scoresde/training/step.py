@@ -14,7 +14,7 @@ from solvers import check
 from ..data.batches import mixed
 from ..data.samples import Samples
 from ..denoisers import conditions
-from ..denoisers.denoiser import Denoiser
+from ..denoisers.noisy_classifier import Trainable
 from ..runtime import distributed
 from ..runtime.torch_state import seeded
 from .objective import NonFiniteLossError, Objective, Progress
@@ -42,7 +42,7 @@ class Drawn:
 
 
 def training_step(
-    worker: Denoiser,
+    worker: Trainable,
     state: TrainState,
     data: Samples,
     training: Training,
@@ -83,7 +83,7 @@ def _set_rate(state: TrainState, training: Training) -> float:
 
 
 def _draw_batch(
-    worker: Denoiser,
+    worker: Trainable,
     step: int,
     data: Samples,
     training: Training,
@@ -102,7 +102,7 @@ def _draw_batch(
 
 
 def _accumulate_gradients(
-    worker: Denoiser,
+    worker: Trainable,
     state: TrainState,
     training: Training,
     objective: Objective,

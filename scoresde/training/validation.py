@@ -10,7 +10,7 @@ from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
 from ..data.samples import Samples
 from ..denoisers import conditions
-from ..denoisers.denoiser import Denoiser
+from ..denoisers.noisy_classifier import Trainable
 from ..samplers.sampling import evaluating
 from .objective import Objective
 from .state import Training
@@ -19,7 +19,7 @@ _HELD_OUT = (1 << 28) - 1  # the step whose noise the held-out loss is taken wit
 
 
 def held_out_loss(
-    denoiser: Denoiser,
+    denoiser: Trainable,
     data: Samples,
     objective: Objective,
     training: Training,

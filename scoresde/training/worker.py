@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from solvers import SeededNoise
 from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
-from ..denoisers.denoiser import Denoiser
+from ..denoisers.noisy_classifier import Trainable
 from ..runtime import distributed
 from .state import PRECISIONS, Training
 
@@ -23,11 +23,11 @@ _AHEAD = (
 )  # noise is drawn some steps ahead, up to this many numbers: the cost of a draw is mostly that of starting it
 
 
-def prepared_network(denoiser: Denoiser, training: Training) -> Denoiser:
+def prepared_network(denoiser: Trainable, training: Training) -> Trainable:
     """The denoiser as it is trained: compiled, in half precision, joined with other processes; its weights are the
     same tensors."""
 
-    network = denoiser.network
+    network: Any = denoiser.network
     device = next(network.parameters()).device
 
     if training.compile:
@@ -39,11 +39,7 @@ def prepared_network(denoiser: Denoiser, training: Training) -> Denoiser:
     if distributed.joined():
         network = DistributedDataParallel(network)  # pyright: ignore[reportArgumentType]
 
-    return (
-        denoiser
-        if network is denoiser.network
-        else Denoiser(network, denoiser.process, denoiser.table, time=denoiser.time)
-    )
+    return denoiser if network is denoiser.network else denoiser.around(network)
 
 
 class _Half(nn.Module):
@@ -60,7 +56,7 @@ class _Half(nn.Module):
             return self.network(*inputs).float()
 
 
-def gradients_apart(worker: Denoiser, last: bool) -> contextlib.AbstractContextManager[Any]:
+def gradients_apart(worker: Trainable, last: bool) -> contextlib.AbstractContextManager[Any]:
     """Joined processes exchange gradients once a step, in its last part."""
     joined = isinstance(worker.network, DistributedDataParallel) and not last
     return worker.network.no_sync() if joined else contextlib.nullcontext()  # pyright: ignore

@@ -30,6 +30,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = text if dropout else "\n".join(line for line in text.splitlines() if "dropout" not in line)
         (folder / f"{name}.toml").write_text(text)
         assert called("train", str(folder / f"{name}.toml"), "--out", str(folder / name)) == 0
+
+    judge = CONFIG.format(dropout="0.0").replace("widths", 'kind = "classifier"\nwidths')
+    for name, path in (("judge", "eight_gaussians"), ("other", "digits")):
+        (folder / f"{name}.toml").write_text(judge.replace("eight_gaussians", path).replace("[16]", "[16, 32]"))
+        assert called("train", str(folder / f"{name}.toml"), "--out", str(folder / name)) == 0
+
     return folder
 
 
@@ -60,7 +66,23 @@ def test_an_interval_and_a_weaker_run_change_the_answer(folder: Path, tmp_path: 
     np.testing.assert_allclose(weak, drawn(folder, out, run="plain"), rtol=1e-4, atol=1e-4)
 
 
+def test_a_classifier_guides_a_run_without_labels(folder: Path, tmp_path: Path) -> None:
+    """Scale 0 is the model's own; another scale moves it toward the label."""
+    out = tmp_path / "x.npz"
+    judge = ("--classifier", str(folder / "judge"))
+    rows = drawn(folder, out, "--label", "3", "--guidance", "0,50", *judge, run="plain").reshape(2, 5, 2)
+    np.testing.assert_allclose(rows[0], drawn(folder, out, run="plain"), rtol=1e-5, atol=1e-5)
+    assert np.abs(rows[0] - rows[1]).max() > 1e-3
+
+
 BAD = {
+    "plain --label 3 --guidance 2 --classifier {plain}": "holds a denoiser",
+    "plain --label 3 --guidance 2 --classifier {other}": "`--classifier` must know samples of shape",
+    "plain --label 8 --guidance 2 --classifier {judge}": "`--label` must lie in",
+    "plain --guidance 2 --classifier {judge}": "`--label` must be given with --classifier",
+    "plain --label 3 --classifier {judge}": "`--classifier` must be left out without --guidance",
+    "plain --label 3 --guidance 2 --classifier {judge} --interval 0,1": "`--interval` must be left out with --class",
+    "judge": "holds a classifier",
     "labelled --guidance 2": "`--label` must be given with --guidance",
     "labelled --label 3 --guidance -1": "`--guidance` must be at least 0",
     "labelled --label 3 --guidance a,2": "`--guidance` must be numbers between commas",
@@ -79,7 +101,7 @@ BAD = {
 
 @pytest.mark.parametrize("line", BAD)
 def test_bad_options_are_named(line: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    run, *options = line.format(plain=folder / "plain").split()
+    run, *options = line.format(**{name: folder / name for name in ("plain", "judge", "other")}).split()
     assert called("sample", str(folder / run), *options, "--out", str(tmp_path / "x.npz")) == 2
     assert BAD[line] in capsys.readouterr().err
     assert not (tmp_path / "x.npz").exists()

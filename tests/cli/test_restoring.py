@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scoresde.cli.restoring import METHODS, PARTICLES
 from tests.helpers.in_process import called
 
 CONFIG = '[data]\npath = "digits"\n[network]\nwidths = [8]\nlayers = 1\n[training]\nsteps = 4\nbatch = 16\n'
@@ -26,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("operator", ["box:0,4,8,4", "mask:{folder}/mask.npy", "blur:0.8", "downsample:2", "grey"])
-@pytest.mark.parametrize("method", ["pigdm", "dps", "tmpd"])
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in PARTICLES])
 def test_every_operator_and_method(operator: str, method: str, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.npz"
     options = ("--method", method, "--steps", "3", "--n", "2", "--out", str(out))
@@ -46,9 +47,10 @@ def test_a_picture_has_truth_measurement_samples_mean_and_spread(folder: Path, t
 
 
 @pytest.mark.filterwarnings("ignore:few particles")
-def test_particles_on_the_command_line(folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", PARTICLES)
+def test_particles_on_the_command_line(method: str, folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "x.npz"
-    options = ("--method", "twisted", "--particles", "8", "--steps", "3", "--n", "2", "--out", str(out))
+    options = ("--method", method, "--particles", "8", "--steps", "3", "--n", "2", "--out", str(out))
     assert called("restore", str(folder / "run"), "--operator", "downsample:4", *options) == 0
     assert np.isfinite(np.load(out)["x"]).all()
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from benchmarks import posterior_laws, posterior_problems
 from scoresde import EDM, catalogue, exact, inverse, sample
 from scoresde.samplers.plan import method_levels
 from solvers import SeededNoise
@@ -158,6 +159,17 @@ def test_mcgdiff_samples_the_posterior_of_a_gaussian(std: float) -> None:
     assert float(found.ess.min()) > 1000
     assert bool(((found.x.mean(0) - mean).abs() < allowed).all())
     assert bool(((found.x.T.cov() - cov).abs() < 0.15 * cov.diag().max() + 1e-3).all())
+
+
+def test_a_law_by_impulses_is_that_of_samples() -> None:
+    """DDRM on a Gaussian series: 10 000 samples, 6 standard errors."""
+    problem = posterior_problems.series(0.3, 0, 8)
+    draw = posterior_laws.AFFINE["ddrm"]
+    mean, cov = posterior_laws.law(draw, problem, 10)
+    x = draw(problem.prior, problem.measurement, (10_000, 8), 10)
+    deviation = cov.diag().sqrt()
+    assert bool(((x.mean(0) - mean).abs() < 6 * deviation / 100).all())
+    assert float(((x.T.cov() - cov).abs() / deviation.outer(deviation)).max()) < 6 * 2**0.5 / 100
 
 
 BAD: dict[str, tuple[Any, str]] = {

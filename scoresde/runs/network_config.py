@@ -1,0 +1,141 @@
+"""The [network] section of a run's configuration, and the network it stands for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import nn
+
+from solvers import check
+
+from ..denoisers.parameterisations import X0, Eps, KarrasPreconditioning, LearnedRange, Parameterisation, Score, V
+
+TABLES: dict[str, type[Parameterisation]] = {
+    "eps": Eps,
+    "x0": X0,
+    "v": V,
+    "score": Score,
+    "karras": KarrasPreconditioning,
+}
+CLASSIFIER = "classifier"
+KINDS = ("auto", "mlp", "unet", "dit", CLASSIFIER)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the dotted key."""
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """kind: mlp for points, unet or dit for images; auto: mlp or unet, by the data; classifier: logits of noisy
+    samples, by an MLP or the way down of a U-Net
+
+    predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
+    widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP or DiT
+    variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
+    layers         residual blocks a level of the U-Net, blocks of the DiT less 3, hidden layers of the MLP less 2
+    fourier        features of x that the MLP is given, 0: x alone
+    checkpointing  of activations, to save memory: unet and dit"""
+
+    kind: str = "auto"
+    predicts: str = "v"
+    sigma_data: float = 0.5
+    variance: bool = False
+    widths: tuple[int, ...] = ()
+    layers: int = 1
+    fourier: int = 64
+    checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        check.choice("kind", self.kind, KINDS)
+        check.choice("predicts", self.predicts, TABLES)
+        check.number("sigma_data", self.sigma_data, above=0.0)
+
+        if not isinstance(self.variance, bool):
+            raise TypeError(f"`variance` must be true or false, got {self.variance!r}")
+        if not isinstance(self.checkpointing, bool) or (self.checkpointing and self.kind == "mlp"):
+            raise TypeError(f"`checkpointing` must be true or false, and false for an MLP, got {self.checkpointing!r}")
+
+        for width in self.widths:
+            check.integer("widths", width, most=4096)
+
+        check.integer("layers", self.layers, most=64)
+        check.integer("fourier", self.fourier, least=0, most=4096)
+
+    @property
+    def table(self) -> Parameterisation:
+        """What the network predicts."""
+        mean = KarrasPreconditioning(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
+        return LearnedRange(mean) if self.variance else mean
+
+    def build(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
+        """A network for samples of `shape`. Raises ValueError naming `kind` where it is not for such samples."""
+        from ..networks import MLP, DiT, UNet
+
+        outputs = self.table.outputs
+        kind = ("mlp" if len(shape) == 1 else "unet") if self.kind in ("auto", CLASSIFIER) else self.kind
+
+        if len(shape) not in (1, 3):
+            own = "train a network of your own on them by scoresde.fit"
+            raise ConfigError(
+                "`data.kind` must be points or images for the networks of a configuration, got samples of shape"
+                f" {shape}; {own}"
+            )
+
+        if (kind == "mlp") != (len(shape) == 1):
+            raise ConfigError(
+                f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'},"
+                f" got {kind}"
+            )
+        if self.kind == CLASSIFIER:
+            return self._classifier(shape, classes)
+
+        if kind == "mlp":
+            return MLP(
+                shape[0],
+                (self.widths or (128,))[0],
+                self.layers + 2,
+                fourier=self.fourier,
+                classes=classes,
+                outputs=outputs,
+            )
+
+        if kind == "dit":
+            width = (self.widths or (64,))[0]
+            depth = self.layers + 3
+            return DiT(
+                shape[0],
+                max(shape[1:]),
+                width=width,
+                depth=depth,
+                classes=classes,
+                checkpointing=self.checkpointing,
+                outputs=outputs,
+            )
+
+        return UNet(
+            shape[0],
+            self.widths or level_widths(max(shape[1:])),
+            self.layers,
+            classes,
+            self.checkpointing,
+            outputs,
+        )
+
+    def _classifier(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
+        """Logits of noisy samples."""
+        from ..networks import MLP, UNetClassifier
+
+        if classes is None:
+            raise ConfigError("`data.path` must hold labels for network.kind = classifier, got data without")
+        if len(shape) == 1:
+            width = (self.widths or (128,))[0]
+            return MLP(shape[0], width, self.layers + 2, fourier=self.fourier, answers=classes)
+        return UNetClassifier(shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes)
+
+
+def level_widths(size: int) -> tuple[int, ...]:
+    """Widths for images of `size` pixels: levels down to 8 pixels, where attention is cheap, and at least two."""
+    levels = max(2, math.ceil(math.log2(max(size, 2) / 8)) + 1)
+    return (32, *[64] * (levels - 1))

@@ -1,0 +1,31 @@
+"""The loss of a classifier that knows the noise level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from ..processes.coefficients import as_time
+from .losses import Loss
+from .noised import noised
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """-log p(label | x) at the drawn noise levels, of a `NoisyClassifier`, in nats."""
+
+    def __call__(
+        self,
+        denoiser: Any,
+        x0: Tensor,
+        t: Tensor,
+        eps: Tensor,
+        cond: Any = None,
+    ) -> Tensor:
+        x, alpha, sigma = noised(denoiser.process, x0, as_time(t), eps)
+        return -denoiser.log_prob(x, alpha, sigma, cond)
+
+    def numbers(self, x0: Tensor) -> int:
+        return 1
