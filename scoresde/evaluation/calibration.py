@@ -50,9 +50,10 @@ class Calibration:
         inside = (self.values - 0.5).abs() <= level / 2 if self.central else self.values <= level
         each = inside.double().mean(1)
         value = each.mean().item()
-        error = _WIDTH * each.std().item() / math.sqrt(len(each))
+        variance = each.var().item() / len(each)
+        count = value * (1 - value) / variance if variance > 0 else len(each)  # independent truths it is worth
 
-        return DistanceEstimate(value, value - error, value + error, level)
+        return DistanceEstimate(value, *_wilson(value, count), level)
 
 
 def sbc(truths: Tensor, samples: Tensor, seed: int = 0) -> Calibration:
@@ -118,6 +119,14 @@ def tarp(
     ties = (near == far[:, None]).double().sum(1, keepdim=True)
 
     return _calibration(below, ties, samples.shape[1], seed, False)
+
+
+def _wilson(share: float, count: float) -> tuple[float, float]:
+    """The 95 % interval of a share of independent truths, within [0, 1]. Wilson 1927, J. Am. Stat. Assoc. 22."""
+    square = _WIDTH**2 / count
+    middle = (share + square / 2) / (1 + square)
+    width = math.sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
+    return middle - width, middle + width
 
 
 def _problems(truths: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:

@@ -62,6 +62,15 @@ def test_only_the_joint_test_sees_a_lost_correlation() -> None:
     assert float(tarp(x, samples).p_values.min()) < 1e-6
 
 
+def test_an_interval_lies_within_zero_and_one() -> None:
+    """Also where every truth is covered, of which ten problems are no proof: Wilson's lower end is 10/(10 + 1.96^2)."""
+    truths = torch.zeros(10, 1, dtype=F64)
+    samples = torch.linspace(-1, 1, 100, dtype=F64)[None, :, None].expand(10, -1, -1)
+    found = sbc(truths, samples).coverage(0.9)
+    assert (found.value, found.high) == pytest.approx((1.0, 1.0))
+    assert found.low == pytest.approx(10 / (10 + 1.959964**2))
+
+
 def test_ties_are_broken_at_random() -> None:
     """A discrete law that is right: values uniform all the same."""
     draw = torch.rand(N, L + 1, 1, generator=torch.Generator().manual_seed(0)).round().double()
