@@ -23,9 +23,12 @@ from .classifier_free import ConditionalPair
 class APG(ConditionalPair):
     """Adaptive projected guidance: the difference d of the two x0 is shortened, and its part along x0 weakened.
 
-        x0 = x0_cond + (w - 1) (d_orthogonal + eta d_parallel),    d <- d min(1, threshold/|d|).
+        x0 = x0_cond + (w - 1) (d_orthogonal + eta d_parallel),
+        d <- d + momentum d_before,    d <- d min(1, threshold/|d|).
 
-    Sadat et al. 2024, arXiv:2410.02416; without its momentum, which needs the steps before.
+    d_before is the d of the call before, its own momentum in it. A call at a level that is not cleaner, or for a batch
+    of another shape, begins anew: so does each sampling by a method whose levels fall. Sadat et al. 2024,
+    arXiv:2410.02416.
 
     Args:
         denoiser: as in `ClassifierFree`.
@@ -35,6 +38,7 @@ class APG(ConditionalPair):
         null: as in `ClassifierFree`.
         interval: as there.
         batched: as there.
+        momentum: in (-1, 1); the paper has -0.5 to -0.75, against directions that steps repeat.
     """
 
     def __init__(
@@ -46,14 +50,17 @@ class APG(ConditionalPair):
         null: Any = None,
         interval: tuple[float, float] | None = None,
         batched: bool = True,
+        momentum: float = 0.0,
     ):
         super().__init__(denoiser, scale, null, interval, batched)
+        self.momentum = check.number("momentum", momentum, above=-1.0, below=1.0)
+        self._before: tuple[float, Tensor] | None = None  # lam of the last call, and d there
         self.eta = check.number("eta", eta, least=0.0, most=1.0)
         self.threshold = None if threshold is None else check.number("threshold", threshold, above=0.0)
 
     def _mixed(self, base: Prediction, toward: Prediction, scale: float | Tensor) -> Prediction:
         x0 = toward.x0
-        d = x0 - base.x0
+        d = self._with_momentum(x0 - base.x0, toward)
 
         if self.threshold is not None:
             d = d * (self.threshold / per_sample_norm(d)).clamp(max=1.0)
@@ -61,6 +68,20 @@ class APG(ConditionalPair):
         along = x0 * (per_sample_inner(d, x0) / per_sample_inner(x0, x0))
 
         return toward.shifted((d - along * (1 - self.eta)) * (scale - 1))
+
+    def _with_momentum(self, d: Tensor, toward: Prediction) -> Tensor:
+        """d and a share of what it was at the level before, which is kept for the next."""
+        if self.momentum == 0.0:
+            return d
+
+        level = float((toward.alpha.log() - toward.sigma.log()).min())
+        before = self._before
+        if before is not None and before[0] < level and before[1].shape == d.shape:
+            d = d + self.momentum * before[1].to(d)
+
+        self._before = level, d.detach()
+
+        return d
 
 
 class CFGZeroStar(ConditionalPair):

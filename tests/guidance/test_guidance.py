@@ -138,6 +138,24 @@ def test_projected_guidance_without_projection_is_the_ordinary() -> None:
     torch.testing.assert_close(guidance.APG(model(), 3.0, eta=1.0)(x, a, s, label).x0, ordinary)
 
 
+def test_momentum_is_the_running_average_of_the_paper() -> None:
+    """d_t + beta (d_(t-1) + beta ...), over falling levels; anew where they rise."""
+    label = torch.zeros(4).long()
+    guided = guidance.APG(model(), 3.0, eta=1.0, momentum=-0.6)
+    levels = [(0.3, 0.95), (0.6, 0.8), (0.8, 0.6)]
+
+    for _ in range(2):
+        average = torch.zeros(4, 1, dtype=F64)
+        for alpha, sigma in levels:
+            x = torch.randn(4, 1, dtype=F64)
+            a, s = torch.tensor(alpha, dtype=F64), torch.tensor(sigma, dtype=F64)
+            toward, base = (guidance.ClassifierFree(model(), w)(x, a, s, label).x0 for w in (1.0, 0.0))
+            average = toward - base - 0.6 * average
+            torch.testing.assert_close(guided(x, a, s, label).x0, toward + 2 * average)
+
+    torch.testing.assert_close(*(sample(guided, (4, 1), catalogue.ddim(5), cond=label) for _ in range(2)))
+
+
 def test_zero_star_is_its_formula() -> None:
     """On (8, 3) numbers, against the paper's three lines written out; no move where lam is low."""
     network = nn.Linear(3, 3).double()
