@@ -2,5 +2,7 @@
 
 from .dit import DiT as DiT
 from .mlp import MLP as MLP
+from .patches import PatchTransformer as PatchTransformer
+from .patches import patch_for as patch_for
 from .unet import UNet as UNet
 from .unet import UNetClassifier as UNetClassifier

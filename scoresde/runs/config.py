@@ -150,7 +150,9 @@ class Config:
             raise ConfigError(f"`data.{next(iter(given))}` must be left out for points, got {given} for {loaded.name}")
 
         if loaded.cond is not None:
-            own = "train a network of your own on data.load(path) by scoresde.fit, or leave cond out of the file"
+            own = (
+                "train a network of your own on data.load(path) by scoresde.training.fit, or leave cond out of the file"
+            )
             raise ConfigError(
                 "`data.path` must hold no conditions, which networks of a configuration do not take, got cond"
                 f" in {path}; {own}"

@@ -19,7 +19,15 @@ TABLES: dict[str, type[Parameterisation]] = {
     "karras": KarrasPreconditioning,
 }
 CLASSIFIER = "classifier"
-KINDS = ("auto", "mlp", "unet", "dit", CLASSIFIER)
+KINDS = ("auto", "mlp", "unet", "dit", "patches", CLASSIFIER)
+CHECKPOINTED = ("auto", "unet", "dit")
+SERIES = 2  # dimensions of a sample of them, and of a set of points: only the user knows which it is
+SUITED: dict[int, tuple[str, ...]] = {
+    1: ("mlp", CLASSIFIER),
+    SERIES: ("patches",),
+    3: ("unet", "dit", "patches", CLASSIFIER),
+    4: ("patches",),
+}
 
 
 class ConfigError(ValueError):
@@ -28,13 +36,13 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """kind: mlp for points, unet or dit for images; auto: mlp or unet, by the data; classifier: logits of noisy
-    samples, by an MLP or the way down of a U-Net
+    """kind: mlp for points, unet or dit for images, patches for series, images, volumes and video; auto: mlp, unet or
+    patches, by the data; classifier: logits of noisy samples, by an MLP or the way down of a U-Net
 
     predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
-    widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP or DiT
+    widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP, DiT or patches
     variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
-    layers         residual blocks a level of the U-Net, blocks of the DiT less 3, hidden layers of the MLP less 2
+    layers         residual blocks a level of the U-Net, blocks of the DiT or patches less 3, layers of the MLP less 2
     fourier        features of x that the MLP is given, 0: x alone
     checkpointing  of activations, to save memory: unet and dit"""
 
@@ -54,8 +62,11 @@ class NetworkConfig:
 
         if not isinstance(self.variance, bool):
             raise TypeError(f"`variance` must be true or false, got {self.variance!r}")
-        if not isinstance(self.checkpointing, bool) or (self.checkpointing and self.kind == "mlp"):
-            raise TypeError(f"`checkpointing` must be true or false, and false for an MLP, got {self.checkpointing!r}")
+        if not isinstance(self.checkpointing, bool) or (self.checkpointing and self.kind not in CHECKPOINTED):
+            raise TypeError(
+                f"`checkpointing` must be true or false, and false for an MLP, patches and a classifier, got"
+                f" {self.checkpointing!r}"
+            )
 
         for width in self.widths:
             check.integer("widths", width, most=4096)
@@ -71,25 +82,23 @@ class NetworkConfig:
 
     def build(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
         """A network for samples of `shape`. Raises ValueError naming `kind` where it is not for such samples."""
-        from ..networks import MLP, DiT, UNet
+        from ..networks import MLP, DiT, PatchTransformer, UNet, patch_for
 
         outputs = self.table.outputs
-        kind = ("mlp" if len(shape) == 1 else "unet") if self.kind in ("auto", CLASSIFIER) else self.kind
+        kind = self._kind(shape)
 
-        if len(shape) not in (1, 3):
-            own = "train a network of your own on them by scoresde.fit"
-            raise ConfigError(
-                "`data.kind` must be points or images for the networks of a configuration, got samples of shape"
-                f" {shape}; {own}"
-            )
-
-        if (kind == "mlp") != (len(shape) == 1):
-            raise ConfigError(
-                f"`network.kind` must be {'mlp for points' if len(shape) == 1 else 'unet or dit for images'},"
-                f" got {kind}"
-            )
-        if self.kind == CLASSIFIER:
+        if kind == CLASSIFIER:
             return self._classifier(shape, classes)
+
+        if kind == "patches":
+            return PatchTransformer(
+                shape[0],
+                patch_for(shape[1:]),
+                (self.widths or (64,))[0],
+                self.layers + 3,
+                classes=classes,
+                outputs=outputs,
+            )
 
         if kind == "mlp":
             return MLP(
@@ -121,6 +130,19 @@ class NetworkConfig:
             classes,
             self.checkpointing,
             outputs,
+        )
+
+    def _kind(self, shape: tuple[int, ...]) -> str:
+        """Which network; raises ConfigError naming `network.kind` where it is not for such samples."""
+        suited = SUITED.get(len(shape), ())
+        kind = suited[0] if self.kind == "auto" and suited and len(shape) != SERIES else self.kind
+        if kind in suited:
+            return kind
+
+        own = "sets of points and others want a network of your own, trained by scoresde.training.fit"
+        raise ConfigError(
+            f"`network.kind` must be {' or '.join(suited) or 'left to'} for samples of shape {shape}, got {self.kind};"
+            f" {own}"
         )
 
     def _classifier(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
