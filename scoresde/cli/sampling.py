@@ -33,7 +33,7 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="a .png grid, or a .npz or .csv in the data's own scale; default RUN/samples.png, of points .npz"
+            help="a .png grid, a .gif of video, a .npz or .csv in the data's own scale; default RUN/samples.png or .npz"
         ),
     ] = None,
     label: Annotated[
@@ -133,8 +133,11 @@ def sample(
         if not writes:
             return
 
+        columns = n if len(denoisers) > 1 else max(1, round(n**0.5))
         if target.suffix.lower() == ".png":
-            images.save_image(images.tiled(x, columns=n if len(denoisers) > 1 else max(1, round(n**0.5))), target)
+            images.save_image(images.tiled(x, columns), target)
+        elif target.suffix.lower() == ".gif":
+            images.save_clips(x, columns, target)
         elif target.suffix.lower() == ".csv":
             save_table(model.original(x), target, model.columns)
         else:

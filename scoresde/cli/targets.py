@@ -10,14 +10,15 @@ from typing import Any
 from .common import UsageError, reachable
 
 _ORIGIN = b"scoresde"
-_KINDS = (".png", ".npz", ".csv")
+_KINDS = (".png", ".gif", ".npz", ".csv")
+_PICTURES = {".png": 3, ".gif": 4}  # dimensions of the samples they show: images, video and volumes
 _COLUMNS = 16_384  # of a table at most
 
 
 def check_target(out: Path, overwrite: bool) -> None:
     """Raise UsageError where a file that was asked for cannot be written, or holds what we did not write."""
     if out.suffix.lower() not in _KINDS:
-        raise UsageError(f"`--out` must end in .png, .npz or .csv, got {out}")
+        raise UsageError(f"`--out` must end in .png, .gif, .npz or .csv, got {out}")
     if not reachable(out).exists():
         return
     if not out.is_file():
@@ -50,9 +51,13 @@ def check_kind(target: Path, shape: tuple[int, ...]) -> None:
         raise UsageError(
             f"`--out` must be a .png or .npz for samples of shape {shape}, got {target}; a .csv holds points"
         )
-    if target.suffix.lower() == ".png" and len(shape) != 3:
+
+    shown = _PICTURES.get(target.suffix.lower())
+    if shown is not None and shown != len(shape):
+        fitting = {3: "a .png or .npz", 4: "a .gif or .npz"}.get(len(shape), "a .npz")
         raise UsageError(
-            f"`--out` must be a .npz for {'points' if len(shape) == 1 else f'samples of shape {shape}'}, got {target}"
+            f"`--out` must be {fitting} for {'points' if len(shape) == 1 else f'samples of shape {shape}'}, got"
+            f" {target}"
         )
 
 
@@ -97,6 +102,6 @@ def _ours(path: Path) -> bool:
         from PIL import Image
 
         with Image.open(path) as image:
-            return image.info.get("Software") == "scoresde"
+            return "scoresde" in (image.info.get("Software"), bytes(image.info.get("comment", b"")).decode("latin-1"))
     except (OSError, ValueError, SyntaxError, zipfile.BadZipFile):
         return False

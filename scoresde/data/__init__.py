@@ -2,6 +2,7 @@
 
 from .files import SETS, load
 from .layout import KINDS
+from .moving import moving_digits as moving_digits
 from .samples import Dataset, Mapped, Samples, unscaled
 from .scale import original, scaled
 from .toys import checkerboard, digits, eight_gaussians, moons, photos, swiss_roll

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from .layout import KINDS, standard_layout
+from .moving import moving_digits
 from .reading import folder_of_images, table
 from .samples import Dataset, Mapped, Samples, check_shape
 from .scale import scaled
@@ -28,6 +29,7 @@ SETS: Mapping[str, Callable[[], Dataset]] = {
     "swiss_roll": swiss_roll,
     "checkerboard": checkerboard,
     "eight_gaussians": eight_gaussians,
+    "moving_digits": lambda: moving_digits().data,
 }
 Read = tuple[Tensor, Tensor | None, Any]  # samples, labels, conditions
 

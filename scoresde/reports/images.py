@@ -59,7 +59,7 @@ def save_image(image: Any, path: Path | str) -> None:
 
 
 def save_gif(frames: Sequence[Any], path: Path, seconds: float = 4.0) -> None:
-    """An animated GIF that rests on its last frame."""
+    """An animated GIF that rests on its last frame, which says that we wrote it."""
     each = max(20, int(1000 * seconds / len(frames)))
     buffer = io.BytesIO()
     frames[0].save(
@@ -69,8 +69,20 @@ def save_gif(frames: Sequence[Any], path: Path, seconds: float = 4.0) -> None:
         append_images=list(frames[1:]),
         duration=[each] * (len(frames) - 1) + [1500],
         loop=0,
+        comment=b"scoresde",
     )
     write_whole(path, buffer.getvalue())
+
+
+def save_clips(x: Tensor, columns: int, path: Path) -> None:
+    """Clips or volumes (N, C, frames, H, W) side by side as an animated GIF.
+
+    Args:
+        x: in [-1, 1].
+        columns: clips a row.
+        path: of the file.
+    """
+    save_gif([tiled(frame, columns, side=64) for frame in x.unbind(2)], path, seconds=0.15 * x.shape[2])
 
 
 def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequence[float], path: Path) -> None:

@@ -61,8 +61,8 @@ LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNorm
 
 @dataclass(frozen=True)
 class DataConfig:
-    """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, a file or a folder of images (see
-              `data.load`); None: not known, as of imported weights
+    """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, moving_digits, a file or a folder of
+              images (see `data.load`); None: not known, as of imported weights
     held_out  the share kept for judging
     size      pixels a side, of a folder's images
     kind      of samples, where an array's shape does not say: points or images; None: by the shape

@@ -1,0 +1,91 @@
+"""Samples of every shape through the commands: each works, or is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers.in_process import called
+
+SHAPES = {"series": (2, 16), "images": (3, 8, 12), "volumes": (1, 4, 8, 8)}
+CONFIG = """
+[data]
+path = "{path}"
+kind = "{kind}"
+[network]
+kind = "patches"
+widths = [16]
+[training]
+steps = {steps}
+batch = 8
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of each shape, taken up once."""
+    folder = tmp_path_factory.mktemp("shapes")
+    source = np.random.default_rng(0)
+    for kind, shape in SHAPES.items():
+        np.save(folder / f"{kind}.npy", source.random((40, *shape), dtype=np.float32))
+        for steps, more in ((2, ()), (4, ("--resume",))):
+            text = CONFIG.format(path=folder / f"{kind}.npy", kind=kind, steps=steps)
+            (folder / f"{kind}.toml").write_text(text)
+            assert called("train", str(folder / f"{kind}.toml"), "--out", str(folder / kind), *more) == 0
+    return folder
+
+
+@pytest.mark.parametrize("kind", SHAPES)
+def test_it_is_sampled_and_judged(kind: str, folder: Path, tmp_path: Path) -> None:
+    run = str(folder / kind)
+    out = tmp_path / "x.npz"
+    assert called("sample", run, "--n", "3", "--steps", "3", "--out", str(out)) == 0
+    x = np.load(out)["x"]
+    assert x.shape == (3, *SHAPES[kind])
+    assert np.isfinite(x).all()
+    assert called("info", run) == 0
+    assert called("likelihood", run, "--n", "2", "--probes", "1", "--rtol", "0.1") == 0
+
+
+def test_video_is_shown_as_a_gif(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One frame a picture; written again where asked, since it says that it is ours."""
+    out = tmp_path / "x.gif"
+    arguments = ("sample", str(folder / "volumes"), "--n", "2", "--steps", "2", "--out", str(out))
+    assert called(*arguments) == 0
+    with Image.open(out) as picture:
+        assert picture.n_frames == 4  # type: ignore[attr-defined]
+    assert called(*arguments) == 2
+    assert "`--out` must not exist" in capsys.readouterr().err
+    assert called(*arguments, "--overwrite") == 0
+
+    foreign = tmp_path / "y.gif"
+    Image.new("P", (4, 4)).save(foreign)
+    assert called(*arguments[:-1], str(foreign), "--overwrite") == 2
+    assert "`--out` must be new or hold samples that scoresde wrote" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "said"),
+    [
+        ("series", "x.png", "`--out` must be a .npz"),
+        ("series", "x.gif", "`--out` must be a .npz"),
+        ("images", "x.gif", "`--out` must be a .png or .npz"),
+        ("volumes", "x.png", "`--out` must be a .gif or .npz"),
+        ("volumes", "x.csv", "`--out` must be a"),
+    ],
+)
+def test_a_file_that_does_not_suit_is_refused(
+    kind: str, name: str, said: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert called("sample", str(folder / kind), "--n", "2", "--steps", "2", "--out", str(tmp_path / name)) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_sets_need_a_network_of_their_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = CONFIG.format(path=folder / "series.npy", kind="sets", steps=2).replace('kind = "patches"', 'kind = "auto"')
+    (folder / "sets.toml").write_text(text)
+    assert called("train", str(folder / "sets.toml"), "--out", str(folder / "sets")) == 2
+    assert "`network.kind` must be patches" in capsys.readouterr().err
