@@ -12,33 +12,29 @@ what a multistep method remembers is forgotten.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Generator, Mapping, Sequence
-from functools import partial
 from typing import Any, cast
 
 import torch
 from diffusers.configuration_utils import ConfigMixin
 from diffusers.schedulers.scheduling_utils import SchedulerMixin, SchedulerOutput
-from torch import Tensor, nn
+from torch import Tensor
 
 from solvers import SeededNoise, Solver, check
-from solvers.edges import bind
-from solvers.reverse_communication import Oracle, driven
+from solvers.reverse_communication import Oracle
 
 from ..data.batches import mixed
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.noise_conditioning import Timesteps
 from ..processes.coefficients import like
 from ..samplers import catalogue
-from ..samplers.grids import ExplicitGrid
 from ..samplers.method import Method
-from ..samplers.plan import Plan, method_levels
+from ..samplers.plan import method_levels
 from . import chains
+from .driven_run import NEAR, ExternalNetwork, beginning, check_output, method_of, questions, timesteps_asked
 from .noise import source
 
 _OWN = {"method": None, "seed": 0, "chain_class": None}  # entries of the configuration that are no chain's
-_NEAR = 1e-3  # of a timestep
 Make = Callable[..., Method]
 
 
@@ -174,7 +170,7 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
                 f" {' and '.join(names) or 'none'}"
             )
 
-        method = self._method(names[0], given[names[0]])
+        method = method_of(self.make, names[0], given[names[0]], self.process)
         self.method = method
         self._run = None
         self._at = 0
@@ -182,8 +178,8 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         self.num_inference_steps = method.n
         self._lams = method_levels(self.denoiser, method)
         self.init_noise_sigma = float(self.process.sigma(self.process.time(self._lams[0])))
-        asked = self._dry_run()
-        if abs(asked[0] - float(Timesteps(self.process)(self._lams[0]))) > _NEAR:
+        asked = timesteps_asked(self.denoiser, method, self._lams, self.answers)
+        if abs(asked[0] - float(Timesteps(self.process)(self._lams[0]))) > NEAR:
             raise ValueError(
                 "`make` must give a method that calls its model at its first level first, as the loop will have"
                 f" done, got {method!r}"
@@ -192,66 +188,6 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         solver = cast(Solver, method.around(None, None))
         self._starts = {solver.evaluations(step) if step else 0: step for step in range(len(self._lams))}
         self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device or "cpu")
-
-    def _method(self, name: str, value: Any) -> Method:
-        """The method of n levels, or of the levels given."""
-        if name == "num_inference_steps":
-            method = self.make(check.integer(name, value))
-        else:
-            lams = self._listed(name, value)
-
-            if "grid" not in inspect.signature(self.make).parameters:
-                raise ValueError(
-                    f"`{name}` must be left out: `make` takes no grid, got {self.make!r}; catalogue.ddim and others do"
-                )
-
-            method = self.make(len(lams), grid=ExplicitGrid(lams))
-
-        if not isinstance(method, Method) or method.calls is None:
-            raise ValueError(
-                f"`make` must give a method of a known number of calls, got {method!r}; neither an adaptive one"
-                " nor another library's"
-            )
-        if method.frame is not None:
-            raise ValueError(
-                "`make` must give a method without a frame, whose first call is not at the loop's own state,"
-                f" got {method!r}; catalogue.best"
-            )
-
-        return method
-
-    def _listed(self, name: str, value: Any) -> tuple[float, ...]:
-        """Levels lam, rising, from falling timesteps or sigmas."""
-        values = torch.tensor(
-            [check.number(name, float(v), least=0.0) for v in value], dtype=torch.float64, device="cpu"
-        )
-
-        if name == "sigmas":
-            values = values[:-1] if len(values) > 1 and float(values[-1]) == 0.0 else values
-            lams = -values.log()
-        else:
-            lams = self.process.lam((values + 1) / self.process.steps)
-
-        if not len(lams) or not bool((lams.diff() > 0).all()) or not bool(lams[1:].isfinite().all()):
-            raise ValueError(f"`{name}` must fall strictly, got {values.tolist()!r:.80}")
-
-        return tuple(check.values(lams))
-
-    def _dry_run(self) -> list[float]:
-        """The timesteps that a whole run asks for."""
-        asked: list[float] = []
-        answer = torch.zeros(1, self.denoiser.table.outputs, device="cpu")
-
-        with torch.no_grad():
-            run = self._questions(torch.zeros(1, 1, device="cpu"), SeededNoise(0), 0)
-            question = next(run)
-
-            while True:
-                asked.append(float(question[1]))
-                try:
-                    question = run.send(answer)
-                except StopIteration:
-                    return asked
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
         """The sample: `step` returns what the model is to see."""
@@ -308,11 +244,11 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             raise ValueError("`use_clipped_model_output` must be False or None: x0 is not clipped here")
 
         check.state("sample", sample)
-        self._check_output(model_output, sample)
+        check_output(model_output, sample, self.denoiser.table.outputs)
 
         if self._run is None or not (sample is self._given or torch.equal(sample, cast(Tensor, self._given))):
             self._begin(timestep, sample, generator)
-        elif abs(float(timestep) - float(self.timesteps[self._at])) > _NEAR:
+        elif abs(float(timestep) - float(self.timesteps[self._at])) > NEAR:
             raise ValueError(
                 f"`timestep` must be {float(self.timesteps[self._at]):g}, the next in turn, got {float(timestep):g}"
             )
@@ -333,17 +269,6 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
 
         return SchedulerOutput(prev_sample=given) if return_dict else (given,)
 
-    def _check_output(self, output: Any, sample: Tensor) -> None:
-        """Raise ValueError where this is no output of a network for the sample."""
-        channels = [count * self.denoiser.table.outputs for count in sample.shape[1:2]]
-        wanted = (len(sample), *channels, *sample.shape[2:])
-
-        if tuple(check.floating("model_output", output).shape) != wanted:
-            raise ValueError(
-                f"`model_output` must have the shape {wanted} for a sample of shape {tuple(sample.shape)}, got"
-                f" {tuple(output.shape)}"
-            )
-
     def _begin(self, timestep: Any, sample: Tensor, generator: Any) -> None:
         """A run from `sample` on, at the step that begins at `timestep`."""
         if self._run is None and self._at >= len(self.timesteps):
@@ -351,25 +276,9 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
                 "`timestep` must be one of a run begun by set_timesteps, got one after its end or before any"
             )
 
-        at = self._at
-        if self._run is None and at == 0:
-            near = [k for k in self._starts if abs(float(self.timesteps[k]) - float(timestep)) <= _NEAR]
-            if self.begin_index in near:
-                near = [self.begin_index]
-
-            if not near:
-                begins = self.timesteps[list(self._starts)].tolist()
-                raise ValueError(f"`timestep` must be one that begins a step, of {begins}, got {float(timestep):g}")
-
-            at = near[0]
-        elif at not in self._starts:
-            raise ValueError(
-                "`sample` must be what the step before returned: a solver that is within a step cannot take another"
-            )
-        elif abs(float(timestep) - float(self.timesteps[at])) > _NEAR:
-            raise ValueError(
-                f"`timestep` must be {float(self.timesteps[at]):g}, the next in turn, got {float(timestep):g}"
-            )
+        running = self._run is not None or self._at > 0
+        allowed = [self._at] if running else list(self._starts)
+        at = beginning(timestep, self.timesteps, [k for k in allowed if k in self._starts], self.begin_index)
 
         x = sample.to(torch.promote_types(sample.dtype, torch.float32))
         noise = (
@@ -377,48 +286,9 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             if generator is not None
             else SeededNoise(mixed(self.seed, at) if at else self.seed)
         )
-        run = self._questions(x, noise, self._starts[at])
+        assert self.method is not None
+        lams = self._lams[self._starts[at] :]
+        run = questions(self.denoiser, self.method, lams, x, noise, self.answers)
         next(run)
         self._run = run
         self._at = at
-
-    def _questions(self, x: Tensor, noise: Any, first: int) -> Generator[tuple[Any, ...], Any, Tensor]:
-        """A run from a state of the chain at a level: yields (model input, c_noise), is sent outputs, returns x0."""
-        assert self.method is not None
-        plan = Plan(
-            self.denoiser,
-            self.method,
-            None,
-            self._lams[first:],
-            x,
-            noise,
-        )
-        along = self.method.process
-        t = plan.times[0]
-        x = x * like((along.alpha(t) ** 2 + along.sigma(t) ** 2).sqrt(), x)
-        solver = cast(Solver, plan.solver)
-
-        for eq, steps in plan.segments:
-            times = cast(Tensor, steps)
-            path = bind(eq, solver, times, x, None if eq.g is None else plan.noise)
-            x = yield from driven(
-                eq,
-                x,
-                solver,
-                times,
-                path,
-                self.answers,
-            )
-
-        return (yield from self.answers.run(partial(plan.end, x, True)))
-
-
-class ExternalNetwork(nn.Module):
-    """A network whose outputs come from outside."""
-
-    def __init__(self, answers: Oracle):
-        super().__init__()
-        self.answers = answers
-
-    def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
-        return self.answers(x, c_noise[0])
