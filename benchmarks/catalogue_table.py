@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -23,13 +23,6 @@ are shown; `grid=` and the other arguments change them. Calls: network calls of 
 | line | what it is | along | split | solver | grid | eta | around each step | calls at 10 |
 |---|---|---|---|---|---|---|---|---|
 """
-
-
-def lines() -> Iterator[tuple[str, Callable[..., Method]]]:
-    """The functions of the catalogue, in its order."""
-    for name, make in vars(catalogue).items():
-        if inspect.isfunction(make) and make.__module__ == catalogue.__name__ and name != "fixed_step_methods":
-            yield name, make
 
 
 def brief(thing: Any) -> str:
@@ -63,7 +56,7 @@ def row(name: str, make: Callable[..., Method]) -> str:
 
 def _text() -> str:
     """The whole page."""
-    return HEAD + "\n".join(row(name, make) for name, make in lines()) + "\n"
+    return HEAD + "\n".join(row(name, make) for name, make in catalogue.all_methods().items()) + "\n"
 
 
 def text() -> str:

@@ -12,7 +12,6 @@ rejected on. Drawing its noise afresh would throw away the unlucky increments an
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, cast
 
 import torch
@@ -23,50 +22,11 @@ from .brownian import BrownianTree
 from .control import Adaptive
 from .counting import Tally, counted
 from .equation import Equation
-from .solution import MaxStepsError, NonFiniteError, Solution, SolveError, StepSizeUnderflow
+from .live import Live
+from .solution import Solution
 from .solver import ErrorEstimate, Solver, State
+from .step_control import DONE, EVALS, NOT_FINITE, RUNNING, UNDERFLOW, error_ratio, failure, rms, step_factor
 from .tableau import RungeKutta
-
-_SAFETY = 0.9
-_SHRINK = 0.2
-_GROW = 10.0
-_PROPORTIONAL = 0.7  # exponents of the PI controller, over the order of the error
-_INTEGRAL = 0.4
-# limit of h |f'| in stochastic steps: an Ornstein-Uhlenbeck process then keeps 99 % of its variance at any tolerance
-_STIFF = 0.25
-_RUNNING, _DONE, _EVALS, _UNDERFLOW, _NOT_FINITE = range(5)
-
-
-@dataclass
-class Live:
-    """The samples still on their way: their rows in the batch, equation, path, time, state, next step, last error
-    ratio."""
-
-    rows: Tensor
-    eq: Equation
-    path: BrownianTree | None
-    t: Tensor
-    y: Tensor
-    state: State
-    h: Tensor
-    before: Tensor
-
-    def keep(self, going: Tensor) -> Live:
-        """The rows where `going`."""
-        state = tuple(s[going] for s in self.state)
-        index = going.nonzero().flatten()
-        eq = self.eq if self.eq.select is None else self.eq.select(index)
-        path = None if self.path is None else self.path.take(index)
-        return Live(
-            self.rows[going],
-            eq,
-            path,
-            self.t[going],
-            self.y[going],
-            state,
-            self.h[going],
-            self.before[going],
-        )
 
 
 class AdaptiveRun:
@@ -134,7 +94,7 @@ class AdaptiveRun:
 
     def solution(self, strict: bool) -> Solution:
         """What was reached; raises where a sample failed and `strict`."""
-        ok = self.status == _DONE
+        ok = self.status == DONE
         evals = self.evals
         ts = self.save
         solution = Solution(
@@ -151,7 +111,7 @@ class AdaptiveRun:
         )
 
         if strict and not bool(ok.all()):
-            raise self._error(solution)
+            raise failure(self.status, solution, self.control)
 
         return solution
 
@@ -186,8 +146,10 @@ class AdaptiveRun:
                 raise ValueError(f"{said}, and f or g failed on them ({' '.join(str(error).split())[:200]})") from error
 
             self.evals[now.rows] += solver.evals
-            ratio = self._ratio(
-                cast("Tensor | ErrorEstimate", estimate), c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs())
+            ratio = error_ratio(
+                cast("Tensor | ErrorEstimate", estimate),
+                c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()),
+                self.order,
             )
             finite = ratio.isfinite() & torch.isfinite(y1.detach()).reshape(len(y1), -1).all(1)
             ratio = torch.where(finite, ratio, torch.inf)
@@ -199,10 +161,10 @@ class AdaptiveRun:
             self.accepted[now.rows] += accept
             self.rejected[now.rows] += ~accept
             made = (t1 - now.t).abs()
-            h = made * self._factor(ratio, now.before, accept)
+            h = made * step_factor(ratio, now.before, accept, self.order)
             cut = accept & (made < 0.99 * now.h)  # by a save time: what was proposed before it holds
             h = torch.where(cut, torch.maximum(h, now.h), h)
-            status = torch.where(~accept & (h < c.smallest), torch.where(finite, _UNDERFLOW, _NOT_FINITE), _RUNNING)
+            status = torch.where(~accept & (h < c.smallest), torch.where(finite, UNDERFLOW, NOT_FINITE), RUNNING)
             keep = accept.reshape(self.column)
             carried = state[len(state) - len(now.state) :]
             self.live = Live(
@@ -216,9 +178,9 @@ class AdaptiveRun:
                 torch.where(accept & ~cut, ratio.clamp(min=1e-4), now.before),
             )
             status = torch.where(
-                (self.evals[now.rows] + solver.evals > c.max_evals) & (status == _RUNNING), _EVALS, status
+                (self.evals[now.rows] + solver.evals > c.max_evals) & (status == RUNNING), EVALS, status
             )
-            self._retire(torch.where(self.live.t == c.t1, _DONE, status))
+            self._retire(torch.where(self.live.t == c.t1, DONE, status))
             yield
 
     def _goal(self) -> Tensor:
@@ -247,13 +209,13 @@ class AdaptiveRun:
 
         if c.h_init is None:
             scale = c.atol + c.rtol * now.y.abs()
-            d0 = _rms(now.y, scale)
-            d1 = _rms(f0, scale)
+            d0 = rms(now.y, scale)
+            d1 = rms(f0, scale)
             h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), torch.full_like(d0, 1e-6), 0.01 * d0 / d1).clamp(max=c.largest)
             trial = now.t + self.way * h0
             step = (self.way * h0).reshape(self.column).to(now.y.dtype)
             f1 = now.eq.drift(trial.reshape(self.column), now.y + step * f0)
-            d2 = _rms(f1 - f0, scale) / h0
+            d2 = rms(f1 - f0, scale) / h0
             steep = torch.maximum(d1, d2)
             h1 = torch.where(
                 steep <= 1e-15, (h0 * 1e-3).clamp(min=1e-6), torch.exp(torch.log(0.01 / steep) / self.order)
@@ -261,29 +223,12 @@ class AdaptiveRun:
             now.h = torch.minimum(100 * h0, h1).nan_to_num(c.smallest).clamp(c.smallest, c.largest)
 
         self.evals += self.tally.f
-        self._retire(torch.where(torch.isfinite(f0.detach()).reshape(len(f0), -1).all(1), _RUNNING, _NOT_FINITE))
-
-    def _ratio(self, estimate: Tensor | ErrorEstimate, scale: Tensor) -> Tensor:
-        """Error over tolerance; or, of an estimate that says it, h |f'| over its limit, in the same power of h."""
-        if isinstance(estimate, Tensor):
-            return _rms(estimate, scale)
-        return torch.maximum(
-            _rms(estimate.error, scale), torch.exp((estimate.stiffness.detach().double() / _STIFF).log() * self.order)
-        )
-
-    def _factor(self, ratio: Tensor, before: Tensor, accept: Tensor) -> Tensor:
-        """Next step over this one."""
-        ratio = ratio.clamp(min=1e-10)
-        grow = _SAFETY * torch.exp(
-            (_INTEGRAL * before.log() - _PROPORTIONAL * ratio.log()) / self.order
-        )  # pow is not bit-equal across batch sizes
-        shrink = _SAFETY * torch.exp(-ratio.log() / self.order)
-        return torch.where(accept, grow.clamp(_SHRINK, _GROW), shrink.clamp(_SHRINK, 1.0))
+        self._retire(torch.where(torch.isfinite(f0.detach()).reshape(len(f0), -1).all(1), RUNNING, NOT_FINITE))
 
     def _retire(self, status: Tensor) -> None:
         """Store the samples that ended and drop them from the live ones."""
         now = self.live
-        ended = status != _RUNNING
+        ended = status != RUNNING
         if bool(ended.any()):
             rows = now.rows[ended]
             self.t[rows], self.status[rows] = now.t[ended], status[ended]
@@ -324,45 +269,6 @@ class AdaptiveRun:
                 )
 
             saved[index, now.rows[rows]] = value
-
-    def _error(self, solution: Solution) -> SolveError:
-        row = int((self.status != _DONE).nonzero()[0])
-        count = int((self.status != _DONE).sum())
-        t = float(self.t[row])
-        where = f"at t = {t:.6g} in {count} of {len(self.t)} samples (first: {row})"
-        limit = self.control.max_evals
-        smallest = self.control.smallest
-        jump = "a jump of f (solve up to it, and go on from it)"
-        kinds: dict[int, tuple[type[SolveError], str, str]] = {
-            _EVALS: (
-                MaxStepsError,
-                f"max_evals = {limit} evaluations used up",
-                "a stiff or noisy f (a network in train mode), or too small a tolerance",
-            ),
-            _UNDERFLOW: (
-                StepSizeUnderflow,
-                f"the step fell below h_min = {smallest:.3g}",
-                f"a stiff equation, {jump}, or f not finite there",
-            ),
-            _NOT_FINITE: (
-                NonFiniteError,
-                "f is NaN or infinite",
-                "a singular right-hand side near that time, or a state that ran away",
-            ),
-        }
-        kind, what, why = kinds[int(self.status[row])]
-
-        return kind(f"{what} {where}; likely causes: {why}", solution)
-
-
-def _rms(x: Tensor, scale: Tensor) -> Tensor:
-    """Per-sample RMS of x / scale, in float64, without a gradient."""
-    x = x.detach()
-    scale = scale.detach()
-    ratio = torch.where(x == 0, 0.0, x / scale).to(
-        torch.float64
-    )  # where atol = 0 and a component stays 0 there is nothing to err
-    return ratio.reshape(len(ratio), -1).square().mean(1).sqrt()
 
 
 def _inside(save: Any, control: Adaptive) -> Tensor | None:

@@ -59,10 +59,10 @@ def moving_digits(
     source = digits()
     u = SeededNoise(check.seed("seed", seed)).uniform(PRIOR, range(1), (n, 7), device="cpu")[0].double()
     which = (u[:, 0] * len(source.x)).long().clamp(max=len(source.x) - 1)
-    room = torch.tensor([height - _SIDE, width - _SIDE], dtype=torch.float64)
+    room = torch.tensor([height - _SIDE, width - _SIDE], dtype=torch.float64, device="cpu")
     speed = _SLOWEST + (_FASTEST - _SLOWEST) * u[:, 3:5]
     velocity = torch.where(u[:, 5:7] < 0.5, -speed, speed)
-    at = u[:, None, 1:3] * room + velocity[:, None] * torch.arange(frames, dtype=torch.float64)[:, None]
+    at = u[:, None, 1:3] * room + velocity[:, None] * torch.arange(frames, dtype=torch.float64, device="cpu")[:, None]
     tracks = _reflected(at, room)
 
     clips = _placed(source.x[which], tracks, (height, width))
@@ -81,8 +81,8 @@ def _reflected(at: Tensor, room: Tensor) -> Tensor:
 def _placed(images: Tensor, tracks: Tensor, size: tuple[int, int]) -> Tensor:
     """Digits (N, 1, 8, 8) at corners (N, frames, 2), by bilinear interpolation: (N, 1, frames, height, width)."""
     n, frames = tracks.shape[:2]
-    rows = torch.arange(size[0], dtype=torch.float64)[:, None].expand(size)
-    columns = torch.arange(size[1], dtype=torch.float64).expand(size)
+    rows = torch.arange(size[0], dtype=torch.float64, device="cpu")[:, None].expand(size)
+    columns = torch.arange(size[1], dtype=torch.float64, device="cpu").expand(size)
     pixels = torch.stack((rows, columns), -1)
     inside = pixels - tracks.reshape(n * frames, 1, 1, 2)
     grid = ((2 * inside + 1) / _SIDE - 1).flip(-1)

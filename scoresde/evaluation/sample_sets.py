@@ -134,6 +134,6 @@ def _reach(x: Tensor, k: int) -> Tensor:
 
 def _blocks(n: int) -> list[Tensor]:
     """Indices without each of the blocks."""
-    at = torch.arange(n)
+    at = torch.arange(n, device="cpu")
     block = at * _PARTS // n
     return [at[block != b] for b in range(_PARTS)]

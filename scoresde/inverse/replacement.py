@@ -19,36 +19,19 @@ from .measurement import SEEN, Measurement, check_linear
 
 
 @dataclass(frozen=True)
-class Replacement(Wrapper):
-    """After every step, the directions that A sees become those of the measurement, noised to the level.
+class Put(Wrapper):
+    """Abstract: after a step, the directions that A sees become those of the measurement, noised to the level.
 
         x <- alpha A^+ y + sqrt(sigma^2 - alpha^2 std^2/a^2) z
 
     in a direction of singular value a, so that the measurement's noise is part of the level's. Where it is more than
-    the level's, x stays the model's. Put into a method's `wrap`. Song et al. 2021, arXiv:2011.13456, appendix I.
-
-    Args:
-        measurement: with a linear operator.
+    the level's, x stays the model's.
     """
 
     measurement: Measurement
 
     def __post_init__(self) -> None:
         check_linear(self.measurement)
-
-    def extra(self, calls: Callable[[int], int], n: int) -> int:
-        return 0
-
-    def around(
-        self,
-        solver: Solver,
-        ground: StepContext,
-        eq: Equation,
-        times: Tensor,
-        y: Tensor,
-    ) -> Sequence[StepHooks]:
-        put = self._putting(ground, y)
-        return [StepHooks(after=lambda eq, x, k=k, t=t: put(x, t, k)) for k, t in enumerate(times[1:])]
 
     def _putting(self, ground: StepContext, y: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:
         """(x, t, index of its noise) -> x with the measurement in its place."""
@@ -76,7 +59,32 @@ class Replacement(Wrapper):
 
 
 @dataclass(frozen=True)
-class RePaint(Replacement):
+class Replacement(Put):
+    """After every step, what A sees is put in its place, as `Put` says. It goes into a method's `wrap`.
+
+    Song et al. 2021, arXiv:2011.13456, appendix I.
+
+    Args:
+        measurement: with a linear operator.
+    """
+
+    def extra(self, calls: Callable[[int], int], n: int) -> int:
+        return 0
+
+    def around(
+        self,
+        solver: Solver,
+        ground: StepContext,
+        eq: Equation,
+        times: Tensor,
+        y: Tensor,
+    ) -> Sequence[StepHooks]:
+        put = self._putting(ground, y)
+        return [StepHooks(after=lambda eq, x, k=k, t=t: put(x, t, k)) for k, t in enumerate(times[1:])]
+
+
+@dataclass(frozen=True)
+class RePaint(Put):
     """Replacement that harmonises: after every `jump` steps it goes back up `jump` levels and down again, `resamplings`
     times in all.
 

@@ -42,19 +42,9 @@ from .network_config import level_widths as level_widths
 PROCESSES: dict[str, type[Process]] = {p.__name__: p for p in (VPSDE, SubVPSDE, VESDE, CosineVP, EDM, RectifiedFlow)}
 LOSSES: dict[str, type[Loss]] = {
     k.__name__: k
-    for k in (
-        DSM,
-        MaximumLikelihood,
-        KarrasWeighted,
-        MinSNR,
-        PlainX0,
-        PlainV,
-        FlowMatching,
-        Sliced,
-        Hybrid,
-        CrossEntropy,
-    )
+    for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced, Hybrid)
 }
+CLASSIFIER_LOSSES: dict[str, type[Loss]] = {CrossEntropy.__name__: CrossEntropy}
 NORMS: dict[str, type[Norm]] = {k.__name__: k for k in (Square, Absolute, Huber)}
 LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
 

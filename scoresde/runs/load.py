@@ -9,9 +9,9 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data.scale import original
 from ..denoisers.denoiser import Denoiser
@@ -132,8 +132,9 @@ def load(
 
     weights = run.part(part) | ({} if width is None else posthoc_ema.posthoc(folder, width, identity(run.about, path)))
     shape, classes = _samples(run)
+    _fitting(config, shape, classes, weights, path)
     denoiser = config.denoiser(shape, classes)
-    _restored(config, denoiser.network, run, weights, path)
+    restore(denoiser.network, weights, path)
     denoiser.moments = _moments(folder, run.about)
 
     return Trained(denoiser.to(device).eval(), config, shape, run.about)
@@ -153,31 +154,20 @@ def load_classifier(folder: Path | str, device: Any = "cpu") -> tuple[NoisyClass
     folder = Path(folder)
     run, path = _found(folder, False)
     config = run_config(run.about, path)
-    shape, classes = _samples(run)
-    model = config.model(shape, classes)
-    if not isinstance(model, NoisyClassifier):
+    if not config.is_classifier:
         raise CheckpointError(f"{folder} holds a denoiser; a classifier is trained with network.kind = classifier")
 
-    _restored(config, model.network, run, run.part("ema"), path)
+    weights = run.part("ema")
+    _fitting(config, *_samples(run), weights, path)
+    model = config.model(*_samples(run))
+    restore(model.network, weights, path)
 
-    return model.to(device).eval(), run
+    return cast(NoisyClassifier, model.to(device).eval()), run
 
 
 def _samples(run: StoredRun) -> tuple[tuple[int, ...], int | None]:
     """Shape of a sample, and the number of classes."""
     return tuple(run.about["data"]["shape"]), run.about["data"].get("classes")
-
-
-def _restored(
-    config: Config,
-    network: nn.Module,
-    run: StoredRun,
-    weights: Mapping[str, Tensor],
-    path: Path,
-) -> None:
-    """Give a network the weights of a run, which are checked first."""
-    _fitting(config, *_samples(run), weights, path)
-    restore(network, weights, path)
 
 
 def _fitting(

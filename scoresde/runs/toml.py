@@ -12,7 +12,18 @@ from typing import Any
 
 from ..training.objective import Objective
 from ..training.state import Training
-from .config import CLASSIFIER, LEVELS, LOSSES, NORMS, PROCESSES, Config, ConfigError, DataConfig, NetworkConfig
+from .config import (
+    CLASSIFIER,
+    CLASSIFIER_LOSSES,
+    LEVELS,
+    LOSSES,
+    NORMS,
+    PROCESSES,
+    Config,
+    ConfigError,
+    DataConfig,
+    NetworkConfig,
+)
 from .journal import Record
 
 _MOST_BYTES = 1 << 20
@@ -78,7 +89,7 @@ def parse(table: Mapping[str, Any]) -> Config:
         "data": _build(DataConfig, "data", _section(table, "data")),
         "process": _named(PROCESSES, "process", _section(table, "process"), "VPSDE"),
         "objective": Objective(
-            _named(LOSSES, "loss", loss, "CrossEntropy" if classifies else "DSM"),
+            _named(LOSSES | CLASSIFIER_LOSSES, "loss", loss, "CrossEntropy" if classifies else "DSM"),
             _named(LEVELS, "levels", _section(table, "levels"), "Uniform"),
         ),
         "network": _build(

@@ -1,426 +1,61 @@
 """Published samplers, one line each: (process, split, solver, grid, n, eta).
 
 n is the number of noise levels: n - 1 steps and one final denoise, so that a method of one evaluation a step makes n
-calls.
+calls. The lines lie in `samplers.published`.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
 
-from solvers import (
-    SRA1,
-    DormandPrince54,
-    Euler,
-    EulerMaruyama,
-    ExpAdams,
-    ExpAdamsPC,
-    ExpEuler,
-    ExpMidpoint,
-    ExpRK3,
-    Heun,
-    check,
-)
-from solvers.adapters import SciPy, TorchDiffEq, TorchSDE
-
-from ..processes.base import Process
-from ..processes.coordinates import EDM, Angle, LogSNR, UnitNoise, Variance
-from ..processes.forward import VPSDE, RectifiedFlow
-from . import grids
-from .adams_rules import CORRECTED, EqualStepWeights, GridClock, PseudoRK4, PublishedThirdOrder, useful_order
-from .eta import DDIMNoise, ERNoise
-from .grids import Grid, Tolerance
+from . import grids as grids
 from .method import Method
-from .peaked import Peaked
-from .reverse import Split
-from .wrappers.churn import Churn, Restart
-from .wrappers.langevin import IdentityStep, Langevin, SnrStepSize, VarianceStepSize
-from .wrappers.large_variance import LargeVariance
-from .wrappers.variance import LearnedVariance
-
-
-def ddim(n: int, eta: float = 0.0, grid: Grid = grids.uniform_time) -> Method:
-    """DDIM: exponential Euler in log-SNR, D frozen over a step. Order 1, n calls. Song et al. 2021,
-    arXiv:2010.02502."""
-    eta = check.number("eta", eta, least=0.0, most=1.0)
-    return Method(
-        LogSNR(),
-        Split.X0,
-        ExpEuler(),
-        grid,
-        n,
-        DDIMNoise(eta) if 0 < eta < 1 else eta,
-    )
-
-
-def ddpm(n: int, grid: Grid = grids.uniform_time, large: bool = False) -> Method:
-    """DDPM ancestral: the exact transition with D frozen, of posterior variance ("small") or beta ("large"). Weak
-    order 1, n calls.
-
-    Ho et al. 2020, arXiv:2006.11239."""
-    return Method(
-        LogSNR(),
-        Split.X0,
-        ExpEuler(),
-        grid,
-        n,
-        1.0,
-        (LargeVariance(),) if large else (),
-    )
-
-
-def improved_ddpm(n: int, grid: Grid = grids.uniform_time) -> Method:
-    """DDPM ancestral with the variance the network learned (`LearnedRange`), between "small" and "large". Weak order
-    1, n calls.
-
-    Nichol & Dhariwal 2021, arXiv:2102.09672."""
-    return replace(ddpm(n, grid), wrap=(LearnedVariance(),))
-
-
-def euler_ancestral(n: int, eta: float = 1.0, grid: Grid = grids.karras) -> Method:
-    """Euler to sigma_down, then noise up: DDIM's eta_d under k-diffusion's name and grid. Weak order 1, n calls.
-    Karras et al. 2022."""
-    return ddim(n, eta, grid)
-
-
-def euler_maruyama(n: int, process: Process = VPSDE(), grid: Grid | None = None) -> Method:
-    """Euler-Maruyama on the reverse SDE of `process`, uniform in its time. Weak order 1, n calls. Song et al. 2021,
-    arXiv:2011.13456."""
-    return Method(
-        process,
-        Split.EPS,
-        EulerMaruyama(),
-        grids.UniformTime(process) if grid is None else grid,
-        n,
-        1.0,
-    )
-
-
-def reverse_diffusion(n: int, grid: Grid = grids.uniform_lambda) -> Method:
-    """Reverse diffusion of a variance-exploding process: x + (s0^2 - s1^2) score + noise of that variance. Weak order
-    1, n calls.
-
-    Song et al. 2021, arXiv:2011.13456, appendix E: Euler-Maruyama in the variance of the noise."""
-    return Method(
-        Variance(),
-        Split.EPS,
-        EulerMaruyama(),
-        grid,
-        n,
-        1.0,
-    )
-
-
-def predictor_corrector(
-    n: int,
-    steps: int = 1,
-    snr: float = 0.16,
-    grid: Grid = grids.uniform_lambda,
-) -> Method:
-    """Reverse diffusion, then `steps` Langevin steps at the level reached. Weak order 1, n + steps (n - 1) calls.
-
-    The step follows each sample's own norms, which suits images; in a few dimensions a small score makes it far too
-    long. Song et al. 2021, arXiv:2011.13456, algorithm 2."""
-    return replace(reverse_diffusion(n, grid), wrap=(Langevin(steps, SnrStepSize(snr)),))
-
-
-def annealed_langevin(
-    n: int,
-    steps: int = 10,
-    rate: float = 0.1,
-    grid: Grid = grids.uniform_lambda,
-) -> Method:
-    """`steps` Langevin steps of size rate sigma^2 at each level but the first. No order: the chain has no limit
-    equation. 1 + steps (n - 1) calls.
-
-    Song & Ermon 2019, arXiv:1907.05600, algorithm 1, with 100 steps there."""
-    return Method(
-        EDM(),
-        Split.EPS,
-        IdentityStep(),
-        grid,
-        n,
-        0.0,
-        (Langevin(steps, VarianceStepSize(rate)),),
-    )
-
-
-def sra1(n: int, process: Process = UnitNoise(), grid: Grid = grids.uniform_lambda) -> Method:
-    """SRA1 where the noise is constant. Strong order 3/2, 2n - 1 calls. Roessler 2010, SIAM J. Numer. Anal. 48(3)."""
-    return Method(
-        process,
-        Split.EPS,
-        SRA1(),
-        grid,
-        n,
-        1.0,
-    )
-
-
-def edm_heun(n: int, grid: Grid = grids.karras) -> Method:
-    """The deterministic EDM sampler. Order 2, 2n - 1 calls. Karras et al. 2022, arXiv:2206.00364, algorithm 1."""
-    return Method(EDM(), Split.EPS, Heun(), grid, n)
-
-
-def edm_stochastic(
-    n: int,
-    churn: float = 40.0,
-    low: float = 0.05,
-    high: float = 50.0,
-    s_noise: float = 1.003,
-    grid: Grid = grids.karras,
-) -> Method:
-    """The stochastic EDM sampler: churn before each Heun step. Order 2 where churn is 0, 2n - 1 calls. Karras et al.
-    2022, arXiv:2206.00364, algorithm 2."""
-
-    return replace(edm_heun(n, grid), wrap=(Churn(churn, low, high, s_noise),))
-
-
-def restart(
-    n: int,
-    low: float = 0.06,
-    high: float = 0.3,
-    times: int = 2,
-    steps: int = 2,
-    grid: Grid = grids.karras,
-) -> Method:
-    """Heun with `times` returns from noise level `low` to `high`. Order 2 between returns, 2n - 1 + 2 times steps
-    calls.
-
-    Xu et al. 2023, arXiv:2306.14878."""
-    return replace(edm_heun(n, grid), wrap=(Restart(low, high, times, steps),))
-
-
-def dpm_solver_1(n: int, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver-1: exponential Euler on eps. Order 1, n calls. Lu et al. 2022, arXiv:2206.00927."""
-    return Method(UnitNoise(), Split.EPS, ExpEuler(), grid, n)
-
-
-def dpm_solver_2(n: int, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver-2: exponential midpoint on eps. Order 2, 2n - 1 calls. Lu et al. 2022, arXiv:2206.00927."""
-    return Method(UnitNoise(), Split.EPS, ExpMidpoint(), grid, n)
-
-
-def dpm_solver_3(n: int, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver-3: three exponential stages on eps. Order 3, 3n - 2 calls. Lu et al. 2022, arXiv:2206.00927."""
-    return Method(UnitNoise(), Split.EPS, ExpRK3(), grid, n)
-
-
-def dpm_solver_pp_2s(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver++(2S): exponential midpoint on x0; eta 1 its SDE form. Order 2, 2n - 1 calls. Lu et al. 2022,
-    arXiv:2211.01095."""
-    return Method(
-        LogSNR(),
-        Split.X0,
-        ExpMidpoint(),
-        grid,
-        n,
-        eta,
-    )
-
-
-def dpm_solver_pp_2m(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver++(2M): the linear extrapolant of x0 at mid-step; eta 1 its SDE form. Order 2, n calls. Lu et al.
-    2022, arXiv:2211.01095."""
-    return Method(
-        LogSNR(),
-        Split.X0,
-        ExpAdams(2, midpoint=True),
-        grid,
-        n,
-        eta,
-    )
-
-
-def dpm_solver_pp_3m(
-    n: int,
-    eta: float = 0.0,
-    corrected: bool = False,
-    grid: Grid = grids.uniform_lambda,
-) -> Method:
-    """DPM-Solver++(3M): the quadratic extrapolant of x0; eta 1 its SDE form. n calls. Lu et al. 2022, arXiv:2211.01095.
-
-    Order 2 as published, whose quadratic term has half its weight; order 3 `corrected`, given third-order starting
-    values."""
-    return Method(
-        LogSNR(),
-        Split.X0,
-        ExpAdams(3, midpoint=True, rule=None if corrected else PublishedThirdOrder()),
-        grid,
-        n,
-        eta,
-    )
-
-
-def exp_adams(
-    n: int,
-    order: int = 3,
-    process: Process = LogSNR(),
-    split: Split = Split.X0,
-    grid: Grid = grids.uniform_lambda,
-) -> Method:
-    """Adams-Bashforth of any order along any process, started by ExpRK3. Order `order`, n + 2 (order - 1) calls."""
-    return Method(process, split, ExpAdams(order, start=ExpRK3()), grid, n)
-
-
-def unipc(n: int, order: int = 3, grid: Grid = grids.uniform_lambda) -> Method:
-    """UniPC (bh2) on x0: predictor and corrector share their calls. Order at most 3 by its ramp, n calls. Zhao et al.
-    2023, arXiv:2302.04867."""
-    return Method(LogSNR(), Split.X0, ExpAdamsPC(order, midpoint=True), grid, n)
-
-
-def sa_solver(
-    n: int,
-    eta: float = 1.0,
-    order: int = 3,
-    grid: Grid = grids.uniform_lambda,
-) -> Method:
-    """SA-Solver with a constant tau = eta: stochastic Adams predictor of `order`, corrector of one more. Weak order 2,
-    n calls.
-
-    Xue et al. 2023, arXiv:2309.05019, without its optional change of the second-order weights."""
-    return Method(
-        LogSNR(),
-        Split.X0,
-        ExpAdamsPC(order),
-        grid,
-        n,
-        eta,
-    )
-
-
-def er_sde(n: int, grid: Grid = grids.karras) -> Method:
-    """ER-SDE-Solver-1: the noise between the flow's and the reverse SDE's that phi(sigma) says. Weak order 1, n calls.
-    Cui et al. 2023, arXiv:2309.06169."""
-    return Method(
-        LogSNR(),
-        Split.X0,
-        ExpEuler(),
-        grid,
-        n,
-        ERNoise(),
-    )
-
-
-def deis(n: int, order: int = 3, grid: Grid = grids.quadratic) -> Method:
-    """tAB-DEIS: eps a polynomial of degree `order` in VP time. Order 2 by its ramp, n calls. Zhang & Chen 2022,
-    arXiv:2204.13902."""
-    check.integer("order", order, least=0, most=3)
-    return Method(EDM(), Split.EPS, ExpAdams(order + 1, clock=GridClock(EDM(), grids.uniform_time)), grid, n)
-
-
-def lms(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
-    """Linear multistep in sigma: Adams-Bashforth on any grid. Order 2 by its ramp, n calls. As in k-diffusion (Crowson
-    2022)."""
-    return Method(EDM(), Split.EPS, ExpAdams(order), grid, n)
-
-
-def ipndm(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
-    """iPNDM: equal-step Adams-Bashforth weights on any grid, orders ramping up. Order 2 by its ramp, n calls. Zhang &
-    Chen 2022, arXiv:2204.13902."""
-    return Method(EDM(), Split.EPS, ExpAdams(order, clock=GridClock(EDM(), grid), rule=EqualStepWeights()), grid, n)
-
-
-def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
-    """F-PNDM: three pseudo Runge-Kutta steps, then the pseudo linear multistep. Order 2, n + 9 calls from n = 4 on.
-    Liu et al. 2022, arXiv:2202.09778."""
-
-    return Method(
-        EDM(),
-        Split.EPS,
-        ExpAdams(4, clock=GridClock(EDM(), grid), start=PseudoRK4(EDM(), grid), rule=EqualStepWeights()),
-        grid,
-        n,
-    )
-
-
-def euler(n: int, process: Process = RectifiedFlow(), grid: Grid | None = None) -> Method:
-    """Euler on the probability flow of `process`, uniform in its time: the sampler of flow matching. Order 1, n calls.
-
-    Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747."""
-    return Method(process, Split.FLOW, Euler(), grids.UniformTime(process) if grid is None else grid, n)
-
-
-def best(n: int, unit: float = 1.0) -> Method:
-    """Our choice where nothing is known of the model but the data's standard deviation, `unit`: Adams methods on the
-    velocity along Angle(unit). n calls.
-
-    Below 8 calls a predictor of order 4; from there predictor-corrector, the predictor of order 2 below 10, 3 at 10
-    and 11, then 4 (order 3 in all, by its ramp). Levels go over from those of few calls to those of many. Found on ten
-    exact problems; eleven others judge: `python -m benchmarks.recommended`."""
-
-    along = Angle(unit)
-    clock = GridClock(along, grids.UniformTime(unit=unit))
-    solver = ExpAdams(4) if n < CORRECTED else ExpAdamsPC(useful_order(n), clock=clock)
-
-    return Method(along, Split.FLOW, solver, Peaked.blended((0.86, 0.76, 0.5), (0.0, 0.52, 0.7), n, unit), n)
-
-
-def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:
-    """The probability-flow ODE by adaptive Dormand-Prince, each sample its own steps. Song et al. 2021,
-    arXiv:2011.13456."""
-    return Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol if atol is None else atol))
-
-
-def torchdiffeq(
-    method: str = "dopri5",
-    rtol: float = 1e-5,
-    atol: float | None = None,
-    n: int = 2,
-    process: Process = Angle(),
-) -> Method:
-    """The probability flow by torchdiffeq's `method`, n output times and any number of calls, one step for the whole
-    batch.
-
-    Adaptive methods want n = 2; fixed-grid ones step from output to output. Order that of `method`. Chen et al. 2018,
-    arXiv:1806.07366."""
-
-    return Method(
-        process, Split.FLOW, TorchDiffEq(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n
-    )
-
-
-def scipy(
-    method: str = "RK45",
-    rtol: float = 1e-5,
-    atol: float | None = None,
-    n: int = 2,
-    process: Process = Angle(),
-) -> Method:
-    """The probability flow by SciPy's solve_ivp, in float64 on the CPU, n output times and any number of calls, one
-    step for the whole batch.
-
-    Order that of `method`. Virtanen et al. 2020, Nature Methods 17."""
-
-    return Method(
-        process, Split.FLOW, SciPy(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n
-    )
-
-
-def torchsde(
-    method: str = "srk",
-    dt: float = 1e-2,
-    n: int = 2,
-    process: Process = VPSDE(),
-) -> Method:
-    """The reverse SDE of `process` by torchsde's `method` in steps of dt in its time, n output times. Order that of
-    `method`.
-
-    Its noise is drawn for the whole batch, so that a sample depends on its batch mates. Li et al. 2020,
-    arXiv:2001.01328."""
-    return Method(
-        process,
-        Split.EPS,
-        TorchSDE(method, dt),
-        grids.UniformTime(process),
-        n,
-        1.0,
-    )
+from .published import chains, elsewhere, flow
+from .published.chains import annealed_langevin as annealed_langevin
+from .published.chains import ddim as ddim
+from .published.chains import ddpm as ddpm
+from .published.chains import euler_ancestral as euler_ancestral
+from .published.chains import euler_maruyama as euler_maruyama
+from .published.chains import improved_ddpm as improved_ddpm
+from .published.chains import predictor_corrector as predictor_corrector
+from .published.chains import reverse_diffusion as reverse_diffusion
+from .published.chains import sra1 as sra1
+from .published.elsewhere import scipy as scipy
+from .published.elsewhere import torchdiffeq as torchdiffeq
+from .published.elsewhere import torchsde as torchsde
+from .published.flow import best as best
+from .published.flow import deis as deis
+from .published.flow import dpm_solver_1 as dpm_solver_1
+from .published.flow import dpm_solver_2 as dpm_solver_2
+from .published.flow import dpm_solver_3 as dpm_solver_3
+from .published.flow import dpm_solver_pp_2m as dpm_solver_pp_2m
+from .published.flow import dpm_solver_pp_2s as dpm_solver_pp_2s
+from .published.flow import dpm_solver_pp_3m as dpm_solver_pp_3m
+from .published.flow import edm_heun as edm_heun
+from .published.flow import edm_stochastic as edm_stochastic
+from .published.flow import er_sde as er_sde
+from .published.flow import euler as euler
+from .published.flow import exp_adams as exp_adams
+from .published.flow import ipndm as ipndm
+from .published.flow import lms as lms
+from .published.flow import pndm as pndm
+from .published.flow import probability_flow as probability_flow
+from .published.flow import restart as restart
+from .published.flow import sa_solver as sa_solver
+from .published.flow import unipc as unipc
+
+
+def all_methods() -> dict[str, Callable[..., Method]]:
+    """All of them by name, in the order of their files."""
+    return {
+        name: make
+        for module in (chains, flow, elsewhere)
+        for name, make in vars(module).items()
+        if inspect.isfunction(make) and make.__module__ == module.__name__
+    }
 
 
 def fixed_step_methods() -> dict[str, Callable[..., Method]]:
-    """The lines above that take a number of levels first, by name: for whoever is given a name."""
-    ours = {name: make for name, make in globals().items() if inspect.isfunction(make) and make.__module__ == __name__}
-    return {name: make for name, make in ours.items() if next(iter(inspect.signature(make).parameters), None) == "n"}
+    """The lines that take a number of levels first, by name: for whoever is given a name."""
+    return {name: make for name, make in all_methods().items() if next(iter(inspect.signature(make).parameters)) == "n"}

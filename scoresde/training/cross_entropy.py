@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor
 
@@ -16,6 +16,8 @@ from .noised import noised
 class CrossEntropy(Loss):
     """-log p(label | x) at the drawn noise levels, of a `NoisyClassifier`, in nats."""
 
+    per_element: ClassVar[bool] = False
+
     def __call__(
         self,
         denoiser: Any,
@@ -26,6 +28,3 @@ class CrossEntropy(Loss):
     ) -> Tensor:
         x, alpha, sigma = noised(denoiser.process, x0, as_time(t), eps)
         return -denoiser.log_prob(x, alpha, sigma, cond)
-
-    def numbers(self, x0: Tensor) -> int:
-        return 1

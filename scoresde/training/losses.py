@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -37,7 +37,11 @@ class Loss(ABC):
     """Abstract: loss(denoiser, x0, t, eps, cond=None) -> (B,), of samples x0 (B, ...), levels t (B,) or 0-d, normals
     eps (B, ...).
 
-    The process is the denoiser's own. Raises ValueError naming `denoiser` where it has none."""
+    The process is the denoiser's own. Raises ValueError naming `denoiser` where it has none.
+
+    per_element  whether it is a sum over the numbers of a sample, by which it is divided where it is told"""
+
+    per_element: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(
@@ -49,10 +53,6 @@ class Loss(ABC):
         cond: Any = None,
     ) -> Tensor:
         """One number per sample."""
-
-    def numbers(self, x0: Tensor) -> int:
-        """Numbers of a sample that the loss is a sum over, by which it is divided where it is told."""
-        return x0[0].numel()
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,8 @@ class TrainingMemoryError(RuntimeError):
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised: the mean over samples, noises and levels of weight(t) loss(t), over the numbers that a sample
-    is judged by."""
+    """What is minimised: the mean over samples, noises and levels of weight(t) loss(t), over the numbers of a sample
+    where it is a sum over them."""
 
     loss: Loss = field(default_factory=DSM)
     levels: NoiseLevels = field(default_factory=Uniform)
@@ -42,7 +42,7 @@ class Objective:
         cond: Tensor | None = None,
     ) -> Tensor:
         """One number per sample, (B,)."""
-        each = self.loss(denoiser, x0, t, eps, cond) / self.loss.numbers(x0)
+        each = self.loss(denoiser, x0, t, eps, cond) / (x0[0].numel() if self.loss.per_element else 1)
         return weight.to(each) * each
 
 

@@ -30,8 +30,8 @@ ALL = {
 }
 STOCHASTIC = [
     name
-    for name, make in vars(catalogue).items()
-    if inspect.isfunction(make) and "eta" in (p := inspect.signature(make).parameters) and next(iter(p)) == "n"
+    for name, make in catalogue.all_methods().items()
+    if "eta" in (p := inspect.signature(make).parameters) and next(iter(p)) == "n"
 ]
 
 

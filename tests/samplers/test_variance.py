@@ -13,7 +13,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import Tensor
 
-from scoresde import VPSDE, Denoiser, Eps, V, catalogue, ddpm, exact, grids, sample, sampling
+from scoresde import EDM, VPSDE, Denoiser, Eps, V, catalogue, ddpm, exact, grids, sample, sampling
 from scoresde.data.samples import Dataset
 from scoresde.denoisers.denoiser import LearnedRange
 from scoresde.evaluation.elbo import elbo, gaussian_bound
@@ -378,7 +378,7 @@ def test_what_does_not_fit_is_named() -> None:
         Denoiser(lambda x, t: x, VPSDE(), LearnedRange(Eps()))(x, one, one)
     with pytest.raises(ValueError, match="`eta`"):
         replace(catalogue.ddim(4), wrap=(LearnedVariance(),))
-    model = Denoiser(lambda x, t: torch.cat([x, x], 1), catalogue.EDM(), LearnedRange(Eps()))
+    model = Denoiser(lambda x, t: torch.cat([x, x], 1), EDM(), LearnedRange(Eps()))
     with pytest.raises(ValueError, match="`process` must be variance-preserving"):
         Hybrid()(model, x, torch.tensor([1.0, 2.0, 3.0]), x)
     with pytest.raises(ValueError, match=r"network\.variance"):

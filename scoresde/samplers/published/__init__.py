@@ -1,0 +1,1 @@
+"""Published samplers, by kind; `samplers.catalogue` has them all."""

@@ -1,0 +1,234 @@
+"""Higher order: the flow, with and without churn, and multistep methods with noise."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from solvers import (
+    DormandPrince54,
+    Euler,
+    ExpAdams,
+    ExpAdamsPC,
+    ExpEuler,
+    ExpMidpoint,
+    ExpRK3,
+    Heun,
+    check,
+)
+
+from ...processes.base import Process
+from ...processes.coordinates import EDM, Angle, LogSNR, UnitNoise
+from ...processes.forward import RectifiedFlow
+from .. import grids
+from ..adams_rules import CORRECTED, EqualStepWeights, GridClock, PseudoRK4, PublishedThirdOrder, useful_order
+from ..eta import ERNoise
+from ..grids import Grid, Tolerance
+from ..method import Method
+from ..peaked import Peaked
+from ..reverse import Split
+from ..wrappers.churn import Churn, Restart
+
+
+def edm_heun(n: int, grid: Grid = grids.karras) -> Method:
+    """The deterministic EDM sampler. Order 2, 2n - 1 calls. Karras et al. 2022, arXiv:2206.00364, algorithm 1."""
+    return Method(EDM(), Split.EPS, Heun(), grid, n)
+
+
+def edm_stochastic(
+    n: int,
+    churn: float = 40.0,
+    low: float = 0.05,
+    high: float = 50.0,
+    s_noise: float = 1.003,
+    grid: Grid = grids.karras,
+) -> Method:
+    """The stochastic EDM sampler: churn before each Heun step. Order 2 where churn is 0, 2n - 1 calls. Karras et al.
+    2022, arXiv:2206.00364, algorithm 2."""
+
+    return replace(edm_heun(n, grid), wrap=(Churn(churn, low, high, s_noise),))
+
+
+def restart(
+    n: int,
+    low: float = 0.06,
+    high: float = 0.3,
+    times: int = 2,
+    steps: int = 2,
+    grid: Grid = grids.karras,
+) -> Method:
+    """Heun with `times` returns from noise level `low` to `high`. Order 2 between returns, 2n - 1 + 2 times steps
+    calls.
+
+    Xu et al. 2023, arXiv:2306.14878."""
+    return replace(edm_heun(n, grid), wrap=(Restart(low, high, times, steps),))
+
+
+def dpm_solver_1(n: int, grid: Grid = grids.uniform_lambda) -> Method:
+    """DPM-Solver-1: exponential Euler on eps. Order 1, n calls. Lu et al. 2022, arXiv:2206.00927."""
+    return Method(UnitNoise(), Split.EPS, ExpEuler(), grid, n)
+
+
+def dpm_solver_2(n: int, grid: Grid = grids.uniform_lambda) -> Method:
+    """DPM-Solver-2: exponential midpoint on eps. Order 2, 2n - 1 calls. Lu et al. 2022, arXiv:2206.00927."""
+    return Method(UnitNoise(), Split.EPS, ExpMidpoint(), grid, n)
+
+
+def dpm_solver_3(n: int, grid: Grid = grids.uniform_lambda) -> Method:
+    """DPM-Solver-3: three exponential stages on eps. Order 3, 3n - 2 calls. Lu et al. 2022, arXiv:2206.00927."""
+    return Method(UnitNoise(), Split.EPS, ExpRK3(), grid, n)
+
+
+def dpm_solver_pp_2s(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda) -> Method:
+    """DPM-Solver++(2S): exponential midpoint on x0; eta 1 its SDE form. Order 2, 2n - 1 calls. Lu et al. 2022,
+    arXiv:2211.01095."""
+    return Method(
+        LogSNR(),
+        Split.X0,
+        ExpMidpoint(),
+        grid,
+        n,
+        eta,
+    )
+
+
+def dpm_solver_pp_2m(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda) -> Method:
+    """DPM-Solver++(2M): the linear extrapolant of x0 at mid-step; eta 1 its SDE form. Order 2, n calls. Lu et al.
+    2022, arXiv:2211.01095."""
+    return Method(
+        LogSNR(),
+        Split.X0,
+        ExpAdams(2, midpoint=True),
+        grid,
+        n,
+        eta,
+    )
+
+
+def dpm_solver_pp_3m(
+    n: int,
+    eta: float = 0.0,
+    corrected: bool = False,
+    grid: Grid = grids.uniform_lambda,
+) -> Method:
+    """DPM-Solver++(3M): the quadratic extrapolant of x0; eta 1 its SDE form. n calls. Lu et al. 2022, arXiv:2211.01095.
+
+    Order 2 as published, whose quadratic term has half its weight; order 3 `corrected`, given third-order starting
+    values."""
+    return Method(
+        LogSNR(),
+        Split.X0,
+        ExpAdams(3, midpoint=True, rule=None if corrected else PublishedThirdOrder()),
+        grid,
+        n,
+        eta,
+    )
+
+
+def exp_adams(
+    n: int,
+    order: int = 3,
+    process: Process = LogSNR(),
+    split: Split = Split.X0,
+    grid: Grid = grids.uniform_lambda,
+) -> Method:
+    """Adams-Bashforth of any order along any process, started by ExpRK3. Order `order`, n + 2 (order - 1) calls."""
+    return Method(process, split, ExpAdams(order, start=ExpRK3()), grid, n)
+
+
+def unipc(n: int, order: int = 3, grid: Grid = grids.uniform_lambda) -> Method:
+    """UniPC (bh2) on x0: predictor and corrector share their calls. Order at most 3 by its ramp, n calls. Zhao et al.
+    2023, arXiv:2302.04867."""
+    return Method(LogSNR(), Split.X0, ExpAdamsPC(order, midpoint=True), grid, n)
+
+
+def sa_solver(
+    n: int,
+    eta: float = 1.0,
+    order: int = 3,
+    grid: Grid = grids.uniform_lambda,
+) -> Method:
+    """SA-Solver with a constant tau = eta: stochastic Adams predictor of `order`, corrector of one more. Weak order 2,
+    n calls.
+
+    Xue et al. 2023, arXiv:2309.05019, without its optional change of the second-order weights."""
+    return Method(
+        LogSNR(),
+        Split.X0,
+        ExpAdamsPC(order),
+        grid,
+        n,
+        eta,
+    )
+
+
+def er_sde(n: int, grid: Grid = grids.karras) -> Method:
+    """ER-SDE-Solver-1: the noise between the flow's and the reverse SDE's that phi(sigma) says. Weak order 1, n calls.
+    Cui et al. 2023, arXiv:2309.06169."""
+    return Method(
+        LogSNR(),
+        Split.X0,
+        ExpEuler(),
+        grid,
+        n,
+        ERNoise(),
+    )
+
+
+def deis(n: int, order: int = 3, grid: Grid = grids.quadratic) -> Method:
+    """tAB-DEIS: eps a polynomial of degree `order` in VP time. Order 2 by its ramp, n calls. Zhang & Chen 2022,
+    arXiv:2204.13902."""
+    check.integer("order", order, least=0, most=3)
+    return Method(EDM(), Split.EPS, ExpAdams(order + 1, clock=GridClock(EDM(), grids.uniform_time)), grid, n)
+
+
+def lms(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
+    """Linear multistep in sigma: Adams-Bashforth on any grid. Order 2 by its ramp, n calls. As in k-diffusion (Crowson
+    2022)."""
+    return Method(EDM(), Split.EPS, ExpAdams(order), grid, n)
+
+
+def ipndm(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
+    """iPNDM: equal-step Adams-Bashforth weights on any grid, orders ramping up. Order 2 by its ramp, n calls. Zhang &
+    Chen 2022, arXiv:2204.13902."""
+    return Method(EDM(), Split.EPS, ExpAdams(order, clock=GridClock(EDM(), grid), rule=EqualStepWeights()), grid, n)
+
+
+def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
+    """F-PNDM: three pseudo Runge-Kutta steps, then the pseudo linear multistep. Order 2, n + 9 calls from n = 4 on.
+    Liu et al. 2022, arXiv:2202.09778."""
+
+    return Method(
+        EDM(),
+        Split.EPS,
+        ExpAdams(4, clock=GridClock(EDM(), grid), start=PseudoRK4(EDM(), grid), rule=EqualStepWeights()),
+        grid,
+        n,
+    )
+
+
+def euler(n: int, process: Process = RectifiedFlow(), grid: Grid | None = None) -> Method:
+    """Euler on the probability flow of `process`, uniform in its time: the sampler of flow matching. Order 1, n calls.
+
+    Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747."""
+    return Method(process, Split.FLOW, Euler(), grids.UniformTime(process) if grid is None else grid, n)
+
+
+def best(n: int, unit: float = 1.0) -> Method:
+    """Our choice where nothing is known of the model but the data's standard deviation, `unit`: Adams methods on the
+    velocity along Angle(unit). n calls.
+
+    Below 8 calls a predictor of order 4; from there predictor-corrector, the predictor of order 2 below 10, 3 at 10
+    and 11, then 4 (order 3 in all, by its ramp). Levels go over from those of few calls to those of many. Found on ten
+    exact problems; eleven others judge: `python -m benchmarks.recommended`."""
+
+    along = Angle(unit)
+    clock = GridClock(along, grids.UniformTime(unit=unit))
+    solver = ExpAdams(4) if n < CORRECTED else ExpAdamsPC(useful_order(n), clock=clock)
+
+    return Method(along, Split.FLOW, solver, Peaked.blended((0.86, 0.76, 0.5), (0.0, 0.52, 0.7), n, unit), n)
+
+
+def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:
+    """The probability-flow ODE by adaptive Dormand-Prince, each sample its own steps. Song et al. 2021,
+    arXiv:2011.13456."""
+    return Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol if atol is None else atol))

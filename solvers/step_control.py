@@ -1,0 +1,112 @@
+"""How long the next adaptive step may be, sample by sample, and what a sample that failed says.
+
+PI control: Gustafsson 1991; Hairer, Norsett & Wanner, "Solving ODEs I", II.4.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .control import Adaptive
+from .solution import MaxStepsError, NonFiniteError, Solution, SolveError, StepSizeUnderflow
+from .solver import ErrorEstimate
+
+_SAFETY = 0.9
+_SHRINK = 0.2
+_GROW = 10.0
+_PROPORTIONAL = 0.7  # exponents of the PI controller, over the order of the error
+_INTEGRAL = 0.4
+# limit of h |f'| in stochastic steps: an Ornstein-Uhlenbeck process then keeps 99 % of its variance at any tolerance
+_STIFF = 0.25
+RUNNING, DONE, EVALS, UNDERFLOW, NOT_FINITE = range(5)
+
+
+def error_ratio(estimate: Tensor | ErrorEstimate, scale: Tensor, order: float) -> Tensor:
+    """Error over tolerance; or, of an estimate that says it, h |f'| over its limit, in the same power of h.
+
+    Args:
+        estimate: of the error of a step, like the state.
+        scale: the tolerance, like the state.
+        order: of the error in h.
+    """
+    if isinstance(estimate, Tensor):
+        return rms(estimate, scale)
+    return torch.maximum(
+        rms(estimate.error, scale), torch.exp((estimate.stiffness.detach().double() / _STIFF).log() * order)
+    )
+
+
+def step_factor(
+    ratio: Tensor,
+    before: Tensor,
+    accept: Tensor,
+    order: float,
+) -> Tensor:
+    """Next step over this one, (B,).
+
+    Args:
+        ratio: error over tolerance, (B,).
+        before: the ratio of the last accepted step, (B,).
+        accept: whether this one is accepted, (B,) bool.
+        order: of the error in h.
+    """
+    ratio = ratio.clamp(min=1e-10)
+    grow = _SAFETY * torch.exp(
+        (_INTEGRAL * before.log() - _PROPORTIONAL * ratio.log()) / order
+    )  # pow is not bit-equal across batch sizes
+    shrink = _SAFETY * torch.exp(-ratio.log() / order)
+    return torch.where(accept, grow.clamp(_SHRINK, _GROW), shrink.clamp(_SHRINK, 1.0))
+
+
+def rms(x: Tensor, scale: Tensor) -> Tensor:
+    """Per-sample RMS of x / scale, (B,) in float64, without a gradient.
+
+    Args:
+        x: (B, ...).
+        scale: like x.
+    """
+    x = x.detach()
+    scale = scale.detach()
+    ratio = torch.where(x == 0, 0.0, x / scale).to(
+        torch.float64
+    )  # where atol = 0 and a component stays 0 there is nothing to err
+    return ratio.reshape(len(ratio), -1).square().mean(1).sqrt()
+
+
+def failure(status: Tensor, solution: Solution, control: Adaptive) -> SolveError:
+    """What the first sample that failed says.
+
+    Args:
+        status: of each sample, (B,).
+        solution: what was reached.
+        control: tolerances and limits.
+    """
+
+    row = int((status != DONE).nonzero()[0])
+    count = int((status != DONE).sum())
+    t = float(solution.t[row])
+    where = f"at t = {t:.6g} in {count} of {len(solution.t)} samples (first: {row})"
+    limit = control.max_evals
+    smallest = control.smallest
+    jump = "a jump of f (solve up to it, and go on from it)"
+    kinds: dict[int, tuple[type[SolveError], str, str]] = {
+        EVALS: (
+            MaxStepsError,
+            f"max_evals = {limit} evaluations used up",
+            "a stiff or noisy f (a network in train mode), or too small a tolerance",
+        ),
+        UNDERFLOW: (
+            StepSizeUnderflow,
+            f"the step fell below h_min = {smallest:.3g}",
+            f"a stiff equation, {jump}, or f not finite there",
+        ),
+        NOT_FINITE: (
+            NonFiniteError,
+            "f is NaN or infinite",
+            "a singular right-hand side near that time, or a state that ran away",
+        ),
+    }
+    kind, what, why = kinds[int(status[row])]
+
+    return kind(f"{what} {where}; likely causes: {why}", solution)
