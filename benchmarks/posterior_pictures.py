@@ -58,8 +58,8 @@ def restored() -> None:
     """A row a method: truth, what was measured, ten samples, their mean and spread."""
     rows: list[torch.Tensor] = []
 
-    for kind in ("hidden", "blurred"):
-        problem = problems.digits(kind, 3)
+    for kind, std in (("hidden", 0.8), ("blurred", 0.3)):
+        problem = problems.digits(kind, 4, std)
         operator = problem.measurement.operator
         seen = operator.adjoint(problem.measurement.y[None]) if kind == "hidden" else problem.measurement.y[None]
         if kind == "hidden":
