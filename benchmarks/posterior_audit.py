@@ -23,7 +23,6 @@ import statistics
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,7 +36,6 @@ from scoresde import catalogue, exact, inverse
 from scoresde.evaluation import sbc, tarp
 from scoresde.evaluation.distances import unit_directions
 
-PAGE = Path(__file__).parents[1] / "docs" / "inverse.md"
 STORE = RESULTS / "posterior_audit.json"
 F64 = torch.float64
 Row = dict[str, Any]
@@ -233,7 +231,7 @@ def main() -> None:
             json.dumps({**stored, **environment(F64), "problems": kept, name: rows}, indent=1) + "\n", encoding="utf-8"
         )
 
-    PAGE.write_text(posterior_page.text(), encoding="utf-8")
+    posterior_page.PAGE.write_text(posterior_page.text(), encoding="utf-8")
 
 
 if __name__ == "__main__":

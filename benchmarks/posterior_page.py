@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 from benchmarks.common import RESULTS, refilled
 from benchmarks.guidance_audit import table
 
+PAGE = Path(__file__).parents[1] / "docs" / "inverse.md"
 Row = dict[str, Any]
 NOT_YET = "Not measured.\n"
 
@@ -39,7 +41,7 @@ x = sample(led, (16, 1, 8, 8), catalogue.unipc(50))
 exact_in_the_limit = inverse.twisted(denoiser, measurement, (16, 1, 8, 8), catalogue.ddpm(300), particles=4096)
 ```
 
-Operators: `Mask`, `Matrix`, `Blur`, `Downsample`, `Grey`, `Compose`, and `Function` for any differentiable map. One's own is a class with `forward` and
+Operators: `Mask`, `Matrix`, `Blur`, `Downsample`, `Grey`, `Compose`, and `Function` for any differentiable map. One's own is a `DenseOperator` with `forward` and
 `adjoint`; the first call checks that <A x, y> = <x, A'y>.
 
 | method | how it is used | what it does | calls | operator |

@@ -15,6 +15,7 @@ from .image_operators import Grey as Grey
 from .image_operators import Mask as Mask
 from .measurement import Measurement as Measurement
 from .operators import Compose as Compose
+from .operators import DenseOperator as DenseOperator
 from .operators import Function as Function
 from .operators import Matrix as Matrix
 from .operators import Operator as Operator

@@ -20,15 +20,12 @@ _NOTHING = 1e-12  # of the greatest eigenvalue of A A', below which a direction 
 
 
 class Operator(ABC):
-    """Abstract operator of a measurement: `forward` and `adjoint` are enough.
-
-    `solve` and `spectral` hold A A' as a matrix, up to 4096 rows; an operator whose spectrum is known does better.
+    """Abstract operator of a measurement; one of your own is a `DenseOperator`.
 
     linear  whether forward is a linear map, of which adjoint is the transpose
     """
 
     linear: ClassVar[bool] = True
-    _grams: tuple[torch.Size, Tensor, Tensor] | None = None  # the last shape asked for, and what was found
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
@@ -38,6 +35,7 @@ class Operator(ABC):
     def adjoint(self, y: Tensor) -> Tensor:
         """A' y, of measurements (B, ...)."""
 
+    @abstractmethod
     def solve(self, y: Tensor, r: Tensor, s: float) -> Tensor:
         """(r A A' + s I)^-1 y.
 
@@ -47,11 +45,7 @@ class Operator(ABC):
             s: at least 0.
         """
 
-        values, basis = self._gram(y)
-        flat = y.flatten(1)
-        turned = (flat @ basis) / (wide(r, flat) * values + s)
-        return (turned @ basis.T).reshape(y.shape)
-
+    @abstractmethod
     def spectral(self, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
         """f(A'A) x: each right singular direction of A is multiplied by f of its squared singular value.
 
@@ -60,6 +54,25 @@ class Operator(ABC):
             f: of a tensor of squared singular values, entry by entry; finite at 0.
         """
 
+    def __call__(self, x: Tensor) -> Tensor:
+        return self.forward(x)
+
+
+class DenseOperator(Operator, ABC):
+    """Abstract: a linear operator whose spectrum is found from A A' as a matrix, of up to 4096 rows.
+
+    `forward` and `adjoint` are all that one of your own needs.
+    """
+
+    _grams: tuple[torch.Size, Tensor, Tensor] | None = None  # the last shape asked for, and what was found
+
+    def solve(self, y: Tensor, r: Tensor, s: float) -> Tensor:
+        values, basis = self._gram(y)
+        flat = y.flatten(1)
+        turned = (flat @ basis) / (wide(r, flat) * values + s)
+        return (turned @ basis.T).reshape(y.shape)
+
+    def spectral(self, x: Tensor, f: Callable[[Tensor], Tensor]) -> Tensor:
         y = self.forward(x)
         values, basis = self._gram(y)
         at_zero = f(values.new_zeros(()))
@@ -87,11 +100,8 @@ class Operator(ABC):
 
         return kept[1].to(y), kept[2].to(y)
 
-    def __call__(self, x: Tensor) -> Tensor:
-        return self.forward(x)
 
-
-class Matrix(Operator):
+class Matrix(DenseOperator):
     """A x for samples taken as vectors, (B, ...) -> (B, m).
 
     Args:
@@ -120,7 +130,7 @@ class Matrix(Operator):
         return (y @ self.a.to(y)).reshape(len(y), *self.shape)
 
 
-class Compose(Operator):
+class Compose(DenseOperator):
     """Linear operators one after another, the first applied first.
 
     Args:

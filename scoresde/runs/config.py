@@ -35,6 +35,7 @@ from ..training.sliced import Sliced
 from ..training.state import Training
 from .journal import Record
 from .network_config import CLASSIFIER as CLASSIFIER
+from .network_config import TABLES as TABLES
 from .network_config import ConfigError as ConfigError
 from .network_config import NetworkConfig as NetworkConfig
 from .network_config import level_widths as level_widths
