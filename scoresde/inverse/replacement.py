@@ -19,7 +19,7 @@ from .measurement import SEEN, Measurement, check_linear
 
 
 @dataclass(frozen=True)
-class Put(Wrapper):
+class InPlace(Wrapper):
     """Abstract: after a step, the directions that A sees become those of the measurement, noised to the level.
 
         x <- alpha A^+ y + sqrt(sigma^2 - alpha^2 std^2/a^2) z
@@ -59,8 +59,8 @@ class Put(Wrapper):
 
 
 @dataclass(frozen=True)
-class Replacement(Put):
-    """After every step, what A sees is put in its place, as `Put` says. It goes into a method's `wrap`.
+class Replacement(InPlace):
+    """After every step, what A sees is put in its place, as `InPlace` says. It goes into a method's `wrap`.
 
     Song et al. 2021, arXiv:2011.13456, appendix I.
 
@@ -84,7 +84,7 @@ class Replacement(Put):
 
 
 @dataclass(frozen=True)
-class RePaint(Put):
+class RePaint(InPlace):
     """Replacement that harmonises: after every `jump` steps it goes back up `jump` levels and down again, `resamplings`
     times in all.
 
