@@ -139,6 +139,8 @@ def _problems(truths: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
             f"`samples` must have shape (N, L, ...) for truths (N, ...), got {tuple(samples.shape)} for"
             f" {tuple(truths.shape)}"
         )
+    if samples.shape[1] < 1:
+        raise ValueError("`samples` must hold at least one sample of each posterior, got L = 0")
     if len(truths) < _LEAST:
         raise ValueError(f"`truths` must be of at least {_LEAST} problems, got {len(truths)}")
 

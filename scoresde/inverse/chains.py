@@ -20,8 +20,8 @@ from ..samplers.method import Method
 from ..samplers.plan import check_method
 from ..samplers.sampling import state_place
 from .denoisers import scale_of_data
-from .filters import noise_levels
-from .measurement import SEEN, Measurement, check_linear
+from .filters import check_finite, noise_levels
+from .measurement import SEEN, Measurement, check_linear, is_measurement
 from .operators import Operator
 
 
@@ -79,7 +79,7 @@ def ddrm(
         eta_b: weight of the measurement where it is the more precise, in [0, 1].
 
     Raises:
-        TypeError, ValueError: naming the argument.
+        TypeError, ValueError: naming the argument; `denoiser` where samples become NaN or infinite.
     """
 
     check.number("eta", eta, least=0.0, most=1.0)
@@ -105,6 +105,8 @@ def ddrm(
             s, s_next = levels[k - 1], levels[k]
             terms = (_answer(denoiser, x, chain, k - 1), x, ybar, chain.normal(k))
             x = _mixed(operator, terms, partial(_ddrm_weights, std=std, s=s, s_next=s_next, eta=eta, eta_b=eta_b))
+
+    check_finite(x)
 
     return x
 
@@ -184,12 +186,11 @@ def daps(
         rate: their length, in units of r^2 std^2/(r^2 + std^2).
 
     Raises:
-        TypeError, ValueError: naming the argument.
+        TypeError, ValueError: naming the argument; `rate` where Langevin steps run away.
+        solvers.SolveError: where the inner solve is not finite.
     """
 
-    if not isinstance(measurement, Measurement):
-        raise TypeError(f"`measurement` must be an inverse.Measurement, got {type(measurement).__name__}")
-    if measurement.std == 0.0 and not measurement.operator.linear:
+    if is_measurement(measurement).std == 0.0 and not measurement.operator.linear:
         raise ValueError("`measurement` must have a std above 0 where its operator is not linear, got 0")
     check_method(denoiser, inner)
     if inner.n is None or inner.stochastic or inner.wrap:
@@ -219,8 +220,12 @@ def daps(
             else:
                 xhat = _answer(denoiser, x, chain, k)
             x = draw(xhat, s, k)
+            if not measurement.operator.linear and bool(xhat.isfinite().all()) and not bool(x.isfinite().all()):
+                raise ValueError(f"`rate` must be smaller: Langevin steps of {rate:g} ran away at sigma {float(s):.3g}")
             if k + 1 < count:
                 x = x + chain.levels[k + 1].to(x) * chain.normal(1 + k)
+
+    check_finite(x)
 
     return x
 

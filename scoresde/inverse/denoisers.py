@@ -21,7 +21,7 @@ from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.prediction import Prediction
 from ..guidance.base import Guided, gradient_weight
 from ..processes.coefficients import as_time, like
-from .measurement import Measurement
+from .measurement import Measurement, is_measurement
 
 Product = Callable[[Tensor], Tensor]
 
@@ -39,21 +39,27 @@ class Led(NamedTuple):
     fit: Tensor
 
 
-class MeasuredDenoiser(Guided, ABC):
+class Measured(Guided, ABC):
+    """Abstract: a denoiser that knows a measurement, which is checked against the first samples it meets."""
+
+    def __init__(self, denoiser: BaseDenoiser, measurement: Measurement):
+        super().__init__(denoiser)
+        self.measurement = is_measurement(measurement)
+        self._checked = False
+
+    def _check_once(self, x: Tensor) -> None:
+        if not self._checked:
+            self.measurement.check_fits(x)
+            self._checked = True
+
+
+class MeasuredDenoiser(Measured, ABC):
     """A denoiser led by a measurement.
 
     products  vector-Jacobian products a call
     """
 
     products: int = 1
-
-    def __init__(self, denoiser: BaseDenoiser, measurement: Measurement):
-        super().__init__(denoiser)
-        if not isinstance(measurement, Measurement):
-            raise TypeError(f"`measurement` must be an inverse.Measurement, got {type(measurement).__name__}")
-
-        self.measurement = measurement
-        self._checked = False
 
     @abstractmethod
     def _weigh(
@@ -94,9 +100,7 @@ class MeasuredDenoiser(Guided, ABC):
         sigma = as_time(sigma, "sigma")
         operator = self.measurement.operator
 
-        if not self._checked:
-            self.measurement.check_fits(x)
-            self._checked = True
+        self._check_once(x)
 
         with torch.inference_mode(False), torch.enable_grad():
             leaf = x.detach().clone().requires_grad_()

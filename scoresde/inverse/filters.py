@@ -102,6 +102,12 @@ def noise_levels(denoiser: BaseDenoiser, method: Method) -> Tensor:
     return levels
 
 
+def check_finite(*made: Tensor) -> None:
+    """Raise ValueError naming `denoiser` where samples or their weights are NaN or infinite."""
+    if not all(bool(part.isfinite().all()) for part in made):
+        raise ValueError("`denoiser` must answer finite numbers: samples or weights became NaN or infinite on the way")
+
+
 def filtered(
     twist: Twist,
     denoiser: BaseDenoiser,
@@ -142,11 +148,7 @@ def filtered(
     with torch.no_grad(), evaluating(denoiser):
         x0, log_weights, ess = _along(twist, asked, z, source)
 
-    if not bool(x0.isfinite().all() and log_weights.isfinite().all()):
-        raise ValueError(
-            "`denoiser` must answer finite numbers: particles or their weights became NaN or infinite on the way"
-        )
-
+    check_finite(x0, log_weights)
     drawn = _resampled(log_weights, shape[0], source, _LAST)
     shuffled = torch.argsort(_uniform(source, _LAST + 1, shape[0], place))
     if float(ess[-1]) < max(2.0, _COLLAPSED * count):

@@ -48,11 +48,12 @@ class Measurement:
         self.std = check.number("std", std, least=0.0)
         self.shape = None if shape is None else check.shape("shape", shape)
 
-    def matrix(self, d: int) -> Tensor:
+    def matrix(self, d: int, shape: tuple[int, ...] | None = None) -> Tensor:
         """A as a matrix, (m, d) float64.
 
         Args:
             d: numbers of a sample.
+            shape: of one sample; None: the measurement's own, or (d,).
 
         Raises:
             ValueError: where the operator is not linear.
@@ -61,7 +62,7 @@ class Measurement:
             raise ValueError("`measurement` must have a linear operator, got a Function")
 
         eye = torch.eye(d, dtype=torch.float64, device=self.y.device)
-        samples = eye.reshape(d, *(self.shape or (d,)))
+        samples = eye.reshape(d, *(shape or self.shape or (d,)))
         return self.operator.forward(samples).reshape(d, -1).T
 
     def residual(self, x0: Tensor) -> Tensor:
@@ -120,10 +121,15 @@ class Measurement:
             )
 
 
-def check_linear(measurement: Any) -> Measurement:
-    """A measurement by a linear operator; or raise TypeError or ValueError naming it."""
+def is_measurement(measurement: Any) -> Measurement:
+    """The value; or raise TypeError naming it."""
     if not isinstance(measurement, Measurement):
         raise TypeError(f"`measurement` must be an inverse.Measurement, got {type(measurement).__name__}")
-    if not measurement.operator.linear:
+    return measurement
+
+
+def check_linear(measurement: Any) -> Measurement:
+    """A measurement by a linear operator; or raise TypeError or ValueError naming it."""
+    if not is_measurement(measurement).operator.linear:
         raise ValueError("`measurement` must have a linear operator, got a Function")
     return measurement

@@ -108,7 +108,7 @@ def mcgdiff(
     shape = check.shape("shape", shape)
     place, dtype = state_place(denoiser, None, None)
     check_linear(measurement).check_fits(torch.empty(1, *shape[1:], dtype=dtype, device=place))
-    twist = _Directions(levels, denoiser, measurement, math.prod(shape[1:]))
+    twist = _Directions(levels, denoiser, measurement, shape[1:])
 
     return filtered(twist, denoiser, shape, particles, seed, cond, batch)
 
@@ -143,10 +143,10 @@ class _Led(Twist):
 class _Directions(Twist):
     """Right singular directions of A, (m, d), and what the measurement says of each: value and level, (m,)."""
 
-    def __init__(self, levels: Tensor, denoiser: BaseDenoiser, measurement: Measurement, d: int):
+    def __init__(self, levels: Tensor, denoiser: BaseDenoiser, measurement: Measurement, shape: tuple[int, ...]):
         super().__init__(levels)
         self.denoiser = denoiser
-        u, a, rows = torch.linalg.svd(measurement.matrix(d), full_matrices=False)
+        u, a, rows = torch.linalg.svd(measurement.matrix(math.prod(shape), shape), full_matrices=False)
         kept = a.square() > SEEN
         self.rows = rows[kept]
         self.value = (measurement.y.flatten().to(u) @ u)[kept] / a[kept]

@@ -10,12 +10,14 @@ from solvers import check
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.prediction import Prediction
-from ..guidance.base import Guided, gradient_weight
+from ..guidance.base import gradient_weight
 from ..processes.coefficients import as_time
+from .denoisers import Measured
 from .measurement import Measurement, check_linear
+from .operators import wide
 
 
-class DiffPIR(Guided):
+class DiffPIR(Measured):
     """The nearest answer to the model's that explains the measurement.
 
         x0 <- argmin |y - A x|^2/(2 std^2) + lam (alpha/sigma)^2 |x - x0|^2/2
@@ -26,10 +28,8 @@ class DiffPIR(Guided):
     """
 
     def __init__(self, denoiser: BaseDenoiser, measurement: Measurement, lam: float = 1.0):
-        super().__init__(denoiser)
-        self.measurement = check_linear(measurement)
+        super().__init__(denoiser, check_linear(measurement))
         self.lam = check.number("lam", lam, above=0.0)
-        self._checked = False
 
     def forward(
         self,
@@ -41,18 +41,15 @@ class DiffPIR(Guided):
         alpha = as_time(alpha, "alpha")
         sigma = as_time(sigma, "sigma")
 
-        if not self._checked:
-            self.measurement.check_fits(x)
-            self._checked = True
+        self._check_once(x)
 
         plain = self.denoiser(x, alpha, sigma, cond)
         r = gradient_weight(alpha, sigma) / alpha / self.lam
         r = r.reshape(-1) if r.dim() else r
         operator = self.measurement.operator
         u = operator.solve(self.measurement.residual(plain.x0), r, self.measurement.std**2)
-        wide = r.reshape(-1, *[1] * (x.dim() - 1)).to(x) if r.dim() else r
 
-        return plain.shifted(operator.adjoint(u) * wide)
+        return plain.shifted(operator.adjoint(u) * wide(r, x))
 
 
 def diffpir(denoiser: BaseDenoiser, measurement: Measurement, lam: float = 1.0) -> DiffPIR:

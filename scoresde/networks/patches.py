@@ -97,6 +97,9 @@ class PatchTransformer(nn.Module):
         for row, size in enumerate(sizes):
             groups.setdefault(size, []).append(row)
 
+        if not groups:
+            return x.new_zeros(0, self.outputs * x.shape[1], *x.shape[2:])
+
         parts = [x[rows][(..., *map(slice, size))] for size, rows in groups.items()]
         answers = self._answered(parts, [told[rows] for rows in groups.values()])
         out = x.new_zeros(len(x), self.outputs * x.shape[1], *x.shape[2:])
@@ -139,7 +142,8 @@ class PatchTransformer(nn.Module):
 
         parts = x.reshape(len(x), x.shape[1], *split)
         order = (0, *range(2, 2 + 2 * axes, 2), 1, *range(3, 3 + 2 * axes, 2))
-        return parts.permute(order).reshape(len(x), -1, x.shape[1] * math.prod(self.patch))
+        inside = math.prod(self.patch)
+        return parts.permute(order).reshape(len(x), math.prod(x.shape[2:]) // inside, x.shape[1] * inside)
 
     def _joined(self, tokens: Tensor, x: Tensor) -> Tensor:
         """Rows as a grid again, (B, outputs C, ...)."""

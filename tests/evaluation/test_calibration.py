@@ -127,6 +127,7 @@ def test_the_inception_score_counts_classes() -> None:
 
 BAD: dict[str, tuple[Any, str]] = {
     "samples": (lambda: sbc(normals(9, 2), normals(9, 2)), "`samples` must have shape"),
+    "no samples": (lambda: sbc(normals(9, 2), normals(9, 0, 2)), "`samples` must hold at least one"),
     "count": (lambda: tarp(normals(9, 2), normals(8, 3, 2)), "`samples` must have shape"),
     "few": (lambda: sbc(normals(3, 2), normals(3, 5, 2)), "`truths` must be of at least 8"),
     "references": (lambda: tarp(normals(9, 2), normals(9, 5, 2), normals(9, 3)), "`references` must have the shape"),

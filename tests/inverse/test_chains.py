@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from benchmarks import posterior_laws, posterior_problems
-from scoresde import EDM, catalogue, exact, inverse, sample
+from scoresde import EDM, VPSDE, Denoiser, catalogue, exact, inverse, sample
 from scoresde.samplers.plan import method_levels
-from solvers import SeededNoise
+from solvers import SeededNoise, SolveError
 from solvers.noise import PRIOR as PRIOR_STREAM
 from tests.helpers.inverse_problems import LINEAR_FUNCTION, MEASURED, PRIOR, A, Y, measured, normals
 from tests.helpers.problems import F64
@@ -21,13 +21,14 @@ from tests.helpers.problems import F64
 WHITE = exact.Gaussian(torch.zeros(3, dtype=F64), 4.0)
 EYE = inverse.Measurement(inverse.Matrix(torch.eye(3, dtype=F64)), torch.tensor([1.0, -2.0, 0.5], dtype=F64), 0.02)
 DDIM = replace(catalogue.ddim(40), process=EDM())
+IMAGES = exact.Gaussian(torch.zeros(16, dtype=F64), 1.0, VPSDE())
 METHODS: dict[str, Any] = {
-    "ddrm": lambda d, m, n: inverse.ddrm(d, m, (n, 3), DDIM),
-    "daps": lambda d, m, n: inverse.daps(d, m, (n, 3), DDIM, catalogue.ddim(4)),
-    "diffpir": lambda d, m, n: sample(inverse.diffpir(d, m), (n, 3), DDIM),
-    "replacement": lambda d, m, n: sample(d, (n, 3), replace(DDIM, wrap=(inverse.Replacement(m),))),
-    "repaint": lambda d, m, n: sample(d, (n, 3), replace(DDIM, wrap=(inverse.RePaint(m, 2, 3),))),
-    "mcgdiff": lambda d, m, n: inverse.mcgdiff(d, m, (n, 3), DDIM, particles=max(n, 64)).x,
+    "ddrm": lambda d, m, n, shape=(3,): inverse.ddrm(d, m, (n, *shape), DDIM),
+    "daps": lambda d, m, n, shape=(3,): inverse.daps(d, m, (n, *shape), DDIM, catalogue.ddim(4)),
+    "diffpir": lambda d, m, n, shape=(3,): sample(inverse.diffpir(d, m), (n, *shape), DDIM),
+    "replacement": lambda d, m, n, shape=(3,): sample(d, (n, *shape), replace(DDIM, wrap=(inverse.Replacement(m),))),
+    "repaint": lambda d, m, n, shape=(3,): sample(d, (n, *shape), replace(DDIM, wrap=(inverse.RePaint(m, 2, 3),))),
+    "mcgdiff": lambda d, m, n, shape=(3,): inverse.mcgdiff(d, m, (n, *shape), DDIM, particles=max(n, 64)).x,
 }
 
 
@@ -104,8 +105,8 @@ def test_diffpir_is_the_nearest_answer() -> None:
 def test_a_draw_of_daps_has_its_law(measurement: inverse.Measurement) -> None:
     """At one level s of N(0, c^2): xhat = g x, then a draw whose mean and covariance are known.
 
-    20 000 draws: standard errors of a mean are below 0.02, of a covariance entry below 0.06; allowed are six, and the
-    bias of Langevin steps of a tenth, 0.05 of the variance."""
+    20 000 draws: standard errors of a mean are below 0.008, of a covariance entry below 0.0125. Allowed are six, and
+    twice that for Langevin steps of a tenth."""
     s, c, n = 2.0, 2.0, 20_000
     one = replace(DDIM, n=1, grid=catalogue.grids.from_list([s], EDM()))
     found = inverse.daps(WHITE, measurement, (n, 3), one, catalogue.ddim(2), data_std=c, rate=0.1, langevin=3000)
@@ -114,8 +115,9 @@ def test_a_draw_of_daps_has_its_law(measurement: inverse.Measurement) -> None:
     left = torch.eye(3, dtype=F64) - gain @ A
     before = (c**2 / (c**2 + s**2) * s) ** 2 + r
     wanted = before * left @ left.T + 0.09 * gain @ gain.T
-    assert float((found.mean(0) - gain @ Y).abs().max()) < 0.12
-    assert float((found.T.cov() - wanted).abs().max()) < 0.3 * float(wanted.diag().max())
+    allowed = 1 if measurement.operator.linear else 2
+    assert float((found.mean(0) - gain @ Y).abs().max()) < 0.048 * allowed
+    assert float((found.T.cov() - wanted).abs().max()) < 0.075 * allowed
 
 
 def test_repaint_once_is_replacement_and_calls_are_counted() -> None:
@@ -170,6 +172,30 @@ def test_a_law_by_impulses_is_that_of_samples() -> None:
     deviation = cov.diag().sqrt()
     assert bool(((x.mean(0) - mean).abs() < 6 * deviation / 100).all())
     assert float(((x.T.cov() - cov).abs() / deviation.outer(deviation)).max()) < 6 * 2**0.5 / 100
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_images_are_measured_as_they_are(name: str) -> None:
+    """A mask of the shape of an image, without a word on that shape elsewhere."""
+    mask = torch.ones(1, 4, 4)
+    mask[:, 2:] = 0
+    y = torch.linspace(-1, 1, 8, dtype=F64)
+    measurement = inverse.Measurement(inverse.Mask(mask), y, 0.05)
+    x = METHODS[name](IMAGES, measurement, 3, (1, 4, 4))
+    assert x.shape == (3, 1, 4, 4)
+    assert bool((x[:, 0, :2].flatten(1) - y).abs().max() < 0.5)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_network_of_nan_is_told(name: str) -> None:
+    broken = Denoiser(lambda x, t: x * torch.nan, VPSDE())
+    with pytest.raises((ValueError, SolveError), match=r"finite|NaN"):
+        METHODS[name](broken, MEASURED, 4)
+
+
+def test_langevin_steps_that_run_away_are_told() -> None:
+    with pytest.raises(ValueError, match="`rate` must be smaller"):
+        inverse.daps(PRIOR, LINEAR_FUNCTION, (4, 3), DDIM, catalogue.ddim(2), rate=50.0, langevin=400)
 
 
 BAD: dict[str, tuple[Any, str]] = {

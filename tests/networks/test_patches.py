@@ -70,6 +70,12 @@ def test_sizes_share_a_batch_and_do_not_see_each_other() -> None:
             assert float(out[k, :, h:].abs().sum() + out[k, :, :, w:].abs().sum()) == 0
 
 
+def test_an_empty_batch_is_answered_by_one() -> None:
+    network = PatchTransformer(1, (2,), 32, 1)
+    x, t = torch.zeros(0, 1, 4), torch.zeros(0)
+    assert network(x, t).shape == network(x, t, {"size": torch.zeros(0, 1).long()}).shape == x.shape
+
+
 def test_place_level_and_label_matter() -> None:
     network = awake(PatchTransformer(1, (2, 2), 32, 2, classes=3))
     flat, t, label = torch.ones(1, 1, 8, 8), torch.tensor([500.0]), torch.tensor([1])
