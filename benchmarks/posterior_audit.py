@@ -11,7 +11,8 @@ laws         a smooth series with a Gaussian-process prior: the law of each affi
 situations   one mode, several, strong noise, an operator that is not linear
 pictures     docs/img/posterior.png, docs/img/restored_digits.png
 
-Each part is stored when it is done; `--part NAME` measures that one alone. `--page` only writes the page.
+Each part is stored when it is done; `--part NAME` measures that one alone, `--method NAME` that method's rows of it.
+`--page` only writes the page.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ from scoresde.evaluation.distances import unit_directions
 STORE = RESULTS / "posterior_audit.json"
 F64 = torch.float64
 Row = dict[str, Any]
+Pick = Callable[[dict[str, Draw]], dict[str, Draw]]
 
 
 def worst_direction(a: Tensor, b: Tensor) -> float:
@@ -164,13 +166,13 @@ def _exact(prior: Any, measurement: inverse.Measurement, shape: tuple[int, ...],
     return exact.posterior(prior, measurement).sample(shape[0], seed=3)
 
 
-def coverage(count: int) -> list[Row]:
+def coverage(count: int, pick: Pick) -> list[Row]:
     """Mixtures in 8 dimensions, 2 numbers measured."""
     fast = {**LED, **CHAINS, "twisted": particles("twisted", 1024), "mcgdiff": particles("mcgdiff", 4096)}
-    return calibrated(fast, [problems.mixture(8, 2, 500 + seed) for seed in range(count)], 100, 100)
+    return calibrated(pick(fast), [problems.mixture(8, 2, 500 + seed) for seed in range(count)], 100, 100)
 
 
-def digits(count: int) -> list[Row]:
+def digits(count: int, pick: Pick) -> list[Row]:
     """Digits hidden below and blurred."""
     fast = {
         **LED,
@@ -181,11 +183,11 @@ def digits(count: int) -> list[Row]:
     return [
         {"digit": kind, **row}
         for kind in ("hidden", "blurred")
-        for row in calibrated(fast, [problems.digits(kind, seed) for seed in range(count)], 40, 100)
+        for row in calibrated(pick(fast), [problems.digits(kind, seed) for seed in range(count)], 40, 100)
     ]
 
 
-def situations(count: int) -> list[Row]:
+def situations(count: int, pick: Pick) -> list[Row]:
     """One mode, precise; one mode, strong noise; an operator that is not linear: over the floor, 100 calls."""
     fast = {**LED, **CHAINS, "twisted": particles("twisted", 2048, 100), "mcgdiff": particles("mcgdiff", 4096, 100)}
     curved = {name: METHODS[name] for name in ANY_OPERATOR}
@@ -197,28 +199,41 @@ def situations(count: int) -> list[Row]:
     return [
         {"situation": name, **row}
         for name, (methods, make) in some.items()
-        for row in measured(methods, (make(seed) for seed in range(count)), 100)
+        for row in measured(pick(methods), (make(seed) for seed in range(count)), 100)
     ]
+
+
+def replaced(stored: list[Row], rows: list[Row]) -> list[Row]:
+    """Stored rows, those of the same method and problem as a new one by it."""
+    named = ("method", "d_y", "digit", "situation")
+    new = {tuple(row.get(key) for key in named): row for row in rows}
+    return [new.get(tuple(row.get(key) for key in named), row) for row in stored]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--problems", type=int, default=20)
     parser.add_argument("--part", action="append", help="measure this part; may be given again")
+    parser.add_argument("--method", help="measure this method alone, and keep the other rows")
     parser.add_argument("--page", action="store_true", help="write the page of what is stored")
     found = parser.parse_args()
     count: int = found.problems
+    chosen: str | None = found.method
+
+    def pick(methods: dict[str, Draw]) -> dict[str, Draw]:
+        return {name: draw for name, draw in methods.items() if chosen in (None, name)}
+
     few = max(2, count // 5)
     narrow = {**LED, **CHAINS, "twisted": particles("twisted", 1024), "mcgdiff": particles("mcgdiff", 4096)}
     parts: dict[str, Callable[[], list[Row]]] = {
-        "mixture": lambda: by_measured(METHODS, 8, count, 100),
-        "wide": lambda: by_measured(narrow, 80, few, 100),
-        "longer": lambda: by_measured({**LED, **CHAINS}, 8, few, 1000),
+        "mixture": lambda: by_measured(pick(METHODS), 8, count, 100),
+        "wide": lambda: by_measured(pick(narrow), 80, few, 100),
+        "longer": lambda: by_measured(pick({**LED, **CHAINS}), 8, few, 1000),
         "particles": slope,
-        "coverage": lambda: coverage(5 * count),
-        "digits": lambda: digits(count),
-        "situations": lambda: situations(few),
-        "laws": posterior_laws.laws,
+        "coverage": lambda: coverage(5 * count, pick),
+        "digits": lambda: digits(count, pick),
+        "situations": lambda: situations(few, pick),
+        "laws": lambda: posterior_laws.laws(pick(posterior_laws.AFFINE)),
         "pictures": posterior_pictures.drawn,
     }
 
@@ -227,6 +242,8 @@ def main() -> None:
         show(name, rows)
         stored: dict[str, Any] = json.loads(STORE.read_text(encoding="utf-8")) if STORE.exists() else {}
         kept = {**stored.get("problems", {}), name: count}
+        if chosen is not None:
+            rows = replaced(stored.get(name, []), rows)
         STORE.write_text(
             json.dumps({**stored, **environment(F64), "problems": kept, name: rows}, indent=1) + "\n", encoding="utf-8"
         )

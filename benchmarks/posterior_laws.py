@@ -81,11 +81,11 @@ def law(draw: Draw, problem: Problem, calls: int) -> tuple[Tensor, Tensor]:
     return x[0], columns.T @ columns
 
 
-def laws(calls: int = 100, d: int = 24) -> list[dict[str, Any]]:
+def laws(methods: dict[str, Draw], calls: int = 100, d: int = 24) -> list[dict[str, Any]]:
     """W2 from the posterior over the posterior's own size, of a smooth series seen precisely and roughly."""
     rows: list[dict[str, Any]] = []
 
-    for name, draw in AFFINE.items():
+    for name, draw in methods.items():
         row: dict[str, Any] = {"method": name}
         for std in (0.1, 1.0):
             problem = series(std, 0, d)

@@ -84,7 +84,7 @@ four Gaussians in the plane, |x| measured. {few("situations")} problems each, {c
 ## Several modes
 
 The mixture of 25 Gaussians of Cardoso et al. 2023 in 8 dimensions, d_y numbers measured: medians of {counts.get("mixture", 0)} problems, and between
-which of them the median lies with 95 %. `twisted` has 4096 particles, `mcgdiff` 16 384, both on 300 levels. One core, other work on the second.
+which of them the median lies with 95 %. `twisted` has 4096 particles, `mcgdiff` 16 384, both on 300 levels. One core, other work on the second, none beside `repaint`.
 
 {rows("mixture")}
 {_wide(kept, few("wide"))}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from solvers import Equation, Solver, check
 from solvers.noise import CHURN, CORRECTOR
 
+from ..processes.base import Process
 from ..samplers.wrappers import StepContext, StepHooks, Wrapper
 from ..samplers.wrappers.base import SubSolve
 from ..samplers.wrappers.churn import ForwardJump
@@ -33,29 +34,48 @@ class InPlace(Wrapper):
     def __post_init__(self) -> None:
         check_linear(self.measurement)
 
-    def _putting(self, ground: StepContext, y: Tensor) -> Callable[[Tensor, Tensor, int], Tensor]:
-        """(x, t, index of its noise) -> x with the measurement in its place."""
-
+    def _places(self, ground: StepContext, y: Tensor) -> _Places:
+        """The measurement's part of states like y."""
         self.measurement.check_fits(y)
-        operator = self.measurement.operator
         known = self.measurement.pseudo_inverse().to(y)
-        draw = ground.drawing(CORRECTOR)
+        return _Places(self.measurement, known, ground.process, ground.drawing(CORRECTOR))
 
-        def put(x: Tensor, t: Tensor, index: int) -> Tensor:
-            alpha = ground.process.alpha(t).item()
-            sigma = ground.process.sigma(t).item()
 
-            def spread(c: Tensor) -> Tensor:
-                """Variance of the noise to be added; below 0 where the direction stays."""
-                return torch.where(c > SEEN, sigma**2 - (alpha * self.measurement.std) ** 2 / c.clamp(min=SEEN), -1.0)
+class _Places(NamedTuple):
+    """Where a measurement is put, level by level.
 
-            kept = operator.spectral(x, lambda c: (spread(c) < 0).to(c))
-            put_there = operator.spectral(known, lambda c: (spread(c) >= 0).to(c))
-            noise = operator.spectral(draw(index, x), lambda c: spread(c).clamp(min=0.0).sqrt())
+    measurement  with a linear operator
+    known        A^+ y
+    process      of the states
+    draw         normals like a state, by index
+    """
 
-            return kept + alpha * put_there + noise
+    measurement: Measurement
+    known: Tensor
+    process: Process
+    draw: Callable[[int, Tensor], Tensor]
 
-        return put
+    def put(self, x: Tensor, t: Tensor, index: int) -> Tensor:
+        """x with the measurement in its place."""
+        operator = self.measurement.operator
+        spread = self._spread(t)
+        alpha = self.process.alpha(t).item()
+        kept = operator.spectral(x, lambda c: (spread(c) < 0).to(c))
+        put_there = operator.spectral(self.known, lambda c: (spread(c) >= 0).to(c))
+        noise = operator.spectral(self.draw(index, x), lambda c: spread(c).clamp(min=0.0).sqrt())
+
+        return kept + alpha * put_there + noise
+
+    def held(self, x: Tensor, before: Tensor, t: Tensor) -> Tensor:
+        """x with the directions of `before` that were put at a noisier level, and are put no more."""
+        spread = self._spread(t)
+        return x + self.measurement.operator.spectral(before - x, lambda c: ((c > SEEN) & (spread(c) < 0)).to(c))
+
+    def _spread(self, t: Tensor) -> Callable[[Tensor], Tensor]:
+        """Variance of the noise to be added, of squared singular values; below 0 where the direction stays."""
+        sigma = self.process.sigma(t).item()
+        noise = (self.process.alpha(t).item() * self.measurement.std) ** 2
+        return lambda c: torch.where(c > SEEN, sigma**2 - noise / c.clamp(min=SEEN), -1.0)
 
 
 @dataclass(frozen=True)
@@ -79,8 +99,8 @@ class Replacement(InPlace):
         times: Tensor,
         y: Tensor,
     ) -> Sequence[StepHooks]:
-        put = self._putting(ground, y)
-        return [StepHooks(after=lambda eq, x, k=k, t=t: put(x, t, k)) for k, t in enumerate(times[1:])]
+        places = self._places(ground, y)
+        return [StepHooks(after=lambda eq, x, k=k, t=t: places.put(x, t, k)) for k, t in enumerate(times[1:])]
 
 
 @dataclass(frozen=True)
@@ -88,7 +108,8 @@ class RePaint(InPlace):
     """Replacement that harmonises: after every `jump` steps it goes back up `jump` levels and down again, `resamplings`
     times in all.
 
-    For eta 0. Lugmayr et al. 2022, arXiv:2201.09865, whose jump and resamplings are 10 and 10 on 250 levels.
+    Going up and down, a direction would forget a measurement that is put in it no more. So there the first way down
+    holds. For eta 0. Lugmayr et al. 2022, arXiv:2201.09865, whose jump and resamplings are 10 and 10 on 250 levels.
 
     Args:
         measurement: with a linear operator.
@@ -118,7 +139,7 @@ class RePaint(InPlace):
         y: Tensor,
     ) -> Sequence[StepHooks]:
 
-        put = self._putting(ground, y)
+        places = self._places(ground, y)
         climb = ground.drawing(CHURN)
         legs = [SubSolve.of(solver, eq, times[k : k + 2], y) for k in range(len(times) - 1)]
         count = len(legs)
@@ -130,12 +151,13 @@ class RePaint(InPlace):
             lift = ForwardJump.between(ground.process, times[k + 1], times[begin], 1.0) if ends else None
 
             def after(eq: Equation, x: Tensor) -> Tensor:
-                x = put(x, times[k + 1], k)
+                x = first = places.put(x, times[k + 1], k)
                 for again in range(1, self.resamplings if lift is not None else 1):
                     assert lift is not None
                     x = lift(x, climb(again * count + k, x))
                     for step in range(begin, k + 1):
-                        x = put(legs[step](eq, x), times[step + 1], again * count + step)
+                        x = places.put(legs[step](eq, x), times[step + 1], again * count + step)
+                    x = places.held(x, first, times[k + 1])
                 return x
 
             return StepHooks(after=after)

@@ -140,6 +140,17 @@ def test_repaint_once_is_replacement_and_calls_are_counted() -> None:
         assert len(asked) == method.calls
 
 
+def test_repaint_does_not_forget_a_rough_measurement() -> None:
+    """Of N(0, 4) seen as 3 with noise 0.3, the posterior is N(2.93, 0.295^2).
+
+    Going up and down below that noise widens it to 0.64 where nothing holds it. Allowed are 0.5, and 0.2 about the
+    mean."""
+    seen = inverse.Measurement(inverse.Mask(torch.tensor([1, 0, 0])), torch.tensor([3.0], dtype=F64), 0.3)
+    x = sample(WHITE, (400, 3), replace(DDIM, wrap=(inverse.RePaint(seen, 2, 10),)))[:, 0]
+    assert float(x.mean()) == pytest.approx(2.93, abs=0.2)
+    assert float(x.std()) < 0.5
+
+
 def test_replacement_leaves_the_measured_entries_at_their_level() -> None:
     """Of a noiseless mask: alpha y + sigma z, whatever the model says."""
     mask = inverse.Measurement(inverse.Mask(torch.tensor([1, 0, 1])), torch.tensor([9.0, -7.0], dtype=F64), 0.0)
