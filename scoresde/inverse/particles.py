@@ -108,7 +108,7 @@ def mcgdiff(
     shape = check.shape("shape", shape)
     place, dtype = state_place(denoiser, None, None)
     check_linear(measurement).check_fits(torch.empty(1, *shape[1:], dtype=dtype, device=place))
-    twist = _Directions(levels, denoiser, measurement, shape[1:])
+    twist = SeenDirections(levels, denoiser, measurement, shape[1:])
 
     return filtered(twist, denoiser, shape, particles, seed, cond, batch)
 
@@ -140,7 +140,7 @@ class _Led(Twist):
         return self.led.measurement.log_prob(seen.plain) - seen.fit
 
 
-class _Directions(Twist):
+class SeenDirections(Twist):
     """Right singular directions of A, (m, d), and what the measurement says of each: value and level, (m,)."""
 
     def __init__(self, levels: Tensor, denoiser: BaseDenoiser, measurement: Measurement, shape: tuple[int, ...]):

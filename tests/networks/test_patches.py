@@ -70,6 +70,15 @@ def test_sizes_share_a_batch_and_do_not_see_each_other() -> None:
             assert float(out[k, :, h:].abs().sum() + out[k, :, :, w:].abs().sum()) == 0
 
 
+def test_a_patch_is_told_its_distance_from_both_ends() -> None:
+    """The first patch of any length looks the same from the first end, the last from the last."""
+    network = PatchTransformer(1, (2,), 32, 1)
+    short, long = (network._waves(torch.zeros(1, 1, n)).reshape(n // 2, 2, 2, -1) for n in (8, 12))
+    torch.testing.assert_close(short[0, :, 0], long[0, :, 0])
+    torch.testing.assert_close(short[-1, :, 1], long[-1, :, 1])
+    assert float((short[-1, :, 0] - long[-1, :, 0]).abs().max()) > 0.1
+
+
 def test_an_empty_batch_is_answered_by_one() -> None:
     network = PatchTransformer(1, (2,), 32, 1)
     x, t = torch.zeros(0, 1, 4), torch.zeros(0)
