@@ -112,7 +112,8 @@ def train_with_bar(
         )
 
     about = trained.about["training"]
-    loss = "not known" if about["loss"] is None else f"{about['loss']:.4f} per element"
+    unit = "nats a sample" if config.is_classifier else "per element"
+    loss = "not known" if about["loss"] is None else f"{about['loss']:.4f} {unit}"
     console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {loss}")
 
     return trained

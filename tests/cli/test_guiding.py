@@ -75,6 +75,13 @@ def test_a_classifier_guides_a_run_without_labels(folder: Path, tmp_path: Path) 
     assert np.abs(rows[0] - rows[1]).max() > 1e-3
 
 
+def test_a_classifier_says_its_loss_in_nats(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert called("train", str(folder / "judge.toml"), "--out", str(tmp_path / "again")) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "nats a sample" in said
+    assert "--classifier" in said
+
+
 BAD = {
     "plain --label 3 --guidance 2 --classifier {plain}": "holds a denoiser",
     "plain --label 3 --guidance 2 --classifier {other}": "`--classifier` must know samples of shape",
