@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,11 +24,17 @@ def doctor(
     Example: scoresde doctor runs/demo"""
 
     from .. import runs
+    from ..denoisers import conditions
     from ..evaluation.doctor import doctor as examine
     from ..interop import models
+    from ..runs.config import AUTOENCODER
 
     positive("n", n)
     place = usable(device)
+
+    if runs.holds(run) == AUTOENCODER:
+        _autoencoder(run, n, seed, place)
+        return
 
     with loading(run):
         model = models.load(run, place)
@@ -36,27 +42,53 @@ def doctor(
 
     some = model.held_out(data).in_memory(n)
     labels = None if model.classes is None or some.labels is None else some.labels.to(place)
+    cond = labels if some.cond is None else conditions.prepared(some.cond, len(some), place)
 
     with fitting(f"an examination of {len(some)} samples", "take a smaller --n"):
         findings = examine(
             model.denoiser,
             model.denoiser.process,
             some.x.to(place),
-            labels,
+            cond,
             raw=raw,
             seed=seed,
         )
 
+    _told(findings, run, some, "held-out" if data is None else "given")
+
+
+def _autoencoder(
+    run: Path,
+    n: int,
+    seed: int,
+    device: str,
+) -> None:
+    """Examine an autoencoder on what its run held out."""
+    from .. import runs
+    from ..latent.examination import examine
+
+    with loading(run):
+        model, stored = runs.load_autoencoder(run, device)
+
+    config = runs.run_config(stored.about, run)
+    some = config.dataset().split(config.data.held_out)[1].in_memory(n)
+    _told(examine(model, some.x.to(device), seed), run, some, "held-out")
+
+
+def _told(
+    findings: Any,
+    run: Path,
+    some: Any,
+    which: str,
+) -> None:
+    """Findings on the terminal, and the exit code 3 where there are any."""
     for finding in findings:
         console().print(f"{finding.what}\n  evidence: {finding.evidence}\n  remedy: {finding.remedy}")
 
     if findings:
         raise typer.Exit(3)
 
-    console().print(
-        f"nothing found wrong with {run}, on {len(some)} {'held-out' if data is None else 'given'} samples of"
-        f" {some.name}"
-    )
+    console().print(f"nothing found wrong with {run}, on {len(some)} {which} samples of {some.name}")
 
 
 def import_(

@@ -112,7 +112,7 @@ def train_with_bar(
         )
 
     about = trained.about["training"]
-    unit = "nats a sample" if config.is_classifier else "per element"
+    unit = "nats a sample" if config.is_classifier else "per element" if config.denoises else "nats per element"
     loss = "not known" if about["loss"] is None else f"{about['loss']:.4f} {unit}"
     console.print(f"trained {about['steps_done']} steps in {about['seconds']:.0f} s, loss {loss}")
 

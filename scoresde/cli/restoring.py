@@ -16,6 +16,7 @@ LED = ("pigdm", "dps", "tmpd", "diffpir")
 REPLACED = ("replacement", "repaint")
 PARTICLES = ("twisted", "mcgdiff")
 METHODS = (*LED, *REPLACED, "ddrm", "daps", *PARTICLES)
+DECODED = ("dps", "tmpd", "daps")  # those that take an operator that is not linear
 
 
 def restore(
@@ -61,24 +62,32 @@ def restore(
     with loading(run):
         model = models.load(run, place)
 
-    if len(model.shape) != 3:
-        raise UsageError(f"`run` must be a model of images, got samples of shape {model.shape}; see scoresde.inverse")
+    wanted = model.sample_shape
+    if len(wanted) != 3:
+        raise UsageError(f"`run` must be a model of images, got samples of shape {wanted}; see scoresde.inverse")
+    if model.space is not None and method not in DECODED:
+        raise UsageError(
+            f"`--method` must be one of {', '.join(DECODED)} for a model of latents, whose decoder is not linear, got"
+            f" {method}"
+        )
 
-    check_kind(out, model.shape)
-    held_out = model.held_out(data)
+    check_kind(out, wanted)
+    held_out = model.held_out(data).source
     if not 0 <= index < len(held_out):
         raise UsageError(f"`--index` must lie in [0, {len(held_out)}), got {index}")
 
     truth = held_out.in_memory(index + 1).x[index:].to(place)
-    measuring = parsed(operator, model.shape)
+    measuring = parsed(operator, wanted)
     clean = measuring.forward(truth)
     noise = SeededNoise(seed).normal(PRIOR, range(3, 4), tuple(clean.shape), clean.dtype, clean.device)[0]
     y = clean + std * noise
-    measurement = inverse.Measurement(measuring, y[0], std, model.shape)
+    space = model.space
+    through = measuring if space is None else inverse.Function(lambda u: measuring.forward(space.decode(u)))
+    measurement = inverse.Measurement(through, y[0], std, model.shape)
     shape = (n, *model.shape)
 
     with writing_file(out, command()), fitting(f"{n} samples", "take a smaller --n"):
-        drawn = drawn_by(method, model.denoiser, measurement, shape, steps, seed, particles)
+        drawn = model.decoded(drawn_by(method, model.denoiser, measurement, shape, steps, seed, particles))
 
         if out.suffix.lower() == ".png":
             seen = _seen(measuring, y, truth)

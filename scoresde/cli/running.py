@@ -15,7 +15,7 @@ import typer
 
 from ..runtime.beginning import OTHERS
 from ..runtime.torch_state import untouched
-from . import compare, diagnosis, restoring, sampling, training
+from . import compare, diagnosis, judging, restoring, sampling, training
 from .failures import told
 from .streams import Output, opened, say_error, silenced
 
@@ -29,10 +29,10 @@ for name, function in {
     "train": training.train,
     "sample": sampling.sample,
     "restore": restoring.restore,
-    "likelihood": sampling.likelihood,
+    "likelihood": judging.likelihood,
     "doctor": diagnosis.doctor,
     "import": diagnosis.import_,
-    "info": sampling.info,
+    "info": judging.info,
     "compare": compare.compare,
 }.items():
     app.command(name, context_settings=_HELP)(function)

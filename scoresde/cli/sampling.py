@@ -1,4 +1,4 @@
-"""Commands that use a trained run: sample, likelihood, info."""
+"""The command that draws samples: sample."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Annotated, Any
 import typer
 
 from ..storage.ownership import writing_file
-from .common import Data, Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
+from .common import Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
 from .failures import fitting, loading
 from .guiding import Classifier, Guidance, Interval, Null, Rescale, Weak, guided, labelling
+from .stages import Augment, LowMethod, LowSteps, enlarged, low_model
 from .targets import check_kind, check_target, default_target, save_arrays, save_table
 
 
@@ -46,6 +47,9 @@ def sample(
     weak: Weak = None,
     classifier: Classifier = None,
     null: Null = None,
+    low_method: LowMethod = None,
+    low_steps: LowSteps = None,
+    augment: Augment = None,
     best: Annotated[
         bool, typer.Option("--best", help="the checkpoint with the least held-out loss instead of the last")
     ] = False,
@@ -87,25 +91,31 @@ def sample(
     with loading(run):
         model = models.load(run, place, best, ema_width)
 
-    target = default_target(run, model.shape, overwrite) if out is None else out
-    check_kind(target, model.shape)
+    target = default_target(run, model.sample_shape, overwrite) if out is None else out
+    check_kind(target, model.sample_shape)
     judge = labelling(classifier, model, place)
-    wanted = None if label is None else _class(label, model if judge is None else judge)
+    low = low_model(model, {"low-method": low_method, "low-steps": low_steps, "augment": augment}, place)
+    labelled = low or judge or model
+    wanted = None if label is None else _class(label, labelled)
     chosen = _method(method, steps, rtol, model)
     denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, judge, place)
+    before = None
+    if low is not None:
+        before = enlarged(low, _method(low_method or "ddim", low_steps, None, low), model, wanted, augment, seed)
 
     def part(denoiser: Any, rows: range) -> torch.Tensor:
         shape = (len(rows), *model.shape)
-        return draw(
+        x = draw(
             denoiser,
             shape,
             chosen,
             seed,
-            cond=wanted,
+            cond=wanted if before is None else before(rows),
             first=rows.start,
             batch=batch,
             compile=compile,
-        ).cpu()
+        )
+        return torch.cat([model.decoded(some) for some in x.split(batch)]).cpu()
 
     def parts(denoiser: Any, rows: range) -> torch.Tensor:
         drawn: list[torch.Tensor] = []
@@ -164,95 +174,6 @@ def _class(label: str, model: Any) -> int:
         raise UsageError(f"`--label` must lie in [0, {model.classes}){told}, got {label}")
 
     return int(label)
-
-
-def likelihood(
-    run: Folder,
-    n: Annotated[int, typer.Option(help="held-out samples")] = 64,
-    probes: Annotated[int, typer.Option(help="Hutchinson probes; 0: the exact trace, for small data")] = 4,
-    rtol: Annotated[float, typer.Option(help="tolerance of the flow")] = 1e-4,
-    seed: Annotated[int, typer.Option(help="of the probes")] = 0,
-    batch: Annotated[int, typer.Option(help="samples at once")] = 64,
-    data: Data = None,
-    device: Device = "cpu",
-) -> None:
-    """Log-likelihood of held-out data by the probability flow, with its standard errors.
-
-    Example: scoresde likelihood runs/demo --n 64 --probes 4"""
-
-    import torch
-
-    from ..evaluation.likelihood import Likelihood, bits_per_dim, log_likelihood
-    from ..interop import models
-
-    positive("n", n)
-    positive("batch", batch)
-    place = usable(device)
-
-    with loading(run):
-        model = models.load(run, place)
-
-    held_out = model.held_out(data)
-    x = held_out.in_memory(n).x
-    options: dict[str, Any] = {"probes": probes or None, "rtol": rtol, "atol": rtol, "seed": seed}
-    parts: list[Likelihood] = []
-    remedy = f"take a smaller --batch (now {batch})"
-
-    with bar("likelihood", len(x)) as advance, fitting(f"the flow of {min(batch, len(x))} samples", remedy):
-        for start in range(0, len(x), batch):
-            some = x[start : start + batch].to(place)
-            parts.append(log_likelihood(model.denoiser, some, first=start, **options))
-            advance(len(some))
-
-    log_prob = torch.cat([part.log_prob for part in parts])
-    evals = torch.cat([part.evals for part in parts]).double().mean().item()
-    errors = [part.standard_error for part in parts if part.standard_error is not None]
-    spread = f" +- {(log_prob.std() / len(x) ** 0.5).item():.2f}" if len(x) > 1 else ""
-    over = " over samples" if len(x) > 1 else ""
-    trace = (
-        f"{probes} probes, standard error {torch.cat(errors).mean().item():.2f} nats a sample"
-        if errors
-        else "no error estimate"
-    )
-    mean = log_prob.mean()
-    d = x[0].numel()
-    own = mean.item() - d * math.log(held_out.unit)
-    say = console().print
-    say(f"{len(x)} {'held-out' if data is None else 'given'} samples of {held_out.name}: {own:.2f}{spread} nats{over}")
-
-    if held_out.unit != 1.0:
-        say(
-            f"in the data's units: {mean.item():.2f} in the model's scale, less {d} log {held_out.unit:.4g} ="
-            f" {d * math.log(held_out.unit):.2f}"
-        )
-
-    say(f"{'exact trace' if not probes else trace}; {evals:.0f} drift evaluations a sample")
-
-    if held_out.whole:
-        say(
-            f"{bits_per_dim(mean, d, held_out.unit).item():.3f} bits/dim of the integers, dequantised by uniform"
-            " noise of one unit"
-        )
-
-
-def info(run: Folder) -> None:
-    """Say what a run or a saved pipeline is; verify a run's files, and say how to repeat it.
-
-    Example: scoresde info runs/demo"""
-
-    from rich.table import Table
-
-    from ..interop import models
-
-    table = Table(show_header=False)
-
-    with loading(run):
-        told = models.load(run).summary()
-
-    for key, value in told.items():
-        table.add_row(key, value)
-
-    console().print(table)
 
 
 def _method(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -57,6 +57,7 @@ def train(
 
     Example: scoresde train docs/digits.toml --out runs/digits"""
 
+    from .. import runs
     from ..runs import toml
     from ..runtime import distributed
     from . import demo as demo_module
@@ -72,7 +73,7 @@ def train(
         distributed.barrier()  # the others go on once the folder is found usable
 
         with fitting(f"the data of {config}", "name a .npy file, which is mapped, or a smaller one, as data.path"):
-            data, held_out = chosen.dataset().split(chosen.data.held_out)
+            data, held_out = runs.dataset(chosen, here).split(chosen.data.held_out)
 
         with fitting(
             f"the run in {out}", "take a smaller training.batch, a larger training.accumulate or smaller network.widths"
@@ -90,5 +91,13 @@ def train(
             )
 
     distributed.shutdown()
-    model = f"MODEL --label 0 --guidance 1 --classifier {out}" if chosen.is_classifier else out
-    say.print(f"saved {out}; next: scoresde sample {model}")
+    say.print(f"saved {out}; next: {_next(chosen, out)}")
+
+
+def _next(config: Any, out: Path) -> str:
+    """What to do with a run."""
+    from ..runs.config import AUTOENCODER
+
+    if config.network.kind == AUTOENCODER:
+        return f'a model of its latents, with latent.autoencoder = "{out}"'
+    return f"scoresde sample {f'MODEL --label 0 --guidance 1 --classifier {out}' if config.is_classifier else out}"

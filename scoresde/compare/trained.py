@@ -19,7 +19,7 @@ from ..denoisers.prediction import Prediction
 from ..interop import models
 from ..processes.base import Process
 from ..processes.coefficients import as_time, like
-from ..runs import load
+from ..runs import dataset, load
 from ..samplers.ranges import NEARLY_NOISE
 from ..samplers.recommend import estimated
 from ..storage.files import CheckpointError
@@ -54,7 +54,10 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
             steps=100,
         )
 
-    data = model.run.config.dataset()
+    if model.run.config.cascade.low is not None:
+        raise CheckpointError(f"{folder} cannot be compared on: it takes a low-resolution image with every sample")
+
+    data = dataset(model.run.config, about=model.run.about["data"])
 
     def draw(count: int, seed: int) -> Tensor:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed), device="cpu")
@@ -109,7 +112,7 @@ def ideal(folder: Path, std: float) -> BaseDenoiser:
     """The denoiser that a run's training set defines, each of its first 5000 points a Gaussian of `std`: what the
     score part of its error is taken against."""
     trained = load(folder)
-    data = trained.config.dataset().split(trained.config.data.held_out)[0]
+    data = dataset(trained.config, about=trained.about["data"]).split(trained.config.data.held_out)[0]
     return Empirical(data.in_memory(5000).x.double(), std)
 
 

@@ -15,10 +15,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .checking import check_shape
 from .layout import KINDS, standard_layout
 from .moving import moving_digits
 from .reading import folder_of_images, table
-from .samples import Dataset, Mapped, Samples, check_shape
+from .samples import Dataset, Mapped, Samples
 from .scale import scaled
 from .toys import checkerboard, digits, eight_gaussians, moons, photos, swiss_roll
 

@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from .samples import check_shape
+from .checking import check_shape
 
 KINDS = ("points", "images", "series", "sets", "volumes")
 _CHUNK = 1 << 22  # numbers looked at at once

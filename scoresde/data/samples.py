@@ -16,6 +16,7 @@ from solvers import check
 from ..denoisers import conditions
 from ..runtime.torch_state import untouched
 from .batches import generator_for, mixed, permutation, shifted
+from .checking import check_labels, check_shape
 from .scale import Scale, original, scaled
 
 
@@ -48,6 +49,19 @@ class Samples(ABC):
     @abstractmethod
     def take(self, index: Tensor) -> Self:
         """The set of the samples at `index`."""
+
+    @property
+    def source(self) -> Samples:
+        """The data that these samples are made from: themselves, unless they are latents or have a copy beside."""
+        return self
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """Samples like these as samples of the source: as they are, but for latents.
+
+        Args:
+            x: samples in the model's scale, (B, ...).
+        """
+        return x
 
     @property
     def classes(self) -> int | None:
@@ -280,20 +294,3 @@ def unscaled(data: Samples) -> Dataset:
     """All of it in memory, in its own units."""
     some = data.in_memory(len(data))
     return replace(some, x=original(some.x, some.centre, some.half_range), centre=0.0, half_range=1.0)
-
-
-def check_shape(name: str, x: Tensor) -> None:
-    """Samples of one dimension or more, some."""
-    if x.dim() < 2 or not x.numel():
-        raise ValueError(
-            "`data` must be points (N, d), images (N, C, H, W) or other samples (N, ...), not empty; got shape"
-            f" {tuple(x.shape)} from {name}"
-        )
-
-
-def check_labels(name: str, labels: Any, count: int) -> None:
-    """None, or one non-negative int64 a sample."""
-    if labels is not None and (labels.dtype != torch.int64 or labels.shape != (count,) or bool((labels < 0).any())):
-        raise ValueError(
-            f"`labels` of {name} must be {count} non-negative int64, got {tuple(labels.shape)} {labels.dtype}"
-        )

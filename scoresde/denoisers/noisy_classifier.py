@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from ..processes.base import Process
 from ..processes.coefficients import as_time, like
-from .denoiser import Denoiser
 from .moments import Moments
 from .noise_conditioning import NoiseConditioning
 
@@ -98,6 +97,3 @@ class NoisyClassifier(nn.Module):
             raise ValueError(f"`cond` must lie in [0, {classes}), got {cond.min().item()} to {cond.max().item()}")
 
         return log_probs.gather(1, cond.to(x.device)[:, None])[:, 0]
-
-
-Trainable = Denoiser | NoisyClassifier

@@ -12,7 +12,9 @@ from torch import Tensor
 from .. import runs
 from ..data.samples import Samples, unscaled
 from ..denoisers.denoiser import Denoiser
+from ..latent.space import LatentSpace
 from ..runs.config import Config, DataConfig
+from ..runs.summary import summary
 from ..storage.files import CheckpointError
 from . import pipelines
 
@@ -22,7 +24,7 @@ class Model:
     """A trained model, whoever trained it.
 
     denoiser  with the averaged weights
-    shape     of one sample
+    shape     of one sample of the denoiser, a latent where it models latents
     classes   how many labels it takes, None: none
     run       how it was trained and on what; None for a pipeline, which does not say"""
 
@@ -32,8 +34,22 @@ class Model:
     classes: int | None
     run: runs.Trained | None
 
+    @property
+    def space(self) -> LatentSpace | None:
+        """Whose latents the denoiser models; None: its samples are like the data."""
+        return None if self.run is None else self.run.space
+
+    @property
+    def sample_shape(self) -> tuple[int, ...]:
+        """Of one sample of the data."""
+        return self.shape if self.space is None else self.space.autoencoder.network.shape
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """Samples of the denoiser as samples like the data, in the model's scale."""
+        return x if self.run is None else self.run.decoded(x)
+
     def original(self, x: Tensor) -> Tensor:
-        """Samples in the data's own scale; those of a pipeline as they are, its images in [-1, 1]."""
+        """Samples like the data, in its own scale; those of a pipeline as they are, its images in [-1, 1]."""
         return x if self.run is None else self.run.original(x)
 
     @property
@@ -53,9 +69,9 @@ class Model:
             path: of data like those it was trained on (`data.load`), for a model that does not name its own.
 
         Returns:
-            What a run held out. Of a model that does not know its data all that `path` names: images in [-1, 1],
-            points in the file's own
-            units, since the scale of the network is not known either.
+            What a run held out: latents for a model of latents, images with their copies for a stage of a cascade. Of a
+            model that does not know its data all that `path` names: images in [-1, 1], points in the file's own units,
+            since the scale of the network is not known either.
 
         Raises:
             CheckpointError: where it is not known on what, or the samples have another shape.
@@ -72,7 +88,9 @@ class Model:
 
         if path is None:
             assert self.run is not None
-            return self.run.config.dataset().split(self.run.config.data.held_out)[1]
+            device = next(self.denoiser.parameters()).device
+            data = runs.dataset(self.run.config, device, self.run.about["data"])
+            return data.split(self.run.config.data.held_out)[1]
 
         size = max(self.shape[1:]) if len(self.shape) == 3 else None
         found = Config(data=DataConfig(path, size=size)).dataset()
@@ -86,9 +104,8 @@ class Model:
 
     def summary(self) -> dict[str, str]:
         """What there is to say of it, by heading."""
-        size = f"{sum(p.numel() for p in self.denoiser.parameters()):,} parameters"
-
         if self.run is None:
+            size = f"{sum(p.numel() for p in self.denoiser.parameters()):,} parameters"
             digest = hashlib.sha256(pipelines.weights_path(self.folder).read_bytes()).hexdigest()
             labels = "" if self.classes is None else f", of {self.classes} classes"
             return {
@@ -98,30 +115,7 @@ class Model:
                 "weights": f"SHA-256 {digest[:16]}..., with nothing to verify it by",
             }
 
-        about = self.run.about
-        config = self.run.config
-        loss = about["training"]["loss"]
-        seen = (
-            f"{about['data']['name']}: {about['data']['count']} samples" if self.run.knows_data else "not said: samples"
-        )
-
-        return {
-            "data": f"{seen} of shape {tuple(about['data']['shape'])}",
-            **_names("columns", self.columns),
-            **_names("classes", self.class_names),
-            "process": repr(config.process),
-            "network": f"{config.network}, {size}",
-            "training": f"{config.training}",
-            "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss"
-            f" {'not known' if loss is None else f'{loss:.4f}'}",
-            "versions": ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
-            "weights": f"SHA-256 {about['sha256'][:16]}..., verified",
-            "repeat": about["command"],
-        }
-
-
-def _names(what: str, names: list[str] | None) -> dict[str, str]:
-    return {} if names is None else {what: ", ".join(names)}
+        return summary(self.run.about, self.run.config, self.denoiser)
 
 
 def load(

@@ -24,7 +24,8 @@ class UNet(nn.Module):
     layers    residual blocks a level
     classes   for class-conditional models, or None
     checkpointing  computes activations again in the backward pass instead of keeping them
-    outputs  for each of x: 2 with a variance (`LearnedRange`)"""
+    outputs  for each of x: 2 with a variance (`LearnedRange`)
+    given    channels beyond C that x has, and the answer has not"""
 
     def __init__(
         self,
@@ -34,11 +35,12 @@ class UNet(nn.Module):
         classes: int | None = None,
         checkpointing: bool = False,
         outputs: int = 1,
+        given: int = 0,
     ):
         super().__init__()
         self.classes = classes
         self.multiple = 2 ** (len(widths) - 1)
-        self.body = unet_body(channels, widths, layers, classes, outputs)
+        self.body = unet_body(channels, widths, layers, classes, outputs, given)
 
         if checkpointing:
             self.body.enable_gradient_checkpointing()
@@ -105,6 +107,7 @@ def unet_body(
     layers: int,
     classes: int | None,
     outputs: int,
+    given: int = 0,
 ) -> Any:
     """diffusers' network, attention at the coarsest level.
 
@@ -114,6 +117,7 @@ def unet_body(
         layers: residual blocks a level.
         classes: for class-conditional models, or None.
         outputs: for each of x.
+        given: channels beyond those of an image that the input has.
     """
 
     from diffusers.models.unets.unet_2d import UNet2DModel
@@ -129,7 +133,7 @@ def unet_body(
     levels = len(widths)
 
     return UNet2DModel(
-        in_channels=channels,
+        in_channels=channels + check.integer("given", given, least=0),
         out_channels=check.integer("outputs", outputs) * channels,
         block_out_channels=tuple(widths),
         layers_per_block=layers,

@@ -10,8 +10,11 @@ log.jsonl, samples/            by `journal` and `gallery`
 
 from __future__ import annotations
 
+from .dataset import dataset
 from .description import MOMENTS, NO_DATA, description, fingerprint, moments
-from .load import CHANGEABLE_ON_RESUME, Trained, identity, load, load_classifier
+from .load import Trained, load
+from .other_models import load_autoencoder, load_classifier, load_other
+from .stored import CHANGEABLE_ON_RESUME, holds, identity, run_config
 from .train import train
 
 __all__ = [
@@ -19,11 +22,16 @@ __all__ = [
     "MOMENTS",
     "NO_DATA",
     "Trained",
+    "dataset",
     "description",
     "fingerprint",
+    "holds",
     "identity",
     "load",
+    "load_autoencoder",
     "load_classifier",
+    "load_other",
     "moments",
+    "run_config",
     "train",
 ]

@@ -11,12 +11,14 @@ from ..data import files as data_module
 from ..data.samples import Samples
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.noise_conditioning import NoiseConditioning
-from ..denoisers.noisy_classifier import NoisyClassifier, Trainable
+from ..denoisers.noisy_classifier import NoisyClassifier
+from ..latent.autoencoder import Autoencoder
 from ..processes.base import Process
 from ..processes.coordinates import EDM
 from ..processes.forward import VESDE, VPSDE, CosineVP, RectifiedFlow, SubVPSDE
 from ..runtime.torch_state import seeded, single_precision_on
 from ..training.cross_entropy import CrossEntropy
+from ..training.evidence import ELBO
 from ..training.losses import (
     DSM,
     FlowMatching,
@@ -33,19 +35,22 @@ from ..training.norms import Absolute, Huber, Norm, Square
 from ..training.objective import Objective
 from ..training.sliced import Sliced
 from ..training.state import Training
+from ..training.trainable import Trainable
 from .journal import Record
+from .network_config import AUTOENCODER as AUTOENCODER
 from .network_config import CLASSIFIER as CLASSIFIER
 from .network_config import TABLES as TABLES
 from .network_config import ConfigError as ConfigError
 from .network_config import NetworkConfig as NetworkConfig
 from .network_config import level_widths as level_widths
+from .stages import CascadeConfig, LatentConfig
 
 PROCESSES: dict[str, type[Process]] = {p.__name__: p for p in (VPSDE, SubVPSDE, VESDE, CosineVP, EDM, RectifiedFlow)}
 LOSSES: dict[str, type[Loss]] = {
     k.__name__: k
     for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced, Hybrid)
 }
-CLASSIFIER_LOSSES: dict[str, type[Loss]] = {CrossEntropy.__name__: CrossEntropy}
+OWN_LOSSES: dict[str, type[Loss]] = {CLASSIFIER: CrossEntropy, AUTOENCODER: ELBO}  # of networks that denoise nothing
 NORMS: dict[str, type[Norm]] = {k.__name__: k for k in (Square, Absolute, Huber)}
 LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
 
@@ -96,35 +101,66 @@ class Config:
     objective: Objective = field(default_factory=Objective)
     training: Training = field(default_factory=Training)
     record: Record = field(default_factory=Record)
+    latent: LatentConfig = field(default_factory=LatentConfig)
+    cascade: CascadeConfig = field(default_factory=CascadeConfig)
 
     def __post_init__(self) -> None:
-        if self.is_classifier != isinstance(self.objective.loss, CrossEntropy):
-            raise ConfigError(
-                f"`loss.name` must be CrossEntropy exactly when network.kind is classifier, got"
-                f" {type(self.objective.loss).__name__} with {self.network.kind}"
-            )
+        kind = self.network.kind
+        loss = type(self.objective.loss)
+        for own, wanted in OWN_LOSSES.items():
+            if (kind == own) != (loss is wanted):
+                raise ConfigError(
+                    f"`loss.name` must be {wanted.__name__} exactly when network.kind is {own}, got"
+                    f" {loss.__name__} with {kind}"
+                )
         if self.is_classifier and self.training.label_dropout != 0.0:
             raise ConfigError(
                 f"`training.label_dropout` must be 0 for a classifier, which learns every label, got"
                 f" {self.training.label_dropout}"
             )
-        if self.is_classifier and self.record.sample:
-            raise ConfigError("`record.sample` must be 0 for a classifier, which makes no samples")
+        if kind == AUTOENCODER and self.training.label_dropout is not None:
+            raise ConfigError("`training.label_dropout` must be left out for an autoencoder, which takes no labels")
+        if not self.denoises and self.record.sample:
+            raise ConfigError(f"`record.sample` must be 0 for {an(kind)}, which makes no samples")
+        self._check_stages()
+
+    def _check_stages(self) -> None:
+        """What a model stands on must suit it."""
+        if self.latent.autoencoder is not None and self.network.kind == AUTOENCODER:
+            raise ConfigError("`latent.autoencoder` must be left out for an autoencoder: latents are not encoded again")
+        if self.cascade.low is None:
+            return
+        if self.latent.autoencoder is not None:
+            raise ConfigError("`latent.autoencoder` must be left out with cascade.low, which enlarges images")
+        if self.network.kind not in ("auto", "unet"):
+            raise ConfigError(f"`network.kind` must be unet for a stage of a cascade, got {self.network.kind}")
+        if self.training.label_dropout is not None:
+            raise ConfigError(
+                "`training.label_dropout` must be left out for a stage of a cascade: the first stage takes the labels"
+            )
 
     @property
     def is_classifier(self) -> bool:
         """Whether the run trains a classifier of noisy samples."""
         return self.network.kind == CLASSIFIER
 
+    @property
+    def denoises(self) -> bool:
+        """Whether the run trains a denoiser."""
+        return self.network.kind not in OWN_LOSSES
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values as JSON gives them back, the form `parse` takes."""
         named = {"process": self.process, "loss": self.objective.loss, "levels": self.objective.levels}
         table = {name: asdict(getattr(self, name)) for name in ("data", "network", "training", "record")}
         table["network"]["widths"] = list(self.network.widths)
+        stages = {"latent": self.latent, "cascade": self.cascade}
+        table |= {name: asdict(stage) for name, stage in stages.items() if stage != type(stage)()}
         return table | {name: _plain(value) for name, value in named.items()}
 
     def dataset(self) -> Samples:
-        """The data it names. Raises ConfigError where it names none, or points are to be shifted or flipped."""
+        """The data it names, as they are: `runs.dataset` makes latents of them. Raises ConfigError where it names none,
+        or points are to be shifted or flipped."""
         path = self.data.path
         if path is None:
             raise ConfigError(
@@ -152,17 +188,24 @@ class Config:
         return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
 
     def model(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Trainable:
-        """What the run trains: a denoiser, or a classifier of noisy samples."""
-        if not self.is_classifier:
+        """What the run trains: a denoiser, a classifier of noisy samples, or an autoencoder."""
+        if self.denoises:
             return self.denoiser(shape, classes, device)
         with single_precision_on(device), seeded(self.training.seed):
-            return NoisyClassifier(self.network.build(shape, classes), self.process)
+            network = self.network.build(shape, classes)
+        if isinstance(self.objective.loss, ELBO):
+            return Autoencoder(network, self.objective.loss.std)
+        return NoisyClassifier(network, self.process)
 
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:
         """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is
         conditional."""
         with single_precision_on(device), seeded(self.training.seed):
-            network = self.network.build(shape, None if self.training.label_dropout is None else classes)
+            network = self.network.build(
+                shape,
+                None if self.training.label_dropout is None else classes,
+                enlarges=self.cascade.low is not None,
+            )
         return Denoiser(network, self.process, self.network.table, time=NoiseConditioning(self.process))
 
 
@@ -173,3 +216,8 @@ def _plain(value: Any) -> dict[str, Any]:
         "name": type(value).__name__,
         **{key: _plain(part) if is_dataclass(part) else part for key, part in kept.items()},
     }
+
+
+def an(kind: str) -> str:
+    """The kind of a network with its article."""
+    return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

@@ -8,8 +8,10 @@ from typing import Any
 
 import torch
 
+from ..data.low_resolution import Upsampling
 from ..data.samples import Samples
 from ..denoisers.moments import SAMPLES, Moments
+from ..latent.space import Latents
 
 MOMENTS = "moments.safetensors"
 NO_DATA = {
@@ -23,17 +25,22 @@ NO_DATA = {
 
 
 def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
-    """What run.json says of the data."""
+    """What run.json says of the data, and of what the model stands on."""
+    source = data.source
+    latent = {"latent": data.space.about()} if isinstance(data, Latents) else {}
+    cascade = {"cascade": data.about()} if isinstance(data, Upsampling) else {}
     return {
+        **latent,
+        **cascade,
         "name": data.name,
         "count": len(data),
-        "shape": list(data.shape),
+        "shape": list(source.shape),
         "centre": data.centre,
         "half_range": data.half_range,
         "classes": data.classes,
         "class_names": data.class_names,
         "columns": data.columns,
-        "fingerprint": fingerprint(data),
+        "fingerprint": fingerprint(source),
         "moments": None if moments is None else moments.digest,
     }
 
@@ -54,4 +61,5 @@ def moments(data: Samples) -> Moments | None:
 
 def data_identity(data: Mapping[str, Any]) -> dict[str, Any]:
     """What tells one data set from another."""
-    return {key: data.get(key) for key in ("count", "shape", "fingerprint")}
+    known = {key: data.get(key) for key in ("count", "shape", "fingerprint")}
+    return known | {key: data[key]["sha256"] for key in ("latent", "cascade") if key in data}

@@ -51,7 +51,7 @@ class Journal:
         self,
         folder: Path,
         record: Record,
-        process: Process,
+        process: Process | None,
         start: int,
     ):
         self.path = folder / "log.jsonl"
@@ -81,7 +81,7 @@ class Journal:
                 "skipped": len(self.seen) - len(done),
             }
 
-            if done:
+            if done and self.process is not None:
                 t, losses = (torch.cat([getattr(p, name) for p in done]) for name in ("t", "losses"))
                 rows["levels"] = by_level(t, losses, self.process)
 

@@ -19,13 +19,14 @@ TABLES: dict[str, type[Parameterisation]] = {
     "karras": KarrasPreconditioning,
 }
 CLASSIFIER = "classifier"
-KINDS = ("auto", "mlp", "unet", "dit", "patches", CLASSIFIER)
+AUTOENCODER = "autoencoder"
+KINDS = ("auto", "mlp", "unet", "dit", "patches", CLASSIFIER, AUTOENCODER)
 CHECKPOINTED = ("auto", "unet", "dit")
 SERIES = 2  # dimensions of a sample of them, and of a set of points: only the user knows which it is
 SUITED: dict[int, tuple[str, ...]] = {
-    1: ("mlp", CLASSIFIER),
+    1: ("mlp", CLASSIFIER, AUTOENCODER),
     SERIES: ("patches",),
-    3: ("unet", "dit", "patches", CLASSIFIER),
+    3: ("unet", "dit", "patches", CLASSIFIER, AUTOENCODER),
     4: ("patches",),
 }
 
@@ -37,13 +38,15 @@ class ConfigError(ValueError):
 @dataclass(frozen=True)
 class NetworkConfig:
     """kind: mlp for points, unet or dit for images, patches for series, images, volumes and video; auto: mlp, unet or
-    patches, by the data; classifier: logits of noisy samples, by an MLP or the way down of a U-Net
+    patches, by the data; classifier: logits of noisy samples, by an MLP or the way down of a U-Net; autoencoder: an MLP
+    either way for points, diffusers' AutoencoderKL for images
 
     predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
     widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP, DiT or patches
     variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
     layers         residual blocks a level of the U-Net, blocks of the DiT or patches less 3, layers of the MLP less 2
     fourier        features of x that the MLP is given, 0: x alone
+    latent_channels  of an autoencoder; each of its widths after the first halves an image's sides
     checkpointing  of activations, to save memory: unet and dit"""
 
     kind: str = "auto"
@@ -54,6 +57,7 @@ class NetworkConfig:
     layers: int = 1
     fourier: int = 64
     checkpointing: bool = False
+    latent_channels: int = 2
 
     def __post_init__(self) -> None:
         check.choice("kind", self.kind, KINDS)
@@ -71,6 +75,7 @@ class NetworkConfig:
         for width in self.widths:
             check.integer("widths", width, most=4096)
 
+        check.integer("latent_channels", self.latent_channels, most=4096)
         check.integer("layers", self.layers, most=64)
         check.integer("fourier", self.fourier, least=0, most=4096)
 
@@ -80,15 +85,35 @@ class NetworkConfig:
         mean = KarrasPreconditioning(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
         return LearnedRange(mean) if self.variance else mean
 
-    def build(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
-        """A network for samples of `shape`. Raises ValueError naming `kind` where it is not for such samples."""
+    def build(
+        self,
+        shape: tuple[int, ...],
+        classes: int | None,
+        *,
+        enlarges: bool = False,
+    ) -> nn.Module:
+        """A network for samples of `shape`, `enlarges` where it is given low-resolution images. Raises ConfigError
+        naming `network.kind` where it is not for such samples."""
         from ..networks import MLP, DiT, PatchTransformer, UNet, patch_for
+        from ..networks.upsampler import Upsampler
 
         outputs = self.table.outputs
         kind = self._kind(shape)
 
         if kind == CLASSIFIER:
             return self._classifier(shape, classes)
+
+        if kind == AUTOENCODER:
+            return self._autoencoder(shape)
+
+        if enlarges:
+            return Upsampler(
+                shape[0],
+                self.widths or level_widths(max(shape[1:])),
+                self.layers,
+                self.checkpointing,
+                outputs,
+            )
 
         if kind == "patches":
             return PatchTransformer(
@@ -155,6 +180,19 @@ class NetworkConfig:
             width = (self.widths or (128,))[0]
             return MLP(shape[0], width, self.layers + 2, fourier=self.fourier, answers=classes)
         return UNetClassifier(shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes)
+
+    def _autoencoder(self, shape: tuple[int, ...]) -> nn.Module:
+        """Encoder and decoder."""
+        from ..networks.autoencoders import ImageAutoencoder, PointAutoencoder
+
+        try:
+            if len(shape) == 1:
+                width = (self.widths or (128,))[0]
+                return PointAutoencoder(shape, self.latent_channels, width, self.layers + 1)
+            return ImageAutoencoder(shape, self.latent_channels, self.widths or (32, 64), self.layers)
+        except ValueError as error:
+            key = "widths" if "`widths`" in str(error) else "latent_channels"
+            raise ConfigError(f"`network.{key}` must suit samples of shape {shape}: {error}") from error
 
 
 def level_widths(size: int) -> tuple[int, ...]:

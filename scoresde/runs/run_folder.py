@@ -96,6 +96,31 @@ _number = _is(int, float)
 _text = _is(str)
 _table = _is(dict)
 _SCALES = ("data.centre", "data.half_range")  # one number, or one a column
+
+
+def _is_latent(value: Any) -> bool:
+    """Absent, or what `LatentSpace.about` says."""
+    if value is ...:
+        return True
+    if not isinstance(value, dict):
+        return False
+
+    told = cast("dict[str, Any]", value)
+    texts = all(_text(told.get(key)) for key in ("autoencoder", "sha256"))
+    lists = [told.get(key) for key in ("shape", "centre", "scale")]
+    return texts and all(isinstance(part, list) and all(map(_number, cast("list[Any]", part))) for part in lists)
+
+
+def _is_cascade(value: Any) -> bool:
+    """Absent, or what `Upsampling.about` says."""
+    if value is ...:
+        return True
+    if not isinstance(value, dict):
+        return False
+    told = cast("dict[str, Any]", value)
+    return all(_text(told.get(key)) for key in ("low", "sha256")) and type(told.get("factor")) is int
+
+
 _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("command", "data.name"), _text),
     **dict.fromkeys(("config", "versions"), _table),
@@ -108,6 +133,8 @@ _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
         lambda value: _number(value) or (isinstance(value, list) and all(map(_number, cast("list[Any]", value)))),
     ),
     **dict.fromkeys(("data.columns", "data.class_names"), lambda value: value in (..., None) or _is_names(value)),
+    "data.latent": _is_latent,
+    "data.cascade": _is_cascade,
     "training.seconds": _number,
     "training.loss": _is(int, float, type(None)),
 }

@@ -14,10 +14,10 @@ from ..training.objective import Objective
 from ..training.state import Training
 from .config import (
     CLASSIFIER,
-    CLASSIFIER_LOSSES,
     LEVELS,
     LOSSES,
     NORMS,
+    OWN_LOSSES,
     PROCESSES,
     Config,
     ConfigError,
@@ -25,6 +25,7 @@ from .config import (
     NetworkConfig,
 )
 from .journal import Record
+from .stages import CascadeConfig, LatentConfig
 
 _MOST_BYTES = 1 << 20
 _IMPORTED = {
@@ -80,16 +81,18 @@ def parse(table: Mapping[str, Any]) -> Config:
             NORMS, "loss.norm", {"name": norm} if isinstance(norm, str) else _section(loss, "norm"), "Square"
         )
 
-    classifies = _section(table, "network").get("kind") == CLASSIFIER
+    kind = _section(table, "network").get("kind")
+    own = {loss.__name__: loss for loss in OWN_LOSSES.values()}
+    usual = OWN_LOSSES[kind].__name__ if isinstance(kind, str) and kind in OWN_LOSSES else "DSM"
     training = _section(table, "training")
-    if classifies:
+    if kind == CLASSIFIER:
         training = {"label_dropout": 0.0, **training}
 
     parts: dict[str, Any] = {
         "data": _build(DataConfig, "data", _section(table, "data")),
         "process": _named(PROCESSES, "process", _section(table, "process"), "VPSDE"),
         "objective": Objective(
-            _named(LOSSES | CLASSIFIER_LOSSES, "loss", loss, "CrossEntropy" if classifies else "DSM"),
+            _named(LOSSES | own, "loss", loss, usual),
             _named(LEVELS, "levels", _section(table, "levels"), "Uniform"),
         ),
         "network": _build(
@@ -99,6 +102,8 @@ def parse(table: Mapping[str, Any]) -> Config:
         ),
         "training": _build(Training, "training", training),
         "record": _build(Record, "record", _section(table, "record")),
+        "latent": _build(LatentConfig, "latent", _section(table, "latent")),
+        "cascade": _build(CascadeConfig, "cascade", _section(table, "cascade")),
     }
 
     for key in table:

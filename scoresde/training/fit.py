@@ -13,11 +13,11 @@ import torch
 from torch import Tensor
 
 from ..data.samples import Samples
-from ..denoisers.noisy_classifier import Trainable
 from ..runtime import distributed
 from .objective import SIMPLE, Objective, Progress, TrainingMemoryError
 from .state import Training, TrainState, begin
 from .step import training_step
+from .trainable import Trainable
 from .worker import Draws, prepared_network
 
 

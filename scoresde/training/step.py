@@ -14,11 +14,11 @@ from solvers import check
 from ..data.batches import mixed
 from ..data.samples import Samples
 from ..denoisers import conditions
-from ..denoisers.noisy_classifier import Trainable
 from ..runtime import distributed
 from ..runtime.torch_state import seeded
 from .objective import NonFiniteLossError, Objective, Progress
 from .state import Training, TrainState
+from .trainable import Trainable
 from .worker import Draws, gradients_apart
 
 PATIENCE = 10  # the run stops at this many non-finite steps in a row

@@ -10,10 +10,10 @@ from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
 from ..data.samples import Samples
 from ..denoisers import conditions
-from ..denoisers.noisy_classifier import Trainable
 from ..samplers.sampling import evaluating
 from .objective import Objective
 from .state import Training
+from .trainable import Trainable
 
 _HELD_OUT = (1 << 28) - 1  # the step whose noise the held-out loss is taken with: the last there is
 

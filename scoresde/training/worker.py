@@ -14,9 +14,9 @@ from torch.nn.parallel import DistributedDataParallel
 from solvers import SeededNoise
 from solvers.noise import TRAIN_NOISE, TRAIN_TIME
 
-from ..denoisers.noisy_classifier import Trainable
 from ..runtime import distributed
 from .state import PRECISIONS, Training
+from .trainable import Trainable
 
 _AHEAD = (
     1 << 17

@@ -59,6 +59,7 @@ ROOMS = (
         "inverse",
         "tuning",
         "evaluation",
+        "latent",
     ),
     *("training", "runs", "interop", "compare", "cli"),
 )  # each imports from itself and from those before it

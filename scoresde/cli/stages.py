@@ -1,0 +1,104 @@
+"""The stages of a cascade: what a model that enlarges images is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from .common import UsageError
+from .failures import loading
+
+LowMethod = Annotated[str | None, typer.Option(help="of a cascade's first stage; default ddim")]
+LowSteps = Annotated[int | None, typer.Option(help="noise levels of a cascade's first stage; default 20")]
+Augment = Annotated[
+    float | None,
+    typer.Option(help="noise of the low-resolution images that a cascade enlarges, 0 to cascade.augment; default 0.1"),
+]
+_AUGMENT = 0.1
+
+
+def low_model(
+    model: Any,
+    options: dict[str, Any],
+    device: str,
+) -> Any:
+    """The model of the stage before, or None where the model is no stage of a cascade.
+
+    Args:
+        model: that is sampled.
+        options: by name, None where not given: low-method, low-steps, augment.
+        device: where the weights go.
+
+    Raises:
+        UsageError: naming the option.
+        CheckpointError: where the stage before is missing or another one.
+    """
+
+    from ..interop import models
+    from ..storage.files import CheckpointError
+
+    told = None if model.run is None else model.run.about["data"].get("cascade")
+    if told is None or model.run is None:
+        for name, value in options.items():
+            if value is not None:
+                raise UsageError(f"`--{name}` must be left out, got {value}: {model.folder} is no stage of a cascade")
+        return None
+
+    most = model.run.config.cascade.augment
+    augment = options["augment"]
+    if augment is not None and not 0 <= augment <= most:
+        raise UsageError(f"`--augment` must lie in [0, {most:g}], as the model was trained, got {augment:g}")
+
+    folder = Path(told["low"])
+    with loading(folder):
+        low = models.load(folder, device)
+
+    if low.run is None or low.run.about["sha256"] != told["sha256"]:
+        raise CheckpointError(
+            f"{folder} holds another model than the one whose images {model.folder} was trained to enlarge; give the"
+            " folder its weights back, or train the stage anew"
+        )
+
+    return low
+
+
+def enlarged(
+    low: Any,
+    method: Any,
+    model: Any,
+    label: int | None,
+    augment: float | None,
+    seed: int,
+) -> Callable[[range], Any]:
+    """What the model is given, for samples of some index: images of the stage before, noised and enlarged.
+
+    Args:
+        low: the model of the stage before.
+        method: of its sampling.
+        model: that is sampled.
+        label: of all samples, or None.
+        augment: noise of the images; None: 0.1, or what the model knows at most.
+        seed: sample i is a function of (seed, i).
+    """
+
+    import torch
+
+    from solvers import SeededNoise
+    from solvers.noise import PRIOR
+
+    from ..data.low_resolution import condition
+    from ..samplers.sampling import sample
+
+    factor = model.run.about["data"]["cascade"]["factor"]
+    value = min(_AUGMENT, model.run.config.cascade.augment) if augment is None else augment
+
+    def given(rows: range) -> Any:
+        shape = (len(rows), *low.shape)
+        x = low.decoded(sample(low.denoiser, shape, method, seed, cond=label, first=rows.start))
+        eps = SeededNoise(seed, rows.start).normal(PRIOR, range(7, 8), tuple(x.shape), x.dtype, x.device)[0]
+        return condition(x, torch.full((len(x),), value, device=x.device), eps, factor)
+
+    return given

@@ -1,0 +1,215 @@
+"""The latent space of a trained autoencoder, and data as its latents."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise
+from solvers.noise import PRIOR
+
+from ..data.batches import generator_for
+from ..data.samples import Samples
+from ..data.scale import Scale
+from ..denoisers import conditions
+from ..samplers.sampling import evaluating
+from .autoencoder import Autoencoder
+
+_CHUNK = 256  # samples encoded at once
+_MEASURED = 4096
+_DRAW = range(4, 5)  # of the stream that starts samples: another index than theirs
+
+
+@dataclass(frozen=True)
+class LatentSpace:
+    """Latents u = (z - centre)/scale of an autoencoder, whose channels have mean 0 and variance 1 over the data.
+
+    autoencoder  trained; used in eval mode
+    centre       mean of each channel, (C,)
+    scale        standard deviation of each channel, (C,)
+    folder       of the autoencoder's run
+    digest       SHA-256 of its weights
+    """
+
+    autoencoder: Autoencoder
+    centre: Tensor
+    scale: Tensor
+    folder: str = ""
+    digest: str = ""
+
+    @classmethod
+    def measured(
+        cls,
+        autoencoder: Autoencoder,
+        data: Samples,
+        folder: str = "",
+        digest: str = "",
+    ) -> LatentSpace:
+        """The space in which up to 4096 samples of the data, evenly spread, have unit variance.
+
+        The variance is that of draws z: Var(mean) + E[variance of q].
+
+        Args:
+            autoencoder: trained.
+            data: samples as it takes them.
+            folder: of the autoencoder's run.
+            digest: SHA-256 of its weights.
+        """
+
+        channels = autoencoder.latent_shape[0]
+        plain = cls(autoencoder, torch.zeros(channels, device="cpu"), torch.ones(channels, device="cpu"))
+        count = min(_MEASURED, len(data))
+        index = torch.linspace(0, len(data) - 1, count, dtype=torch.float64, device="cpu").long()
+        mean, std = (part.double().transpose(0, 1).flatten(1).cpu() for part in plain.posterior(data.samples(index)))
+        scale = (mean.var(1, correction=0) + std.square().mean(1)).sqrt()
+
+        return replace(plain, centre=mean.mean(1).float(), scale=scale.float(), folder=folder, digest=digest)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one latent."""
+        return self.autoencoder.latent_shape
+
+    def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of q(u | x), (B, ...) each, on the autoencoder's device.
+
+        Args:
+            x: samples, (B, ...).
+        """
+
+        device = next(self.autoencoder.parameters()).device
+        means: list[Tensor] = []
+        stds: list[Tensor] = []
+
+        with torch.no_grad(), evaluating(self.autoencoder):
+            for part in x.split(_CHUNK):
+                mean, std = self.autoencoder.encode(part.to(device))
+                means.append(mean)
+                stds.append(std)
+
+        scale = self._channels(self.scale, means[0])
+        return (torch.cat(means) - self._channels(self.centre, means[0])) / scale, torch.cat(stds) / scale
+
+    def encode(self, x: Tensor, eps: Tensor) -> Tensor:
+        """Draws of q(u | x), (B, ...).
+
+        Args:
+            x: samples, (B, ...).
+            eps: standard normals like latents.
+        """
+        mean, std = self.posterior(x)
+        return mean + std * eps.to(mean)
+
+    def decode(self, u: Tensor) -> Tensor:
+        """D(centre + scale u), (B, ...), differentiable.
+
+        Args:
+            u: latents, (B, ...).
+        """
+        dtype = next(self.autoencoder.parameters()).dtype
+        z = (u * self._channels(self.scale, u) + self._channels(self.centre, u)).to(dtype)
+        with evaluating(self.autoencoder):
+            return self.autoencoder.decode(z).to(u.dtype)
+
+    def about(self) -> dict[str, Any]:
+        """Plain values for a run's description."""
+        return {
+            "autoencoder": self.folder,
+            "sha256": self.digest,
+            "shape": list(self.shape),
+            "centre": self.centre.tolist(),
+            "scale": self.scale.tolist(),
+        }
+
+    def _channels(self, values: Tensor, like: Tensor) -> Tensor:
+        """One value a channel, laid along the latents' channels."""
+        return values.to(like).reshape(-1, *[1] * (like.dim() - 2))
+
+
+@dataclass(frozen=True)
+class Latents(Samples):
+    """A data set as draws of its latents. Augmentation is that of the data, before it is encoded.
+
+    data   samples as the autoencoder takes them
+    space  theirs
+
+    The other fields are those of `data`: its labels, and its units, which a decoded sample has."""
+
+    data: Samples
+    space: LatentSpace
+    labels: Tensor | None
+    cond: Any
+    name: str
+    centre: Scale
+    half_range: Scale
+    columns: tuple[str, ...] | None
+    class_names: tuple[str, ...] | None
+    shift: int = 0
+    flip: bool = False
+
+    @classmethod
+    def of(cls, data: Samples, space: LatentSpace) -> Latents:
+        """The latents of a data set.
+
+        Args:
+            data: samples of the shape that the autoencoder takes.
+            space: its latent space.
+
+        Raises:
+            ValueError: naming `data`.
+        """
+
+        wanted = space.autoencoder.network.shape
+        if data.shape != wanted:
+            raise ValueError(f"`data` must hold samples of shape {wanted} for {space.folder}, got {data.shape}")
+
+        return cls(
+            data,
+            space,
+            data.labels,
+            data.cond,
+            data.name,
+            data.centre,
+            data.half_range,
+            data.columns,
+            data.class_names,
+        )
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.space.shape
+
+    @property
+    def source(self) -> Samples:
+        return self.data
+
+    def decoded(self, x: Tensor) -> Tensor:
+        return self.space.decode(x)
+
+    def samples(self, index: Tensor) -> Tensor:
+        low = int(index.min())
+        high = int(index.max())
+        noise = SeededNoise(0, low).normal(PRIOR, _DRAW, (high - low + 1, *self.shape), torch.float32, "cpu")[0]
+        return self.space.encode(self.data.samples(index), noise[index - low]).cpu()
+
+    def batch(
+        self,
+        step: int,
+        size: int,
+        seed: int,
+        rows: range | None = None,
+    ) -> tuple[Tensor, Any]:
+        part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
+        x, cond = self.data.batch(step, size, seed, rows)
+        noise = torch.randn((size, *self.shape), generator=generator_for(seed + 3, step), device="cpu")
+        return self.space.encode(x, noise[part]), cond
+
+    def take(self, index: Tensor) -> Self:
+        data = self.data.take(index)
+        return replace(self, data=data, labels=data.labels, cond=conditions.rows(self.cond, index))

@@ -1,0 +1,81 @@
+"""What a run trains on: its data, or what its [latent] or [cascade] section makes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ..data.low_resolution import Upsampling
+from ..data.samples import Samples
+from ..latent.space import Latents, LatentSpace
+from .config import Config, ConfigError
+from .other_models import load_autoencoder, stored_space
+from .run_folder import StoredRun, load_run
+
+
+def dataset(config: Config, device: Any = "cpu", about: Mapping[str, Any] | None = None) -> Samples:
+    """The samples that a run trains on.
+
+    Args:
+        config: of the run.
+        device: where latents are encoded.
+        about: the description of the run's data, where it has been trained: its latents have the scale they had.
+
+    Raises:
+        ConfigError: as `Config.dataset`, and naming `cascade.low` or `latent.autoencoder`.
+        CheckpointError: of the run it stands on.
+    """
+
+    data = config.dataset()
+
+    if config.latent.autoencoder is not None:
+        told = None if about is None else about.get("latent")
+        space = _measured(config, data, device) if told is None else stored_space(told, device)
+        return Latents.of(data, space)
+
+    if config.cascade.low is not None:
+        low = low_run(config.cascade.low)
+        factor = _factor(tuple(low.about["data"]["shape"]), data.shape, config.cascade.low)
+        return Upsampling.of(data, factor, config.cascade.augment, config.cascade.low, low.about["sha256"])
+
+    return data
+
+
+def _measured(config: Config, data: Samples, device: Any) -> LatentSpace:
+    """The latent space of data that no model was trained on yet."""
+    folder = str(config.latent.autoencoder)
+    autoencoder, run = load_autoencoder(folder, device)
+    wanted = tuple(run.about["data"]["shape"])
+    if data.shape != wanted:
+        raise ConfigError(
+            f"`latent.autoencoder` must take samples of shape {data.shape}, as {data.name} has, got {folder} for"
+            f" {wanted}"
+        )
+
+    return LatentSpace.measured(autoencoder, data, folder, run.about["sha256"])
+
+
+def low_run(folder: str) -> StoredRun:
+    """The run that makes the low-resolution images of a cascade.
+
+    Args:
+        folder: of the run.
+
+    Raises:
+        CheckpointError.
+    """
+    return load_run(Path(folder))
+
+
+def _factor(low: tuple[int, ...], high: tuple[int, ...], folder: str) -> int:
+    """How much larger a side is. Raises ConfigError where the stages do not fit."""
+    if len(low) == len(high) == 3 and low[0] == high[0]:
+        factor = high[1] // low[1]
+        if factor > 1 and (low[1] * factor, low[2] * factor) == high[1:]:
+            return factor
+
+    raise ConfigError(
+        f"`cascade.low` must make images of as many channels and of sides that divide those of {high}, got {low} by"
+        f" {folder}"
+    )

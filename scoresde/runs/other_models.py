@@ -1,0 +1,112 @@
+"""Runs that hold no denoiser: classifiers of noisy samples, and autoencoders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from ..denoisers.noisy_classifier import NoisyClassifier
+from ..latent.autoencoder import Autoencoder
+from ..latent.space import LatentSpace
+from ..storage.files import CheckpointError
+from ..storage.weights import restore
+from ..training.trainable import Trainable
+from .config import AUTOENCODER, CLASSIFIER, an
+from .run_folder import StoredRun
+from .stored import fitting, found, run_config, sample_spec
+
+USES = {
+    CLASSIFIER: "runs.load_classifier loads it, and --classifier guides a denoiser by it",
+    AUTOENCODER: "runs.load_autoencoder loads it, and latent.autoencoder names it for a model of its latents",
+}
+
+
+def load_classifier(folder: Path | str, device: Any = "cpu") -> tuple[NoisyClassifier, StoredRun]:
+    """The classifier of a run whose network.kind is classifier, with its averaged weights, and the run.
+
+    Args:
+        folder: of the run.
+        device: where the weights go.
+
+    Raises:
+        CheckpointError: also where the run is no classifier's.
+    """
+
+    model, run = load_other(folder, CLASSIFIER, device)
+    return cast(NoisyClassifier, model), run
+
+
+def load_autoencoder(folder: Path | str, device: Any = "cpu") -> tuple[Autoencoder, StoredRun]:
+    """The autoencoder of a run whose network.kind is autoencoder, with its averaged weights, and the run.
+
+    Args:
+        folder: of the run.
+        device: where the weights go.
+
+    Raises:
+        CheckpointError: also where the run is no autoencoder's.
+    """
+
+    model, run = load_other(folder, AUTOENCODER, device)
+    return cast(Autoencoder, model.requires_grad_(False)), run
+
+
+def load_other(folder: Path | str, kind: str | None, device: Any = "cpu") -> tuple[Trainable, StoredRun]:
+    """What a run trained that is no denoiser, with its averaged weights, and the run.
+
+    Args:
+        folder: of the run.
+        kind: its network.kind; None: any.
+        device: where the weights go.
+
+    Raises:
+        CheckpointError: also where the run is of another kind.
+    """
+
+    folder = Path(folder)
+    run, path = found(folder, False)
+    config = run_config(run.about, path)
+    if config.denoises or kind not in (None, config.network.kind):
+        held = "a denoiser" if config.denoises else an(config.network.kind)
+        wanted = "another model" if kind is None else an(kind)
+        raise CheckpointError(f"{folder} holds {held}; {wanted} is trained with network.kind = {kind}")
+
+    weights = run.part("ema")
+    fitting(config, *sample_spec(run), weights, path)
+    model = config.model(*sample_spec(run))
+    restore(model.network, weights, path)
+
+    return model.to(device).eval(), run
+
+
+def stored_space(told: Mapping[str, Any], device: Any = "cpu") -> LatentSpace:
+    """The latent space that a run was trained in.
+
+    Args:
+        told: what run.json says of it.
+        device: where the autoencoder's weights go.
+
+    Raises:
+        CheckpointError: where the autoencoder is missing, or is another one.
+    """
+
+    folder = told["autoencoder"]
+    try:
+        autoencoder, run = load_autoencoder(folder, device)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"{folder}, the autoencoder whose latents the model was trained on, cannot be loaded: {error}"
+        ) from error
+
+    if run.about["sha256"] != told["sha256"]:
+        raise CheckpointError(
+            f"{folder} holds another autoencoder than the model was trained with: SHA-256"
+            f" {run.about['sha256'][:16]}..., not {told['sha256'][:16]}...; give the folder its weights back"
+        )
+
+    centre, scale = (torch.tensor(told[name], dtype=torch.float32, device="cpu") for name in ("centre", "scale"))
+
+    return LatentSpace(autoencoder, centre, scale, folder, told["sha256"])

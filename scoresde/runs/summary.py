@@ -1,0 +1,59 @@
+"""What there is to say of a run, by heading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from torch import nn
+
+from .config import Config
+
+
+def summary(about: Mapping[str, Any], config: Config, model: nn.Module) -> dict[str, str]:
+    """Data, network, training, weights and the command that repeats it.
+
+    Args:
+        about: what run.json says.
+        config: of the run.
+        model: whose parameters are counted.
+    """
+
+    data = about["data"]
+    loss = about["training"]["loss"]
+    seen = f"{data['name']}: {data['count']} samples" if data["count"] else "not said: samples"
+    process = {"process": repr(config.process)} if config.denoises or config.is_classifier else {}
+
+    return {
+        "data": f"{seen} of shape {tuple(data['shape'])}",
+        **_names("columns", data.get("columns")),
+        **_names("classes", data.get("class_names")),
+        **_stage(data),
+        **process,
+        "network": f"{config.network}, {sum(p.numel() for p in model.parameters()):,} parameters",
+        "training": f"{config.training}",
+        "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss"
+        f" {'not known' if loss is None else f'{loss:.4f}'}",
+        "versions": ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
+        "weights": f"SHA-256 {about['sha256'][:16]}..., verified",
+        "repeat": about["command"],
+    }
+
+
+def _stage(data: Mapping[str, Any]) -> dict[str, str]:
+    """What the model stands on."""
+    if "latent" in data:
+        told = data["latent"]
+        return {
+            "latents": f"of shape {tuple(told['shape'])} by {told['autoencoder']}, SHA-256 {told['sha256'][:16]}..."
+        }
+
+    if "cascade" in data:
+        told = data["cascade"]
+        return {"cascade": f"enlarges images of {told['low']} by {told['factor']}, SHA-256 {told['sha256'][:16]}..."}
+
+    return {}
+
+
+def _names(what: str, names: list[str] | None) -> dict[str, str]:
+    return {} if names is None else {what: ", ".join(names)}
