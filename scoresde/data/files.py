@@ -55,7 +55,7 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
             images  uint8 (0..255), or floats in [0, 1] or [-1, 1], of shape (N, H, W), (N, C, H, W) or (N, H, W, C)
                     with C in 1, 3, 4
 
-            Others come as they are, for `fit` and a network of one's own: series (N, C, L), sets of points (N, P, d),
+            Others come as they are: series (N, C, L), sets of points (N, P, d),
             volumes (N, C, D, H, W).
 
     Returns:

@@ -156,13 +156,14 @@ class Config:
         if not self.is_classifier:
             return self.denoiser(shape, classes, device)
         with single_precision_on(device), seeded(self.training.seed):
-            return NoisyClassifier(self.network.build(shape, classes), self.process)
+            return NoisyClassifier(self.network.build(shape, classes, self.data.kind), self.process)
 
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:
         """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is
         conditional."""
         with single_precision_on(device), seeded(self.training.seed):
-            network = self.network.build(shape, None if self.training.label_dropout is None else classes)
+            classes = None if self.training.label_dropout is None else classes
+            network = self.network.build(shape, classes, self.data.kind)
         return Denoiser(network, self.process, self.network.table, time=NoiseConditioning(self.process))
 
 
