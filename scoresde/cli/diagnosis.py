@@ -1,4 +1,4 @@
-"""Commands that take models as they come: doctor, import."""
+"""Commands that take models as they come: doctor, info, import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from typing import Annotated
 
 import typer
 
-from .common import Data, Device, Folder, Out, Overwrite, UsageError, command, console, output_folder, positive, usable
+from .common import (
+    AllowCode,
+    Data,
+    Device,
+    Folder,
+    Out,
+    Overwrite,
+    UsageError,
+    command,
+    console,
+    output_folder,
+    positive,
+    usable,
+)
 from .failures import fitting, loading
 
 
@@ -18,6 +31,7 @@ def doctor(
     seed: Annotated[int, typer.Option(help="of the noise")] = 0,
     data: Data = None,
     device: Device = "cpu",
+    allow_code: AllowCode = False,
 ) -> None:
     """Look for what is wrong with a trained run or a saved pipeline: exit code 0 where nothing is found, 3 otherwise.
 
@@ -59,6 +73,26 @@ def doctor(
     )
 
 
+def info(run: Folder, allow_code: AllowCode = False) -> None:
+    """Say what a run or a saved pipeline is; verify a run's files, and say how to repeat it.
+
+    Example: scoresde info runs/demo"""
+
+    from rich.table import Table
+
+    from ..interop import models
+
+    table = Table(show_header=False)
+
+    with loading(run):
+        told = models.load(run).summary()
+
+    for key, value in told.items():
+        table.add_row(key, value)
+
+    console().print(table)
+
+
 def import_(
     source: Annotated[Path, typer.Argument(help="a .safetensors or torch file, or the folder of a diffusers pipeline")],
     out: Out,
@@ -71,6 +105,7 @@ def import_(
     ] = None,
     shape: Annotated[str, typer.Option(help="of one sample, with --config: 1,28,28, or 2 for points")] = "",
     overwrite: Overwrite = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Take weights trained elsewhere, without running any code of theirs; what would have to run is refused.
 

@@ -32,7 +32,7 @@ for name, function in {
     "likelihood": sampling.likelihood,
     "doctor": diagnosis.doctor,
     "import": diagnosis.import_,
-    "info": sampling.info,
+    "info": diagnosis.info,
     "compare": compare.compare,
 }.items():
     app.command(name, context_settings=_HELP)(function)

@@ -1,4 +1,4 @@
-"""Commands that use a trained run: sample, likelihood, info."""
+"""Commands that use a trained run: sample, likelihood."""
 
 from __future__ import annotations
 
@@ -11,7 +11,20 @@ from typing import Annotated, Any
 import typer
 
 from ..storage.ownership import writing_file
-from .common import Data, Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
+from .common import (
+    AllowCode,
+    Data,
+    Device,
+    Folder,
+    Overwrite,
+    UsageError,
+    bar,
+    command,
+    console,
+    positive,
+    processes,
+    usable,
+)
 from .failures import fitting, loading
 from .guiding import Classifier, Guidance, Interval, Null, Rescale, Weak, guided, labelling
 from .targets import check_kind, check_target, default_target, save_arrays, save_table
@@ -57,6 +70,7 @@ def sample(
     ] = False,
     device: Device = "cpu",
     overwrite: Overwrite = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Draw samples from a trained run or a saved pipeline, alone or shared under `accelerate launch -m scoresde sample
     ...`: the same ones.
@@ -175,6 +189,7 @@ def likelihood(
     batch: Annotated[int, typer.Option(help="samples at once")] = 64,
     data: Data = None,
     device: Device = "cpu",
+    allow_code: AllowCode = False,
 ) -> None:
     """Log-likelihood of held-out data by the probability flow, with its standard errors.
 
@@ -233,26 +248,6 @@ def likelihood(
             f"{bits_per_dim(mean, d, held_out.unit).item():.3f} bits/dim of the integers, dequantised by uniform"
             " noise of one unit"
         )
-
-
-def info(run: Folder) -> None:
-    """Say what a run or a saved pipeline is; verify a run's files, and say how to repeat it.
-
-    Example: scoresde info runs/demo"""
-
-    from rich.table import Table
-
-    from ..interop import models
-
-    table = Table(show_header=False)
-
-    with loading(run):
-        told = models.load(run).summary()
-
-    for key, value in told.items():
-        table.add_row(key, value)
-
-    console().print(table)
 
 
 def _method(

@@ -13,6 +13,7 @@ from .. import runs
 from ..data.samples import Samples, unscaled
 from ..denoisers.denoiser import Denoiser
 from ..runs.config import Config, DataConfig
+from ..runs.own_code import SOURCE
 from ..storage.files import CheckpointError
 from . import pipelines
 
@@ -111,6 +112,7 @@ class Model:
             **_names("classes", self.class_names),
             "process": repr(config.process),
             "network": f"{config.network}, {size}",
+            **({"source": f"SHA-256 {about[SOURCE][:16]}... of its file"} if SOURCE in about else {}),
             "training": f"{config.training}",
             "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss"
             f" {'not known' if loss is None else f'{loss:.4f}'}",

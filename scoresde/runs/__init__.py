@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from .description import MOMENTS, NO_DATA, description, fingerprint, moments
 from .load import CHANGEABLE_ON_RESUME, Trained, identity, load, load_classifier
+from .own_code import allow_code
 from .train import train
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "MOMENTS",
     "NO_DATA",
     "Trained",
+    "allow_code",
     "description",
     "fingerprint",
     "identity",

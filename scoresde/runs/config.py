@@ -33,6 +33,7 @@ from ..training.norms import Absolute, Huber, Norm, Square
 from ..training.objective import Objective
 from ..training.sliced import Sliced
 from ..training.state import Training
+from . import own_code
 from .journal import Record
 from .network_config import CLASSIFIER as CLASSIFIER
 from .network_config import TABLES as TABLES
@@ -121,6 +122,8 @@ class Config:
         named = {"process": self.process, "loss": self.objective.loss, "levels": self.objective.levels}
         table = {name: asdict(getattr(self, name)) for name in ("data", "network", "training", "record")}
         table["network"]["widths"] = list(self.network.widths)
+        if not self.network.options:
+            del table["network"]["options"]  # runs of before knew none, and are told from others by all they say
         return table | {name: _plain(value) for name, value in named.items()}
 
     def dataset(self) -> Samples:
@@ -164,7 +167,10 @@ class Config:
         with single_precision_on(device), seeded(self.training.seed):
             classes = None if self.training.label_dropout is None else classes
             network = self.network.build(shape, classes, self.data.kind)
-        return Denoiser(network, self.process, self.network.table, time=NoiseConditioning(self.process))
+            made = Denoiser(network, self.process, self.network.table, time=NoiseConditioning(self.process))
+            if self.network.is_own:
+                own_code.check_answer(made, self.network.kind, shape, classes)
+        return made
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from ..denoisers.noisy_classifier import NoisyClassifier
 from ..storage import checkpoints
 from ..storage.files import CheckpointError
 from ..storage.weights import architecture_mismatch, restore
-from . import posthoc_ema
+from . import own_code, posthoc_ema
 from .config import Config, ConfigError
 from .description import MOMENTS, data_identity
 from .run_folder import StoredRun, check_description, load_run, read_about
@@ -104,6 +104,7 @@ def load(
     width: float | None = None,
     *,
     part: str = "ema",
+    allow_code: bool = False,
 ) -> Trained:
     """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best
     checkpoint.
@@ -116,9 +117,11 @@ def load(
         best: the checkpoint with the least held-out loss.
         width: of an average made afterwards, up to the last step stored; None: the one that was kept.
         part: "ema" for the averaged weights, "network" for those that were averaged.
+        allow_code: whether a network of one's own may be imported (`own_code`).
 
     Raises:
         CheckpointError.
+        OwnCodeError: of a network of one's own that may not run, or cannot.
     """
 
     folder = Path(folder)
@@ -132,8 +135,11 @@ def load(
 
     weights = run.part(part) | ({} if width is None else posthoc_ema.posthoc(folder, width, identity(run.about, path)))
     shape, classes = _samples(run)
-    _fitting(config, shape, classes, weights, path)
-    denoiser = config.denoiser(shape, classes)
+    with own_code.allow_code(allow_code):
+        _fitting(config, shape, classes, weights, path)
+        denoiser = config.denoiser(shape, classes)
+        own_code.warn_if_changed(config.network.kind, config.network.options, run.about, path)
+
     restore(denoiser.network, weights, path)
     denoiser.moments = _moments(folder, run.about)
 
@@ -178,8 +184,11 @@ def _fitting(
     path: Path,
 ) -> None:
     """Raise CheckpointError where the weights are not of the network described, before memory is taken for it."""
+    device = "cpu" if config.network.is_own else "meta"  # what others wrote may look at its numbers
     try:
-        wanted = {name: w.shape for name, w in config.model(shape, classes, "meta").network.state_dict().items()}
+        wanted = {name: w.shape for name, w in config.model(shape, classes, device).network.state_dict().items()}
+    except own_code.OwnCodeError:
+        raise
     except (RuntimeError, TypeError, ValueError) as error:
         raise architecture_mismatch(path, error) from error
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
 from solvers import check
 
 from ..denoisers.parameterisations import X0, Eps, KarrasPreconditioning, LearnedRange, Parameterisation, Score, V
+from . import own_code
 
 TABLES: dict[str, type[Parameterisation]] = {
     "eps": Eps,
@@ -45,14 +47,15 @@ class ConfigError(ValueError):
 class NetworkConfig:
     """kind: mlp for points, transformer for points and sets, unet or dit for images, unet1d for series, unet3d for
     volumes and video, patches for all grids; auto: by the data; classifier: logits of noisy samples, by an MLP or the
-    way down of a U-Net
+    way down of a U-Net; package.module:Class: a network of one's own (`own_code`)
 
     predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
     widths         of a U-Net's levels, () for as many as the grid needs; or (width,) of the MLP or a transformer
     variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
     layers         residual blocks a level of a U-Net, blocks of a transformer less 3, layers of the MLP less 2
     fourier        features of x that the MLP is given, 0: x alone
-    checkpointing  of activations, to save memory: unet and dit"""
+    checkpointing  of activations, to save memory: unet and dit
+    options        keyword arguments of a network of one's own"""
 
     kind: str = "auto"
     predicts: str = "v"
@@ -62,9 +65,19 @@ class NetworkConfig:
     layers: int = 1
     fourier: int = 64
     checkpointing: bool = False
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        check.choice("kind", self.kind, KINDS)
+        if not isinstance(self.options, dict):
+            raise TypeError(f"`options` must be a table, got {self.options!r}")
+
+        if self.is_own:
+            own_code.check_named(self.kind, self.options)
+        else:
+            check.choice("kind", self.kind, KINDS)
+            if self.options:
+                raise ValueError(f"`options` must be left out for {self.kind}, got {self.options!r}")
+
         check.choice("predicts", self.predicts, TABLES)
         check.number("sigma_data", self.sigma_data, above=0.0)
 
@@ -83,6 +96,11 @@ class NetworkConfig:
         check.integer("fourier", self.fourier, least=0, most=4096)
 
     @property
+    def is_own(self) -> bool:
+        """Whether the network is a class of one's own."""
+        return own_code.is_own(self.kind)
+
+    @property
     def table(self) -> Parameterisation:
         """What the network predicts."""
         mean = KarrasPreconditioning(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
@@ -93,6 +111,9 @@ class NetworkConfig:
 
         Raises ValueError naming `kind` where it is not for such samples."""
         from ..networks import MLP, DiT, PatchTransformer, Transformer, UNet, UNetND, patch_for
+
+        if self.is_own:
+            return own_code.network(self.kind, self.options)
 
         outputs = self.table.outputs
         kind = self._kind(shape, data)
@@ -175,7 +196,7 @@ class NetworkConfig:
         told = f"say which they are by data.kind, {' or '.join(kinds)}; others" if len(kinds) > 1 else "others"
         raise ConfigError(
             f"`network.kind` must be {' or '.join(suited) or 'left to a network of your own'} for {what} {shape}, got"
-            f" {self.kind}; {told} want a network of your own, trained by scoresde.training.fit"
+            f" {self.kind}; {told} want a network of your own, package.module:Class"
         )
 
     def _classifier(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:

@@ -22,7 +22,7 @@ from ..training.fit import check_batch, fit
 from ..training.objective import Progress
 from ..training.state import TrainState, begin
 from ..training.validation import held_out_loss
-from . import posthoc_ema
+from . import own_code, posthoc_ema
 from .config import Config
 from .description import MOMENTS, data_identity, description, moments
 from .gallery import Gallery
@@ -153,6 +153,7 @@ class RunDescription:
         self.config = config
         self.command = command
         self.moments = moments(data)
+        self.source = own_code.source(config.network.kind, config.network.options)
         self.data = description(data, self.moments)
         self.done = 0
         self.before = 0.0
@@ -173,7 +174,8 @@ class RunDescription:
             "loss": sum(self.tail) / len(self.tail) if self.tail else None,
         }
 
-        return {"command": self.command, "config": self.config.as_dict(), "data": self.data, "training": training}
+        told = {"command": self.command, "config": self.config.as_dict(), "data": self.data, "training": training}
+        return told | self.source
 
     def resume(self, folder: Path, state: TrainState) -> None:
         """Continue from the latest checkpoint of the same configuration and data."""
@@ -187,6 +189,8 @@ class RunDescription:
             return
 
         check_description(found.path, found.about)
+        network = self.config.network
+        own_code.warn_if_changed(network.kind, network.options, found.about, found.path)
         before = run_config(found.about, found.path).as_dict()
 
         for name, now, then in (
