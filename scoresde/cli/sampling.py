@@ -80,6 +80,7 @@ def sample(
 
     import torch
 
+    from ..data.masked import MASK, drawn_masks
     from ..interop import models
     from ..reports import images
     from ..runtime import distributed
@@ -108,6 +109,11 @@ def sample(
     chosen = _method(method, steps, rtol, model)
     denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, judge, place)
 
+    sizes = model.set_sizes
+
+    def masks(rows: range) -> Any:
+        return None if sizes is None else drawn_masks(sizes, model.shape[0], rows, seed)
+
     def part(denoiser: Any, rows: range) -> torch.Tensor:
         shape = (len(rows), *model.shape)
         return draw(
@@ -115,7 +121,7 @@ def sample(
             shape,
             chosen,
             seed,
-            cond=wanted,
+            cond=wanted if sizes is None else {MASK: masks(rows)},
             first=rows.start,
             batch=batch,
             compile=compile,
@@ -155,7 +161,8 @@ def sample(
         elif target.suffix.lower() == ".csv":
             save_table(model.original(x), target, model.columns)
         else:
-            save_arrays(model.original(x), target)
+            every = [masks(range(n))] * len(denoisers)
+            save_arrays(model.original(x), target, None if sizes is None else torch.cat(every))
 
     each = "" if len(denoisers) == 1 else f" at each of {len(denoisers)} scales, from the same noise"
     console().print(f"{n} samples by {method}{each}: {target}")

@@ -54,7 +54,7 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
             steps=100,
         )
 
-    data = model.run.config.dataset()
+    data = model.own_data()
 
     def draw(count: int, seed: int) -> Tensor:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed), device="cpu")

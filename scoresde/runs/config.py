@@ -8,6 +8,7 @@ from typing import Any
 from solvers import check
 
 from ..data import files as data_module
+from ..data.masked import is_mask
 from ..data.samples import Samples
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.noise_conditioning import NoiseConditioning
@@ -143,7 +144,9 @@ class Config:
         if len(loaded.shape) != 3 and any(given.values()):
             raise ConfigError(f"`data.{next(iter(given))}` must be left out for points, got {given} for {loaded.name}")
 
-        if loaded.cond is not None:
+        if is_mask(loaded.cond):
+            self._check_masked()
+        elif loaded.cond is not None:
             own = (
                 "train a network of your own on data.load(path) by scoresde.training.fit, or leave cond out of the file"
             )
@@ -153,6 +156,22 @@ class Config:
             )
 
         return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
+
+    def _check_masked(self) -> None:
+        """Raise ConfigError where the configuration does not suit sets of several sizes."""
+        if self.network.kind not in ("auto", "transformer"):
+            raise ConfigError(
+                f"`network.kind` must be transformer for sets with a mask, got {self.network.kind}; leave the mask out"
+            )
+        if self.training.label_dropout is not None:
+            raise ConfigError(
+                "`training.label_dropout` must be left out for sets with a mask, which would be hidden with the label,"
+                f" got {self.training.label_dropout}"
+            )
+        if self.record.sample:
+            raise ConfigError(
+                f"`record.sample` must be 0 for sets with a mask, which have no pictures, got {self.record.sample}"
+            )
 
     def model(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Trainable:
         """What the run trains: a denoiser, or a classifier of noisy samples."""
