@@ -73,6 +73,8 @@ class NetworkConfig:
 
         if self.is_own:
             own_code.check_named(self.kind, self.options)
+            if self.widths:
+                raise ValueError(f"`widths` must be left out for {self.kind}, which takes `options`, got {self.widths}")
         else:
             check.choice("kind", self.kind, KINDS)
             if self.options:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from scoresde import runs
 from scoresde.data.samples import Dataset
@@ -160,6 +161,20 @@ def test_python_allows_it_for_a_while(here: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
 
 
+def test_weights_from_elsewhere_become_its_run(here: str) -> None:
+    """The source's hash is kept there too."""
+    assert train(f"{here}:Net", "--allow-code") == 0
+    weights = {
+        f"model.{name}": w for name, w in runs.load("run", allow_code=True).denoiser.network.state_dict().items()
+    }
+    save_file(weights, "theirs.safetensors")
+    asked = ("import", "theirs.safetensors", "--config", "c.toml", "--shape", "2", "--out", "imported_run")
+    assert called(*asked) == 2
+    assert called(*asked, "--allow-code") == 0
+    assert "network_source" in json.loads(Path("imported_run/run.json").read_text())
+    assert called("sample", "imported_run", "--allow-code", "--n", "2", "--steps", "2", "--out", "y.npz") == 0
+
+
 def test_weights_of_another_class_are_refused(here: str) -> None:
     assert train(f"{here}:Net", "--allow-code") == 0
     path = Path("run/run.json")
@@ -212,6 +227,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "options are a table": ({"kind": "a:B", "options": 3}, "`network.options` must be a table"),
     "option's name": ({"kind": "a:B", "options": {"a-b": 3}}, "`network.options` must be numbers, text"),
     "option's value": ({"kind": "a:B", "options": {"x": float("nan")}}, "`network.options` must be numbers, text"),
+    "widths": ({"kind": "a:B", "widths": [8]}, "`network.widths` must be left out for a:B"),
     "checkpointing": ({"kind": "a:B", "checkpointing": True}, "`network.checkpointing` must be"),
 }
 
