@@ -27,6 +27,23 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="write into an exis
 Device = Annotated[str, typer.Option(help="cpu or cuda")]
 
 
+def _allow_code(context: typer.Context, yes: bool) -> bool:
+    """Allow it until the command ends."""
+    if yes:
+        from ..runs import allow_code
+
+        context.with_resource(allow_code())
+    return yes
+
+
+AllowCode = Annotated[
+    bool,
+    typer.Option(
+        "--allow-code", callback=_allow_code, help="import and run a network of your own, network.kind = MODULE:CLASS"
+    ),
+]
+
+
 class UsageError(ValueError):
     """A flag or argument that cannot be used."""
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..storage.ownership import MARKER, writing
-from .common import Device, UsageError, bar, command, console, positive, reachable, usable
+from .common import AllowCode, Device, UsageError, bar, command, console, positive, reachable, usable
 from .failures import fitting
 
 METHODS = (
@@ -43,6 +43,7 @@ def compare(
         float, typer.Option(help="split the error of shared problems with a score that errs by this much; 0: no split")
     ] = 0.0,
     device: Device = "cpu",
+    allow_code: AllowCode = False,
 ) -> None:
     """Work against precision: how wrong, for how many model calls and seconds, against other libraries.
 

@@ -1,4 +1,4 @@
-"""Commands that take models as they come: doctor, import."""
+"""Commands that take models as they come: doctor, info, import."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Data, Device, Folder, Out, Overwrite, UsageError, command, console, output_folder, positive, usable
+from .common import (
+    AllowCode,
+    Data,
+    Device,
+    Folder,
+    Out,
+    Overwrite,
+    UsageError,
+    command,
+    console,
+    output_folder,
+    positive,
+    usable,
+)
 from .failures import fitting, loading
 
 
@@ -18,6 +31,7 @@ def doctor(
     seed: Annotated[int, typer.Option(help="of the noise")] = 0,
     data: Data = None,
     device: Device = "cpu",
+    allow_code: AllowCode = False,
 ) -> None:
     """Look for what is wrong with a trained run or a saved pipeline: exit code 0 where nothing is found, 3 otherwise.
 
@@ -103,6 +117,7 @@ def import_(
     ] = None,
     shape: Annotated[str, typer.Option(help="of one sample, with --config: 1,28,28, or 2 for points")] = "",
     overwrite: Overwrite = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Take weights trained elsewhere, without running any code of theirs; what would have to run is refused.
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Data, Device, Folder, bar, console, positive, usable
+from .common import AllowCode, Data, Device, Folder, bar, console, positive, usable
 from .failures import fitting, loading
 
 
@@ -20,6 +20,7 @@ def likelihood(
     batch: Annotated[int, typer.Option(help="samples at once")] = 64,
     data: Data = None,
     device: Device = "cpu",
+    allow_code: AllowCode = False,
 ) -> None:
     """Log-likelihood of held-out data by the probability flow, with its standard errors; of a model of latents a lower
     bound on it.
@@ -102,7 +103,7 @@ def likelihood(
         )
 
 
-def info(run: Folder) -> None:
+def info(run: Folder, allow_code: AllowCode = False) -> None:
     """Say what a run or a saved pipeline is; verify a run's files, and say how to repeat it.
 
     Example: scoresde info runs/demo"""

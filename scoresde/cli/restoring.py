@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..storage.ownership import writing_file
-from .common import Data, Device, Folder, Overwrite, UsageError, command, console, positive, usable
+from .common import AllowCode, Data, Device, Folder, Overwrite, UsageError, command, console, positive, usable
 from .failures import fitting, loading
 from .targets import check_kind, check_target, save_arrays
 
@@ -38,6 +38,7 @@ def restore(
     data: Data = None,
     device: Device = "cpu",
     overwrite: Overwrite = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Measure a clean sample, and draw what it may have been: truth, measurement, samples, their mean and spread.
 

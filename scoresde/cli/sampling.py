@@ -11,7 +11,19 @@ from typing import Annotated, Any
 import typer
 
 from ..storage.ownership import writing_file
-from .common import Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
+from .common import (
+    AllowCode,
+    Device,
+    Folder,
+    Overwrite,
+    UsageError,
+    bar,
+    command,
+    console,
+    positive,
+    processes,
+    usable,
+)
 from .failures import fitting, loading
 from .guiding import Classifier, Guidance, Interval, Null, Rescale, Weak, guided, labelling
 from .stages import Augment, LowMethod, LowSteps, enlarged, low_model
@@ -61,6 +73,7 @@ def sample(
     ] = False,
     device: Device = "cpu",
     overwrite: Overwrite = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Draw samples from a trained run or a saved pipeline, alone or shared under `accelerate launch -m scoresde sample
     ...`: the same ones.
@@ -70,6 +83,7 @@ def sample(
 
     import torch
 
+    from ..data.masked import MASK, drawn_masks
     from ..interop import models
     from ..reports import images
     from ..runtime import distributed
@@ -103,6 +117,16 @@ def sample(
     if low is not None:
         before = enlarged(low, _method(low_method or "ddim", low_steps, None, low), model, wanted, augment, seed)
 
+    sizes = model.set_sizes
+
+    def masks(rows: range) -> Any:
+        return None if sizes is None else drawn_masks(sizes, model.shape[0], rows, seed)
+
+    def given(rows: range) -> Any:
+        if before is not None:
+            return before(rows)
+        return wanted if sizes is None else {MASK: masks(rows)}
+
     def part(denoiser: Any, rows: range) -> torch.Tensor:
         shape = (len(rows), *model.shape)
         x = draw(
@@ -110,7 +134,7 @@ def sample(
             shape,
             chosen,
             seed,
-            cond=wanted if before is None else before(rows),
+            cond=given(rows),
             first=rows.start,
             batch=batch,
             compile=compile,
@@ -151,7 +175,8 @@ def sample(
         elif target.suffix.lower() == ".csv":
             save_table(model.original(x), target, model.columns)
         else:
-            save_arrays(model.original(x), target)
+            every = [masks(range(n))] * len(denoisers)
+            save_arrays(model.original(x), target, None if sizes is None else torch.cat(every))
 
     each = "" if len(denoisers) == 1 else f" at each of {len(denoisers)} scales, from the same noise"
     console().print(f"{n} samples by {method}{each}: {target}")

@@ -74,14 +74,16 @@ def save_table(x: Any, path: Path, columns: list[str] | None) -> None:
     write_whole(path, text.getvalue().encode())
 
 
-def save_arrays(x: Any, path: Path) -> None:
-    """A .npz with the samples as `x`, whose archive comment tells who wrote it."""
+def save_arrays(x: Any, path: Path, mask: Any = None) -> None:
+    """A .npz with the samples as `x`, sets of several sizes with their `mask`, whose archive comment tells who wrote
+    it."""
     import numpy as np
 
     from ..storage.files import write_whole
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=x.numpy())
+    arrays = {"x": x} if mask is None else {"x": x.masked_fill(~mask[..., None], 0), "mask": mask}
+    np.savez_compressed(buffer, **{name: array.numpy() for name, array in arrays.items()})
 
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = _ORIGIN

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import Device, Out, Overwrite, UsageError, command, console, output_folder, positive, processes, usable
+from .common import (
+    AllowCode,
+    Device,
+    Out,
+    Overwrite,
+    UsageError,
+    command,
+    console,
+    output_folder,
+    positive,
+    processes,
+    usable,
+)
 from .failures import fitting
 
 
@@ -50,6 +62,7 @@ def train(
     ] = False,
     device: Device = "cpu",
     overwrite: Overwrite = False,
+    allow_code: AllowCode = False,
 ) -> None:
     """Train the model a TOML file describes, alone or under `accelerate launch -m scoresde train ...`.
 

@@ -57,7 +57,7 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
     if model.run.config.cascade.low is not None:
         raise CheckpointError(f"{folder} cannot be compared on: it takes a low-resolution image with every sample")
 
-    data = dataset(model.run.config, about=model.run.about["data"])
+    data = model.own_data()
 
     def draw(count: int, seed: int) -> Tensor:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed), device="cpu")

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from .checking import check_shape
 from .layout import KINDS, standard_layout
+from .masked import masked_sets
 from .moving import moving_digits
 from .reading import folder_of_images, table
 from .samples import Dataset, Mapped, Samples
@@ -56,8 +57,10 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
             images  uint8 (0..255), or floats in [0, 1] or [-1, 1], of shape (N, H, W), (N, C, H, W) or (N, H, W, C)
                     with C in 1, 3, 4
 
-            Others come as they are, for `fit` and a network of one's own: series (N, C, L), sets of points (N, P, d),
-            volumes (N, C, D, H, W).
+            Others come as they are: series (N, C, L), sets of points (N, P, d), volumes (N, C, D, H, W).
+
+            sets    of several sizes are padded to the largest: beside x an array `mask` (N, P) says which points there
+                    are; it becomes the condition {"mask": (N, P) bool}, and x is 0 beyond it
 
     Returns:
         The samples, images in [-1, 1], with what is needed to undo their scale.
@@ -110,6 +113,9 @@ def _npz(path: Path, kind: str | None) -> Dataset:
     except Exception as error:  # whatever NumPy finds wrong with a file
         raise ValueError(f"`data` must be a readable .npz of plain numeric arrays, got {path}: {error}") from error
 
+    if "mask" in arrays and arrays["mask"].dtype == bool:
+        arrays["mask"] = arrays["mask"].astype("uint8")
+
     return _arrays({key: _tensor(value, path) for key, value in arrays.items()}, path, kind)
 
 
@@ -152,6 +158,11 @@ def _arrays(arrays: dict[str, Tensor], path: Path, kind: str | None) -> Dataset:
     if labels is not None and labels.is_floating_point():
         told = "conditions that are no labels are named cond"
         raise ValueError(f"`labels` must be integers, got dtype {labels.dtype} in {path}; {told}")
+
+    if kind == "sets" and "mask" in arrays:
+        if cond is not None:
+            raise ValueError(f"`cond` must be left out beside a mask, got both in {path}")
+        raw, cond = masked_sets(raw, arrays["mask"], str(path))
 
     laid, centre, half = standard_layout(raw, str(path), kind)
     labels = None if labels is None else labels.to(torch.int64)

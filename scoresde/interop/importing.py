@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .. import runs
 from ..data.samples import Samples
+from ..runs import own_code
 from ..runs.config import Config
 from ..runs.run_folder import save_run
 from ..storage import weights
@@ -89,6 +90,7 @@ def convert(
         "config": config.as_dict(),
         "data": known,
         "training": {"steps_done": 0, "seconds": 0.0, "loss": None},
+        **own_code.source(config.network.kind, config.network.options),
         "imported": {"file": source.name, "sha256": hashlib.sha256(source.read_bytes()).hexdigest()},
     }
     clear(out)

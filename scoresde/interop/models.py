@@ -62,6 +62,27 @@ class Model:
         """Names of its classes, where the data has them."""
         return None if self.run is None else self.run.about["data"].get("class_names")
 
+    @property
+    def set_sizes(self) -> dict[str, int] | None:
+        """How many sets of each size it was trained on, where they had several."""
+        return None if self.run is None else self.run.about["data"].get("set_sizes")
+
+    def own_data(self) -> Samples:
+        """What a run was trained on, all of it.
+
+        Raises:
+            CheckpointError: where it is sets of several sizes, whose numbers do not lie in one space.
+            ConfigError, ValueError: as `Config.dataset`.
+        """
+        assert self.run is not None
+        if self.set_sizes is not None:
+            raise CheckpointError(
+                f"{self.folder} must be of samples of one size here, got sets of {', '.join(self.set_sizes)} points; it"
+                " can be sampled and told by info"
+            )
+        device = next(self.denoiser.parameters()).device
+        return runs.dataset(self.run.config, device, self.run.about["data"])
+
     def held_out(self, path: str | None = None) -> Samples:
         """Samples to examine it on.
 
@@ -88,9 +109,7 @@ class Model:
 
         if path is None:
             assert self.run is not None
-            device = next(self.denoiser.parameters()).device
-            data = runs.dataset(self.run.config, device, self.run.about["data"])
-            return data.split(self.run.config.data.held_out)[1]
+            return self.own_data().split(self.run.config.data.held_out)[1]
 
         size = max(self.shape[1:]) if len(self.shape) == 3 else None
         found = Config(data=DataConfig(path, size=size)).dataset()

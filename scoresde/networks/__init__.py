@@ -1,8 +1,10 @@
-"""Networks F(x, c_noise, labels=None): a small MLP for points, diffusers' U-Net and DiT for images."""
+"""Networks F(x, c_noise, cond=None): an MLP for points, U-Nets for grids, transformers for grids, tables and sets."""
 
 from .dit import DiT as DiT
 from .mlp import MLP as MLP
 from .patches import PatchTransformer as PatchTransformer
 from .patches import patch_for as patch_for
+from .transformer import Transformer as Transformer
 from .unet import UNet as UNet
 from .unet import UNetClassifier as UNetClassifier
+from .unet_nd import UNetND as UNetND

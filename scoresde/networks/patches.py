@@ -8,16 +8,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from solvers import check
 
-from .labels import indices
-
-_SLOWEST = 10_000.0  # patches in the period of the slowest wave
+from .blocks import SLOWEST, AdaptiveTransformer, check_heads, packed
 
 
-class PatchTransformer(nn.Module):
+class PatchTransformer(AdaptiveTransformer):
     """F(x, c_noise, cond=None) for grids (B, C, ...), whose patches are tokens: adaLN-Zero on noise level and label.
 
     Each block starts as the identity (Peebles & Xie 2023, arXiv:2212.09748). A patch is told where it lies by waves of
@@ -45,28 +42,25 @@ class PatchTransformer(nn.Module):
         classes: int | None = None,
         outputs: int = 1,
     ):
-        super().__init__()
-        self.patch = check.shape("patch", patch)
-        for name, value in (("channels", channels), ("depth", depth), ("heads", heads), ("outputs", outputs)):
+        patch = check.shape("patch", patch)
+        for name, value in (("channels", channels), ("depth", depth), ("outputs", outputs)):
             check.integer(name, value)
-        if check.integer("width", width) % (2 * heads):
-            raise ValueError(f"`width` must be a multiple of twice the heads, {2 * heads}, got {width}")
+        check_heads(width, heads)
 
+        waves = max(1, width // (4 * len(patch)))
+        inside = channels * math.prod(patch)
+        super().__init__(
+            nn.Linear(inside, width),
+            nn.Linear(4 * waves * len(patch), width),
+            width,
+            depth,
+            heads,
+            classes,
+            outputs * inside,
+        )
+        self.patch = patch
         self.outputs = outputs
-        self.classes = classes
-        self.waves = max(1, width // (4 * len(self.patch)))
-        inside = channels * math.prod(self.patch)
-        self.into = nn.Linear(inside, width)
-        self.place = nn.Linear(4 * self.waves * len(self.patch), width)
-        self.level = nn.Sequential(nn.Linear(64, width), nn.SiLU(), nn.Linear(width, width))
-        self.label = None if classes is None else nn.Embedding(check.integer("classes", classes) + 1, width)
-        self.blocks = nn.ModuleList(_Block(width, heads) for _ in range(depth))
-        self.last = nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, outputs * inside)
-
-        for layer in (self.last, self.out):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        self.waves = waves
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
         """The network's answer, like x, or with twice its channels.
@@ -84,7 +78,7 @@ class PatchTransformer(nn.Module):
         sizes = cond.get("size") if isinstance(cond, Mapping) else None
         labels = cond.get("label") if isinstance(cond, Mapping) else cond
         self._check_grid(x)
-        told = self._told(c_noise, labels, len(x), x)
+        told = self.told(c_noise, labels, len(x))
 
         if sizes is None:
             return self._answered([x], [told])[0]
@@ -110,28 +104,15 @@ class PatchTransformer(nn.Module):
 
     def _answered(self, parts: list[Tensor], told: list[Tensor]) -> list[Tensor]:
         """Answers for groups of grids, each of one size."""
-        tokens = _packed([self._cut(part) for part in parts], self.into)
-        places = [self.place(self._waves(part)) for part in parts]
+        tokens = packed([self._cut(part) for part in parts], self.into)
+        places = [self._placed(part) for part in parts]
         tokens = [t + place for t, place in zip(tokens, places, strict=True)]
+        return [self._joined(t, part) for t, part in zip(self.answered(tokens, told), parts, strict=True)]
 
-        for block in self.blocks:
-            tokens = block(tokens, told)
-
-        shaped: list[Tensor] = []
-        for t, each in zip(tokens, told, strict=True):
-            shift, scale = self.last(F.silu(each))[:, None].chunk(2, -1)
-            shaped.append(_normal(t) * (1 + scale) + shift)
-
-        return [self._joined(t, part) for t, part in zip(_packed(shaped, self.out), parts, strict=True)]
-
-    def _told(self, c_noise: Tensor, labels: Any, count: int, x: Tensor) -> Tensor:
-        """What every block is told of a sample, (B, width)."""
-        frequencies = torch.exp(-math.log(_SLOWEST) * torch.arange(32, device=x.device, dtype=torch.float32) / 32)
-        angle = c_noise.float().reshape(-1, 1) * frequencies
-        told = self.level(torch.cat((angle.sin(), angle.cos()), 1).to(self.into.weight.dtype))
-        if self.label is None or self.classes is None:
-            return told
-        return told + self.label(indices(labels, count, self.classes, x.device))
+    def _placed(self, x: Tensor) -> Tensor:
+        """What the patches are told of where they lie, (T, width)."""
+        assert self.place is not None
+        return self.place(self._waves(x))
 
     def _cut(self, x: Tensor) -> Tensor:
         """Patches as rows, (B, T, C * patch)."""
@@ -159,7 +140,7 @@ class PatchTransformer(nn.Module):
         """Sines and cosines of each patch's distance from both ends of each axis, (T, 4 waves axes)."""
         counts = [n // p for n, p in zip(x.shape[2:], self.patch, strict=True)]
         steps = torch.arange(self.waves, device=x.device, dtype=torch.float32) / self.waves
-        frequencies = torch.exp(-math.log(_SLOWEST) * steps)
+        frequencies = torch.exp(-math.log(SLOWEST) * steps)
         waves: list[Tensor] = []
 
         for axis, count in enumerate(counts):
@@ -215,47 +196,3 @@ def patch_for(sizes: Sequence[int], tokens: int = 256) -> tuple[int, ...]:
         patch[widest] *= 2
 
     return tuple(patch)
-
-
-class _Block(nn.Module):
-    """Attention and a layer of its own for every token, both told of noise level and label."""
-
-    def __init__(self, width: int, heads: int):
-        super().__init__()
-        self.heads = heads
-        self.told = nn.Linear(width, 6 * width)
-        self.qkv = nn.Linear(width, 3 * width)
-        self.joined = nn.Linear(width, width)
-        self.body = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width))
-        nn.init.zeros_(self.told.weight)
-        nn.init.zeros_(self.told.bias)
-
-    def forward(self, tokens: list[Tensor], told: list[Tensor]) -> list[Tensor]:
-        parts = [self.told(F.silu(each))[:, None].chunk(6, -1) for each in told]
-
-        fed = [_normal(t) * (1 + m[1]) + m[0] for t, m in zip(tokens, parts, strict=True)]
-        seen = [self._attended(each) for each in _packed(fed, self.qkv)]
-        tokens = [t + m[2] * s for t, m, s in zip(tokens, parts, _packed(seen, self.joined), strict=True)]
-
-        fed = [_normal(t) * (1 + m[4]) + m[3] for t, m in zip(tokens, parts, strict=True)]
-        return [t + m[5] * s for t, m, s in zip(tokens, parts, _packed(fed, self.body), strict=True)]
-
-    def _attended(self, qkv: Tensor) -> Tensor:
-        """Attention within each sample of a group, (B, T, 3 width) -> (B, T, width)."""
-        b, t, width = qkv.shape
-        q, k, v = qkv.reshape(b, t, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 1, 4)
-        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, width // 3)
-
-
-def _packed(parts: list[Tensor], layer: nn.Module) -> list[Tensor]:
-    """A layer on the tokens of all groups at once."""
-    if len(parts) == 1:
-        return [layer(parts[0])]
-
-    made = layer(torch.cat([part.flatten(0, 1) for part in parts]))
-    rows = made.split([part.shape[0] * part.shape[1] for part in parts])
-    return [row.reshape(*part.shape[:2], -1) for row, part in zip(rows, parts, strict=True)]
-
-
-def _normal(x: Tensor) -> Tensor:
-    return F.layer_norm(x, x.shape[-1:])

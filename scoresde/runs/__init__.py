@@ -14,6 +14,7 @@ from .dataset import dataset
 from .description import MOMENTS, NO_DATA, description, fingerprint, moments
 from .load import Trained, load
 from .other_models import load_autoencoder, load_classifier, load_other
+from .own_code import allow_code
 from .stored import CHANGEABLE_ON_RESUME, holds, identity, run_config
 from .train import train
 
@@ -22,6 +23,7 @@ __all__ = [
     "MOMENTS",
     "NO_DATA",
     "Trained",
+    "allow_code",
     "dataset",
     "description",
     "fingerprint",

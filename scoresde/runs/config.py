@@ -8,6 +8,7 @@ from typing import Any
 from solvers import check
 
 from ..data import files as data_module
+from ..data.masked import is_mask
 from ..data.samples import Samples
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.noise_conditioning import NoiseConditioning
@@ -36,6 +37,7 @@ from ..training.objective import Objective
 from ..training.sliced import Sliced
 from ..training.state import Training
 from ..training.trainable import Trainable
+from . import own_code
 from .journal import Record
 from .network_config import AUTOENCODER as AUTOENCODER
 from .network_config import CLASSIFIER as CLASSIFIER
@@ -156,6 +158,8 @@ class Config:
         table["network"]["widths"] = list(self.network.widths)
         stages = {"latent": self.latent, "cascade": self.cascade}
         table |= {name: asdict(stage) for name, stage in stages.items() if stage != type(stage)()}
+        if not self.network.options:
+            del table["network"]["options"]  # runs of before knew none, and are told from others by all they say
         return table | {name: _plain(value) for name, value in named.items()}
 
     def dataset(self) -> Samples:
@@ -176,7 +180,9 @@ class Config:
         if len(loaded.shape) != 3 and any(given.values()):
             raise ConfigError(f"`data.{next(iter(given))}` must be left out for points, got {given} for {loaded.name}")
 
-        if loaded.cond is not None:
+        if is_mask(loaded.cond):
+            self._check_masked()
+        elif loaded.cond is not None:
             own = (
                 "train a network of your own on data.load(path) by scoresde.training.fit, or leave cond out of the file"
             )
@@ -187,12 +193,28 @@ class Config:
 
         return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
 
+    def _check_masked(self) -> None:
+        """Raise ConfigError where the configuration does not suit sets of several sizes."""
+        if self.network.kind not in ("auto", "transformer"):
+            raise ConfigError(
+                f"`network.kind` must be transformer for sets with a mask, got {self.network.kind}; leave the mask out"
+            )
+        if self.training.label_dropout is not None:
+            raise ConfigError(
+                "`training.label_dropout` must be left out for sets with a mask, which would be hidden with the label,"
+                f" got {self.training.label_dropout}"
+            )
+        if self.record.sample:
+            raise ConfigError(
+                f"`record.sample` must be 0 for sets with a mask, which have no pictures, got {self.record.sample}"
+            )
+
     def model(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Trainable:
         """What the run trains: a denoiser, a classifier of noisy samples, or an autoencoder."""
         if self.denoises:
             return self.denoiser(shape, classes, device)
         with single_precision_on(device), seeded(self.training.seed):
-            network = self.network.build(shape, classes)
+            network = self.network.build(shape, classes, self.data.kind)
         if isinstance(self.objective.loss, ELBO):
             return Autoencoder(network, self.objective.loss.std)
         return NoisyClassifier(network, self.process)
@@ -201,12 +223,12 @@ class Config:
         """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is
         conditional."""
         with single_precision_on(device), seeded(self.training.seed):
-            network = self.network.build(
-                shape,
-                None if self.training.label_dropout is None else classes,
-                enlarges=self.cascade.low is not None,
-            )
-        return Denoiser(network, self.process, self.network.table, time=NoiseConditioning(self.process))
+            classes = None if self.training.label_dropout is None else classes
+            network = self.network.build(shape, classes, self.data.kind, enlarges=self.cascade.low is not None)
+            made = Denoiser(network, self.process, self.network.table, time=NoiseConditioning(self.process))
+            if self.network.is_own:
+                own_code.check_answer(made, self.network.kind, shape, classes)
+        return made
 
 
 def _plain(value: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ..data.low_resolution import Upsampling
+from ..data.masked import MASK, is_mask, size_counts
 from ..data.samples import Samples
 from ..denoisers.moments import SAMPLES, Moments
 from ..latent.space import Latents
@@ -27,9 +28,10 @@ NO_DATA = {
 def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
     """What run.json says of the data, and of what the model stands on."""
     source = data.source
+    sizes = size_counts(source.cond)
     latent = {"latent": data.space.about()} if isinstance(data, Latents) else {}
     cascade = {"cascade": data.about()} if isinstance(data, Upsampling) else {}
-    return {
+    told = {
         **latent,
         **cascade,
         "name": data.name,
@@ -43,16 +45,23 @@ def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
         "fingerprint": fingerprint(source),
         "moments": None if moments is None else moments.digest,
     }
+    return told if sizes is None else told | {"set_sizes": sizes}
 
 
 def fingerprint(data: Samples) -> str:
     """Of up to 1000 samples, evenly spread: enough to tell one data set from another."""
     index = torch.linspace(0, len(data) - 1, min(1000, len(data)), dtype=torch.float64, device="cpu").long()
-    return hashlib.sha256(data.samples(index).contiguous().numpy().tobytes()).hexdigest()[:16]
+    digest = hashlib.sha256(data.samples(index).contiguous().numpy().tobytes())
+    if is_mask(data.cond):
+        digest.update(data.cond[MASK][index].numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def moments(data: Samples) -> Moments | None:
-    """Of up to 4096 samples, evenly spread; None where they do not differ."""
+    """Of up to 4096 samples, evenly spread; None where they do not differ, or are sets of several sizes."""
+    if is_mask(data.cond):
+        return None  # they would be those of the padding too
+
     x = data.samples(
         torch.linspace(0, len(data) - 1, min(SAMPLES, len(data)), dtype=torch.float64, device="cpu").long()
     )

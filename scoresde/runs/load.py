@@ -18,7 +18,7 @@ from ..denoisers.moments import Moments
 from ..latent.space import LatentSpace
 from ..storage.files import CheckpointError
 from ..storage.weights import restore
-from . import posthoc_ema
+from . import own_code, posthoc_ema
 from .config import Config, an
 from .description import MOMENTS
 from .other_models import USES, stored_space
@@ -85,6 +85,7 @@ def load(
     width: float | None = None,
     *,
     part: str = "ema",
+    allow_code: bool = False,
 ) -> Trained:
     """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best
     checkpoint.
@@ -97,9 +98,11 @@ def load(
         best: the checkpoint with the least held-out loss.
         width: of an average made afterwards, up to the last step stored; None: the one that was kept.
         part: "ema" for the averaged weights, "network" for those that were averaged.
+        allow_code: whether a network of one's own may be imported (`own_code`).
 
     Raises:
         CheckpointError.
+        OwnCodeError: of a network of one's own that may not run, or cannot.
     """
 
     folder = Path(folder)
@@ -112,8 +115,11 @@ def load(
 
     weights = run.part(part) | ({} if width is None else posthoc_ema.posthoc(folder, width, identity(run.about, path)))
     shape, classes = sample_spec(run)
-    fitting(config, shape, classes, weights, path)
-    denoiser = config.denoiser(shape, classes)
+    with own_code.allow_code(allow_code):
+        fitting(config, shape, classes, weights, path)
+        denoiser = config.denoiser(shape, classes)
+        own_code.warn_if_changed(config.network.kind, config.network.options, run.about, path)
+
     restore(denoiser.network, weights, path)
     denoiser.moments = _moments(folder, run.about)
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from torch import nn
 
 from solvers import check
 
 from ..denoisers.parameterisations import X0, Eps, KarrasPreconditioning, LearnedRange, Parameterisation, Score, V
+from . import own_code
 
 TABLES: dict[str, type[Parameterisation]] = {
     "eps": Eps,
@@ -20,15 +22,22 @@ TABLES: dict[str, type[Parameterisation]] = {
 }
 CLASSIFIER = "classifier"
 AUTOENCODER = "autoencoder"
-KINDS = ("auto", "mlp", "unet", "dit", "patches", CLASSIFIER, AUTOENCODER)
+KINDS = ("auto", "mlp", "unet", "dit", "patches", "transformer", "unet1d", "unet3d", CLASSIFIER, AUTOENCODER)
 CHECKPOINTED = ("auto", "unet", "dit")
-SERIES = 2  # dimensions of a sample of them, and of a set of points: only the user knows which it is
-SUITED: dict[int, tuple[str, ...]] = {
-    1: ("mlp", CLASSIFIER, AUTOENCODER),
-    SERIES: ("patches",),
-    3: ("unet", "dit", "patches", CLASSIFIER, AUTOENCODER),
-    4: ("patches",),
+SUITED: dict[str, tuple[str, ...]] = {  # networks by the kind of data, the first for auto
+    "points": ("mlp", "transformer", CLASSIFIER, AUTOENCODER),
+    "series": ("unet1d", "patches"),
+    "sets": ("transformer",),
+    "images": ("unet", "dit", "patches", CLASSIFIER, AUTOENCODER),
+    "volumes": ("patches", "unet3d"),
 }
+DIMENSIONS: dict[int, tuple[str, ...]] = {  # kinds of data by the dimensions of a sample
+    1: ("points",),
+    2: ("series", "sets"),  # only the user knows which it is
+    3: ("images",),
+    4: ("volumes",),
+}
+AXES = {"unet1d": 1, "unet3d": 3}
 
 
 class ConfigError(ValueError):
@@ -37,17 +46,19 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """kind: mlp for points, unet or dit for images, patches for series, images, volumes and video; auto: mlp, unet or
-    patches, by the data; classifier: logits of noisy samples, by an MLP or the way down of a U-Net; autoencoder: an MLP
-    either way for points, diffusers' AutoencoderKL for images
+    """kind: mlp for points, transformer for points and sets, unet or dit for images, unet1d for series, unet3d for
+    volumes and video, patches for all grids; auto: by the data; classifier: logits of noisy samples, by an MLP or the
+    way down of a U-Net; autoencoder: an MLP either way for points, diffusers' AutoencoderKL for images;
+    package.module:Class: a network of one's own (`own_code`)
 
     predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
-    widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP, DiT or patches
+    widths         of a U-Net's levels, () for as many as the grid needs; or (width,) of the MLP or a transformer
     variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
-    layers         residual blocks a level of the U-Net, blocks of the DiT or patches less 3, layers of the MLP less 2
+    layers         residual blocks a level of a U-Net, blocks of a transformer less 3, layers of the MLP less 2
     fourier        features of x that the MLP is given, 0: x alone
     latent_channels  of an autoencoder; each of its widths after the first halves an image's sides
-    checkpointing  of activations, to save memory: unet and dit"""
+    checkpointing  of activations, to save memory: unet and dit
+    options        keyword arguments of a network of one's own"""
 
     kind: str = "auto"
     predicts: str = "v"
@@ -58,9 +69,21 @@ class NetworkConfig:
     fourier: int = 64
     checkpointing: bool = False
     latent_channels: int = 2
+    options: dict[str, Any] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
-        check.choice("kind", self.kind, KINDS)
+        if not isinstance(self.options, dict):
+            raise TypeError(f"`options` must be a table, got {self.options!r}")
+
+        if self.is_own:
+            own_code.check_named(self.kind, self.options)
+            if self.widths:
+                raise ValueError(f"`widths` must be left out for {self.kind}, which takes `options`, got {self.widths}")
+        else:
+            check.choice("kind", self.kind, KINDS)
+            if self.options:
+                raise ValueError(f"`options` must be left out for {self.kind}, got {self.options!r}")
+
         check.choice("predicts", self.predicts, TABLES)
         check.number("sigma_data", self.sigma_data, above=0.0)
 
@@ -68,7 +91,7 @@ class NetworkConfig:
             raise TypeError(f"`variance` must be true or false, got {self.variance!r}")
         if not isinstance(self.checkpointing, bool) or (self.checkpointing and self.kind not in CHECKPOINTED):
             raise TypeError(
-                f"`checkpointing` must be true or false, and false for an MLP, patches and a classifier, got"
+                f"`checkpointing` must be true or false, and false for other networks than unet and dit, got"
                 f" {self.checkpointing!r}"
             )
 
@@ -80,6 +103,11 @@ class NetworkConfig:
         check.integer("fourier", self.fourier, least=0, most=4096)
 
     @property
+    def is_own(self) -> bool:
+        """Whether the network is a class of one's own."""
+        return own_code.is_own(self.kind)
+
+    @property
     def table(self) -> Parameterisation:
         """What the network predicts."""
         mean = KarrasPreconditioning(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
@@ -89,16 +117,22 @@ class NetworkConfig:
         self,
         shape: tuple[int, ...],
         classes: int | None,
+        data: str | None = None,
         *,
         enlarges: bool = False,
     ) -> nn.Module:
-        """A network for samples of `shape`, `enlarges` where it is given low-resolution images. Raises ConfigError
-        naming `network.kind` where it is not for such samples."""
-        from ..networks import MLP, DiT, PatchTransformer, UNet, patch_for
+        """A network for samples of `shape`, of a kind of data where it is said; `enlarges` where it is given
+        low-resolution images.
+
+        Raises ConfigError naming `network.kind` where it is not for such samples."""
+        from ..networks import MLP, DiT, PatchTransformer, Transformer, UNet, UNetND, patch_for
         from ..networks.upsampler import Upsampler
 
+        if self.is_own:
+            return own_code.network(self.kind, self.options)
+
         outputs = self.table.outputs
-        kind = self._kind(shape)
+        kind = self._kind(shape, data)
 
         if kind == CLASSIFIER:
             return self._classifier(shape, classes)
@@ -123,6 +157,26 @@ class NetworkConfig:
                 self.layers + 3,
                 classes=classes,
                 outputs=outputs,
+            )
+
+        if kind == "transformer":
+            return Transformer(
+                shape[-1],
+                (self.widths or (64,))[0],
+                self.layers + 3,
+                classes=classes,
+                outputs=outputs,
+                sets=len(shape) > 1,
+            )
+
+        if kind in AXES:
+            return UNetND(
+                shape[0],
+                AXES[kind],
+                self.widths or level_widths(max(shape[1:])),
+                self.layers,
+                classes,
+                outputs,
             )
 
         if kind == "mlp":
@@ -157,17 +211,20 @@ class NetworkConfig:
             outputs,
         )
 
-    def _kind(self, shape: tuple[int, ...]) -> str:
+    def _kind(self, shape: tuple[int, ...], data: str | None) -> str:
         """Which network; raises ConfigError naming `network.kind` where it is not for such samples."""
-        suited = SUITED.get(len(shape), ())
-        kind = suited[0] if self.kind == "auto" and suited and len(shape) != SERIES else self.kind
+        could = DIMENSIONS.get(len(shape), ())
+        kinds = (data,) if data in could else could
+        suited = [kind for each in kinds for kind in SUITED[each]]
+        kind = suited[0] if self.kind == "auto" and len(kinds) == 1 else self.kind
         if kind in suited:
             return kind
 
-        own = "sets of points and others want a network of your own, trained by scoresde.training.fit"
+        what = f"{kinds[0]} of shape" if len(kinds) == 1 else "samples of shape"
+        told = f"say which they are by data.kind, {' or '.join(kinds)}; others" if len(kinds) > 1 else "others"
         raise ConfigError(
-            f"`network.kind` must be {' or '.join(suited) or 'left to'} for samples of shape {shape}, got {self.kind};"
-            f" {own}"
+            f"`network.kind` must be {' or '.join(suited) or 'left to a network of your own'} for {what} {shape}, got"
+            f" {self.kind}; {told} want a network of your own, package.module:Class"
         )
 
     def _classifier(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:

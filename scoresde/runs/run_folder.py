@@ -92,6 +92,15 @@ def _is_names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in cast("list[Any]", value))
 
 
+def _is_counts(value: Any) -> bool:
+    """How many sets there are of each size."""
+    if not isinstance(value, dict) or not value:
+        return False
+    counts = cast("dict[Any, Any]", value)
+    sized = all(isinstance(key, str) and key.isascii() and key.isdigit() for key in counts)
+    return sized and all(type(n) is int and n > 0 for n in counts.values())
+
+
 _number = _is(int, float)
 _text = _is(str)
 _table = _is(dict)
@@ -135,6 +144,8 @@ _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
     **dict.fromkeys(("data.columns", "data.class_names"), lambda value: value in (..., None) or _is_names(value)),
     "data.latent": _is_latent,
     "data.cascade": _is_cascade,
+    "data.set_sizes": lambda value: value in (..., None) or _is_counts(value),
+    "network_source": lambda value: value is ... or _text(value),
     "training.seconds": _number,
     "training.loss": _is(int, float, type(None)),
 }

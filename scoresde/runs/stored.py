@@ -14,6 +14,7 @@ from torch import Tensor
 from ..storage import checkpoints
 from ..storage.files import CheckpointError
 from ..storage.weights import architecture_mismatch
+from . import own_code
 from .config import Config, ConfigError
 from .description import data_identity
 from .run_folder import StoredRun, check_description, load_run, read_about
@@ -74,8 +75,11 @@ def fitting(
     path: Path,
 ) -> None:
     """Raise CheckpointError where the weights are not of the network described, before memory is taken for it."""
+    device = "cpu" if config.network.is_own else "meta"  # what others wrote may look at its numbers
     try:
-        wanted = {name: w.shape for name, w in config.model(shape, classes, "meta").network.state_dict().items()}
+        wanted = {name: w.shape for name, w in config.model(shape, classes, device).network.state_dict().items()}
+    except own_code.OwnCodeError:
+        raise
     except (RuntimeError, TypeError, ValueError) as error:
         raise architecture_mismatch(path, error) from error
 

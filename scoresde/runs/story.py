@@ -13,6 +13,7 @@ from ..storage.files import CheckpointError
 from ..storage.weights import architecture_mismatch
 from ..training.objective import Progress
 from ..training.state import TrainState
+from . import own_code
 from .config import Config
 from .description import data_identity, description, moments
 from .run_folder import check_description
@@ -29,6 +30,7 @@ class RunDescription:
         self.command = command
         self.moments = moments(data)
         self.data = description(data, self.moments)
+        self.source = own_code.source(config.network.kind, config.network.options)
         self.done = 0
         self.before = 0.0
         self.start = time.perf_counter()
@@ -48,7 +50,8 @@ class RunDescription:
             "loss": sum(self.tail) / len(self.tail) if self.tail else None,
         }
 
-        return {"command": self.command, "config": self.config.as_dict(), "data": self.data, "training": training}
+        told = {"command": self.command, "config": self.config.as_dict(), "data": self.data, "training": training}
+        return told | self.source
 
     def resume(self, folder: Path, state: TrainState) -> None:
         """Continue from the latest checkpoint of the same configuration and data."""
@@ -62,6 +65,8 @@ class RunDescription:
             return
 
         check_description(found.path, found.about)
+        network = self.config.network
+        own_code.warn_if_changed(network.kind, network.options, found.about, found.path)
         before = run_config(found.about, found.path).as_dict()
 
         for name, now, then in (

@@ -8,6 +8,7 @@ from typing import Any
 from torch import nn
 
 from .config import Config
+from .own_code import SOURCE
 
 
 def summary(about: Mapping[str, Any], config: Config, model: nn.Module) -> dict[str, str]:
@@ -31,6 +32,7 @@ def summary(about: Mapping[str, Any], config: Config, model: nn.Module) -> dict[
         **_stage(data),
         **process,
         "network": f"{config.network}, {sum(p.numel() for p in model.parameters()):,} parameters",
+        **({"source": f"SHA-256 {about[SOURCE][:16]}... of its file"} if SOURCE in about else {}),
         "training": f"{config.training}",
         "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss"
         f" {'not known' if loss is None else f'{loss:.4f}'}",

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from scoresde import runs
 from tests.helpers.in_process import called
 
 SHAPES = {"series": (2, 16), "images": (3, 8, 12), "volumes": (1, 4, 8, 8)}
@@ -84,8 +85,34 @@ def test_a_file_that_does_not_suit_is_refused(
     assert said in capsys.readouterr().err
 
 
-def test_sets_need_a_network_of_their_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = CONFIG.format(path=folder / "series.npy", kind="sets", steps=2).replace('kind = "patches"', 'kind = "auto"')
+def test_sets_and_series_need_networks_of_their_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their arrays look the same: a network of the other is refused, and so is auto where nothing says which it is."""
+    text = CONFIG.format(path=folder / "series.npy", kind="sets", steps=2)
     (folder / "sets.toml").write_text(text)
     assert called("train", str(folder / "sets.toml"), "--out", str(folder / "sets")) == 2
-    assert "`network.kind` must be patches" in capsys.readouterr().err
+    assert "`network.kind` must be transformer for sets of shape (2, 16), got patches" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("kind", "network", "shape", "made"),
+    [
+        ("points", "transformer", (3,), "Transformer"),
+        ("sets", "auto", (5, 2), "Transformer"),
+        ("series", "auto", (2, 13), "UNetND"),
+        ("volumes", "unet3d", (1, 2, 4, 5), "UNetND"),
+    ],
+)
+def test_each_kind_has_its_network(kind: str, network: str, shape: tuple[int, ...], made: str, tmp_path: Path) -> None:
+    """Trained and taken up, sampled and asked for likelihoods."""
+    np.save(tmp_path / "data.npy", np.random.default_rng(0).standard_normal((40, *shape)).astype(np.float32))
+    run = tmp_path / "run"
+    for steps, more in ((2, ()), (4, ("--resume",))):
+        text = CONFIG.format(path=tmp_path / "data.npy", kind=kind, steps=steps)
+        (tmp_path / "c.toml").write_text(text.replace('"patches"', f'"{network}"'))
+        assert called("train", str(tmp_path / "c.toml"), "--out", str(run), *more) == 0
+
+    assert type(runs.load(run).denoiser.network).__name__ == made
+    assert called("sample", str(run), "--n", "3", "--steps", "3", "--out", str(tmp_path / "x.npz")) == 0
+    assert np.load(tmp_path / "x.npz")["x"].shape == (3, *shape)
+    assert called("likelihood", str(run), "--n", "2", "--probes", "1", "--rtol", "0.1") == 0
+    assert called("doctor", str(run), "--n", "8") in (0, 3)

@@ -6,26 +6,12 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from scoresde import VPSDE, Denoiser, V, catalogue, sample
 from scoresde.data.samples import Dataset
 from scoresde.networks import PatchTransformer, patch_for
 from scoresde.training import Training, fit
-
-
-def awake(network: nn.Module, seed: int = 0) -> nn.Module:
-    """Weights that are not zero anywhere, as after training."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for p in network.parameters():
-            p.add_(0.05 * torch.randn(p.shape, generator=generator))
-    return network.eval().requires_grad_(False)
-
-
-def normals(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
+from tests.helpers.networks import awake, normals
 
 GRIDS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
     "series": ((4,), (16,)),

@@ -1,0 +1,117 @@
+"""A transformer for sets of points, whose points are tokens, and for tables, whose columns are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from solvers import check
+
+from .blocks import AdaptiveTransformer, check_heads
+
+
+class Transformer(AdaptiveTransformer):
+    """F(x, c_noise, cond=None) for sets of points (B, P, d) or for points (B, d): adaLN-Zero on noise level and label.
+
+    A set's points are tokens without places: points given in another order are answered in that order, and sets of any
+    number of points can be asked. Sets of several sizes share a batch: a mask says which points there are. Of points
+    (B, d) the columns are tokens, each told which column it is. Vaswani et al. 2017, arXiv:1706.03762; Lee et al. 2019,
+    arXiv:1810.00825. c_noise should span about 0..1000.
+
+    Args:
+        dim: d.
+        width: of the tokens; a multiple of twice the heads.
+        depth: blocks.
+        heads: of attention.
+        classes: for class-conditional models, or None.
+        outputs: for each of x: 2 with a variance (`LearnedRange`).
+        sets: whether x holds sets; False: points.
+    """
+
+    def __init__(
+        self,
+        dim: int,
+        width: int = 64,
+        depth: int = 4,
+        heads: int = 4,
+        classes: int | None = None,
+        outputs: int = 1,
+        sets: bool = True,
+    ):
+        for name, value in (("dim", dim), ("depth", depth), ("outputs", outputs)):
+            check.integer(name, value)
+        check_heads(width, heads)
+
+        inside = dim if sets else 1
+        super().__init__(
+            nn.Linear(inside, width),
+            None if sets else nn.Embedding(dim, width),
+            width,
+            depth,
+            heads,
+            classes,
+            outputs * inside,
+        )
+        self.dim = dim
+        self.outputs = outputs
+
+    def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
+        """The network's answer, like x, or with twice its points or columns.
+
+        Args:
+            x: sets, (B, P, d), or points, (B, d).
+            c_noise: noise levels, (B,).
+            cond: labels, (B,) int64; or a dict with "label" and, for sets, "mask", (B, P) bool: points that are not
+                there are looked at by none, and answered by 0. None for neither.
+
+        Raises:
+            TypeError, ValueError: naming `x`, `labels` or `mask`.
+        """
+        labels = cond.get("label") if isinstance(cond, Mapping) else cond
+        mask = self._checked(x, cond)
+        told = self.told(c_noise, labels, len(x))
+
+        if self.place is not None:
+            [out] = self.answered([self.into(x[..., None]) + self.place.weight], [told])
+            return out.transpose(1, 2).flatten(1)
+
+        if mask is None:
+            [out] = self.answered([self.into(x)], [told])
+            return self._split(out)
+
+        there = mask[..., None]
+        # A set without a point sees all of itself instead of nothing, which would be no number; its answer is 0 too.
+        seen = mask | ~mask.any(1, keepdim=True)
+        [out] = self.answered([self.into(x.masked_fill(~there, 0.0))], [told], [seen])
+        return self._split(out.masked_fill(~there, 0.0))
+
+    def _split(self, out: Tensor) -> Tensor:
+        """(B, P, outputs d) as (B, outputs P, d): outputs lie one after another, as channels do."""
+        return out.unflatten(2, (self.outputs, self.dim)).transpose(1, 2).flatten(1, 2)
+
+    def _checked(self, x: Tensor, cond: Any) -> Tensor | None:
+        """The mask, where there is one."""
+        sets = self.place is None
+        if x.dim() != (3 if sets else 2) or x.shape[-1] != self.dim:
+            what = "sets (B, P, d)" if sets else "points (B, d)"
+            raise ValueError(f"`x` must be {what} with d = {self.dim}, got shape {tuple(x.shape)}")
+
+        mask = cond.get("mask") if isinstance(cond, Mapping) else None
+        if isinstance(cond, Tensor) and cond.dtype == torch.bool:
+            raise TypeError('`labels` must be int64, got torch.bool; a mask is given as {"mask": mask}')
+        if mask is None:
+            return None
+        if not sets:
+            raise ValueError("`mask` must be left out for points, whose columns are all there")
+
+        if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+            got = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+            raise TypeError(f"`mask` must be a tensor of torch.bool, got {got}; pass mask.bool()")
+        if mask.shape != x.shape[:2]:
+            longer = mask.dim() == 2 and len(mask) == len(x) and mask.shape[1] < x.shape[1]
+            said = "the sets are longer than the mask" if longer else "it has one truth value a point"
+            raise ValueError(f"`mask` must be of shape {tuple(x.shape[:2])}, got {tuple(mask.shape)}: {said}")
+        return mask
