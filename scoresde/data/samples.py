@@ -16,6 +16,7 @@ from solvers import check
 from ..denoisers import conditions
 from ..runtime.torch_state import untouched
 from .batches import generator_for, mixed, permutation, shifted
+from .checks import check_kind, check_labels, check_shape
 from .scale import Scale, original, scaled
 
 
@@ -31,6 +32,7 @@ class Samples(ABC):
     flip: bool
     columns: tuple[str, ...] | None
     class_names: tuple[str, ...] | None
+    kind: str | None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -86,6 +88,7 @@ class Samples(ABC):
             columns=self.columns,
             class_names=self.class_names,
             cond=cond,
+            kind=self.kind,
         )
 
     def order(self, step: int, size: int, seed: int) -> Tensor:
@@ -183,7 +186,8 @@ class Dataset(Samples):
     columns  names of a table's columns
     class_names  of the classes
     cond     what a network of one's own is given instead of labels: a tensor, or a dict, list or tuple of them, N rows
-             each"""
+             each
+    kind     what the samples are, of `checks.KINDS`, where their shape does not say; None: by the shape"""
 
     x: Tensor
     labels: Tensor | None = None
@@ -195,10 +199,12 @@ class Dataset(Samples):
     columns: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
     cond: Any = None
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         check.floating("data", self.x)
         check_shape(self.name, self.x)
+        check_kind(self.name, self.kind, self.x)
 
         if not bool(self.x.isfinite().all()):
             bad = ~self.x.reshape(len(self.x), -1).isfinite()
@@ -247,11 +253,13 @@ class Mapped(Samples):
     columns: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
     cond: Any = None
+    kind: str | None = None
     file: Path | None = None
     bytes: int = 0
 
     def __post_init__(self) -> None:
         check_shape(self.name, self.stored)
+        check_kind(self.name, self.kind, self.stored)
         check_labels(self.name, self.labels, len(self.rows))
         object.__setattr__(self, "cond", conditions.prepared(self.cond, len(self.rows)))
 
@@ -280,20 +288,3 @@ def unscaled(data: Samples) -> Dataset:
     """All of it in memory, in its own units."""
     some = data.in_memory(len(data))
     return replace(some, x=original(some.x, some.centre, some.half_range), centre=0.0, half_range=1.0)
-
-
-def check_shape(name: str, x: Tensor) -> None:
-    """Samples of one dimension or more, some."""
-    if x.dim() < 2 or not x.numel():
-        raise ValueError(
-            "`data` must be points (N, d), images (N, C, H, W) or other samples (N, ...), not empty; got shape"
-            f" {tuple(x.shape)} from {name}"
-        )
-
-
-def check_labels(name: str, labels: Any, count: int) -> None:
-    """None, or one non-negative int64 a sample."""
-    if labels is not None and (labels.dtype != torch.int64 or labels.shape != (count,) or bool((labels < 0).any())):
-        raise ValueError(
-            f"`labels` of {name} must be {count} non-negative int64, got {tuple(labels.shape)} {labels.dtype}"
-        )

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import runs
+from ..data.checks import kind_of
 from ..data.samples import Samples, unscaled
 from ..denoisers.denoiser import Denoiser
 from ..runs.config import Config, DataConfig
@@ -42,6 +43,13 @@ class Model:
         return None if self.run is None else self.run.about["data"].get("columns")
 
     @property
+    def kind(self) -> str | None:
+        """What its samples are, of `data.KINDS`; None where neither their shape nor the run says it."""
+        if self.run is None:
+            return kind_of(self.shape)
+        return kind_of(self.shape, self.run.about["data"].get("kind") or self.run.config.data.kind)
+
+    @property
     def class_names(self) -> list[str] | None:
         """Names of its classes, where the data has them."""
         return None if self.run is None else self.run.about["data"].get("class_names")
@@ -53,9 +61,8 @@ class Model:
             path: of data like those it was trained on (`data.load`), for a model that does not name its own.
 
         Returns:
-            What a run held out. Of a model that does not know its data all that `path` names: images in [-1, 1],
-            points in the file's own
-            units, since the scale of the network is not known either.
+            What a run held out. Of a model that does not know its data all that `path` names: images and volumes in
+            [-1, 1], points in the file's own units, since the scale of the network is not known either.
 
         Raises:
             CheckpointError: where it is not known on what, or the samples have another shape.
@@ -75,14 +82,14 @@ class Model:
             return self.run.config.dataset().split(self.run.config.data.held_out)[1]
 
         size = max(self.shape[1:]) if len(self.shape) == 3 else None
-        found = Config(data=DataConfig(path, size=size)).dataset()
+        found = Config(data=DataConfig(path, size=size, kind=self.kind)).dataset()
         if found.shape != self.shape:
             raise CheckpointError(
                 f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape}"
                 f" from {path}"
             )
 
-        return found if len(found.shape) == 3 else unscaled(found)
+        return found if len(found.shape) >= 3 else unscaled(found)
 
     def summary(self) -> dict[str, str]:
         """What there is to say of it, by heading."""

@@ -33,6 +33,7 @@ def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
         "classes": data.classes,
         "class_names": data.class_names,
         "columns": data.columns,
+        "kind": data.kind,
         "fingerprint": fingerprint(data),
         "moments": None if moments is None else moments.digest,
     }
