@@ -14,7 +14,7 @@ from ..storage.ownership import writing_file
 from .common import Data, Device, Folder, Overwrite, UsageError, bar, command, console, positive, processes, usable
 from .failures import fitting, loading
 from .guiding import Classifier, Guidance, Interval, Null, Rescale, Weak, guided, labelling
-from .targets import check_kind, check_target, default_target, save_arrays, save_table
+from .targets import check_kind, check_target, default_target, save_samples
 
 
 def sample(
@@ -33,7 +33,8 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="a .png grid, a .gif of video, a .npz or .csv in the data's own scale; default RUN/samples.png or .npz"
+            help="a .png picture, a .gif of video, a .npz or .csv in the data's own scale; default RUN/samples.png for"
+            " images, .npz for others"
         ),
     ] = None,
     label: Annotated[
@@ -67,7 +68,6 @@ def sample(
     import torch
 
     from ..interop import models
-    from ..reports import images
     from ..runtime import distributed
     from ..samplers.sampling import sample as draw
 
@@ -88,7 +88,7 @@ def sample(
         model = models.load(run, place, best, ema_width)
 
     target = default_target(run, model.shape, overwrite) if out is None else out
-    check_kind(target, model.shape)
+    check_kind(target, model.shape, model.kind)
     judge = labelling(classifier, model, place)
     wanted = None if label is None else _class(label, model if judge is None else judge)
     chosen = _method(method, steps, rtol, model)
@@ -133,15 +133,7 @@ def sample(
         if not writes:
             return
 
-        columns = n if len(denoisers) > 1 else max(1, round(n**0.5))
-        if target.suffix.lower() == ".png":
-            images.save_image(images.tiled(x, columns), target)
-        elif target.suffix.lower() == ".gif":
-            images.save_clips(x, columns, target)
-        elif target.suffix.lower() == ".csv":
-            save_table(model.original(x), target, model.columns)
-        else:
-            save_arrays(model.original(x), target)
+        save_samples(x, target, model, len(denoisers))
 
     each = "" if len(denoisers) == 1 else f" at each of {len(denoisers)} scales, from the same noise"
     console().print(f"{n} samples by {method}{each}: {target}")

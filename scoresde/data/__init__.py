@@ -1,6 +1,6 @@
 """Data: samples in the model's scale, files, and small sets that need no file."""
 
-from .checks import KINDS
+from .checking import KINDS
 from .files import SETS, load
 from .moving import moving_digits as moving_digits
 from .samples import Dataset, Mapped, Samples, unscaled

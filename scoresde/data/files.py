@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from . import arrow, clips, tables
-from .checks import KINDS
+from .checking import KINDS
 from .layout import standard_layout
 from .moving import moving_digits
 from .reading import classes_of, image_files, images

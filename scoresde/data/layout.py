@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch import Tensor
 
-from .checks import DIMENSIONS, KINDS, MEANT, check_kind, check_shape
+from .checking import DIMENSIONS, KINDS, MEANT, check_kind, check_shape
 
 _CHUNK = 1 << 22  # numbers looked at at once
 _UNIT = (0.1, 10.0)  # standard deviations of points that a network takes without help

@@ -16,7 +16,7 @@ from solvers import check
 from ..denoisers import conditions
 from ..runtime.torch_state import untouched
 from .batches import generator_for, mixed, permutation, shifted
-from .checks import check_kind, check_labels, check_shape
+from .checking import check_kind, check_labels, check_shape
 from .scale import Scale, original, scaled
 
 
@@ -187,7 +187,7 @@ class Dataset(Samples):
     class_names  of the classes
     cond     what a network of one's own is given instead of labels: a tensor, or a dict, list or tuple of them, N rows
              each
-    kind     what the samples are, of `checks.KINDS`, where their shape does not say; None: by the shape"""
+    kind     what the samples are, of `checking.KINDS`, where their shape does not say; None: by the shape"""
 
     x: Tensor
     labels: Tensor | None = None

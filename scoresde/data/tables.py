@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checks import check_shape
+from .checking import check_shape
 from .reading import table
 from .samples import Dataset
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from .. import runs
-from ..data.checks import kind_of
+from ..data.checking import kind_of
 from ..data.samples import Samples, unscaled
 from ..denoisers.denoiser import Denoiser
 from ..runs.config import Config, DataConfig

@@ -108,6 +108,7 @@ _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
         lambda value: _number(value) or (isinstance(value, list) and all(map(_number, cast("list[Any]", value)))),
     ),
     **dict.fromkeys(("data.columns", "data.class_names"), lambda value: value in (..., None) or _is_names(value)),
+    "data.kind": lambda value: value in (..., None) or _text(value),
     "training.seconds": _number,
     "training.loss": _is(int, float, type(None)),
 }
