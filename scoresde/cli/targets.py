@@ -90,7 +90,7 @@ def save_samples(
     elif suffix == ".csv":
         save_table(model.original(x), target, model.columns)
     else:
-        save_arrays(model.original(x), target)
+        save_arrays(model.original(x), target, model.scale)
 
 
 def save_table(x: Any, path: Path, columns: list[str] | None) -> None:
@@ -106,14 +106,17 @@ def save_table(x: Any, path: Path, columns: list[str] | None) -> None:
     write_whole(path, text.getvalue().encode())
 
 
-def save_arrays(x: Any, path: Path) -> None:
-    """A .npz with the samples as `x`, whose archive comment tells who wrote it."""
+def save_arrays(x: Any, path: Path, scale: tuple[Any, Any] | None = None) -> None:
+    """A .npz with the samples as `x`, and the model's scale where it is given, by which `data.load` reads them again.
+    Its archive comment tells who wrote it."""
     import numpy as np
 
+    from ..data.files import SCALE
     from ..storage.files import write_whole
 
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, x=x.numpy())
+    told = {} if scale is None else {SCALE: np.array(scale, dtype=np.float64)}
+    np.savez_compressed(buffer, x=x.numpy(), **told)
 
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = _ORIGIN

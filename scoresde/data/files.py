@@ -21,7 +21,7 @@ from .layout import standard_layout
 from .moving import moving_digits
 from .reading import classes_of, image_files, images
 from .samples import Dataset, Mapped, Samples
-from .scale import scaled
+from .scale import Scale, scaled
 from .shapes import balls, sphere_sets, two_sines, wine
 from .toys import checkerboard, digits, eight_gaussians, moons, photos, swiss_roll
 
@@ -39,6 +39,7 @@ SETS: Mapping[str, Callable[[], Dataset]] = {
     "wine": wine,
 }
 KINDS_OF_SETS: Mapping[str, str] = {"two_sines": "series", "sphere_sets": "sets"}  # whose shape does not say it
+SCALE = "scoresde_scale"  # the array in a file of samples that tells the scale of the model that made them
 Read = tuple[Tensor, Tensor | None, Any]  # samples, labels, conditions
 
 
@@ -183,7 +184,7 @@ def _arrays(arrays: dict[str, Tensor], path: Path, kind: str | None) -> Dataset:
         told = "conditions that are no labels are named cond"
         raise ValueError(f"`labels` must be integers, got dtype {labels.dtype} in {path}; {told}")
 
-    laid, centre, half = standard_layout(raw, str(path), kind)
+    laid, centre, half = standard_layout(raw, str(path), kind, _scale(arrays.get(SCALE), raw, path))
     labels = None if labels is None else labels.to(torch.int64)
 
     return Dataset(
@@ -195,6 +196,22 @@ def _arrays(arrays: dict[str, Tensor], path: Path, kind: str | None) -> Dataset:
         cond=cond,
         kind=kind,
     )
+
+
+def _scale(stored: Tensor | None, raw: Tensor, path: Path) -> tuple[Scale, Scale] | None:
+    """(centre, half range) as samples of a model tell them, one number each or one a column."""
+    if stored is None:
+        return None
+
+    fits = stored.shape in ((2,), (2, raw.shape[-1])) and bool(stored.isfinite().all() & (stored[1] > 0).all())
+    if not fits:
+        raise ValueError(
+            f"`{SCALE}` must be centre and half range, one each or one a column, finite and half ranges positive, got"
+            f" shape {tuple(stored.shape)} in {path}"
+        )
+
+    centre, half = stored.double().tolist()
+    return (tuple(centre), tuple(half)) if stored.dim() == 2 else (centre, half)
 
 
 def _npy(path: Path, kind: str | None) -> Mapped:

@@ -9,16 +9,22 @@ import torch
 from torch import Tensor
 
 from .checking import DIMENSIONS, KINDS, MEANT, check_kind, check_shape
+from .scale import Scale
 
 _CHUNK = 1 << 22  # numbers looked at at once
 _UNIT = (0.1, 10.0)  # standard deviations of points that a network takes without help
 
 
-def standard_layout(raw: Tensor, name: str, kind: str | None = None) -> tuple[Tensor, float, float]:
+def standard_layout(
+    raw: Tensor,
+    name: str,
+    kind: str | None = None,
+    scale: tuple[Scale, Scale] | None = None,
+) -> tuple[Tensor, Scale, Scale]:
     """Samples, images channels first; and the (centre, half range) that bring images and volumes of uint8 to [-1, 1].
     A view: nothing is copied.
 
-    Every number is looked at, in pieces: a mapped file is read once."""
+    Every number is looked at, in pieces: a mapped file is read once. Where `scale` is known, it is taken for them."""
 
     check_shape(name, raw)
     kind = _kind(raw, name) if kind is None else kind
@@ -31,6 +37,9 @@ def standard_layout(raw: Tensor, name: str, kind: str | None = None) -> tuple[Te
             raw = raw.permute(0, 3, 1, 2)
 
     low, high = _range(raw, name)
+
+    if scale is not None:
+        return raw, *scale
 
     pixels = raw.dtype == torch.uint8 and kind == "volumes"  # frames of video are images
     if kind != "images" and not pixels:

@@ -12,6 +12,7 @@ from torch import Tensor
 from .. import runs
 from ..data.checking import kind_of
 from ..data.samples import Samples, unscaled
+from ..data.scale import Scale
 from ..denoisers.denoiser import Denoiser
 from ..runs.config import Config, DataConfig
 from ..storage.files import CheckpointError
@@ -36,6 +37,13 @@ class Model:
     def original(self, x: Tensor) -> Tensor:
         """Samples in the data's own scale; those of a pipeline as they are, its images in [-1, 1]."""
         return x if self.run is None else self.run.original(x)
+
+    @property
+    def scale(self) -> tuple[Scale, Scale]:
+        """(centre, half range) of the data: original = x * half_range + centre."""
+        if self.run is None:
+            return 0.0, 1.0
+        return self.run.about["data"]["centre"], self.run.about["data"]["half_range"]
 
     @property
     def columns(self) -> list[str] | None:

@@ -146,6 +146,11 @@ def test_arrays_come_back_in_their_units(kind: str, tmp_path: Path) -> None:
     if scale is None:
         assert 60 < arrays.mean() < 195
         assert arrays.std() > 1.01  # of the model's scale it would be less
+    back = data.load(run.parent / "y.npz", kind=None if kind == "images" else kind)
+    assert np.allclose(data.unscaled(back).x.numpy(), arrays, rtol=1e-5, atol=1e-3)
+    if scale is None:
+        assert (back.centre, back.half_range) == (127.5, 127.5)
+
     assert drawn(picture).std() > 5
     assert drawn(run / "samples" / "step-00000002.png").std() > 5
 

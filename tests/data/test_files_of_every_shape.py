@@ -111,6 +111,13 @@ def test_volumes_of_pixels_are_scaled_as_images_are(tmp_path: Path) -> None:
         assert torch.allclose(data.unscaled(read).x, torch.from_numpy(raw).float(), atol=1e-4)
 
 
+@pytest.mark.parametrize("told", [[0.0, 0.0], [np.nan, 1.0], [1.0, 1.0, 1.0], [[0.0] * 2, [1.0] * 2]])
+def test_a_scale_that_is_none_is_refused(told: list[float], tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.zeros((4, 3)) + np.arange(3), scoresde_scale=np.array(told))
+    with pytest.raises(ValueError, match="`scoresde_scale` must be centre and half range"):
+        data.load(tmp_path / "x.npz")
+
+
 # Tables of other libraries. Where a library is missing, the reader is tried on a stand-in with the names it uses; what
 # is the library's own, the format of the file, is tested only where it is installed.
 
