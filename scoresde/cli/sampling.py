@@ -27,7 +27,7 @@ from .common import (
 from .failures import fitting, loading
 from .guiding import Classifier, Guidance, Interval, Null, Rescale, Weak, guided, labelling
 from .stages import Augment, LowMethod, LowSteps, enlarged, low_model
-from .targets import check_kind, check_target, default_target, save_arrays, save_table
+from .targets import check_kind, check_target, default_target, save_samples
 
 
 def sample(
@@ -46,7 +46,8 @@ def sample(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="a .png grid, a .gif of video, a .npz or .csv in the data's own scale; default RUN/samples.png or .npz"
+            help="a .png picture, a .gif of video, a .npz or .csv in the data's own scale; default RUN/samples.png for"
+            " images, .npz for others"
         ),
     ] = None,
     label: Annotated[
@@ -85,7 +86,6 @@ def sample(
 
     from ..data.masked import MASK, drawn_masks
     from ..interop import models
-    from ..reports import images
     from ..runtime import distributed
     from ..samplers.sampling import sample as draw
 
@@ -106,7 +106,7 @@ def sample(
         model = models.load(run, place, best, ema_width)
 
     target = default_target(run, model.sample_shape, overwrite) if out is None else out
-    check_kind(target, model.sample_shape)
+    check_kind(target, model.sample_shape, model.kind)
     judge = labelling(classifier, model, place)
     low = low_model(model, {"low-method": low_method, "low-steps": low_steps, "augment": augment}, place)
     labelled = low or judge or model
@@ -167,16 +167,8 @@ def sample(
         if not writes:
             return
 
-        columns = n if len(denoisers) > 1 else max(1, round(n**0.5))
-        if target.suffix.lower() == ".png":
-            images.save_image(images.tiled(x, columns), target)
-        elif target.suffix.lower() == ".gif":
-            images.save_clips(x, columns, target)
-        elif target.suffix.lower() == ".csv":
-            save_table(model.original(x), target, model.columns)
-        else:
-            every = [masks(range(n))] * len(denoisers)
-            save_arrays(model.original(x), target, None if sizes is None else torch.cat(every))
+        every = None if sizes is None else torch.cat([masks(range(n))] * len(denoisers))
+        save_samples(x, target, model, len(denoisers), every)
 
     each = "" if len(denoisers) == 1 else f" at each of {len(denoisers)} scales, from the same noise"
     console().print(f"{n} samples by {method}{each}: {target}")

@@ -11,7 +11,10 @@ from .common import UsageError, reachable
 
 _ORIGIN = b"scoresde"
 _KINDS = (".png", ".gif", ".npz", ".csv")
-_PICTURES = {".png": 3, ".gif": 4}  # dimensions of the samples they show: images, video and volumes
+_FITTING = {
+    "points": ".png, .csv or .npz",
+    "volumes": ".png, .gif or .npz",
+}  # endings for samples of a kind; others have pictures and arrays
 _COLUMNS = 16_384  # of a table at most
 
 
@@ -43,22 +46,53 @@ def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
     return target
 
 
-def check_kind(target: Path, shape: tuple[int, ...]) -> None:
-    """Raise UsageError where samples of this shape are no pictures but a picture is asked for, or no rows of a table
-    but a table is."""
+def check_kind(target: Path, shape: tuple[int, ...], kind: str | None = None) -> None:
+    """Raise UsageError where a file cannot hold samples of this shape and kind (`Model.kind`; None: by the shape): a
+    .csv holds points, a .gif video or volumes, and a picture is drawn of what is known."""
 
-    if target.suffix.lower() == ".csv" and len(shape) != 1:
-        raise UsageError(
-            f"`--out` must be a .png or .npz for samples of shape {shape}, got {target}; a .csv holds points"
-        )
+    from ..data.checking import kind_of
 
-    shown = _PICTURES.get(target.suffix.lower())
-    if shown is not None and shown != len(shape):
-        fitting = {3: "a .png or .npz", 4: "a .gif or .npz"}.get(len(shape), "a .npz")
-        raise UsageError(
-            f"`--out` must be {fitting} for {'points' if len(shape) == 1 else f'samples of shape {shape}'}, got"
-            f" {target}"
-        )
+    kind = kind_of(shape, kind)
+    fitting = ".npz" if kind is None else _FITTING.get(kind, ".png or .npz")
+    if target.suffix.lower() in fitting:
+        return
+
+    told = f"samples of shape {shape}, whose kind is not known," if kind is None else f"{kind} of shape {shape},"
+    raise UsageError(f"`--out` must be a {fitting} for {told} got {target}")
+
+
+def save_samples(
+    x: Any,
+    target: Path,
+    model: Any,
+    groups: int = 1,
+    mask: Any = None,
+) -> None:
+    """Samples in the file that was asked for: pictures of pixels as the model has them, all else in the data's units.
+
+    Args:
+        x: in the model's scale, on the CPU, (N, ...).
+        target: a file that `check_kind` let pass.
+        model: that made them.
+        groups: equal parts of x that a picture tells apart.
+        mask: which points of sets of several sizes there are, or None.
+    """
+
+    from ..reports import images
+    from ..reports.shapes import PIXELS, save_picture
+
+    suffix = target.suffix.lower()
+
+    if suffix == ".png":
+        shown = x if model.kind in PIXELS else model.original(x)
+        save_picture(shown, model.kind, target, groups, model.columns)
+    elif suffix == ".gif":
+        columns = max(1, round(len(x) ** 0.5)) if groups == 1 else len(x) // groups
+        images.save_clips(x, columns, target)
+    elif suffix == ".csv":
+        save_table(model.original(x), target, model.columns)
+    else:
+        save_arrays(model.original(x), target, model.scale, mask)
 
 
 def save_table(x: Any, path: Path, columns: list[str] | None) -> None:
@@ -74,16 +108,25 @@ def save_table(x: Any, path: Path, columns: list[str] | None) -> None:
     write_whole(path, text.getvalue().encode())
 
 
-def save_arrays(x: Any, path: Path, mask: Any = None) -> None:
-    """A .npz with the samples as `x`, sets of several sizes with their `mask`, whose archive comment tells who wrote
-    it."""
+def save_arrays(
+    x: Any,
+    path: Path,
+    scale: tuple[Any, Any] | None = None,
+    mask: Any = None,
+) -> None:
+    """A .npz with the samples as `x`, sets of several sizes with their `mask`, and the model's scale where it is given,
+    by which `data.load` reads them again. Its archive comment tells who wrote it."""
     import numpy as np
 
+    from ..data.files import SCALE
     from ..storage.files import write_whole
 
     buffer = io.BytesIO()
     arrays = {"x": x} if mask is None else {"x": x.masked_fill(~mask[..., None], 0), "mask": mask}
-    np.savez_compressed(buffer, **{name: array.numpy() for name, array in arrays.items()})
+    kept: dict[str, Any] = {name: array.numpy() for name, array in arrays.items()}
+    if scale is not None:
+        kept[SCALE] = np.array(scale, dtype=np.float64)
+    np.savez_compressed(buffer, **kept)
 
     with zipfile.ZipFile(buffer, "a") as archive:
         archive.comment = _ORIGIN

@@ -61,7 +61,8 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
 
     def draw(count: int, seed: int) -> Tensor:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed), device="cpu")
-        return data.samples(order[:count]).double()
+        again = torch.arange(count, device="cpu") % len(data)  # from the first, where more are asked for than there are
+        return data.samples(order[again]).double()
 
     judged = min(500, len(data) // 2)
 

@@ -2,8 +2,8 @@
 
 What is empty, not finite, mixed in size or out of range raises, naming the file and the row.
 
-Nothing is unpickled. Images come to [-1, 1], channels first; points stay as they are; the columns of a table are
-standardised.
+Nothing is unpickled. Images and clips come to [-1, 1], channels first; points stay as they are; the columns of a table
+are standardised.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from .checking import check_shape
-from .layout import KINDS, standard_layout
+from . import arrow, clips, tables
+from .checking import KINDS
+from .layout import standard_layout
+from .mapped import Mapped
 from .masked import masked_sets
 from .moving import moving_digits
-from .reading import folder_of_images, table
-from .samples import Dataset, Mapped, Samples
-from .scale import scaled
+from .reading import classes_of, image_files, images
+from .samples import Dataset, Samples
+from .scale import Scale, scaled
+from .shapes import balls, sphere_sets, two_sines, wine
 from .toys import checkerboard, digits, eight_gaussians, moons, photos, swiss_roll
 
 SETS: Mapping[str, Callable[[], Dataset]] = {
@@ -32,7 +35,13 @@ SETS: Mapping[str, Callable[[], Dataset]] = {
     "checkerboard": checkerboard,
     "eight_gaussians": eight_gaussians,
     "moving_digits": lambda: moving_digits().data,
+    "two_sines": two_sines,
+    "balls": balls,
+    "sphere_sets": sphere_sets,
+    "wine": wine,
 }
+KINDS_OF_SETS: Mapping[str, str] = {"two_sines": "series", "sphere_sets": "sets"}  # whose shape does not say it
+SCALE = "scoresde_scale"  # the array in a file of samples that tells the scale of the model that made them
 Read = tuple[Tensor, Tensor | None, Any]  # samples, labels, conditions
 
 
@@ -48,16 +57,22 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
                                 NAME.labels.npy beside it, and conditions in NAME.cond.npy
             .csv                a table of numbers, with or without a line of names; a column named label holds labels;
                                 columns are standardised
-            a folder            images of one size, or of any with `size`; sub-folders are classes
+            .parquet            such a table, where pyarrow is installed
+            .gif, .webp         one clip (1, C, frames, H, W), grey where all its frames are
+            a folder            images of one size, or of any with `size`; or clips of one size and as many frames each;
+                                sub-folders are classes. Or what the library datasets saved, where it is installed:
+                                a column `image` or columns of numbers, and `label`
 
-        size: pixels a side, for a folder: images are cropped to the middle square and resized.
+        size: pixels a side, for images and clips: they are cropped to the middle square and resized.
         kind: of an array's samples, where its shape does not say; see `KINDS`.
 
             points  (N, d), as they are; a warning says where they are far from unit size
             images  uint8 (0..255), or floats in [0, 1] or [-1, 1], of shape (N, H, W), (N, C, H, W) or (N, H, W, C)
                     with C in 1, 3, 4
 
-            Others come as they are: series (N, C, L), sets of points (N, P, d), volumes (N, C, D, H, W).
+            volumes (N, C, D, H, W), and video (N, C, frames, H, W): uint8 as images, others as they are
+
+            Others come as they are: series (N, C, L), sets of points (N, P, d).
 
             sets    of several sizes are padded to the largest: beside x an array `mask` (N, P) says which points there
                     are; it becomes the condition {"mask": (N, P) bool}, and x is 0 beyond it
@@ -77,31 +92,49 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
 
     path = Path(path)
     if path.is_dir():
-        arrays, labels, names = folder_of_images(path, size)
-        laid, centre, half = standard_layout(torch.from_numpy(arrays), str(path), "images")
-        return Dataset(
-            scaled(laid, centre, half),
-            labels,
-            str(path),
-            centre,
-            half,
-            class_names=names,
-        )
+        return arrow.from_saved(path, size, kind) if arrow.is_saved(path) else _pictures(path, size, kind)
 
     readers: dict[str, Callable[[Path, str | None], Samples]] = {
         ".npz": _npz,
         ".npy": _npy,
         ".safetensors": _safetensors,
-        ".csv": _csv,
+        ".csv": tables.from_csv,
+        ".parquet": tables.from_parquet,
     }
+    if path.suffix in clips.SUFFIXES and path.is_file():
+        return _pictures(path, size, kind)
+
     if path.suffix not in readers or not path.is_file():
         missing = "" if path.exists() else ", which does not exist"
         raise ValueError(
-            f"`data` must be {', '.join(SETS)}, a file ({', '.join(readers)}) or a folder of images, got"
+            f"`data` must be {', '.join(SETS)}, a file ({', '.join((*readers, *clips.SUFFIXES))}) or a folder of"
+            f" images, got"
             f" {path}{missing}"
         )
 
     return readers[path.suffix](path, kind)
+
+
+def _pictures(path: Path, size: int | None, kind: str | None) -> Dataset:
+    """The images or clips of a folder, or the clip of a file."""
+    files = image_files(path) if path.is_dir() else [path]
+    moving = not path.is_dir() or clips.all_animated(files)
+    found = "volumes" if moving else "images"
+    if kind not in (None, found):
+        raise ValueError(f"`kind` must be {found} for the pictures of {path}, got {kind}")
+
+    labels, class_names = classes_of(files, path)
+    pixels = clips.clips(files, size) if moving else images(files, size)
+    laid, centre, half = standard_layout(torch.from_numpy(pixels), str(path), found)
+
+    return Dataset(
+        scaled(laid, centre, half),
+        labels,
+        str(path),
+        centre,
+        half,
+        class_names=class_names,
+    )
 
 
 def _npz(path: Path, kind: str | None) -> Dataset:
@@ -164,7 +197,7 @@ def _arrays(arrays: dict[str, Tensor], path: Path, kind: str | None) -> Dataset:
             raise ValueError(f"`cond` must be left out beside a mask, got both in {path}")
         raw, cond = masked_sets(raw, arrays["mask"], str(path))
 
-    laid, centre, half = standard_layout(raw, str(path), kind)
+    laid, centre, half = standard_layout(raw, str(path), kind, _scale(arrays.get(SCALE), raw, path))
     labels = None if labels is None else labels.to(torch.int64)
 
     return Dataset(
@@ -174,7 +207,24 @@ def _arrays(arrays: dict[str, Tensor], path: Path, kind: str | None) -> Dataset:
         centre,
         half,
         cond=cond,
+        kind=kind,
     )
+
+
+def _scale(stored: Tensor | None, raw: Tensor, path: Path) -> tuple[Scale, Scale] | None:
+    """(centre, half range) as samples of a model tell them, one number each or one a column."""
+    if stored is None:
+        return None
+
+    fits = stored.shape in ((2,), (2, raw.shape[-1])) and bool(stored.isfinite().all() & (stored[1] > 0).all())
+    if not fits:
+        raise ValueError(
+            f"`{SCALE}` must be centre and half range, one each or one a column, finite and half ranges positive, got"
+            f" shape {tuple(stored.shape)} in {path}"
+        )
+
+    centre, half = stored.double().tolist()
+    return (tuple(centre), tuple(half)) if stored.dim() == 2 else (centre, half)
 
 
 def _npy(path: Path, kind: str | None) -> Mapped:
@@ -211,39 +261,7 @@ def _npy(path: Path, kind: str | None) -> Mapped:
         centre,
         half,
         cond=cond,
+        kind=kind,
         file=path,
         bytes=size,
-    )
-
-
-def _csv(path: Path, kind: str | None) -> Dataset:
-    if kind not in (None, "points"):
-        raise ValueError(f"`kind` must be points for a table, got {kind} for {path}")
-
-    rows, names = table(path)
-    x = rows
-    labels = None
-
-    if names is not None and "label" in names:
-        at = names.index("label")
-        labels = x[:, at].to(torch.int64)
-        if bool((labels != x[:, at]).any()):
-            raise ValueError(f"`labels` must be integers, got {x[labels != x[:, at], at][0].item()} in {path}")
-
-        x = torch.cat([x[:, :at], x[:, at + 1 :]], 1)
-        names = [*names[:at], *names[at + 1 :]]
-
-    check_shape(str(path), x)
-    spread = x.std(0, correction=0)
-    centre = tuple(x.mean(0).tolist())
-    half = tuple(torch.where(spread > 0, spread, 1.0).tolist())
-    standard = (x - torch.tensor(centre, dtype=x.dtype, device="cpu")) / torch.tensor(half, dtype=x.dtype, device="cpu")
-
-    return Dataset(
-        standard.float(),
-        labels,
-        str(path),
-        centre,
-        half,
-        columns=None if names is None else tuple(names),
     )

@@ -8,39 +8,27 @@ import warnings
 import torch
 from torch import Tensor
 
-from .checking import check_shape
+from .checking import DIMENSIONS, KINDS, MEANT, check_kind, check_shape
+from .scale import Scale
 
-KINDS = ("points", "images", "series", "sets", "volumes")
 _CHUNK = 1 << 22  # numbers looked at at once
 _UNIT = (0.1, 10.0)  # standard deviations of points that a network takes without help
-_DIMENSIONS = {
-    "points": (2,),
-    "images": (3, 4),
-    "series": (3,),
-    "sets": (3,),
-    "volumes": (5,),
-}
-_MEANT = {
-    "points": "(N, d)",
-    "images": "(N, H, W), (N, H, W, C) or (N, C, H, W)",
-    "series": "(N, C, L)",
-    "sets": "(N, P, d)",
-    "volumes": "(N, C, D, H, W)",
-}
 
 
-def standard_layout(raw: Tensor, name: str, kind: str | None = None) -> tuple[Tensor, float, float]:
-    """Samples, images channels first; and the (centre, half range) that bring images to [-1, 1]. A view: nothing is
-    copied.
+def standard_layout(
+    raw: Tensor,
+    name: str,
+    kind: str | None = None,
+    scale: tuple[Scale, Scale] | None = None,
+) -> tuple[Tensor, Scale, Scale]:
+    """Samples, images channels first; and the (centre, half range) that bring images and volumes of uint8 to [-1, 1].
+    A view: nothing is copied.
 
-    Every number is looked at, in pieces: a mapped file is read once."""
+    Every number is looked at, in pieces: a mapped file is read once. Where `scale` is known, it is taken for them."""
 
     check_shape(name, raw)
     kind = _kind(raw, name) if kind is None else kind
-    if raw.dim() not in _DIMENSIONS[kind]:
-        raise ValueError(
-            f"`kind` must fit the data, got {kind}, {_MEANT[kind]}, for shape {tuple(raw.shape)} from {name}"
-        )
+    check_kind(name, kind, raw)
 
     if kind == "images":
         if raw.dim() == 3:
@@ -50,7 +38,11 @@ def standard_layout(raw: Tensor, name: str, kind: str | None = None) -> tuple[Te
 
     low, high = _range(raw, name)
 
-    if kind != "images":
+    if scale is not None:
+        return raw, *scale
+
+    pixels = raw.dtype == torch.uint8 and kind == "volumes"  # frames of video are images
+    if kind != "images" and not pixels:
         _warn_of_size(raw, name, kind)
         return raw, 0.0, 1.0
 
@@ -81,13 +73,13 @@ def _kind(raw: Tensor, name: str) -> str:
     if pixels or colours:
         return "images"
 
-    could = [kind for kind, dimensions in _DIMENSIONS.items() if raw.dim() in dimensions]
+    could = [kind for kind, dimensions in DIMENSIONS.items() if raw.dim() in dimensions]
     choice = (
         f'say which by data.kind = "{could[0]}"' + "".join(f' or "{kind}"' for kind in could[1:])
         if could
         else "it is none of them"
     )
-    meant = ", ".join(f"{kind} {_MEANT[kind]}" for kind in could or KINDS)
+    meant = ", ".join(f"{kind} {MEANT[kind]}" for kind in could or KINDS)
     raise ValueError(f"`kind` must be given for data of shape {shape} from {name}, which could be {meant}; {choice}")
 
 

@@ -13,7 +13,7 @@ from solvers import SeededNoise
 from solvers.noise import PRIOR
 
 from .batches import generator_for
-from .samples import Dataset, Samples
+from .samples import Samples
 from .scale import Scale
 
 _DRAW = range(6, 7)  # of the stream that starts samples: another index than theirs
@@ -75,6 +75,7 @@ class Upsampling(Samples):
     half_range: Scale
     columns: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
+    kind: str | None = None
     shift: int = 0
     flip: bool = False
 
@@ -109,6 +110,7 @@ class Upsampling(Samples):
             data.centre,
             data.half_range,
             class_names=data.class_names,
+            kind=data.kind,
         )
 
     def __len__(self) -> int:
@@ -129,13 +131,15 @@ class Upsampling(Samples):
     def samples(self, index: Tensor) -> Tensor:
         return self.data.samples(index)
 
-    def in_memory(self, n: int) -> Dataset:
-        some = self.data.in_memory(n)
-        low = shrunk(some.x, self.factor)
+    def decoded(self, x: Tensor) -> Tensor:
+        return x
+
+    def conditions(self, index: Tensor, x: Tensor) -> Any:
+        low = shrunk(x, self.factor)
         draw = SeededNoise(0)
         level = self.augment * draw.uniform(PRIOR, _DRAW, (len(low), 1), device="cpu")[0, :, 0]
         eps = draw.normal(PRIOR, _DRAW, tuple(low.shape), torch.float32, "cpu")[0]
-        return replace(some, cond=condition(low, level, eps, self.factor))
+        return condition(low, level, eps, self.factor)
 
     def batch(
         self,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
-_MOST_PIXELS = 1 << 27  # of one image: 11585 x 11585
+MOST_PIXELS = 1 << 27  # of one image: 11585 x 11585
 
 
 def table(path: Path) -> tuple[Tensor, list[str] | None]:
@@ -66,21 +67,20 @@ def _number(cell: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def folder_of_images(path: Path, size: int | None) -> tuple[Any, Tensor | None, tuple[str, ...] | None]:
-    """Pixels (N, H, W) or (N, H, W, 3) uint8 of all images below a folder, and labels and names of its sub-folders
-    where there are several.
+def image_files(path: Path) -> list[Path]:
+    """All images below a folder, in order.
 
-    Raises ValueError naming the file."""
+    Args:
+        path: of the folder; hidden ones in it are passed over.
 
-    import numpy as np
-    from PIL import Image, ImageOps
+    Raises:
+        ValueError: where there are none, or one is a link to elsewhere or no regular file.
+    """
 
     seen = (f for f in path.rglob("*") if f.suffix.lower() in _IMAGES and not _hidden(f.relative_to(path)))
     files = sorted(seen)
     if not files:
         raise ValueError(f"`data` must hold images ({', '.join(sorted(_IMAGES))}), got none in {path}")
-
-    arrays: list[Any] = []
 
     for file in files:
         if not file.resolve().is_relative_to(path.resolve()):
@@ -91,35 +91,80 @@ def folder_of_images(path: Path, size: int | None) -> tuple[Any, Tensor | None, 
         if not file.is_file():
             raise ValueError(f"`data` must hold regular files, got {file}, which is none")
 
+    return files
+
+
+def classes_of(files: Sequence[Path], path: Path) -> tuple[Tensor | None, tuple[str, ...] | None]:
+    """Labels (N,) and names of the sub-folders that files lie in; (None, None) where it is one folder.
+
+    Args:
+        files: below `path`.
+        path: of the folder.
+    """
+    classes = sorted({f.parent for f in files})
+    if len(classes) == 1:
+        return None, None
+
+    labels = torch.tensor([classes.index(f.parent) for f in files], device="cpu")
+
+    return labels, tuple(str(c.relative_to(path)) for c in classes)
+
+
+def images(files: Sequence[Path], size: int | None) -> Any:
+    """Pixels (N, H, W) or (N, H, W, 3) uint8 of images.
+
+    Args:
+        files: of the images, at least one.
+        size: pixels a side: the middle square, resized; None: as they are.
+
+    Raises:
+        ValueError: naming the file.
+    """
+
+    from PIL import Image
+
+    arrays: list[Any] = []
+
+    for file in files:
         try:
             with Image.open(file) as image:
-                if image.width * image.height > _MOST_PIXELS:
-                    raise ValueError(f"{image.width} x {image.height} pixels, more than {_MOST_PIXELS}")
-                plain = _plain(ImageOps.exif_transpose(image))
-                arrays.append(np.asarray(plain if size is None else _square(plain, size)))
+                if image.width * image.height > MOST_PIXELS:
+                    raise ValueError(f"{image.width} x {image.height} pixels, more than {MOST_PIXELS}")
+                arrays.append(plain(image, size))
         except Exception as error:  # whatever pillow finds wrong with a file
             raise ValueError(f"`data` must hold readable images, got {file}: {error}") from error
 
-        if arrays[-1].ndim != arrays[0].ndim:
-            grey, colour = (file, files[0]) if arrays[-1].ndim == 2 else (files[0], file)
+    return stacked(arrays, [str(file) for file in files])
+
+
+def stacked(arrays: Sequence[Any], names: Sequence[str]) -> Any:
+    """Images of one size and one number of colours as one array.
+
+    Args:
+        arrays: (H, W) or (H, W, 3) each.
+        names: of them, for messages.
+
+    Raises:
+        ValueError: naming two that differ.
+    """
+
+    import numpy as np
+
+    for array, name in zip(arrays, names, strict=True):
+        if array.ndim != arrays[0].ndim:
+            grey, colour = (name, names[0]) if array.ndim == 2 else (names[0], name)
             raise ValueError(
                 f"`data` must hold images that are all grey or all in colour, got {grey} in grey and {colour} in"
                 " colour; convert one of them"
             )
 
-        if arrays[-1].shape != arrays[0].shape:
+        if array.shape != arrays[0].shape:
             raise ValueError(
-                f"`data` must hold images of one size, got {arrays[-1].shape} in {file} but {arrays[0].shape} in"
-                f" {files[0]}; give a size"
+                f"`data` must hold images of one size, got {array.shape} in {name} but {arrays[0].shape} in"
+                f" {names[0]}; give a size"
             )
 
-    classes = sorted({f.parent for f in files})
-    if len(classes) == 1:
-        return np.stack(arrays), None, None
-
-    labels = torch.tensor([classes.index(f.parent) for f in files], device="cpu")
-
-    return np.stack(arrays), labels, tuple(str(c.relative_to(path)) for c in classes)
+    return np.stack(arrays)
 
 
 def _hidden(path: Path) -> bool:
@@ -128,11 +173,36 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
-def _plain(image: Any) -> Any:
-    """An image in eight bits: grey or RGB. Grey values of 16 bits, 0 to 65535, are brought to 0 to 255.
+def plain(image: Any, size: int | None = None) -> Any:
+    """An image of pillow as uint8, (H, W) where it is grey and (H, W, 3) else, upright.
 
-    Raises ValueError naming the mode where the range of its numbers is not known."""
+    Grey values of 16 bits, 0 to 65535, are brought to 0 to 255.
 
+    Args:
+        image: of pillow.
+        size: pixels a side: the middle square, resized; None: as it is.
+
+    Raises:
+        ValueError: naming the mode where the range of its numbers is not known.
+    """
+
+    import numpy as np
+    from PIL import ImageOps
+
+    upright = _eight_bits(ImageOps.exif_transpose(image))
+    return np.asarray(upright if size is None else middle_square(upright, size))
+
+
+def middle_square(image: Any, size: int) -> Any:
+    """The middle square of an image of pillow, resized to `size` pixels a side."""
+    side = min(image.size)
+    left = (image.width - side) // 2
+    top = (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side)).resize((size, size), resample=3)  # 3: bicubic
+
+
+def _eight_bits(image: Any) -> Any:
+    """An image in eight bits: grey or RGB."""
     from PIL import Image
 
     mode = image.mode
@@ -145,11 +215,3 @@ def _plain(image: Any) -> Any:
         raise ValueError(f"mode {mode!r}, whose range is not known; save it as 8 or 16 bits of grey")
 
     return image.convert("L" if mode in ("1", "L", "LA") else "RGB")
-
-
-def _square(image: Any, size: int) -> Any:
-    """The middle square, resized to `size` pixels a side."""
-    side = min(image.size)
-    left = (image.width - side) // 2
-    top = (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side)).resize((size, size), resample=3)  # 3: bicubic

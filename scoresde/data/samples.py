@@ -1,11 +1,10 @@
 """Samples to train on, in the model's scale: points (N, d), series (N, C, L), images (N, C, H, W), any (N, ...), in
-memory or in a mapped file."""
+memory or mapped."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Self
 
 import torch
@@ -16,8 +15,8 @@ from solvers import check
 from ..denoisers import conditions
 from ..runtime.torch_state import untouched
 from .batches import generator_for, mixed, permutation, shifted
-from .checking import check_labels, check_shape
-from .scale import Scale, original, scaled
+from .checking import check_kind, check_labels, check_shape
+from .scale import Scale, original
 
 
 class Samples(ABC):
@@ -32,6 +31,7 @@ class Samples(ABC):
     flip: bool
     columns: tuple[str, ...] | None
     class_names: tuple[str, ...] | None
+    kind: str | None
 
     @abstractmethod
     def __len__(self) -> int:
@@ -51,17 +51,46 @@ class Samples(ABC):
         """The set of the samples at `index`."""
 
     @property
+    @abstractmethod
     def source(self) -> Samples:
         """The data that these samples are made from: themselves, unless they are latents or have a copy beside."""
-        return self
 
+    @abstractmethod
     def decoded(self, x: Tensor) -> Tensor:
         """Samples like these as samples of the source: as they are, but for latents.
 
         Args:
             x: samples in the model's scale, (B, ...).
         """
-        return x
+
+    @abstractmethod
+    def conditions(self, index: Tensor, x: Tensor) -> Any:
+        """What a network is given with some samples beside a label, or None.
+
+        Args:
+            index: of the samples, (B,).
+            x: the samples, (B, ...).
+        """
+
+    @abstractmethod
+    def batch(
+        self,
+        step: int,
+        size: int,
+        seed: int,
+        rows: range | None = None,
+    ) -> tuple[Tensor, Any]:
+        """The batch of a training step, or `rows` of it: (samples, condition); what is random of it is drawn anew each
+        step.
+
+        The condition is `cond`, or else the labels.
+
+        Args:
+            step: number of the step, from 0.
+            size: of the whole batch.
+            seed: of order and augmentation.
+            rows: part of the batch; None: all.
+        """
 
     @property
     def classes(self) -> int | None:
@@ -89,17 +118,18 @@ class Samples(ABC):
         """The first n, or all there are, in memory and without augmentation."""
         index = torch.arange(min(n, len(self)), device="cpu")
         labels = None if self.labels is None else self.labels[index]
-        cond = conditions.rows(self.cond, index)
+        x = self.samples(index)
 
         return Dataset(
-            self.samples(index),
+            x,
             labels,
             self.name,
             self.centre,
             self.half_range,
             columns=self.columns,
             class_names=self.class_names,
-            cond=cond,
+            cond=self.conditions(index, x),
+            kind=self.kind,
         )
 
     def order(self, step: int, size: int, seed: int) -> Tensor:
@@ -119,40 +149,6 @@ class Samples(ABC):
         ]
 
         return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-    def batch(
-        self,
-        step: int,
-        size: int,
-        seed: int,
-        rows: range | None = None,
-    ) -> tuple[Tensor, Any]:
-        """The batch of a training step, or `rows` of it: (samples, condition); shifts and flips are drawn anew each
-        step.
-
-        The condition is `cond`, or else the labels.
-
-        Args:
-            step: number of the step, from 0.
-            size: of the whole batch.
-            seed: of order and augmentation.
-            rows: part of the batch; None: all.
-        """
-
-        part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
-        index = self.order(step, size, seed)[part]
-        x = self.samples(index)
-
-        if self.shift:
-            draw = generator_for(seed + 1, step)
-            by = torch.randint(-self.shift, self.shift + 1, (size,), generator=draw, device="cpu")
-            x = shifted(x, by[part])
-
-        if self.flip:
-            mirrored = torch.randint(0, 2, (size,), generator=generator_for(seed + 2, step), device="cpu").bool()[part]
-            x = torch.where(mirrored.reshape(-1, 1, 1, 1), x.flip(-1), x)
-
-        return x, conditions.rows(self.labels if self.cond is None else self.cond, index)
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
         """(training, held-out) parts, stratified by label where there are labels.
@@ -184,8 +180,45 @@ class Samples(ABC):
         return self.take(torch.tensor(kept, device="cpu")), self.take(torch.tensor(out, device="cpu"))
 
 
+class Stored(Samples):
+    """Abstract set of samples that are kept as they are, shifted and flipped when they are drawn."""
+
+    @property
+    def source(self) -> Samples:
+        return self
+
+    def decoded(self, x: Tensor) -> Tensor:
+        return x
+
+    def conditions(self, index: Tensor, x: Tensor) -> Any:
+        return conditions.rows(self.cond, index)
+
+    def batch(
+        self,
+        step: int,
+        size: int,
+        seed: int,
+        rows: range | None = None,
+    ) -> tuple[Tensor, Any]:
+
+        part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
+        index = self.order(step, size, seed)[part]
+        x = self.samples(index)
+
+        if self.shift:
+            draw = generator_for(seed + 1, step)
+            by = torch.randint(-self.shift, self.shift + 1, (size,), generator=draw, device="cpu")
+            x = shifted(x, by[part])
+
+        if self.flip:
+            mirrored = torch.randint(0, 2, (size,), generator=generator_for(seed + 2, step), device="cpu").bool()[part]
+            x = torch.where(mirrored.reshape(-1, 1, 1, 1), x.flip(-1), x)
+
+        return x, conditions.rows(self.labels if self.cond is None else self.cond, index)
+
+
 @dataclass(frozen=True)
-class Dataset(Samples):
+class Dataset(Stored):
     """Samples in memory.
 
     x        (N, ...) float32
@@ -197,7 +230,8 @@ class Dataset(Samples):
     columns  names of a table's columns
     class_names  of the classes
     cond     what a network of one's own is given instead of labels: a tensor, or a dict, list or tuple of them, N rows
-             each"""
+             each
+    kind     what the samples are, of `checking.KINDS`, where their shape does not say; None: by the shape"""
 
     x: Tensor
     labels: Tensor | None = None
@@ -209,10 +243,12 @@ class Dataset(Samples):
     columns: tuple[str, ...] | None = None
     class_names: tuple[str, ...] | None = None
     cond: Any = None
+    kind: str | None = None
 
     def __post_init__(self) -> None:
         check.floating("data", self.x)
         check_shape(self.name, self.x)
+        check_kind(self.name, self.kind, self.x)
 
         if not bool(self.x.isfinite().all()):
             bad = ~self.x.reshape(len(self.x), -1).isfinite()
@@ -238,56 +274,6 @@ class Dataset(Samples):
     def take(self, index: Tensor) -> Dataset:
         labels = None if self.labels is None else self.labels[index]
         return replace(self, x=self.x[index], labels=labels, cond=conditions.rows(self.cond, index))
-
-
-@dataclass(frozen=True)
-class Mapped(Samples):
-    """Samples of a file mapped into memory, read as they are asked for: the set may be larger than memory.
-
-    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range
-    rows     which of them there are, (N,)
-    file     that is mapped, of so many `bytes`: reading what is no longer there would end the process
-
-    The other fields are those of `Dataset`."""
-
-    stored: Tensor
-    rows: Tensor
-    labels: Tensor | None = None
-    name: str = "data"
-    centre: Scale = 0.0
-    half_range: Scale = 1.0
-    shift: int = 0
-    flip: bool = False
-    columns: tuple[str, ...] | None = None
-    class_names: tuple[str, ...] | None = None
-    cond: Any = None
-    file: Path | None = None
-    bytes: int = 0
-
-    def __post_init__(self) -> None:
-        check_shape(self.name, self.stored)
-        check_labels(self.name, self.labels, len(self.rows))
-        object.__setattr__(self, "cond", conditions.prepared(self.cond, len(self.rows)))
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return tuple(self.stored.shape[1:])
-
-    def samples(self, index: Tensor) -> Tensor:
-        """Raises ValueError naming the file where it has become shorter than it was."""
-        if self.file is not None and (not self.file.is_file() or self.file.stat().st_size < self.bytes):
-            raise ValueError(
-                f"`data` must stay as it is while it is read, got {self.file}, which is shorter than the"
-                f" {self.bytes} bytes it had"
-            )
-        return scaled(self.stored[self.rows[index]], self.centre, self.half_range)
-
-    def take(self, index: Tensor) -> Mapped:
-        labels = None if self.labels is None else self.labels[index]
-        return replace(self, rows=self.rows[index], labels=labels, cond=conditions.rows(self.cond, index))
 
 
 def unscaled(data: Samples) -> Dataset:

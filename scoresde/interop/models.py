@@ -10,7 +10,9 @@ from typing import Any
 from torch import Tensor
 
 from .. import runs
+from ..data.checking import kind_of
 from ..data.samples import Samples, unscaled
+from ..data.scale import Scale
 from ..denoisers.denoiser import Denoiser
 from ..latent.space import LatentSpace
 from ..runs.config import Config, DataConfig
@@ -53,9 +55,23 @@ class Model:
         return x if self.run is None else self.run.original(x)
 
     @property
+    def scale(self) -> tuple[Scale, Scale]:
+        """(centre, half range) of the data: original = x * half_range + centre."""
+        if self.run is None:
+            return 0.0, 1.0
+        return self.run.about["data"]["centre"], self.run.about["data"]["half_range"]
+
+    @property
     def columns(self) -> list[str] | None:
         """Names of the columns of a table it was trained on."""
         return None if self.run is None else self.run.about["data"].get("columns")
+
+    @property
+    def kind(self) -> str | None:
+        """What its samples are, of `data.KINDS`; None where neither their shape nor the run says it."""
+        if self.run is None:
+            return kind_of(self.shape)
+        return kind_of(self.shape, self.run.about["data"].get("kind") or self.run.config.data.kind)
 
     @property
     def class_names(self) -> list[str] | None:
@@ -91,8 +107,8 @@ class Model:
 
         Returns:
             What a run held out: latents for a model of latents, images with their copies for a stage of a cascade. Of a
-            model that does not know its data all that `path` names: images in [-1, 1], points in the file's own units,
-            since the scale of the network is not known either.
+            model that does not know its data all that `path` names: images and volumes in [-1, 1], points in the file's
+            own units, since the scale of the network is not known either.
 
         Raises:
             CheckpointError: where it is not known on what, or the samples have another shape.
@@ -112,14 +128,14 @@ class Model:
             return self.own_data().split(self.run.config.data.held_out)[1]
 
         size = max(self.shape[1:]) if len(self.shape) == 3 else None
-        found = Config(data=DataConfig(path, size=size)).dataset()
+        found = Config(data=DataConfig(path, size=size, kind=self.kind)).dataset()
         if found.shape != self.shape:
             raise CheckpointError(
                 f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape}"
                 f" from {path}"
             )
 
-        return found if len(found.shape) == 3 else unscaled(found)
+        return found if len(found.shape) >= 3 else unscaled(found)
 
     def summary(self) -> dict[str, str]:
         """What there is to say of it, by heading."""

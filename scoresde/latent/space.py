@@ -147,6 +147,7 @@ class Latents(Samples):
     half_range: Scale
     columns: tuple[str, ...] | None
     class_names: tuple[str, ...] | None
+    kind: str | None
     shift: int = 0
     flip: bool = False
 
@@ -176,6 +177,7 @@ class Latents(Samples):
             data.half_range,
             data.columns,
             data.class_names,
+            data.kind,
         )
 
     def __len__(self) -> int:
@@ -191,6 +193,9 @@ class Latents(Samples):
 
     def decoded(self, x: Tensor) -> Tensor:
         return self.space.decode(x)
+
+    def conditions(self, index: Tensor, x: Tensor) -> Any:
+        return self.data.conditions(index, x)
 
     def samples(self, index: Tensor) -> Tensor:
         low = int(index.min())

@@ -1,5 +1,7 @@
 """Networks F(x, c_noise, cond=None): an MLP for points, U-Nets for grids, transformers for grids, tables and sets."""
 
+from .autoencoders import ImageAutoencoder as ImageAutoencoder
+from .autoencoders import PointAutoencoder as PointAutoencoder
 from .dit import DiT as DiT
 from .mlp import MLP as MLP
 from .patches import PatchTransformer as PatchTransformer
@@ -8,3 +10,4 @@ from .transformer import Transformer as Transformer
 from .unet import UNet as UNet
 from .unet import UNetClassifier as UNetClassifier
 from .unet_nd import UNetND as UNetND
+from .upsampler import Upsampler as Upsampler

@@ -59,11 +59,12 @@ LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNorm
 
 @dataclass(frozen=True)
 class DataConfig:
-    """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, moving_digits, a file or a folder of
-              images (see `data.load`); None: not known, as of imported weights
+    """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, moving_digits, two_sines, balls,
+              sphere_sets, wine, a file or a folder (see `data.load`); None: not known, as of imported weights
     held_out  the share kept for judging
-    size      pixels a side, of a folder's images
-    kind      of samples, where an array's shape does not say: points or images; None: by the shape
+    size      pixels a side, of images and clips
+    kind      of samples, where an array's shape does not say (see `data.load`); None: by the shape, or as a named set
+              has it
     shift     augmentation by up to so many pixels
     flip      by mirroring; None: as the data set has it"""
 
@@ -88,6 +89,12 @@ class DataConfig:
 
         if self.kind is not None:
             check.choice("kind", self.kind, data_module.KINDS)
+
+        own = data_module.KINDS_OF_SETS.get(self.path or "")
+        if own is not None and self.kind not in (None, own):
+            raise ValueError(f"`kind` must be {own} for {self.path}, got {self.kind}; leave it out")
+        if own is not None:
+            object.__setattr__(self, "kind", own)
 
         if not isinstance(self.flip, bool | None):
             raise TypeError(f"`flip` must be true or false, got {self.flip!r}")

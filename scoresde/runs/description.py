@@ -42,6 +42,7 @@ def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
         "classes": data.classes,
         "class_names": data.class_names,
         "columns": data.columns,
+        "kind": data.kind,
         "fingerprint": fingerprint(source),
         "moments": None if moments is None else moments.digest,
     }

@@ -10,17 +10,20 @@ from torch import Tensor
 from solvers import SeededNoise
 from solvers.noise import PRIOR
 
+from ..data.checking import kind_of
 from ..data.samples import Samples
+from ..data.scale import original
 from ..denoisers.denoiser import Denoiser
 from ..evaluation import distances, judge
 from ..latent.autoencoder import Autoencoder, mean_terms
-from ..reports import images
+from ..reports.shapes import PIXELS, save_picture
 from ..samplers import catalogue
 from ..samplers.sampling import evaluating, sample
 from ..training.trainable import Trainable
 
 _DRAWN = 256  # samples drawn, real ones they are compared with
 _JUDGED = 10_000
+_SHOWN = 64  # images in a picture
 
 
 class Gallery:
@@ -36,28 +39,36 @@ class Gallery:
         self.folder = folder / "samples"
         self.seed = seed
         self.train = train
+        source = train.source
+        self.kind = kind_of(source.shape, source.kind)
+        self.scale = (source.centre, source.half_range)
+        self.columns = source.columns
         self.held_out = None if held_out is None else held_out.source.in_memory(_JUDGED)
         some = (train if held_out is None else held_out).in_memory(_DRAWN)
         self.cond = some.cond
         self.count = _DRAWN if some.cond is None else len(some)
-        images = self.held_out is not None and len(train.source.shape) == 3
+        judged = self.held_out is not None and self.kind == "images"
         self.judge = (
-            judge.Judge.of(train.source.in_memory(_JUDGED), self.held_out, seed)
-            if images and self.held_out is not None
+            judge.Judge.of(source.in_memory(_JUDGED), self.held_out, seed)
+            if judged and self.held_out is not None
             else None
         )
 
     def draw(self, denoiser: Denoiser, step: int) -> dict[str, float]:
-        """Samples by DDIM in 20 calls: a grid of images, and {frechet} for images, {sliced_w2} for points where there
-        is held-out data."""
+        """Samples by DDIM in 20 calls: a picture of those whose kind is known, and {frechet} for images,
+        {sliced_w2} for others where there is held-out data."""
 
         device = next(denoiser.parameters()).device
         shape = (self.count, *self.train.shape)
         x = self.train.decoded(sample(denoiser, shape, catalogue.ddim(20), self.seed, device, cond=self.cond)).cpu()
 
-        if len(x.shape[1:]) == 3:
-            images.save_image(images.tiled(x[:64], columns=8), self.folder / f"step-{step:08d}.png")
-            return {} if self.judge is None else {"frechet": self.judge(x)["frechet"]}
+        if self.kind is not None:
+            some = x[:_SHOWN] if self.kind == "images" else x
+            shown = some if self.kind in PIXELS else original(some, *self.scale)
+            save_picture(shown, self.kind, self.folder / f"step-{step:08d}.png", names=self.columns)
+
+        if self.judge is not None:
+            return {"frechet": self.judge(x)["frechet"]}
 
         if self.held_out is None:
             return {}

@@ -125,8 +125,7 @@ class NetworkConfig:
         low-resolution images.
 
         Raises ConfigError naming `network.kind` where it is not for such samples."""
-        from ..networks import MLP, DiT, PatchTransformer, Transformer, UNet, UNetND, patch_for
-        from ..networks.upsampler import Upsampler
+        from ..networks import MLP, DiT, PatchTransformer, Transformer, UNet, UNetND, Upsampler, patch_for
 
         if self.is_own:
             return own_code.network(self.kind, self.options)
@@ -240,7 +239,7 @@ class NetworkConfig:
 
     def _autoencoder(self, shape: tuple[int, ...]) -> nn.Module:
         """Encoder and decoder."""
-        from ..networks.autoencoders import ImageAutoencoder, PointAutoencoder
+        from ..networks import ImageAutoencoder, PointAutoencoder
 
         try:
             if len(shape) == 1:

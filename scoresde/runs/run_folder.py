@@ -146,6 +146,7 @@ _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
     "data.cascade": _is_cascade,
     "data.set_sizes": lambda value: value in (..., None) or _is_counts(value),
     "network_source": lambda value: value is ... or _text(value),
+    "data.kind": lambda value: value in (..., None) or _text(value),
     "training.seconds": _number,
     "training.loss": _is(int, float, type(None)),
 }

@@ -179,12 +179,12 @@ def test_shapes_that_are_none(
 
 
 @pytest.mark.parametrize(
-    "place", ["x.png", "x.gif", "folder.npz", "exists.npz", "file/x.npz", "n" * 300 + ".npz", "x\0.npz"]
+    "place", ["x.gif", "x.jpg", "folder.npz", "exists.npz", "file/x.npz", "n" * 300 + ".npz", "x\0.npz"]
 )
 def test_a_target_that_cannot_be_is_refused_before_drawing(
     place: str, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A picture of points, another ending, a folder, a file that exists, a path below a file, a name too long or with
+    """A clip of points, another ending, a folder, a file that exists, a path below a file, a name too long or with
     a zero byte."""
     monkeypatch.setattr("scoresde.samplers.sampling.sample", None)  # drawing would fail
     (tmp_path / "folder.npz").mkdir()

@@ -71,11 +71,10 @@ def test_video_is_shown_as_a_gif(folder: Path, tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("kind", "name", "said"),
     [
-        ("series", "x.png", "`--out` must be a .npz"),
-        ("series", "x.gif", "`--out` must be a .npz"),
-        ("images", "x.gif", "`--out` must be a .png or .npz"),
-        ("volumes", "x.png", "`--out` must be a .gif or .npz"),
-        ("volumes", "x.csv", "`--out` must be a"),
+        ("series", "x.gif", "`--out` must be a .png or .npz for series of shape (2, 16), got"),
+        ("series", "x.csv", "`--out` must be a .png or .npz for series"),
+        ("images", "x.gif", "`--out` must be a .png or .npz for images"),
+        ("volumes", "x.csv", "`--out` must be a .png, .gif or .npz for volumes"),
     ],
 )
 def test_a_file_that_does_not_suit_is_refused(

@@ -16,7 +16,8 @@ from PIL import Image
 
 from scoresde import data, runs
 from scoresde.data import samples
-from scoresde.data.samples import Dataset, Mapped
+from scoresde.data.mapped import Mapped
+from scoresde.data.samples import Dataset
 from scoresde.data.scale import original
 from scoresde.evaluation.judge import frechet, frechet_gaussian, nearest
 from scoresde.runs.config import Config, ConfigError, DataConfig, NetworkConfig

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -194,6 +195,6 @@ def test_it_learns_two_directions_of_many() -> None:
         (lambda: ImageAutoencoder((1, 8, 8), 2, (8, 8, 8, 8, 8)), "widths"),
     ],
 )
-def test_bad_arguments_are_named(make, name: str) -> None:
+def test_bad_arguments_are_named(make: Callable[[], object], name: str) -> None:
     with pytest.raises(ValueError, match=f"`{name}` must"):
         make()
