@@ -102,7 +102,7 @@ def c2st(
     batch = min(200, max(16, len(x) // 20))  # few samples in large batches: it would stop before it has learnt anything
     network = MLPClassifier(
         (width, width),
-        batch_size=batch,
+        batch_size=batch,  # pyright: ignore[reportArgumentType]
         max_iter=200,
         early_stopping=True,
         random_state=seed % 2**32,
