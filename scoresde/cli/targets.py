@@ -115,7 +115,7 @@ def save_arrays(x: Any, path: Path, scale: tuple[Any, Any] | None = None) -> Non
     from ..storage.files import write_whole
 
     buffer = io.BytesIO()
-    told = {} if scale is None else {SCALE: np.array(scale, dtype=np.float64)}
+    told: dict[str, Any] = {} if scale is None else {SCALE: np.array(scale, dtype=np.float64)}
     np.savez_compressed(buffer, x=x.numpy(), **told)
 
     with zipfile.ZipFile(buffer, "a") as archive:
