@@ -99,7 +99,14 @@ def c2st(
     x = torch.cat((first, second)).numpy()
     labels = np.repeat([0, 1], [len(first), len(second)])
     width = max(16, 4 * x.shape[1])
-    network = MLPClassifier((width, width), max_iter=200, early_stopping=True, random_state=seed % 2**32)
+    batch = min(200, max(16, len(x) // 20))  # few samples in large batches: it would stop before it has learnt anything
+    network = MLPClassifier(
+        (width, width),
+        batch_size=batch,  # pyright: ignore[reportArgumentType]
+        max_iter=200,
+        early_stopping=True,
+        random_state=seed % 2**32,
+    )
     by = StratifiedKFold(folds, shuffle=True, random_state=seed % 2**32)
     told = cross_val_predict(make_pipeline(StandardScaler(), network), x, labels, cv=by)
     right = torch.from_numpy(told == labels).double()

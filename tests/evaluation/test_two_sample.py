@@ -43,6 +43,14 @@ def test_unequal_sets_weigh_the_same() -> None:
     assert found.value == pytest.approx(0.5, abs=6 * (0.25 / 600) ** 0.5)
 
 
+def test_few_samples_are_told_apart_too() -> None:
+    """A shift of one standard deviation: right with chance Phi(1/2) = 0.69 at best, of 200 samples more than 0.6."""
+    found = [c2st(normals(200, seed), normals(200, 10 + seed, 1.0)).value for seed in range(3)]
+    assert sum(found) / 3 > 0.6
+    same = [c2st(normals(200, seed), normals(200, 10 + seed)).value for seed in range(3)]
+    assert abs(sum(same) / 3 - 0.5) < 6 * (0.25 / 1200) ** 0.5
+
+
 def test_bad_input_is_named() -> None:
     x = normals(40, 0)
     with pytest.raises(ValueError, match="`y` must hold as many"):
