@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -87,7 +87,7 @@ class PatchTransformer(nn.Module):
         told = self._told(c_noise, labels, len(x), x)
 
         if sizes is None:
-            return self._answered([x], [told])[0]
+            return self._answered([x], told)[0]
 
         return self._of_sizes(x, told, self._checked_sizes(sizes, x))
 
@@ -97,32 +97,34 @@ class PatchTransformer(nn.Module):
         for row, size in enumerate(sizes):
             groups.setdefault(size, []).append(row)
 
-        if not groups:
-            return x.new_zeros(0, self.outputs * x.shape[1], *x.shape[2:])
-
-        parts = [x[rows][(..., *map(slice, size))] for size, rows in groups.items()]
-        answers = self._answered(parts, [told[rows] for rows in groups.values()])
         out = x.new_zeros(len(x), self.outputs * x.shape[1], *x.shape[2:])
+        if not groups:
+            return out
+
+        order = torch.tensor([row for rows in groups.values() for row in rows], device=x.device)
+        found = x[order].split([len(rows) for rows in groups.values()])
+        parts = [part[(..., *map(slice, size))] for part, size in zip(found, groups, strict=True)]
+        answers = self._answered(parts, told[order])
+
         for (size, rows), answer in zip(groups.items(), answers, strict=True):
             out[(torch.tensor(rows, device=x.device), slice(None), *map(slice, size))] = answer
 
         return out
 
-    def _answered(self, parts: list[Tensor], told: list[Tensor]) -> list[Tensor]:
-        """Answers for groups of grids, each of one size."""
-        tokens = _packed([self._cut(part) for part in parts], self.into)
-        places = [self.place(self._waves(part)) for part in parts]
-        tokens = [t + place for t, place in zip(tokens, places, strict=True)]
+    def _answered(self, parts: list[Tensor], told: Tensor) -> list[Tensor]:
+        """Answers for groups of grids, each of one size; `told` holds their rows one group after the other."""
+        cut = [self._cut(part) for part in parts]
+        packing = _Packing([(len(each), each.shape[1]) for each in cut])
+        places = [self.place(self._waves(part)).expand(len(part), -1, -1) for part in parts]
+        tokens = self.into(packing.joined(cut)) + packing.joined(places)
 
         for block in self.blocks:
-            tokens = block(tokens, told)
+            tokens = block(tokens, told, packing)
 
-        shaped: list[Tensor] = []
-        for t, each in zip(tokens, told, strict=True):
-            shift, scale = self.last(F.silu(each))[:, None].chunk(2, -1)
-            shaped.append(_normal(t) * (1 + scale) + shift)
+        shift, scale = self.last(F.silu(told)).chunk(2, -1)
+        made = packing.split(self.out(packing.modulated(_normal(tokens), 1 + scale, shift)))
 
-        return [self._joined(t, part) for t, part in zip(_packed(shaped, self.out), parts, strict=True)]
+        return [self._joined(rows, part) for rows, part in zip(made, parts, strict=True)]
 
     def _told(self, c_noise: Tensor, labels: Any, count: int, x: Tensor) -> Tensor:
         """What every block is told of a sample, (B, width)."""
@@ -230,15 +232,15 @@ class _Block(nn.Module):
         nn.init.zeros_(self.told.weight)
         nn.init.zeros_(self.told.bias)
 
-    def forward(self, tokens: list[Tensor], told: list[Tensor]) -> list[Tensor]:
-        parts = [self.told(F.silu(each))[:, None].chunk(6, -1) for each in told]
+    def forward(self, tokens: Tensor, told: Tensor, packing: _Packing) -> Tensor:
+        shift, scale, gate, shift_body, scale_body, gate_body = self.told(F.silu(told)).chunk(6, -1)
 
-        fed = [_normal(t) * (1 + m[1]) + m[0] for t, m in zip(tokens, parts, strict=True)]
-        seen = [self._attended(each) for each in _packed(fed, self.qkv)]
-        tokens = [t + m[2] * s for t, m, s in zip(tokens, parts, _packed(seen, self.joined), strict=True)]
+        qkv = self.qkv(packing.modulated(_normal(tokens), 1 + scale, shift))
+        seen = packing.joined([self._attended(each) for each in packing.split(qkv)])
+        tokens = packing.gated(tokens, gate, self.joined(seen))
 
-        fed = [_normal(t) * (1 + m[4]) + m[3] for t, m in zip(tokens, parts, strict=True)]
-        return [t + m[5] * s for t, m, s in zip(tokens, parts, _packed(fed, self.body), strict=True)]
+        fed = packing.modulated(_normal(tokens), 1 + scale_body, shift_body)
+        return packing.gated(tokens, gate_body, self.body(fed))
 
     def _attended(self, qkv: Tensor) -> Tensor:
         """Attention within each sample of a group, (B, T, 3 width) -> (B, T, width)."""
@@ -247,14 +249,38 @@ class _Block(nn.Module):
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, width // 3)
 
 
-def _packed(parts: list[Tensor], layer: nn.Module) -> list[Tensor]:
-    """A layer on the tokens of all groups at once."""
-    if len(parts) == 1:
-        return [layer(parts[0])]
+class _Packing(NamedTuple):
+    """Tokens of groups of samples as one tensor: (B, T, width) of one group, (tokens of all, width) of several.
 
-    made = layer(torch.cat([part.flatten(0, 1) for part in parts]))
-    rows = made.split([part.shape[0] * part.shape[1] for part in parts])
-    return [row.reshape(*part.shape[:2], -1) for row, part in zip(rows, parts, strict=True)]
+    groups  (samples, tokens of each) of a group
+    """
+
+    groups: list[tuple[int, int]]
+
+    def joined(self, parts: list[Tensor]) -> Tensor:
+        """Groups (B, T, width) as one tensor."""
+        return parts[0] if len(parts) == 1 else torch.cat([part.flatten(0, 1) for part in parts])
+
+    def split(self, tokens: Tensor) -> list[Tensor]:
+        """The groups of such a tensor."""
+        if len(self.groups) == 1:
+            return [tokens]
+        rows = tokens.split([count * each for count, each in self.groups])
+        return [row.unflatten(0, group) for row, group in zip(rows, self.groups, strict=True)]
+
+    def modulated(self, tokens: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
+        """tokens * scale + shift, with what a sample is told, (B, width), for all its tokens."""
+        parts = zip(self.split(tokens), self._beside(scale), self._beside(shift), strict=True)
+        return self.joined([torch.addcmul(c, x, a) for x, a, c in parts])
+
+    def gated(self, tokens: Tensor, gate: Tensor, others: Tensor) -> Tensor:
+        """tokens + gate * others, with what a sample is told, (B, width), for all its tokens."""
+        parts = zip(self.split(tokens), self._beside(gate), self.split(others), strict=True)
+        return self.joined([torch.addcmul(x, g, other) for x, g, other in parts])
+
+    def _beside(self, told: Tensor) -> list[Tensor]:
+        """Rows of each group, (B, 1, width)."""
+        return [part[:, None] for part in told.split([count for count, _ in self.groups])]
 
 
 def _normal(x: Tensor) -> Tensor:

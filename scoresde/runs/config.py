@@ -121,6 +121,7 @@ class Config:
         named = {"process": self.process, "loss": self.objective.loss, "levels": self.objective.levels}
         table = {name: asdict(getattr(self, name)) for name in ("data", "network", "training", "record")}
         table["network"]["widths"] = list(self.network.widths)
+        table["network"]["patch"] = list(self.network.patch)
         return table | {name: _plain(value) for name, value in named.items()}
 
     def dataset(self) -> Samples:

@@ -43,6 +43,7 @@ class NetworkConfig:
     widths         of the U-Net's levels, () for as many as the image needs; or (width,) of the MLP, DiT or patches
     variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
     layers         residual blocks a level of the U-Net, blocks of the DiT or patches less 3, layers of the MLP less 2
+    patch          sides of a patch, one an axis of a sample; () for about 256 of them (`patch_for`): patches
     fourier        features of x that the MLP is given, 0: x alone
     checkpointing  of activations, to save memory: unet and dit"""
 
@@ -54,6 +55,7 @@ class NetworkConfig:
     layers: int = 1
     fourier: int = 64
     checkpointing: bool = False
+    patch: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check.choice("kind", self.kind, KINDS)
@@ -74,6 +76,14 @@ class NetworkConfig:
         check.integer("layers", self.layers, most=64)
         check.integer("fourier", self.fourier, least=0, most=4096)
 
+        if self.patch != ():
+            check.shape("patch", self.patch)
+
+        if self.patch and self.kind != "patches":
+            raise ValueError(
+                f"`patch` must be left out unless kind is patches, got {list(self.patch)} with {self.kind}"
+            )
+
     @property
     def table(self) -> Parameterisation:
         """What the network predicts."""
@@ -82,7 +92,7 @@ class NetworkConfig:
 
     def build(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
         """A network for samples of `shape`. Raises ValueError naming `kind` where it is not for such samples."""
-        from ..networks import MLP, DiT, PatchTransformer, UNet, patch_for
+        from ..networks import MLP, DiT, PatchTransformer, UNet
 
         outputs = self.table.outputs
         kind = self._kind(shape)
@@ -93,7 +103,7 @@ class NetworkConfig:
         if kind == "patches":
             return PatchTransformer(
                 shape[0],
-                patch_for(shape[1:]),
+                self._patch(shape),
                 (self.widths or (64,))[0],
                 self.layers + 3,
                 classes=classes,
@@ -144,6 +154,19 @@ class NetworkConfig:
             f"`network.kind` must be {' or '.join(suited) or 'left to'} for samples of shape {shape}, got {self.kind};"
             f" {own}"
         )
+
+    def _patch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Sides of a patch; raises ConfigError naming `network.patch` where they do not divide a sample's."""
+        from ..networks import patch_for
+
+        if not self.patch:
+            return patch_for(shape[1:])
+        if len(self.patch) != len(shape) - 1 or any(n % p for n, p in zip(shape[1:], self.patch, strict=True)):
+            raise ConfigError(
+                f"`network.patch` must hold a divisor of each of the sides {list(shape[1:])} of a sample, got"
+                f" {list(self.patch)}"
+            )
+        return self.patch
 
     def _classifier(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
         """Logits of noisy samples."""
