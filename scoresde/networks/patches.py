@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,7 @@ from solvers import check
 
 from .labels import indices
 
-_SLOWEST = 10_000.0  # patches in the period of the slowest wave
+_LOG_SLOWEST = math.log(10_000.0)  # of the patches in the period of the slowest wave
 
 
 class PatchTransformer(nn.Module):
@@ -113,22 +113,23 @@ class PatchTransformer(nn.Module):
 
     def _answered(self, parts: list[Tensor], told: Tensor) -> list[Tensor]:
         """Answers for groups of grids, each of one size; `told` holds their rows one group after the other."""
-        cut = [self._cut(part) for part in parts]
-        packing = _Packing([(len(each), each.shape[1]) for each in cut])
-        places = [self.place(self._waves(part)).expand(len(part), -1, -1) for part in parts]
-        tokens = self.into(packing.joined(cut)) + packing.joined(places)
+        counts = [len(part) for part in parts]
+        places = [self.place(self._waves(part)) for part in parts]
+        cut = _packed([self._cut(part) for part in parts], self.into)
+        tokens = [t + place for t, place in zip(cut, places, strict=True)]
 
         for block in self.blocks:
-            tokens = block(tokens, told, packing)
+            tokens = block(tokens, told, counts)
 
-        shift, scale = self.last(F.silu(told)).chunk(2, -1)
-        made = packing.split(self.out(packing.modulated(_normal(tokens), 1 + scale, shift)))
+        shaped: list[Tensor] = []
+        for t, (shift, scale) in zip(tokens, _beside(self.last(F.silu(told)), counts, (0, 1)), strict=True):
+            shaped.append(torch.addcmul(shift, _normal(t), scale))
 
-        return [self._joined(rows, part) for rows, part in zip(made, parts, strict=True)]
+        return [self._joined(t, part) for t, part in zip(_packed(shaped, self.out), parts, strict=True)]
 
     def _told(self, c_noise: Tensor, labels: Any, count: int, x: Tensor) -> Tensor:
         """What every block is told of a sample, (B, width)."""
-        frequencies = torch.exp(-math.log(_SLOWEST) * torch.arange(32, device=x.device, dtype=torch.float32) / 32)
+        frequencies = torch.exp(-_LOG_SLOWEST * torch.arange(32, device=x.device, dtype=torch.float32) / 32)
         angle = c_noise.float().reshape(-1, 1) * frequencies
         told = self.level(torch.cat((angle.sin(), angle.cos()), 1).to(self.into.weight.dtype))
         if self.label is None or self.classes is None:
@@ -161,15 +162,16 @@ class PatchTransformer(nn.Module):
         """Sines and cosines of each patch's distance from both ends of each axis, (T, 4 waves axes)."""
         counts = [n // p for n, p in zip(x.shape[2:], self.patch, strict=True)]
         steps = torch.arange(self.waves, device=x.device, dtype=torch.float32) / self.waves
-        frequencies = torch.exp(-math.log(_SLOWEST) * steps)
+        angles = torch.arange(max(counts), device=x.device, dtype=torch.float32).outer(torch.exp(-_LOG_SLOWEST * steps))
+        sines = angles.sin()
+        cosines = angles.cos()
         waves: list[Tensor] = []
 
-        for axis, count in enumerate(counts):
-            at = torch.arange(count, device=x.device, dtype=torch.float32)
-            angles = torch.cat([end.outer(frequencies) for end in (at, count - 1 - at)], 1)
+        for axis, n in enumerate(counts):
             shape = [1] * len(counts) + [-1]
-            shape[axis] = count
-            waves.append(torch.cat((angles.sin(), angles.cos()), 1).reshape(shape).expand(*counts, -1))
+            shape[axis] = n
+            ends = torch.cat((sines[:n], sines[:n].flip(0), cosines[:n], cosines[:n].flip(0)), 1)
+            waves.append(ends.reshape(shape).expand(*counts, -1))
 
         return torch.cat(waves, -1).flatten(0, -2).to(self.into.weight.dtype)
 
@@ -232,15 +234,16 @@ class _Block(nn.Module):
         nn.init.zeros_(self.told.weight)
         nn.init.zeros_(self.told.bias)
 
-    def forward(self, tokens: Tensor, told: Tensor, packing: _Packing) -> Tensor:
-        shift, scale, gate, shift_body, scale_body, gate_body = self.told(F.silu(told)).chunk(6, -1)
+    def forward(self, tokens: list[Tensor], told: Tensor, counts: list[int]) -> list[Tensor]:
+        parts = _beside(self.told(F.silu(told)), counts, (0, 1, 0, 0, 1, 0))
 
-        qkv = self.qkv(packing.modulated(_normal(tokens), 1 + scale, shift))
-        seen = packing.joined([self._attended(each) for each in packing.split(qkv)])
-        tokens = packing.gated(tokens, gate, self.joined(seen))
+        fed = [torch.addcmul(m[0], _normal(t), m[1]) for t, m in zip(tokens, parts, strict=True)]
+        seen = _packed([self._attended(each) for each in _packed(fed, self.qkv)], self.joined)
+        tokens = [torch.addcmul(t, m[2], s) for t, m, s in zip(tokens, parts, seen, strict=True)]
 
-        fed = packing.modulated(_normal(tokens), 1 + scale_body, shift_body)
-        return packing.gated(tokens, gate_body, self.body(fed))
+        fed = [torch.addcmul(m[3], _normal(t), m[4]) for t, m in zip(tokens, parts, strict=True)]
+        made = _packed(fed, self.body)
+        return [torch.addcmul(t, m[5], s) for t, m, s in zip(tokens, parts, made, strict=True)]
 
     def _attended(self, qkv: Tensor) -> Tensor:
         """Attention within each sample of a group, (B, T, 3 width) -> (B, T, width)."""
@@ -249,38 +252,27 @@ class _Block(nn.Module):
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, t, width // 3)
 
 
-class _Packing(NamedTuple):
-    """Tokens of groups of samples as one tensor: (B, T, width) of one group, (tokens of all, width) of several.
+def _packed(parts: list[Tensor], layer: nn.Module) -> list[Tensor]:
+    """A layer on the tokens of all groups at once."""
+    if len(parts) == 1:
+        return [layer(parts[0])]
 
-    groups  (samples, tokens of each) of a group
+    made = layer(torch.cat([part.reshape(-1, part.shape[-1]) for part in parts]))
+    rows = made.split([part.shape[0] * part.shape[1] for part in parts])
+    return [row.view(*part.shape[:2], row.shape[-1]) for row, part in zip(rows, parts, strict=True)]
+
+
+def _beside(told: Tensor, counts: list[int], plus: Sequence[int]) -> list[tuple[Tensor, ...]]:
+    """What the samples of each group are told, (B, 1, width) each, to lie beside their tokens.
+
+    Args:
+        told: of all samples, (B, parts * width).
+        counts: samples of each group.
+        plus: what is added to each part: scales are told as what they differ from 1.
     """
-
-    groups: list[tuple[int, int]]
-
-    def joined(self, parts: list[Tensor]) -> Tensor:
-        """Groups (B, T, width) as one tensor."""
-        return parts[0] if len(parts) == 1 else torch.cat([part.flatten(0, 1) for part in parts])
-
-    def split(self, tokens: Tensor) -> list[Tensor]:
-        """The groups of such a tensor."""
-        if len(self.groups) == 1:
-            return [tokens]
-        rows = tokens.split([count * each for count, each in self.groups])
-        return [row.unflatten(0, group) for row, group in zip(rows, self.groups, strict=True)]
-
-    def modulated(self, tokens: Tensor, scale: Tensor, shift: Tensor) -> Tensor:
-        """tokens * scale + shift, with what a sample is told, (B, width), for all its tokens."""
-        parts = zip(self.split(tokens), self._beside(scale), self._beside(shift), strict=True)
-        return self.joined([torch.addcmul(c, x, a) for x, a, c in parts])
-
-    def gated(self, tokens: Tensor, gate: Tensor, others: Tensor) -> Tensor:
-        """tokens + gate * others, with what a sample is told, (B, width), for all its tokens."""
-        parts = zip(self.split(tokens), self._beside(gate), self.split(others), strict=True)
-        return self.joined([torch.addcmul(x, g, other) for x, g, other in parts])
-
-    def _beside(self, told: Tensor) -> list[Tensor]:
-        """Rows of each group, (B, 1, width)."""
-        return [part[:, None] for part in told.split([count for count, _ in self.groups])]
+    width = told.shape[1] // len(plus)
+    parts = told.view(len(told), len(plus), 1, width) + told.new_tensor(plus)[:, None, None]
+    return [group.unbind(1) for group in parts.split(counts)]
 
 
 def _normal(x: Tensor) -> Tensor:
