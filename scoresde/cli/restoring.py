@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ..storage.ownership import writing_file
+from . import clips
 from .common import AllowCode, Data, Device, Folder, Overwrite, UsageError, command, console, positive, usable
 from .failures import fitting, loading
 from .targets import check_kind, check_target, save_arrays
@@ -17,6 +18,8 @@ REPLACED = ("replacement", "repaint")
 PARTICLES = ("twisted", "mcgdiff")
 METHODS = (*LED, *REPLACED, "ddrm", "daps", *PARTICLES)
 DECODED = ("dps", "tmpd", "daps")  # those that take an operator that is not linear
+NOISY = ("dps", "twisted")  # divide by the noise of the measurement
+VIDEO = 4  # dimensions of a clip, and of a volume, whose slices are its frames
 
 
 def restore(
@@ -24,11 +27,14 @@ def restore(
     operator: Annotated[
         str,
         typer.Option(
-            help="what is measured: box:TOP,LEFT,HEIGHT,WIDTH (hidden), mask:FILE.npy, blur:SIGMA, downsample:N, grey"
+            help="what is measured: box:TOP,LEFT,HEIGHT,WIDTH (hidden), mask:FILE.npy, blur:SIGMA, downsample:N, grey;"
+            " of clips box, mask, or frames:0-2,7 (seen)"
         ),
     ],
-    out: Annotated[Path, typer.Option(help="a .png picture, or a .npz in the data's own scale")],
-    std: Annotated[float, typer.Option(help="standard deviation of the measured noise, in the model's scale")] = 0.05,
+    out: Annotated[Path, typer.Option(help="a .png picture, a .gif of clips, or a .npz in the data's own scale")],
+    std: Annotated[
+        float, typer.Option(help="standard deviation of the measured noise, in the model's scale; 0: exact data")
+    ] = 0.05,
     method: Annotated[str, typer.Option(help=f"one of {', '.join(METHODS)}; docs/inverse.md")] = "pigdm",
     steps: Annotated[int, typer.Option(help="noise levels")] = 50,
     n: Annotated[int, typer.Option(help="samples of the posterior")] = 8,
@@ -42,7 +48,9 @@ def restore(
 ) -> None:
     """Measure a clean sample, and draw what it may have been: truth, measurement, samples, their mean and spread.
 
-    Example: scoresde restore runs/demo --operator box:0,4,8,4 --std 0.05 --method pigdm --n 8 --out restored.png"""
+    Example: scoresde restore runs/demo --operator box:0,4,8,4 --std 0.05 --method pigdm --n 8 --out restored.png
+
+    Video: scoresde restore runs/video --operator frames:0 --std 0 --method pigdm --n 4 --out animated.gif"""
 
     import torch
 
@@ -56,7 +64,9 @@ def restore(
     positive("n", n)
     positive("steps", steps)
     check.choice("method", method, METHODS)
-    check.number("std", std, above=0.0)
+    check.number("std", std, least=0.0)
+    if std == 0.0 and method in NOISY:
+        raise UsageError(f"`--std` must be above 0 for {method}, which divides by it, got 0; take pigdm or repaint")
     check_target(out, overwrite)
     place = usable(device)
 
@@ -64,21 +74,30 @@ def restore(
         model = models.load(run, place)
 
     wanted = model.sample_shape
-    if len(wanted) != 3:
-        raise UsageError(f"`run` must be a model of images, got samples of shape {wanted}; see scoresde.inverse")
+    video = len(wanted) == VIDEO
+    if len(wanted) != 3 and not video:
+        raise UsageError(
+            f"`run` must be a model of images or of video, got samples of shape {wanted}; see scoresde.inverse"
+        )
     if model.space is not None and method not in DECODED:
         raise UsageError(
             f"`--method` must be one of {', '.join(DECODED)} for a model of latents, whose decoder is not linear, got"
             f" {method}"
         )
 
-    check_kind(out, wanted)
+    if not video or out.suffix.lower() != ".png":
+        check_kind(out, wanted)
+
     held_out = model.held_out(data).source
     if not 0 <= index < len(held_out):
         raise UsageError(f"`--index` must lie in [0, {len(held_out)}), got {index}")
 
     truth = held_out.in_memory(index + 1).x[index:].to(place)
     measuring = parsed(operator, wanted)
+    if std == 0.0 and (isinstance(measuring, inverse.Blur) or model.space is not None):
+        why = "blur, which loses what exact data would have to hold" if model.space is None else "a model of latents"
+        raise UsageError(f"`--std` must be above 0 for {why}, got 0")
+
     clean = measuring.forward(truth)
     noise = SeededNoise(seed).normal(PRIOR, range(3, 4), tuple(clean.shape), clean.dtype, clean.device)[0]
     y = clean + std * noise
@@ -89,12 +108,18 @@ def restore(
 
     with writing_file(out, command()), fitting(f"{n} samples", "take a smaller --n"):
         drawn = model.decoded(drawn_by(method, model.denoiser, measurement, shape, steps, seed, particles))
+        if std == 0.0:
+            drawn = measurement.imposed(drawn)
 
-        if out.suffix.lower() == ".png":
+        if out.suffix.lower() in (".png", ".gif"):
             seen = _seen(measuring, y, truth)
             spread = drawn.std(0, correction=0, keepdim=True) * 2 - 1
             rows = torch.cat((truth, seen, drawn, drawn.mean(0, keepdim=True), spread)).cpu()
-            images.save_image(images.tiled(rows, columns=len(rows)), out)
+
+            if out.suffix.lower() == ".gif":
+                images.save_clips(rows, len(rows), out)
+            else:
+                images.save_image(clips.sheet(rows) if video else images.tiled(rows, columns=len(rows)), out)
         else:
             save_arrays(model.original(drawn.cpu()), out)
 
@@ -147,11 +172,11 @@ def drawn_by(
 
 
 def parsed(text: str, shape: tuple[int, ...]) -> Any:
-    """An operator from its option, for images of one shape.
+    """An operator from its option, for images or clips of one shape.
 
     Args:
         text: kind, or kind:arguments.
-        shape: (C, H, W) of one sample.
+        shape: of one sample, (C, H, W) or (C, frames, H, W).
 
     Raises:
         UsageError: naming `--operator`.
@@ -162,7 +187,15 @@ def parsed(text: str, shape: tuple[int, ...]) -> Any:
     from .. import inverse
 
     kind, _, rest = text.partition(":")
-    channels, height, width = shape
+    channels, *frames, height, width = shape
+
+    if kind == "frames":
+        if not frames:
+            raise UsageError(f"`--operator` frames wants a model of video, got {text} for samples of shape {shape}")
+        return inverse.seen_frames(clips.places(rest, frames[0]), shape)
+
+    if frames and kind in ("grey", "downsample", "blur"):
+        raise UsageError(f"`--operator` must be frames, box or mask for video and volumes, got {text}")
 
     if kind == "grey" and not rest:
         return inverse.Grey(channels)
@@ -177,7 +210,7 @@ def parsed(text: str, shape: tuple[int, ...]) -> Any:
         parts = [int(part) for part in rest.split(",") if part.isdigit()]
         if len(parts) == 4 and parts[0] + parts[2] <= height and parts[1] + parts[3] <= width and parts[2] * parts[3]:
             mask = torch.ones(shape, dtype=torch.bool, device="cpu")
-            mask[:, parts[0] : parts[0] + parts[2], parts[1] : parts[1] + parts[3]] = False
+            mask[..., parts[0] : parts[0] + parts[2], parts[1] : parts[1] + parts[3]] = False
             if bool(mask.any()):
                 return inverse.Mask(mask)
 
@@ -186,7 +219,7 @@ def parsed(text: str, shape: tuple[int, ...]) -> Any:
 
     raise UsageError(
         f"`--operator` must be box:TOP,LEFT,HEIGHT,WIDTH within {height} x {width}, mask:FILE.npy, blur:SIGMA above"
-        f" 0, downsample:N with N a divisor of both sides, or grey, got {text}"
+        f" 0, downsample:N with N a divisor of both sides, grey, or frames:0-2,7 of video, got {text}"
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import torch
@@ -56,7 +57,7 @@ def moving_digits(
     if min(height, width) < _SIDE:
         raise ValueError(f"`size` must be at least {_SIDE} a side, got {size}")
 
-    source = digits()
+    source = _digits()
     u = SeededNoise(check.seed("seed", seed)).uniform(PRIOR, range(1), (n, 7), device="cpu")[0].double()
     which = (u[:, 0] * len(source.x)).long().clamp(max=len(source.x) - 1)
     room = torch.tensor([height - _SIDE, width - _SIDE], dtype=torch.float64, device="cpu")
@@ -69,6 +70,12 @@ def moving_digits(
     assert source.labels is not None
 
     return MovingDigits(Dataset(clips, source.labels[which], "moving digits", 8.0, 8.0), tracks)
+
+
+@lru_cache(maxsize=1)
+def _digits() -> Dataset:
+    """Read once: clips may be drawn anew for every step of a training."""
+    return digits()
 
 
 def _reflected(at: Tensor, room: Tensor) -> Tensor:

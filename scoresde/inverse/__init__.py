@@ -9,6 +9,8 @@ from .denoisers import dps as dps
 from .denoisers import pigdm as pigdm
 from .denoisers import tmpd as tmpd
 from .filters import Particles as Particles
+from .frames import known_frames as known_frames
+from .frames import seen_frames as seen_frames
 from .image_operators import Blur as Blur
 from .image_operators import Downsample as Downsample
 from .image_operators import Grey as Grey

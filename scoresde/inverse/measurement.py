@@ -90,6 +90,21 @@ class Measurement:
             self.operator.adjoint(y), lambda c: torch.where(c > SEEN, 1 / c.clamp(min=SEEN), 0.0)
         )
 
+    def imposed(self, x0: Tensor) -> Tensor:
+        """x0 with what A sees as it was measured, x0 + A^+ (y - A x0), and the rest untouched.
+
+        Where std is 0 no sample of the posterior differs from it. A `Mask` gives back every bit of y.
+
+        Args:
+            x0: samples, (B, ...).
+
+        Raises:
+            ValueError: where the operator is not linear, or y does not have the shape that it makes.
+        """
+        check_linear(self)
+        self._shaped(self.operator.forward(x0))
+        return self.operator.spectral(x0, lambda c: (c <= SEEN).to(c)) + self.pseudo_inverse().to(x0)
+
     def log_prob(self, x0: Tensor) -> Tensor:
         """log N(y; A(x0), std^2) up to a constant, (B,)."""
         return -0.5 * self.residual(x0).flatten(1).square().sum(1) / self.std**2

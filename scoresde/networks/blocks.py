@@ -75,24 +75,21 @@ class AdaptiveTransformer(nn.Module, ABC):
     def answered(
         self,
         tokens: list[Tensor],
-        told: list[Tensor],
+        told: Tensor,
         masks: Sequence[Tensor | None] | None = None,
     ) -> list[Tensor]:
         """The answers of groups of tokens, (B, T, answers) each.
 
         Args:
             tokens: of each group, (B, T, width).
-            told: by `told`, of each group, (B, width).
+            told: by `told`, of the samples of one group after the other, (sum of B, width).
             masks: of each group, the tokens that are seen, (B, T) bool; None: all.
         """
         for block in self.blocks:
             tokens = block(tokens, told, masks)
 
-        shaped: list[Tensor] = []
-        for t, each in zip(tokens, told, strict=True):
-            shift, scale = self.last(F.silu(each))[:, None].chunk(2, -1)
-            shaped.append(_normal(t) * (1 + scale) + shift)
-
+        parts = _beside(self.last(F.silu(told)), tokens, (0, 1))
+        shaped = [torch.addcmul(shift, _normal(t), scale) for t, (shift, scale) in zip(tokens, parts, strict=True)]
         return packed(shaped, self.out)
 
 
@@ -117,18 +114,20 @@ class Block(nn.Module):
     def forward(
         self,
         tokens: list[Tensor],
-        told: list[Tensor],
+        told: Tensor,
         masks: Sequence[Tensor | None] | None = None,
     ) -> list[Tensor]:
-        parts = [self.told(F.silu(each))[:, None].chunk(6, -1) for each in told]
+        parts = _beside(self.told(F.silu(told)), tokens, (0, 1, 0, 0, 1, 0))
         masks = [None] * len(tokens) if masks is None else masks
 
-        fed = [_normal(t) * (1 + m[1]) + m[0] for t, m in zip(tokens, parts, strict=True)]
+        fed = [torch.addcmul(m[0], _normal(t), m[1]) for t, m in zip(tokens, parts, strict=True)]
         seen = [self._attended(each, mask) for each, mask in zip(packed(fed, self.qkv), masks, strict=True)]
-        tokens = [t + m[2] * s for t, m, s in zip(tokens, parts, packed(seen, self.joined), strict=True)]
+        joined = packed(seen, self.joined)
+        tokens = [torch.addcmul(t, m[2], s) for t, m, s in zip(tokens, parts, joined, strict=True)]
 
-        fed = [_normal(t) * (1 + m[4]) + m[3] for t, m in zip(tokens, parts, strict=True)]
-        return [t + m[5] * s for t, m, s in zip(tokens, parts, packed(fed, self.body), strict=True)]
+        fed = [torch.addcmul(m[3], _normal(t), m[4]) for t, m in zip(tokens, parts, strict=True)]
+        made = packed(fed, self.body)
+        return [torch.addcmul(t, m[5], s) for t, m, s in zip(tokens, parts, made, strict=True)]
 
     def _attended(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
         """Attention within each sample of a group, to the tokens of its mask, (B, T, 3 width) -> (B, T, width)."""
@@ -159,9 +158,9 @@ def packed(parts: list[Tensor], layer: nn.Module) -> list[Tensor]:
     if len(parts) == 1:
         return [layer(parts[0])]
 
-    made = layer(torch.cat([part.flatten(0, 1) for part in parts]))
+    made = layer(torch.cat([part.reshape(-1, part.shape[-1]) for part in parts]))
     rows = made.split([part.shape[0] * part.shape[1] for part in parts])
-    return [row.reshape(*part.shape[:2], -1) for row, part in zip(rows, parts, strict=True)]
+    return [row.view(*part.shape[:2], row.shape[-1]) for row, part in zip(rows, parts, strict=True)]
 
 
 def check_heads(width: int, heads: int) -> None:
@@ -174,6 +173,19 @@ def check_heads(width: int, heads: int) -> None:
     check.integer("heads", heads)
     if check.integer("width", width) % (2 * heads):
         raise ValueError(f"`width` must be a multiple of twice the heads, {2 * heads}, got {width}")
+
+
+def _beside(told: Tensor, tokens: list[Tensor], plus: Sequence[int]) -> list[tuple[Tensor, ...]]:
+    """What the samples of each group are told, (B, 1, width) each, to lie beside their tokens.
+
+    Args:
+        told: of all samples, (sum of B, parts * width).
+        tokens: of each group.
+        plus: what is added to each part: scales are told as what they differ from 1.
+    """
+    width = told.shape[1] // len(plus)
+    parts = told.view(len(told), len(plus), 1, width) + told.new_tensor(plus)[:, None, None]
+    return [group.unbind(1) for group in parts.split([len(t) for t in tokens])]
 
 
 def _normal(x: Tensor) -> Tensor:

@@ -81,7 +81,7 @@ class PatchTransformer(AdaptiveTransformer):
         told = self.told(c_noise, labels, len(x))
 
         if sizes is None:
-            return self._answered([x], [told])[0]
+            return self._answered([x], told)[0]
 
         return self._of_sizes(x, told, self._checked_sizes(sizes, x))
 
@@ -91,22 +91,25 @@ class PatchTransformer(AdaptiveTransformer):
         for row, size in enumerate(sizes):
             groups.setdefault(size, []).append(row)
 
-        if not groups:
-            return x.new_zeros(0, self.outputs * x.shape[1], *x.shape[2:])
-
-        parts = [x[rows][(..., *map(slice, size))] for size, rows in groups.items()]
-        answers = self._answered(parts, [told[rows] for rows in groups.values()])
         out = x.new_zeros(len(x), self.outputs * x.shape[1], *x.shape[2:])
+        if not groups:
+            return out
+
+        order = torch.tensor([row for rows in groups.values() for row in rows], device=x.device)
+        found = x[order].split([len(rows) for rows in groups.values()])
+        parts = [part[(..., *map(slice, size))] for part, size in zip(found, groups, strict=True)]
+        answers = self._answered(parts, told[order])
+
         for (size, rows), answer in zip(groups.items(), answers, strict=True):
             out[(torch.tensor(rows, device=x.device), slice(None), *map(slice, size))] = answer
 
         return out
 
-    def _answered(self, parts: list[Tensor], told: list[Tensor]) -> list[Tensor]:
-        """Answers for groups of grids, each of one size."""
-        tokens = packed([self._cut(part) for part in parts], self.into)
+    def _answered(self, parts: list[Tensor], told: Tensor) -> list[Tensor]:
+        """Answers for groups of grids, each of one size; `told` holds their rows one group after the other."""
         places = [self._placed(part) for part in parts]
-        tokens = [t + place for t, place in zip(tokens, places, strict=True)]
+        cut = packed([self._cut(part) for part in parts], self.into)
+        tokens = [t + place for t, place in zip(cut, places, strict=True)]
         return [self._joined(t, part) for t, part in zip(self.answered(tokens, told), parts, strict=True)]
 
     def _placed(self, x: Tensor) -> Tensor:
@@ -141,14 +144,16 @@ class PatchTransformer(AdaptiveTransformer):
         counts = [n // p for n, p in zip(x.shape[2:], self.patch, strict=True)]
         steps = torch.arange(self.waves, device=x.device, dtype=torch.float32) / self.waves
         frequencies = torch.exp(-math.log(SLOWEST) * steps)
+        angles = torch.arange(max(counts), device=x.device, dtype=torch.float32).outer(frequencies)
+        sines = angles.sin()
+        cosines = angles.cos()
         waves: list[Tensor] = []
 
-        for axis, count in enumerate(counts):
-            at = torch.arange(count, device=x.device, dtype=torch.float32)
-            angles = torch.cat([end.outer(frequencies) for end in (at, count - 1 - at)], 1)
+        for axis, n in enumerate(counts):
             shape = [1] * len(counts) + [-1]
-            shape[axis] = count
-            waves.append(torch.cat((angles.sin(), angles.cos()), 1).reshape(shape).expand(*counts, -1))
+            shape[axis] = n
+            ends = torch.cat((sines[:n], sines[:n].flip(0), cosines[:n], cosines[:n].flip(0)), 1)
+            waves.append(ends.reshape(shape).expand(*counts, -1))
 
         return torch.cat(waves, -1).flatten(0, -2).to(self.into.weight.dtype)
 

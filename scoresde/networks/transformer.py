@@ -75,17 +75,17 @@ class Transformer(AdaptiveTransformer):
         told = self.told(c_noise, labels, len(x))
 
         if self.place is not None:
-            [out] = self.answered([self.into(x[..., None]) + self.place.weight], [told])
+            [out] = self.answered([self.into(x[..., None]) + self.place.weight], told)
             return out.transpose(1, 2).flatten(1)
 
         if mask is None:
-            [out] = self.answered([self.into(x)], [told])
+            [out] = self.answered([self.into(x)], told)
             return self._split(out)
 
         there = mask[..., None]
         # A set without a point sees all of itself instead of nothing, which would be no number; its answer is 0 too.
         seen = mask | ~mask.any(1, keepdim=True)
-        [out] = self.answered([self.into(x.masked_fill(~there, 0.0))], [told], [seen])
+        [out] = self.answered([self.into(x.masked_fill(~there, 0.0))], told, [seen])
         return self._split(out.masked_fill(~there, 0.0))
 
     def _split(self, out: Tensor) -> Tensor:

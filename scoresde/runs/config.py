@@ -165,8 +165,10 @@ class Config:
         table["network"]["widths"] = list(self.network.widths)
         stages = {"latent": self.latent, "cascade": self.cascade}
         table |= {name: asdict(stage) for name, stage in stages.items() if stage != type(stage)()}
-        if not self.network.options:
-            del table["network"]["options"]  # runs of before knew none, and are told from others by all they say
+        table["network"]["patch"] = list(self.network.patch)
+        for key in ("options", "patch", "latent_channels"):
+            if getattr(self.network, key) == getattr(NetworkConfig(), key):
+                del table["network"][key]  # runs of before knew none, and are told from others by all they say
         return table | {name: _plain(value) for name, value in named.items()}
 
     def dataset(self) -> Samples:

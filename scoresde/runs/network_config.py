@@ -55,6 +55,7 @@ class NetworkConfig:
     widths         of a U-Net's levels, () for as many as the grid needs; or (width,) of the MLP or a transformer
     variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
     layers         residual blocks a level of a U-Net, blocks of a transformer less 3, layers of the MLP less 2
+    patch          sides of a patch, one an axis of a sample; () for about 256 of them (`patch_for`): patches
     fourier        features of x that the MLP is given, 0: x alone
     latent_channels  of an autoencoder; each of its widths after the first halves an image's sides
     checkpointing  of activations, to save memory: unet and dit
@@ -70,6 +71,7 @@ class NetworkConfig:
     checkpointing: bool = False
     latent_channels: int = 2
     options: dict[str, Any] = field(default_factory=dict, hash=False)
+    patch: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not isinstance(self.options, dict):
@@ -102,6 +104,14 @@ class NetworkConfig:
         check.integer("layers", self.layers, most=64)
         check.integer("fourier", self.fourier, least=0, most=4096)
 
+        if self.patch != ():
+            check.shape("patch", self.patch)
+
+        if self.patch and self.kind != "patches":
+            raise ValueError(
+                f"`patch` must be left out unless kind is patches, got {list(self.patch)} with {self.kind}"
+            )
+
     @property
     def is_own(self) -> bool:
         """Whether the network is a class of one's own."""
@@ -125,7 +135,7 @@ class NetworkConfig:
         low-resolution images.
 
         Raises ConfigError naming `network.kind` where it is not for such samples."""
-        from ..networks import MLP, DiT, PatchTransformer, Transformer, UNet, UNetND, Upsampler, patch_for
+        from ..networks import MLP, DiT, PatchTransformer, Transformer, UNet, UNetND, Upsampler
 
         if self.is_own:
             return own_code.network(self.kind, self.options)
@@ -151,7 +161,7 @@ class NetworkConfig:
         if kind == "patches":
             return PatchTransformer(
                 shape[0],
-                patch_for(shape[1:]),
+                self._patch(shape),
                 (self.widths or (64,))[0],
                 self.layers + 3,
                 classes=classes,
@@ -225,6 +235,19 @@ class NetworkConfig:
             f"`network.kind` must be {' or '.join(suited) or 'left to a network of your own'} for {what} {shape}, got"
             f" {self.kind}; {told} want a network of your own, package.module:Class"
         )
+
+    def _patch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Sides of a patch; raises ConfigError naming `network.patch` where they do not divide a sample's."""
+        from ..networks import patch_for
+
+        if not self.patch:
+            return patch_for(shape[1:])
+        if len(self.patch) != len(shape) - 1 or any(n % p for n, p in zip(shape[1:], self.patch, strict=True)):
+            raise ConfigError(
+                f"`network.patch` must hold a divisor of each of the sides {list(shape[1:])} of a sample, got"
+                f" {list(self.patch)}"
+            )
+        return self.patch
 
     def _classifier(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
         """Logits of noisy samples."""

@@ -147,6 +147,8 @@ def test_objectives_are_configured_and_come_back() -> None:
         ("[level]\nname = 'LogNormal'", r"`level`.*did you mean levels"),
         ("[network]\nkind = 'mlp'\ncheckpointing = true", r"`network.checkpointing`"),
         ("[network]\nkind = 'cnn'", r"`network.kind`.*unet"),
+        ("[network]\nkind = 'patches'\npatch = 4", r"line 3.*`network.patch`"),
+        ("[network]\nkind = 'unet'\npatch = [4, 4]", r"`network.patch` must be left out unless kind is patches"),
         ("[data]\nflip = 1", r"`data.flip`"),
         ("[data]\nsize = 2", r"`data.size`"),
     ],
@@ -161,6 +163,20 @@ def test_bad_objectives_name_key_and_line(tmp_path: Path, text: str, said: str) 
 def test_networks_are_for_their_data(kind: str, shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match=r"`network.kind` must be"):
         Config(network=NetworkConfig(kind=kind)).denoiser(shape)
+
+
+@pytest.mark.parametrize("patch", [(4, 4), (4, 4, 3), (4, 4, 4, 4)])
+def test_a_patch_must_divide_its_samples(patch: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"`network.patch` must hold a divisor of each of the sides \[8, 16, 16\]"):
+        Config(network=NetworkConfig(kind="patches", patch=patch)).denoiser((1, 8, 16, 16))
+
+
+def test_a_patch_is_as_asked_or_of_some_256_tokens() -> None:
+    def network(patch: tuple[int, ...]) -> Any:
+        return NetworkConfig(kind="patches", patch=patch).build((1, 8, 16, 16), None)
+
+    assert network((8, 2, 4)).patch == (8, 2, 4)
+    assert network(()).patch == (2, 2, 2)
 
 
 def test_a_conditional_run_through_the_command_line(
