@@ -79,7 +79,7 @@ def test_a_variance_comes_after_the_mean() -> None:
     """As channels do, so that the two halves of a set's answer are those of each point."""
     network = awake(Transformer(2, 32, 1, outputs=2))
     x = normals(3, 5, 2)
-    tokens = network.answered([network.into(x)], [network.told(T, None, 3)])[0]  # pyright: ignore
+    tokens = network.answered([network.into(x)], network.told(T, None, 3))[0]  # pyright: ignore
     mean, spread = network(x, T).chunk(2, 1)
     torch.testing.assert_close(mean, tokens[..., :2])
     torch.testing.assert_close(spread, tokens[..., 2:])
