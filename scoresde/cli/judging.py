@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .common import AllowCode, Data, Device, Folder, bar, console, positive, usable
+from .common import AllowCode, Data, Device, Folder, UsageError, bar, console, positive, usable
 from .failures import fitting, loading
 
 
@@ -40,6 +40,12 @@ def likelihood(
 
     with loading(run):
         model = models.load(run, place)
+
+    if model.space is not None and model.run is None:
+        raise UsageError(
+            f"`run` must know the observation noise of its autoencoder, which {run} does not say; train one with"
+            " network.kind = autoencoder"
+        )
 
     held_out = model.held_out(data)
     known = (held_out if model.space is None else held_out.source).in_memory(n)

@@ -14,11 +14,11 @@ from ..data.checking import kind_of
 from ..data.samples import Samples, unscaled
 from ..data.scale import Scale
 from ..denoisers.denoiser import Denoiser
-from ..latent.space import LatentSpace
+from ..latent.space import Latents, LatentSpace
 from ..runs.config import Config, DataConfig
 from ..runs.summary import summary
 from ..storage.files import CheckpointError
-from . import pipelines
+from . import latent_pipelines, pipelines
 
 
 @dataclass(frozen=True)
@@ -28,18 +28,15 @@ class Model:
     denoiser  with the averaged weights
     shape     of one sample of the denoiser, a latent where it models latents
     classes   how many labels it takes, None: none
-    run       how it was trained and on what; None for a pipeline, which does not say"""
+    run       how it was trained and on what; None for a pipeline, which does not say
+    space     whose latents the denoiser models; None: its samples are like the data"""
 
     folder: Path
     denoiser: Denoiser
     shape: tuple[int, ...]
     classes: int | None
     run: runs.Trained | None
-
-    @property
-    def space(self) -> LatentSpace | None:
-        """Whose latents the denoiser models; None: its samples are like the data."""
-        return None if self.run is None else self.run.space
+    space: LatentSpace | None = None
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -48,7 +45,7 @@ class Model:
 
     def decoded(self, x: Tensor) -> Tensor:
         """Samples of the denoiser as samples like the data, in the model's scale."""
-        return x if self.run is None else self.run.decoded(x)
+        return x if self.space is None else self.space.decoded(x)
 
     def original(self, x: Tensor) -> Tensor:
         """Samples like the data, in its own scale; those of a pipeline as they are, its images in [-1, 1]."""
@@ -70,8 +67,8 @@ class Model:
     def kind(self) -> str | None:
         """What its samples are, of `data.KINDS`; None where neither their shape nor the run says it."""
         if self.run is None:
-            return kind_of(self.shape)
-        return kind_of(self.shape, self.run.about["data"].get("kind") or self.run.config.data.kind)
+            return kind_of(self.sample_shape)
+        return kind_of(self.sample_shape, self.run.about["data"].get("kind") or self.run.config.data.kind)
 
     @property
     def class_names(self) -> list[str] | None:
@@ -127,15 +124,16 @@ class Model:
             assert self.run is not None
             return self.own_data().split(self.run.config.data.held_out)[1]
 
-        size = max(self.shape[1:]) if len(self.shape) == 3 else None
+        shape = self.sample_shape
+        size = max(shape[1:]) if len(shape) == 3 else None
         found = Config(data=DataConfig(path, size=size, kind=self.kind)).dataset()
-        if found.shape != self.shape:
+        if found.shape != shape:
             raise CheckpointError(
-                f"`--data` must hold samples of shape {self.shape}, as {self.folder} makes, got {found.shape}"
-                f" from {path}"
+                f"`--data` must hold samples of shape {shape}, as {self.folder} makes, got {found.shape} from {path}"
             )
 
-        return found if len(found.shape) >= 3 else unscaled(found)
+        given = found if len(found.shape) >= 3 else unscaled(found)
+        return given if self.space is None else Latents.of(given, self.space)
 
     def summary(self) -> dict[str, str]:
         """What there is to say of it, by heading."""
@@ -144,7 +142,8 @@ class Model:
             digest = hashlib.sha256(pipelines.weights_path(self.folder).read_bytes()).hexdigest()
             labels = "" if self.classes is None else f", of {self.classes} classes"
             return {
-                "data": f"not said: samples of shape {self.shape}{labels}",
+                "data": f"not said: samples of shape {self.sample_shape}{labels}",
+                **({} if self.space is None else {"latents": f"of shape {self.shape} by {self.space.folder}"}),
                 "process": repr(self.denoiser.process),
                 "network": f"UNet2DModel of a diffusers pipeline, predicts {self.denoiser.table}, {size}",
                 "weights": f"SHA-256 {digest[:16]}..., with nothing to verify it by",
@@ -173,9 +172,12 @@ def load(
     folder = Path(folder)
     if not best and width is None and pipelines.is_pipeline(folder):
         denoiser = pipelines.load(folder, device)
-        return Model(folder, denoiser, *pipelines.input_spec(denoiser), None)
+        shape, labels = pipelines.input_spec(denoiser)
+        home = latent_pipelines.part_of(folder)
+        space = None if home is None else latent_pipelines.load_space(home, shape, device)
+        return Model(folder, denoiser, shape, labels, None, space)
 
     run = runs.load(folder, device, best, width)
     classes = None if run.config.training.label_dropout is None else run.about["data"].get("classes")
 
-    return Model(folder, run.denoiser, run.shape, classes, run)
+    return Model(folder, run.denoiser, run.shape, classes, run, run.space)

@@ -18,17 +18,17 @@ from solvers import check
 
 from ..denoisers.denoiser import Denoiser, LearnedRange
 from ..denoisers.noise_conditioning import NoiseConditioning, Timesteps
+from ..latent.space import LatentSpace
 from ..networks import UNet
 from ..processes.ddpm import DiscreteVP
 from ..runtime.torch_state import seeded
 from ..storage.files import CheckpointError, write_json, write_whole
 from ..storage.weights import restore
-from . import unets
+from . import latent_pipelines, unets
 from .chains import TABLES
 from .chains import read as read_scheduler
+from .reading import WEIGHTS, read_json
 
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
-_MOST_BYTES = 1 << 22
 _PARTS = ("unet", "scheduler")
 
 
@@ -45,7 +45,7 @@ class FromDiffusers(nn.Module):
 
 def weights_path(folder: Path) -> Path:
     """The file of a pipeline folder's weights."""
-    return (folder / "unet" if (folder / "unet").is_dir() else folder) / _WEIGHTS
+    return (folder / "unet" if (folder / "unet").is_dir() else folder) / WEIGHTS
 
 
 def is_pipeline(folder: Path) -> bool:
@@ -93,9 +93,9 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     stored = weights_path(folder)
     home = stored.parent
     settings = folder / "scheduler" if (folder / "scheduler").is_dir() else folder
-    shape = _read_json(home / "config.json")
+    shape = read_json(home / "config.json")
     unets.check_config(home / "config.json", shape)
-    process, table = read_scheduler(_read_json(settings / "scheduler_config.json"))
+    process, table = read_scheduler(read_json(settings / "scheduler_config.json"))
 
     if not stored.is_file():
         others = sorted(p.name for p in home.glob("*.safetensors*"))
@@ -108,7 +108,7 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
             f"{stored} is missing; {held}; load it with diffusers in float32 and save it as one file of safetensors"
         )
 
-    unets.check_size(home, shape, stored)
+    unets.check_size(home, shape, stored, UNet2DModel)
 
     try:
         with seeded(0):
@@ -148,14 +148,16 @@ def _check_kind(folder: Path) -> None:
     if not index.is_file():
         return
 
-    told = _read_json(index)
+    told = read_json(index)
     name = told.get("_class_name")
     parts = [
         key
         for key, value in told.items()
         if isinstance(value, list) and value and any(cast("list[Any]", value)) and not key.startswith("_")
     ]
-    foreign = sorted(set(parts) - set(_PARTS))
+    latent = latent_pipelines.part_of(folder)
+    read = {*_PARTS, *([] if latent is None else [latent.name])}
+    foreign = sorted(set(parts) - read)
     if foreign:
         why = (
             "its network works on latents, which are no samples"
@@ -172,15 +174,22 @@ def _check_kind(folder: Path) -> None:
             raise CheckpointError(f"{folder} is a {name!r:.60}, and its {folder / part} is missing")
 
 
-def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) -> None:
-    """Write a folder that `load` and diffusers' DDPMPipeline.from_pretrained read: model_index.json, unet/, scheduler/.
+def save(
+    denoiser: Denoiser,
+    folder: Path | str,
+    size: int | tuple[int, int],
+    space: LatentSpace | None = None,
+) -> None:
+    """Write a folder that `load` and diffusers' DDPMPipeline.from_pretrained read: model_index.json, unet/, scheduler/;
+    with a latent space LDMPipeline, and vqvae/.
 
     `trained_betas` of the scheduler hold the chain; the spacing is "trailing".
 
     Args:
         denoiser: a model whose network is a UNet2DModel.
         folder: to be written.
-        size: pixels a side, or (height, width).
+        size: pixels a side, or (height, width), of a latent where there is a space.
+        space: whose latents the model makes; None: images.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -212,14 +221,20 @@ def save(denoiser: Denoiser, folder: Path | str, size: int | tuple[int, int]) ->
     from safetensors.torch import save as to_bytes
 
     write_whole(
-        folder / "unet" / _WEIGHTS,
+        folder / "unet" / WEIGHTS,
         to_bytes({k: v.detach().cpu().contiguous() for k, v in body.state_dict().items()}, {"format": "pt"}),
     )
     write_json(folder / "unet" / "config.json", json.loads(body.to_json_string()) | {"sample_size": size})
     write_json(folder / "scheduler" / "scheduler_config.json", json.loads(scheduler.to_json_string()))
     parts = {"unet": ["diffusers", "UNet2DModel"], "scheduler": ["diffusers", "DDPMScheduler"]}
+    whole = "DDPMPipeline"
+    if space is not None:
+        latent_pipelines.save_autoencoder(space, folder / latent_pipelines.PARTS[0])
+        parts[latent_pipelines.PARTS[0]] = ["diffusers", "AutoencoderKL"]
+        whole = "LDMPipeline"
+
     version = json.loads(scheduler.to_json_string())["_diffusers_version"]
-    write_json(folder / "model_index.json", {"_class_name": "DDPMPipeline", "_diffusers_version": version, **parts})
+    write_json(folder / "model_index.json", {"_class_name": whole, "_diffusers_version": version, **parts})
 
 
 def _chain(denoiser: Denoiser) -> DiscreteVP:
@@ -242,20 +257,3 @@ def _chain(denoiser: Denoiser) -> DiscreteVP:
         )
 
     return DiscreteVP(tuple(check.values(2 * process.log_alpha(t))), f"of_{type(process).__name__}")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise CheckpointError(f"{path} is missing; give the folder of a saved pipeline, with unet/ and scheduler/")
-    if path.stat().st_size > _MOST_BYTES:
-        raise CheckpointError(f"{path} is larger than {_MOST_BYTES} bytes, not a configuration")
-
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is not readable JSON: {error}") from error
-
-    if not isinstance(read, dict):
-        raise CheckpointError(f"{path} must hold a JSON object, got {type(read).__name__}")
-
-    return cast("dict[str, Any]", read)

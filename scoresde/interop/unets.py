@@ -104,13 +104,12 @@ def check_config(path: Path, config: Mapping[str, Any]) -> None:
             raise CheckpointError(f"{path}: `{key}` must be {wanted}, got {value!r:.60}")
 
 
-def check_size(home: Path, config: Mapping[str, Any], stored: Path) -> None:
+def check_size(home: Path, config: Mapping[str, Any], stored: Path, kind: Any) -> None:
     """Raise CheckpointError where weights and configuration differ in size or weights are no floating-point numbers,
     before memory is taken.
 
-    The network is made without storage, and the header of the file is read alone."""
+    The network, of class `kind`, is made without storage, and the header of the file is read alone."""
 
-    from diffusers.models.unets.unet_2d import UNet2DModel
     from safetensors import safe_open
 
     held = 0
@@ -132,10 +131,10 @@ def check_size(home: Path, config: Mapping[str, Any], stored: Path) -> None:
 
     try:
         with torch.device("meta"):
-            body = cast(Any, UNet2DModel)(**{key: value for key, value in config.items() if not key.startswith("_")})
+            body = kind(**{key: value for key, value in config.items() if not key.startswith("_")})
     except Exception as error:  # whatever diffusers finds wrong with an entry
         raise CheckpointError(
-            f"{home / 'config.json'} cannot be loaded as a UNet2DModel: {_blamed(config, error)}"
+            f"{home / 'config.json'} cannot be loaded as a {kind.__name__}: {_blamed(config, error)}"
         ) from error
 
     wanted = sum(value.numel() for value in body.state_dict().values())

@@ -114,6 +114,15 @@ class LatentSpace:
         with evaluating(self.autoencoder):
             return self.autoencoder.decode(z).to(u.dtype)
 
+    def decoded(self, u: Tensor) -> Tensor:
+        """The same without a gradient.
+
+        Args:
+            u: latents, (B, ...).
+        """
+        with torch.no_grad():
+            return self.decode(u)
+
     def about(self) -> dict[str, Any]:
         """Plain values for a run's description."""
         return {
@@ -192,7 +201,7 @@ class Latents(Samples):
         return self.data
 
     def decoded(self, x: Tensor) -> Tensor:
-        return self.space.decode(x)
+        return self.space.decoded(x)
 
     def conditions(self, index: Tensor, x: Tensor) -> Any:
         return self.data.conditions(index, x)

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from ..data.scale import original
@@ -46,10 +45,7 @@ class Trained:
 
     def decoded(self, x: Tensor) -> Tensor:
         """Samples like the data, in the model's scale."""
-        if self.space is None:
-            return x
-        with torch.no_grad():
-            return self.space.decode(x)
+        return x if self.space is None else self.space.decoded(x)
 
     def original(self, x: Tensor) -> Tensor:
         """Samples like the data, from the model's scale to the data's own."""

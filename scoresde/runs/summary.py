@@ -52,7 +52,9 @@ def _stage(data: Mapping[str, Any]) -> dict[str, str]:
 
     if "cascade" in data:
         told = data["cascade"]
-        return {"cascade": f"enlarges images of {told['low']} by {told['factor']}, SHA-256 {told['sha256'][:16]}..."}
+        return {
+            "cascade": f"enlarges by {told['factor']} the images of {told['low']}, SHA-256 {told['sha256'][:16]}..."
+        }
 
     return {}
 
