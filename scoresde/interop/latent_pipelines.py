@@ -147,4 +147,4 @@ def save_autoencoder(space: LatentSpace, home: Path) -> None:
     weights["post_quant_conv.weight"] = into * scale.reshape(1, -1, 1, 1)
 
     write_whole(home / WEIGHTS, to_bytes({k: v.contiguous() for k, v in weights.items()}, {"format": "pt"}))
-    write_json(home / "config.json", json.loads(cast(Any, network.body).to_json_string()))
+    write_json(home / "config.json", json.loads(network.body.to_json_string()))
