@@ -13,7 +13,7 @@ from solvers import SeededNoise
 from solvers.noise import PRIOR
 
 from .batches import generator_for
-from .samples import Samples
+from .samples import Dataset, Samples
 from .scale import Scale
 
 _DRAW = range(6, 7)  # of the stream that starts samples: another index than theirs
@@ -27,6 +27,25 @@ def shrunk(x: Tensor, factor: int) -> Tensor:
         factor: pixels a side of a square.
     """
     return F.avg_pool2d(x, factor)
+
+
+def smaller(data: Samples, factor: int) -> Dataset:
+    """Images with fewer pixels, in memory: what the first stage of a cascade is trained on.
+
+    Args:
+        data: images, whose sides `factor` divides.
+        factor: pixels a side of the squares whose means are taken.
+
+    Raises:
+        ValueError: naming `shrink`.
+    """
+
+    if len(data.shape) != 3 or any(side % factor for side in data.shape[1:]):
+        raise ValueError(f"`shrink` must divide the sides of images, got {factor} for samples of shape {data.shape}")
+
+    some = data.in_memory(len(data))
+    by = data.source
+    return replace(some, x=shrunk(some.x, factor), shift=by.shift // factor, flip=by.flip)
 
 
 def condition(

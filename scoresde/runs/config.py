@@ -8,6 +8,7 @@ from typing import Any
 from solvers import check
 
 from ..data import files as data_module
+from ..data.low_resolution import smaller
 from ..data.masked import is_mask
 from ..data.samples import Samples
 from ..denoisers.denoiser import Denoiser
@@ -66,7 +67,8 @@ class DataConfig:
     kind      of samples, where an array's shape does not say (see `data.load`); None: by the shape, or as a named set
               has it
     shift     augmentation by up to so many pixels
-    flip      by mirroring; None: as the data set has it"""
+    flip      by mirroring; None: as the data set has it
+    shrink    pixels a side of squares whose means are taken in the place of images; None: images as they are"""
 
     path: str | None = "digits"
     held_out: float = 0.2
@@ -74,6 +76,7 @@ class DataConfig:
     flip: bool | None = None
     size: int | None = None
     kind: str | None = None
+    shrink: int | None = None
 
     def __post_init__(self) -> None:
         check.number("held_out", self.held_out, above=0.0, below=1.0)
@@ -83,6 +86,9 @@ class DataConfig:
 
         if self.size is not None:
             check.integer("size", self.size, least=4, most=4096)
+
+        if self.shrink is not None:
+            check.integer("shrink", self.shrink, least=2, most=64)
 
         if self.path is not None and not (isinstance(self.path, str) and self.path.strip()):
             raise ValueError(f"`path` must name data, got {self.path!r}; for example digits, or a file")
@@ -166,6 +172,8 @@ class Config:
         stages = {"latent": self.latent, "cascade": self.cascade}
         table |= {name: asdict(stage) for name, stage in stages.items() if stage != type(stage)()}
         table["network"]["patch"] = list(self.network.patch)
+        if self.data.shrink is None:
+            del table["data"]["shrink"]
         for key in ("options", "patch", "latent_channels"):
             if getattr(self.network, key) == getattr(NetworkConfig(), key):
                 del table["network"][key]  # runs of before knew none, and are told from others by all they say
@@ -200,7 +208,14 @@ class Config:
                 f" in {path}; {own}"
             )
 
-        return replace(loaded, **given)  # pyright: ignore[reportArgumentType]
+        changed = replace(loaded, **given)  # pyright: ignore[reportArgumentType]
+        if self.data.shrink is None:
+            return changed
+
+        try:
+            return smaller(changed, self.data.shrink)
+        except ValueError as error:
+            raise ConfigError(str(error).replace("`shrink`", "`data.shrink`")) from error
 
     def _check_masked(self) -> None:
         """Raise ConfigError where the configuration does not suit sets of several sizes."""

@@ -11,12 +11,13 @@ import torch
 
 from scoresde import data, runs
 from scoresde.data.low_resolution import Upsampling, condition, shrunk
+from scoresde.runs.config import Config, ConfigError, DataConfig
 from tests.helpers.in_process import called
 
 LOW = """
 [data]
-path = "{folder}/low.npz"
-kind = "images"
+path = "digits"
+shrink = 2
 [network]
 widths = [8, 8]
 [training]
@@ -42,8 +43,6 @@ sample = 4
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Digits of 4 x 4 pixels, and a stage that enlarges them to 8 x 8."""
     folder = tmp_path_factory.mktemp("cascade")
-    known = data.digits()
-    np.savez(folder / "low.npz", x=shrunk(known.x, 2).numpy(), y=np.asarray(known.labels))
     for name, text in (("low", LOW), ("high", HIGH)):
         (folder / f"{name}.toml").write_text(text.format(folder=folder))
         assert called("train", str(folder / f"{name}.toml"), "--out", str(folder / name)) == 0
@@ -65,6 +64,21 @@ def test_what_a_stage_is_given() -> None:
     assert (corner.mean() - 0.8 * 0.7).abs() < 6 * error
     assert (corner.std() - 0.6).abs() < 6 * error
     assert torch.equal(noisy["level"], torch.full((4000,), 0.6))
+
+
+def test_images_are_shrunk() -> None:
+    """To means of squares, with what else the data set is."""
+    known = data.digits()
+    small = Config(data=DataConfig(shrink=2)).dataset()
+    assert small.shape == (1, 4, 4)
+    assert (small.shift, small.flip) == (0, False)
+    x = small.in_memory(3).x
+    assert torch.allclose(x[1, 0, 0, 1], known.x[1, 0, 0:2, 2:4].mean())
+    assert torch.equal(small.labels, known.labels)  # type: ignore[arg-type]
+    assert Config(data=DataConfig("photos", shrink=4)).dataset().flip
+    for path in ("digits", "moons"):
+        with pytest.raises(ConfigError, match="shrink` must divide the sides of images"):
+            Config(data=DataConfig(path, shrink=3)).dataset()
 
 
 def test_the_copy_is_that_of_the_batch() -> None:
@@ -163,8 +177,8 @@ def test_stages_that_do_not_fit_are_told(folder: Path, tmp_path: Path, capsys: p
 
 
 def test_a_missing_or_changed_stage_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("low", "low.npz", "high"):
-        (shutil.copytree if (folder / name).is_dir() else shutil.copy)(folder / name, tmp_path / name)
+    for name in ("low", "high"):
+        shutil.copytree(folder / name, tmp_path / name)
     about = tmp_path / "high" / "run.json"
     about.write_text(about.read_text().replace(str(folder), str(tmp_path)))
     assert called("sample", str(tmp_path / "high"), "--n", "2", "--steps", "2", "--low-steps", "2") == 0

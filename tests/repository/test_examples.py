@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.in_process import called
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SCRIPTS = sorted(EXAMPLES.glob("*.py"))
 
@@ -38,3 +40,20 @@ def test_there_are_eight_and_the_page_names_them() -> None:
     assert len(SCRIPTS) == 8
     assert {f"`{path.name}`" for path in SCRIPTS} == set(re.findall(r"`\w+\.py`", page))
     assert all(len(path.read_text(encoding="utf-8").splitlines()) <= 60 for path in SCRIPTS)
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [("autoencoder", "latent_digits"), ("small_photos", "large_photos")],
+)
+def test_configurations_that_stand_on_each_other(first: str, second: str, tmp_path: Path) -> None:
+    """Each as printed, for two steps, its run beside the other's; then samples of the last."""
+    below = tmp_path / first
+    for name, out in ((first, below), (second, tmp_path / second)):
+        text = (EXAMPLES / f"{name}.toml").read_text(encoding="utf-8")
+        tiny = re.sub(r"(?<=^steps = )\d+", "2", text, flags=re.MULTILINE)
+        (tmp_path / f"{name}.toml").write_text(re.sub(r'"runs/\w+"', f'"{below}"', tiny), encoding="utf-8")
+        assert called("train", str(tmp_path / f"{name}.toml"), "--out", str(out)) == 0
+
+    assert called("sample", str(tmp_path / second), "--n", "2", "--steps", "2") == 0
+    assert (tmp_path / second / "samples.png").is_file()
