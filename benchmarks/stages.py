@@ -76,9 +76,14 @@ def autoencoder_of(train: Dataset, steps: int) -> Autoencoder:
     return model.around(state.average.module).eval().requires_grad_(False)
 
 
-def drawn(denoiser: Denoiser, shape: tuple[int, ...], cond: Any = None) -> Tensor:
+def drawn(
+    denoiser: Denoiser,
+    shape: tuple[int, ...],
+    cond: Any = None,
+    seed: int = 5,
+) -> Tensor:
     """Samples."""
-    return sample(denoiser, (DRAWN, *shape), catalogue.unipc(CALLS), seed=5, cond=cond)
+    return sample(denoiser, (DRAWN, *shape), catalogue.unipc(CALLS), seed=seed, cond=cond)
 
 
 def dequantised(held_out: Dataset) -> Tensor:
@@ -123,7 +128,7 @@ def chain(minutes: tuple[float, float], train: Dataset, factor: int) -> tuple[Te
     low, first = budgeted(recipe(), low_data, minutes[0], pilot=10)
     stage = Upsampling.of(train, factor, 0.5)
     high, second = budgeted(recipe(True), stage, minutes[1], pilot=10)
-    small = drawn(low, low_data.shape)
+    small = drawn(low, low_data.shape, seed=6)
     eps = SeededNoise(5).normal(PRIOR, range(7, 8), tuple(small.shape), small.dtype, "cpu")[0]
     x = drawn(high, train.shape, condition(small, torch.full((DRAWN,), AUGMENT), eps, factor))
     spent = {key: first[key] + second[key] for key in ("steps", "cpu_minutes", "wall_minutes")}

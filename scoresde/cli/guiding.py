@@ -64,10 +64,26 @@ def labelling(folder: Path | None, model: Any, device: str) -> Labels | None:
         classifier, run = runs.load_classifier(folder, device)
 
     about = run.about["data"]
-    if tuple(about["shape"]) != model.shape:
-        raise UsageError(f"`--classifier` must know samples of shape {model.shape}, got {tuple(about['shape'])}")
+    shape = tuple(about.get("latent", about)["shape"])
+    if shape != model.shape:
+        raise UsageError(f"`--classifier` must know samples of shape {model.shape}, got {shape}")
+
+    known = None if model.space is None else model.space.about()
+    if not _same_space(about.get("latent"), known):
+        raise UsageError(f"`--classifier` must know samples as {model.folder} makes them, got latents of another space")
 
     return Labels(folder, classifier.log_prob, about["classes"], about.get("class_names"))
+
+
+def _same_space(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
+    """Whether two descriptions are of one latent space, or of none."""
+    if a is None or b is None:
+        return a is b
+
+    numbers_of = [(*told["centre"], *told["scale"]) for told in (a, b)]
+    near = all(math.isclose(x, y, rel_tol=1e-3, abs_tol=1e-3) for x, y in zip(*numbers_of, strict=True))
+
+    return a["sha256"] == b["sha256"] and near
 
 
 def guided(
@@ -173,5 +189,7 @@ def _other(folder: Path, model: Any, device: str) -> Any:
         raise UsageError(f"`--weak` must make samples of shape {model.shape}, got {other.shape}")
     if other.classes != model.classes:
         raise UsageError(f"`--weak` must take the same labels, {model.classes}, got {other.classes}")
+    if not _same_space(*(None if each.space is None else each.space.about() for each in (model, other))):
+        raise UsageError(f"`--weak` must make samples as {model.folder} does, got latents of another space")
 
     return other.denoiser

@@ -109,13 +109,16 @@ def sample(
     check_kind(target, model.sample_shape, model.kind)
     judge = labelling(classifier, model, place)
     low = low_model(model, {"low-method": low_method, "low-steps": low_steps, "augment": augment}, place)
+    if low is not None and judge is not None:
+        raise UsageError("`--classifier` must be left out for a cascade, whose last stage is given an image, no label")
+
     labelled = low or judge or model
     wanted = None if label is None else _class(label, labelled)
     chosen = _method(method, steps, rtol, model)
     denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, judge, place)
     before = None
     if low is not None:
-        before = enlarged(low, _method(low_method or "ddim", low_steps, None, low), model, wanted, augment, seed)
+        before = enlarged(low, _method(low_method or "ddim", low_steps, None, low), model, wanted, augment, seed, batch)
 
     sizes = model.set_sizes
 

@@ -72,6 +72,7 @@ def enlarged(
     label: int | None,
     augment: float | None,
     seed: int,
+    batch: int,
 ) -> Callable[[range], Any]:
     """What the model is given, for samples of some index: images of the stage before, noised and enlarged.
 
@@ -82,6 +83,7 @@ def enlarged(
         label: of all samples, or None.
         augment: noise of the images; None: 0.1, or what the model knows at most.
         seed: sample i is a function of (seed, i).
+        batch: samples at once.
     """
 
     import torch
@@ -89,15 +91,18 @@ def enlarged(
     from solvers import SeededNoise
     from solvers.noise import PRIOR
 
+    from ..data.batches import mixed
     from ..data.low_resolution import condition
     from ..samplers.sampling import sample
 
     factor = model.run.about["data"]["cascade"]["factor"]
     value = min(_AUGMENT, model.run.config.cascade.augment) if augment is None else augment
 
+    own = mixed(seed, 1)  # else the first stage would begin with a part of the noise of the last
+
     def given(rows: range) -> Any:
         shape = (len(rows), *low.shape)
-        x = low.decoded(sample(low.denoiser, shape, method, seed, cond=label, first=rows.start))
+        x = low.decoded(sample(low.denoiser, shape, method, own, cond=label, first=rows.start, batch=batch))
         eps = SeededNoise(seed, rows.start).normal(PRIOR, range(7, 8), tuple(x.shape), x.dtype, x.device)[0]
         return condition(x, torch.full((len(x),), value, device=x.device), eps, factor)
 

@@ -3,6 +3,7 @@ memory or mapped."""
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -165,6 +166,14 @@ class Samples(ABC):
                 raise ValueError(
                     f"`labels` of {self.name} must leave each class two samples, one to hold out, got one alone"
                     f" of class {name}; add another"
+                )
+
+            count = math.ceil(held_out * len(self))
+            known = int((counts > 0).sum())
+            if min(count, len(self) - count) < known:
+                raise ValueError(
+                    f"`held_out` must leave each of {known} classes a sample on either side, got {held_out:g}, which"
+                    f" holds {count} of {len(self)} samples of {self.name} out"
                 )
 
         with untouched():

@@ -13,14 +13,14 @@ from pathlib import Path
 from .. import runs
 from ..data.samples import Samples
 from ..runs import own_code
-from ..runs.config import Config
+from ..runs.config import Config, ConfigError
 from ..runs.run_folder import save_run
 from ..storage import weights
 from ..storage.files import CheckpointError, versions, write_whole
 from ..storage.foreign import read
 from ..storage.ownership import clear
 from ..storage.weights import restore
-from . import pipelines
+from . import latent_pipelines, pipelines
 
 
 def convert(
@@ -56,6 +56,11 @@ def convert(
     out = Path(out)
 
     if source.is_dir():
+        if latent_pipelines.part_of(source) is not None:
+            raise CheckpointError(
+                f"{source} is a latent pipeline, which is taken as it is: scoresde sample {source}; its autoencoder is"
+                " not copied"
+            )
         denoiser = pipelines.load(source)
         (_, height, width), _ = pipelines.input_spec(denoiser)
         clear(out)
@@ -73,6 +78,12 @@ def convert(
         return (
             f"{len(tensors)} tensors in {out / 'weights.safetensors'}; with a --config that describes their"
             " network they become a run"
+        )
+
+    if not config.denoises or config.latent.autoencoder is not None or config.cascade.low is not None:
+        raise ConfigError(
+            "`network.kind` must be that of a denoiser of the data themselves for weights from elsewhere: classifiers,"
+            " autoencoders, models of latents and stages of cascades are trained here"
         )
 
     if data is not None and data.shape != shape:

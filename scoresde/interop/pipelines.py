@@ -73,7 +73,8 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
     """The denoiser of a pipeline folder: unet/ and scheduler/ as a DDPMPipeline or DDIMPipeline saves them, or their
     files side by side.
 
-    Its process is the scheduler's chain, its network takes class labels as `cond`.
+    Its process is the scheduler's chain, its network takes class labels as `cond`. That of a latent pipeline makes
+    latents, which `models.load` decodes.
 
     Args:
         folder: that diffusers saved.

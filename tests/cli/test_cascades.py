@@ -150,6 +150,7 @@ def test_the_network_heeds_the_copy(folder: Path) -> None:
         (("--augment", "0.9"), "`--augment` must lie in [0, 0.5]"),
         (("--low-steps", "0"), "`steps` must lie"),
         (("--label", "11"), "`--label` must lie in [0, 10)"),
+        (("--guidance", "2", "--label", "3"), "`--guidance` must be left out"),
     ],
 )
 def test_options_of_a_chain_are_checked(

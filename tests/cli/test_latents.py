@@ -205,3 +205,41 @@ def test_a_run_that_is_no_autoencoder_is_told(folder: Path, tmp_path: Path, caps
     (tmp_path / "l.toml").write_text(points.replace("[8, 8]", "[8]") + '[data]\npath = "moons"\n')
     assert called("train", str(tmp_path / "l.toml"), "--out", str(tmp_path / "l")) in (1, 2)
     assert "`latent.autoencoder` must take samples of shape (2,)" in capsys.readouterr().err
+
+
+def test_guides_must_be_of_the_same_latents(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A classifier of the latents guides; one of other numbers of the same shape does not, nor does a weak model."""
+    run = str(folder / "l")
+    classes = LATENT.format(autoencoder=folder / "a", steps=2).replace("label_dropout = 0.1", "")
+    classifier = classes.replace("[8, 8]", '[8, 8]\nkind = "classifier"').replace("sample = 4", "")
+    (tmp_path / "c.toml").write_text(classifier)
+    assert called("train", str(tmp_path / "c.toml"), "--out", str(tmp_path / "c")) == 0
+    arguments = ("sample", run, "--n", "2", "--steps", "2", "--guidance", "1", "--overwrite")
+    assert called(*arguments, "--label", "3", "--classifier", str(tmp_path / "c")) == 0
+
+    numbers = np.random.default_rng(0).random((80, 2, 4, 4)).astype(np.float32)
+    np.savez(tmp_path / "d.npz", x=numbers, y=np.arange(80) % 10)
+    plain = classifier.replace(f'[latent]\nautoencoder = "{folder / "a"}"', f'[data]\npath = "{tmp_path / "d.npz"}"')
+    plain = plain.replace("[network]", 'kind = "images"\n[network]').replace("batch = 32", "batch = 16")
+    (tmp_path / "p.toml").write_text(plain)
+    assert called("train", str(tmp_path / "p.toml"), "--out", str(tmp_path / "p")) == 0
+    capsys.readouterr()
+    assert called(*arguments, "--label", "3", "--classifier", str(tmp_path / "p")) == 2
+    assert "`--classifier` must know samples as" in capsys.readouterr().err
+
+    denoiser = plain.replace('kind = "classifier"', "").replace("batch = 16", "batch = 16\nlabel_dropout = 0.1")
+    (tmp_path / "w.toml").write_text(denoiser)
+    assert called("train", str(tmp_path / "w.toml"), "--out", str(tmp_path / "w")) == 0
+    capsys.readouterr()
+    assert called(*arguments, "--weak", str(tmp_path / "w")) == 2
+    assert "`--weak` must make samples as" in capsys.readouterr().err
+
+
+def test_weights_from_elsewhere_are_of_the_data_themselves(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = str(folder / "l" / "model.safetensors")
+    for name in ("a", "l"):
+        given = ("import", weights, "--config", str(folder / f"{name}.toml"), "--shape", "1,8,8")
+        assert called(*given, "--out", str(tmp_path / name)) == 2
+        assert "`network.kind` must be that of a denoiser of the data themselves" in capsys.readouterr().err
