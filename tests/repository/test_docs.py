@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks import catalogue_table, guidance_page, posterior_page, solver_table, video_page
+from benchmarks import catalogue_table, guidance_page, posterior_page, solver_table, stages_page, video_page
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -58,5 +58,5 @@ def test_catalogue_table_is_up_to_date():
 
 def test_audits_are_up_to_date():
     """docs/guidance.md, docs/inverse.md and docs/video.md are what is stored."""
-    for page in (guidance_page, posterior_page, video_page):
+    for page in (guidance_page, posterior_page, stages_page, video_page):
         assert page.PAGE.read_text(encoding="utf-8") == page.text(), f"run python -m {page.__name__}"
