@@ -167,8 +167,8 @@ class RungeKutta(Solver):
             h: the step, signed, broadcasting against the state.
             y0: the state at the start, (B, ...).
             y1: the state at the end.
-            k: the stages, as `extend` returns them. For the Hermite polynomial the first and the last must be the drifts
-                at both ends.
+            k: the stages, as `extend` returns them. The Hermite polynomial takes the first and the last as the
+                drifts at both ends.
         """
 
         if self.tableau.dense is None:
