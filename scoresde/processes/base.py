@@ -250,7 +250,7 @@ def check_range(
 
 
 def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
-    """exp(log(t)) in t's dtype, by float64 where the device has it: exp turns a rounding of log into |log| roundings."""
+    """exp(log(t)) like t, in float64 where the device has it: exp turns a rounding of log into |log| roundings."""
     t = as_time(t)
     return log(t).exp() if t.device.type == "mps" else log(t.double()).exp().to(t.dtype)
 
