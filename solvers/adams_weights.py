@@ -32,7 +32,13 @@ def lagrange(s: Tensor) -> Tensor:
 
 
 def combined(y: Tensor, weights: list[Tensor], values: Sequence[Tensor]) -> Tensor:
-    """y + sum_j w_j f_j."""
+    """y + sum_j w_j f_j.
+
+    Args:
+        y: the state, (B, ...).
+        weights: w_j, each ready for `axpy`.
+        values: f_j, each like y; those beyond the weights are not used.
+    """
     for w, value in zip(weights, values, strict=False):
         y = axpy(y, value, w)
     return y
@@ -46,7 +52,16 @@ def started(
     y: Tensor,
     noise: Path | None,
 ) -> tuple[Tensor, Tensor]:
-    """One step of the starter, and the f(t0, y) it evaluated on the way, so that the history costs nothing more."""
+    """One step of the starter, and the f(t0, y) it evaluated on the way, so that the history costs nothing more.
+
+    Args:
+        start: the starter, and what its `plan` prepared for the step.
+        eq: the equation.
+        t0: start of the step.
+        t1: end of the step.
+        y: the state, (B, ...).
+        noise: the Brownian path; None for an ODE.
+    """
     solver, w = start
     seen: list[Tensor] = []
 

@@ -230,7 +230,12 @@ class BrownianTree(Source):
 
 
 def same_state(y: Tensor, like: Tensor) -> None:
-    """Refuse a path for another kind of state."""
+    """Refuse a path for another kind of state.
+
+    Args:
+        y: the state of the solve.
+        like: the state that the path was made for; must have the shape, dtype and device of y.
+    """
     if (y.shape, y.dtype, y.device) != (like.shape, like.dtype, like.device):
         wanted, got = (f"{tuple(s.shape)} {s.dtype} on {s.device}" for s in (y, like))
         raise ValueError(f"`noise` must be made for the state {wanted}, got one for {got}")

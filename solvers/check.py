@@ -22,7 +22,21 @@ def number(
     most: float = math.inf,
     hint: str = "",
 ) -> float:
-    """`value` as a float strictly above `above`, at least `least`, strictly below `below`, at most `most`; or raise."""
+    """`value` as a float within the bounds; or raise.
+
+    Args:
+        name: of the argument, for messages.
+        value: what came; must be a finite int or float, no bool and no tensor.
+        above: it must be greater.
+        least: it must be this or greater.
+        below: it must be less.
+        most: it must be this or less.
+        hint: what to do instead, for the end of the message.
+
+    Raises:
+        TypeError: where it is no number.
+        ValueError: where it is not finite or out of bounds.
+    """
     detached(name, value)
 
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -37,7 +51,12 @@ def number(
 
 
 def detached(name: str, value: Any) -> None:
-    """No tensor that asks for a gradient: a time, a tolerance or a step has none."""
+    """No tensor that asks for a gradient: a time, a tolerance or a step has none.
+
+    Args:
+        name: of the argument, for messages.
+        value: what came; all but such a tensor passes.
+    """
     if isinstance(value, Tensor) and value.requires_grad:
         raise ValueError(f"`{name}` must not require a gradient, got a tensor with requires_grad; detach it")
 
@@ -50,7 +69,15 @@ def integer(
     most: int = 10**7,
     hint: str = "",
 ) -> int:
-    """`value` as an int in [least, most]; or raise."""
+    """`value` as an int in [least, most]; or raise.
+
+    Args:
+        name: of the argument, for messages.
+        value: what came; no bool.
+        least: smallest allowed.
+        most: largest allowed.
+        hint: what to do instead, for the end of the message.
+    """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"`{name}` must be an integer, got {type(value).__name__} {value!r}{_tail(hint)}")
     if not least <= value <= most:
@@ -64,7 +91,14 @@ def takes(
     arguments: int,
     shown: str,
 ) -> None:
-    """A callable that can be called with `arguments` positional arguments, as far as its signature can be read."""
+    """A callable that can be called with `arguments` positional arguments, as far as its signature can be read.
+
+    Args:
+        name: of the argument, for messages.
+        function: what came.
+        arguments: how many.
+        shown: what is wanted, for the message, as in "(t, y) -> tensor".
+    """
     if not callable(function):
         raise TypeError(f"`{name}` must be a callable {shown}, got {type(function).__name__}")
 
@@ -79,12 +113,22 @@ def takes(
 
 
 def seed(name: str, value: Any) -> int:
-    """A seed: an integer in [0, 2^63)."""
+    """A seed: an integer in [0, 2^63).
+
+    Args:
+        name: of the argument, for messages.
+        value: what came.
+    """
     return integer(name, value, least=0, most=2**63 - 1)
 
 
 def floating(name: str, x: Any) -> Tensor:
-    """A real floating-point tensor; or raise."""
+    """A real floating-point tensor; or raise.
+
+    Args:
+        name: of the argument, for messages.
+        x: what came.
+    """
     if not isinstance(x, Tensor):
         raise TypeError(f"`{name}` must be a torch.Tensor, got {type(x).__name__}; use torch.as_tensor(...)")
     if not x.is_floating_point():
@@ -94,7 +138,12 @@ def floating(name: str, x: Any) -> Tensor:
 
 
 def state(name: str, x: Any) -> Tensor:
-    """A state: a finite floating-point tensor of shape (B, ...) with B >= 1."""
+    """A state: a finite floating-point tensor of shape (B, ...) with B >= 1.
+
+    Args:
+        name: of the argument, for messages.
+        x: what came.
+    """
     x = floating(name, x)
     if x.dim() == 0 or x.shape[0] == 0:
         raise ValueError(f"`{name}` must have shape (B, ...) with B >= 1, got {tuple(x.shape)}")
@@ -108,7 +157,12 @@ def state(name: str, x: Any) -> Tensor:
 
 
 def shape(name: str, value: Any) -> tuple[int, ...]:
-    """A shape (B, ...) of positive integers."""
+    """A shape (B, ...) of positive integers.
+
+    Args:
+        name: of the argument, for messages.
+        value: what came: a tuple or a list, not empty.
+    """
     if not isinstance(value, (tuple, list)) or not value:
         raise ValueError(f"`{name}` must be a non-empty tuple (B, ...), got {value!r}")
 
@@ -122,7 +176,12 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
 
 
 def times(name: str, value: Any) -> Tensor:
-    """A grid of at least two strictly monotone finite times, as a float64 tensor on the CPU."""
+    """A grid of at least two strictly monotone finite times, as a float64 tensor on the CPU.
+
+    Args:
+        name: of the argument, for messages.
+        value: what came: a 1-D floating tensor on any device, rising or falling, without a gradient.
+    """
     value = floating(name, value)
     detached(name, value)
 
@@ -150,7 +209,13 @@ def values(x: Tensor) -> list[float]:
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
-    """One of `options`; the message lists them and the nearest."""
+    """One of `options`; the message lists them and the nearest.
+
+    Args:
+        name: of the argument, for messages.
+        value: what came.
+        options: what is allowed.
+    """
     known = sorted(options)
 
     if not isinstance(value, str):

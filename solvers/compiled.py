@@ -132,7 +132,16 @@ def _step(
 @lru_cache(maxsize=64)
 def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State, int, int]]:
     """The step of a solver, compiled. torch keeps graphs, and what it has seen vary, by code and its name: each solver
-    has its own."""
+    has its own.
+
+    Args:
+        solver: not compiled yet; one that is equal gets the same function.
+        backend: as in torch.compile.
+
+    Returns:
+        A function of what `step` takes, with drawn noise in the place of the path. It answers (y1, state, calls of f,
+        calls of g).
+    """
 
     from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # slow to import
 

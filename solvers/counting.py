@@ -21,7 +21,12 @@ class Tally:
     last: dict[str, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
 
     def note(self, name: str, out: Tensor) -> None:
-        """Refuse an answer written over the one before, which a solver may still hold."""
+        """Refuse an answer written over the one before, which a solver may still hold.
+
+        Args:
+            name: "f" or "g".
+            out: the answer.
+        """
         kept, version = self.last.get(name, (None, 0))
         before = None if kept is None else kept()
         if before is not None and before._version != version:
@@ -34,7 +39,12 @@ class Tally:
             self.last[name] = weakref.ref(out), out._version
 
     def add(self, f: int, g: int) -> None:
-        """So many more."""
+        """So many more.
+
+        Args:
+            f: calls of f.
+            g: calls of g.
+        """
         self.f += f
         self.g += g
 
@@ -71,7 +81,12 @@ class Counted:
 
 def counted(eq: Equation, tally: Tally) -> Equation:
     """The same equation; its calls go to `tally` alone, and what would broadcast, promote or move the state is
-    refused."""
+    refused.
+
+    Args:
+        eq: the equation; one that is counted already leaves its tally.
+        tally: what counts.
+    """
 
     def take(index: Tensor) -> Equation:
         assert eq.select is not None
@@ -89,7 +104,13 @@ def counted(eq: Equation, tally: Tally) -> Equation:
 
 
 def add_calls(eq: Equation, f: int, g: int) -> None:
-    """Tell the tally of an equation, if it has one, of calls that went past it."""
+    """Tell the tally of an equation, if it has one, of calls that went past it.
+
+    Args:
+        eq: the equation.
+        f: calls of f.
+        g: calls of g.
+    """
     if isinstance(eq.f, Counted):
         eq.f.tally.add(f, g)
 
@@ -101,7 +122,16 @@ def checked(
     y: Tensor,
     exact: bool,
 ) -> Tensor:
-    """rule(t, y), which must be like y (exact), or at least broadcast against it."""
+    """rule(t, y), checked against y.
+
+    Args:
+        name: of the rule, for messages.
+        rule: f or g of an equation.
+        t: the time, 0-d, or (B, 1, ..., 1).
+        y: the state, (B, ...).
+        exact: whether the answer must have the shape of y; False: it may broadcast against y. Its dtype and device are
+            those of y; a 0-d one that broadcasts may have others.
+    """
     out: Any = rule(t, y)
     if isinstance(out, Tensor) and out.shape == y.shape and out.dtype == y.dtype and out.device == y.device:
         return out

@@ -26,7 +26,12 @@ from .solver import Path, Solver, State, add_noise, axpy, cut, scale_by_exp, tim
 
 
 def unbind(weights: Tensor, y: Tensor) -> list[Tensor]:
-    """Weights of each step: 0-d ones stay float64 on the CPU, diagonal ones go where the state is."""
+    """Weights of each step: 0-d ones stay float64 on the CPU, diagonal ones go where the state is.
+
+    Args:
+        weights: (n,), or (n, ...) of a diagonal linear part.
+        y: the state, (B, ...).
+    """
     return list((weights if weights.dim() == 1 else weights.to(y.device, y.dtype)).unbind())
 
 

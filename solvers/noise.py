@@ -57,7 +57,13 @@ class Normals(Source):
 
     @abstractmethod
     def draw(self, stream: int, index: int, y: Tensor) -> Tensor:
-        """Standard normals like y, the index-th of a stream."""
+        """Standard normals like y, the index-th of a stream.
+
+        Args:
+            stream: the use, as PRIOR or CHURN below.
+            index: of the draw, from 0.
+            y: the state, (B, ...).
+        """
 
 
 @dataclass(frozen=True)
@@ -174,7 +180,15 @@ class SeededNoise(Normals):
         blocks: int,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Raw 32-bit words, shape (steps, batch, blocks, 4), in int64: identical on every device."""
+        """Raw 32-bit words, shape (steps, batch, blocks, 4), in int64: identical on every device.
+
+        Args:
+            stream: the use, as PRIOR or CHURN above; below 16.
+            steps: indices of the draws, below 2^28.
+            batch: samples.
+            blocks: of four words, for each sample.
+            device: where they are made.
+        """
         if steps.stop > 1 << 28:
             raise ValueError(f"`steps` must stay below 2^28, got {steps.stop}")
 
@@ -199,7 +213,15 @@ class SeededNoise(Normals):
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Uniforms in (0, 1), shape (len(steps), *shape), shape[0] the batch; 53 bits each."""
+        """Uniforms in (0, 1), 53 bits each, shape (len(steps), *shape).
+
+        Args:
+            stream: the use, as PRIOR or CHURN above; below 16.
+            steps: indices of the draws, below 2^28.
+            shape: of one draw; shape[0] is the batch.
+            dtype: to which they are cast.
+            device: where they are made.
+        """
         count = math.prod(shape[1:])
         words = self.words(stream, steps, shape[0], -(-count // 2), device)
 
@@ -215,9 +237,15 @@ class SeededNoise(Normals):
         dtype: torch.dtype,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Standard normals by Box-Muller in float64 from 32-bit words, shape (len(steps), *shape), shape[0] the batch.
+        """Standard normals by Box-Muller in float64 from 32-bit words, shape (len(steps), *shape); |z| <= 6.76.
 
-        Cast to `dtype` at the end, so that a float32 run sees the path of the float64 one; |z| <= 6.76."""
+        Args:
+            stream: the use, as PRIOR or CHURN above; below 16.
+            steps: indices of the draws, below 2^28.
+            shape: of one draw; shape[0] is the batch.
+            dtype: to which they are cast at the end, so that a float32 run sees the path of the float64 one.
+            device: where they are made.
+        """
 
         count = math.prod(shape[1:])
         pairs = box_muller(self.words(stream, steps, shape[0], -(-count // 4), device))

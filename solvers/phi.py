@@ -24,7 +24,12 @@ _ELEMENTS = 1 << 22  # numbers g may be asked for at once
 
 
 def phi(k: int, z: Tensor) -> Tensor:
-    """phi_k(z), elementwise in float64."""
+    """phi_k(z), elementwise in float64.
+
+    Args:
+        k: its index, 0 or more.
+        z: any shape.
+    """
     z = z.to(torch.float64)
 
     if k == 0:
@@ -56,7 +61,12 @@ def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     smooth q.
 
     Where the exponential varies by more than e^20 over a step, the step is cut into parts that grow fourfold away from
-    the end at which the exponential is largest, so that each part is smooth."""
+    the end at which the exponential is largest, so that each part is smooth.
+
+    Args:
+        a: the linear part, of any shape; one set of nodes serves all its entries.
+        times: the grid, strictly monotone, 1-D float64.
+    """
 
     nodes, weights = gauss_legendre()
     h = times.diff()

@@ -65,7 +65,15 @@ def driven(
     """The solve of `eq` over a grid where `answers` is called somewhere inside eq.f: yields its questions, returns the
     state at the end.
 
-    path  the Brownian path, which must give one interval one increment, as that of SeededNoise does; None for an ODE"""
+    Args:
+        eq: the equation.
+        y: the state at the first time, (B, ...).
+        solver: a solver of `solvers`.
+        times: the grid, strictly monotone, 1-D float64.
+        path: the Brownian path, which must give one interval one increment, as that of SeededNoise does; None for an
+            ODE.
+        answers: the function answered from outside.
+    """
 
     state = yield from answers.run(partial(solver.init, eq, times[0], y))
 

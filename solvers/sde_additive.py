@@ -97,7 +97,15 @@ class AdditiveRungeKutta(OneStep):
         The difference from Euler-Maruyama is h f' (Y - y), proportional to the noise that was drawn: where that is
         small by chance, most of all in one dimension, a long step would pass unnoticed, and passing would select for
         small noise. It is therefore scaled up by RMS size of Y - y over its size here. The other part, (g1 - g0) (dW -
-        J), enters by its RMS."""
+        J), enters by its RMS.
+
+        Args:
+            error: that difference for the noise drawn, like the state.
+            moved: Y - y of the last stage.
+            k: the drift at each stage.
+            h: the step, signed, (B, 1, ..., 1).
+            drive: the noise of the step.
+        """
 
         (s1, s0, r, q) = self.tableau.n[-1]
         size = h.abs().to(error.dtype)
@@ -137,11 +145,23 @@ class Drive(NamedTuple):
         dw: Tensor,
         area: Tensor,
     ) -> Drive:
-        """From what the path answers."""
+        """From what the path answers.
+
+        Args:
+            g0: diffusion at the start of the step.
+            g1: diffusion at its end.
+            dw: the increment dW.
+            area: the space-time Levy area H.
+        """
         return cls(g0, g1, dw, area, 0.5 * dw + area)
 
     def into(self, y: Tensor, weights: tuple[float, float, float, float]) -> Tensor:
-        """y plus the noise of a stage."""
+        """y plus the noise of a stage.
+
+        Args:
+            y: the stage without noise, (B, ...).
+            weights: (s1, s0, r, q), a row of the tableau's `n`.
+        """
         for weight, g, part in zip(
             weights, (self.g1, self.g0, self.g0, self.g0), (self.mean, self.mean, self.dw, self.area), strict=True
         ):

@@ -99,7 +99,13 @@ def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
     """g(t, y) and dg_i/dy_i: for a diagonal g the gradient of the sum of its components.
 
     Graphs are kept where y or the weights of g ask for gradients, and nowhere else: a step that none asks for leaves
-    nothing behind."""
+    nothing behind.
+
+    Args:
+        g: diagonal: component i depends on component i of y.
+        t: the time, 0-d, or (B, 1, ..., 1).
+        y: the state, (B, ...).
+    """
 
     asked = torch.is_grad_enabled()
 

@@ -132,7 +132,15 @@ def fixed_steps(
     times: Tensor,
     path: Path | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The loop. No host synchronisation, no check: `eq` and `path` come ready."""
+    """The loop. No host synchronisation, no check: `eq` and `path` come ready.
+
+    Args:
+        eq: the equation.
+        y: the state at the first time, (B, ...).
+        solver: a solver of `solvers`.
+        times: the grid, strictly monotone, 1-D float64.
+        path: the Brownian path; None for an ODE.
+    """
     grid = times.unbind()
     plan = solver.plan(eq, times, y)
     state = solver.init(eq, grid[0], y)

@@ -110,7 +110,12 @@ class OneStep(Solver):
 
 
 def cut(times: Tensor, fractions: tuple[float, ...]) -> Tensor:
-    """The grid with every step cut at `fractions` of it: where a solver asks its path."""
+    """The grid with every step cut at `fractions` of it: where a solver asks its path.
+
+    Args:
+        times: the grid, strictly monotone, 1-D float64.
+        fractions: rising, in (0, 1).
+    """
     inner = [times[:-1] + c * times.diff() for c in fractions]
     return torch.cat((torch.stack((times[:-1], *inner), 1).flatten(), times[-1:]))
 
@@ -122,7 +127,13 @@ def is_plain_scalar(w: Tensor) -> bool:
 
 
 def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
-    """y + w k in one pass where w is a scalar; w float64 of dimension 0 on the CPU, or broadcasting against k."""
+    """y + w k, in one pass where w is a scalar.
+
+    Args:
+        y: the state, (B, ...).
+        k: like y.
+        w: float64 of dimension 0 on the CPU, or broadcasting against k.
+    """
     if is_plain_scalar(w):
         return torch.add(y, k, alpha=w.item())
     return y + k * w.to(y.dtype)
@@ -148,13 +159,24 @@ def add_noise(
     dw: Tensor,
     fresh: bool = False,
 ) -> Tensor:
-    """y + g dW, in one pass where g is a number. fresh: y was made in this step, and may be overwritten if no gradient
-    is kept."""
+    """y + g dW, in one pass where g is a number.
+
+    Args:
+        y: the state, (B, ...).
+        g: 0-d, or broadcasting against dw.
+        dw: the increment, like y.
+        fresh: y was made in this step, and may be overwritten if no gradient is kept.
+    """
     if fresh and is_plain_scalar(g) and not torch.is_grad_enabled():
         return y.add_(dw, alpha=g.item())
     return axpy(y, dw, g) if g.dim() == 0 else y + times_noise(g, dw)
 
 
 def times_noise(g: Tensor, dw: Tensor) -> Tensor:
-    """g dW for a g that broadcasts against dW, without promoting the state's dtype."""
+    """g dW, without promoting the state's dtype.
+
+    Args:
+        g: broadcasts against dw.
+        dw: the increment, like the state.
+    """
     return dw * g.to(dw.dtype)

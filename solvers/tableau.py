@@ -104,7 +104,12 @@ class RungeKutta(Solver):
         """The embedded error estimate; None on a fixed grid.
 
         Two estimates combine to e^2 / sqrt(e^2 + (e_low/10)^2), element by element: never less than Hairer's quotient
-        of norms, and with no norm to choose here."""
+        of norms, and with no norm to choose here.
+
+        Args:
+            k: the stages, each like the state.
+            h: the step, signed; 0-d on a fixed grid, (B, 1, ..., 1) under adaptive steps.
+        """
 
         tableau = self.tableau
         if tableau.e is None or h.dim() == 0:
@@ -130,7 +135,15 @@ class RungeKutta(Solver):
         y: Tensor,
         k: State,
     ) -> State:
-        """The stages of a step and those only its interpolant reads: one evaluation for each row of `extra`."""
+        """The stages of a step and those only its interpolant reads: one evaluation for each row of `extra`.
+
+        Args:
+            eq: the equation.
+            t0: start of the step.
+            t1: end of the step.
+            y: the state at the start, (B, ...).
+            k: the stages of the step.
+        """
         h = t1 - t0
         stages = list(k)
         for row in self.tableau.extra:
@@ -145,9 +158,18 @@ class RungeKutta(Solver):
         y1: Tensor,
         k: State,
     ) -> Tensor:
-        """The solution at t0 + theta h inside a step, from its (extended) stages.
+        """The solution at t0 + theta h inside a step.
 
-        The tableau's own interpolant, or the cubic Hermite polynomial through both ends where it has none."""
+        The tableau's own interpolant, or the cubic Hermite polynomial through both ends where it has none.
+
+        Args:
+            theta: in [0, 1], broadcasting against the state.
+            h: the step, signed, broadcasting against the state.
+            y0: the state at the start, (B, ...).
+            y1: the state at the end.
+            k: the stages, as `extend` returns them. The Hermite polynomial takes the first and the last as the
+                drifts at both ends.
+        """
 
         if self.tableau.dense is None:
             rest = (1 - 2 * theta) * (y1 - y0) + h * ((theta - 1) * k[0] + theta * k[-1])
@@ -166,7 +188,12 @@ class RungeKutta(Solver):
 
 
 def weighted(weights: Sequence[float], k: Sequence[Tensor]) -> Tensor:
-    """sum_i w_i k_i, skipping zeros."""
+    """sum_i w_i k_i, skipping zeros.
+
+    Args:
+        weights: w_i, not all zero.
+        k: stages k_i; those beyond the weights are not used.
+    """
     total: Tensor | None = None
     for w, stage in zip(weights, k, strict=False):
         if w != 0.0:

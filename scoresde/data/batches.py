@@ -18,12 +18,22 @@ def generator_for(seed: int, step: int) -> torch.Generator:
 
 
 def mixed(seed: int, n: int) -> int:
-    """A seed of its own for the n-th use of `seed`."""
+    """A seed of its own for the n-th use of `seed`.
+
+    Args:
+        seed: of all uses.
+        n: which use.
+    """
     return (seed * 0x9E3779B97F4A7C15 + n * 0xBF58476D1CE4E5B9) % 2**63
 
 
 def shifted(x: Tensor, by: Tensor) -> Tensor:
-    """Images (B, C, H, W) moved right by `by` (B,) pixels; what is vacated takes the image's minimum."""
+    """Images moved to the right; what is vacated takes the image's minimum.
+
+    Args:
+        x: images, (B, C, H, W).
+        by: pixels, (B,) whole numbers; negative ones move to the left.
+    """
     width = x.shape[-1]
     source = torch.arange(width, device=by.device) - by.unsqueeze(-1)
     inside = ((source >= 0) & (source < width)).reshape(-1, 1, 1, width)

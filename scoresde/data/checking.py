@@ -36,7 +36,12 @@ def kind_of(shape: tuple[int, ...], kind: str | None = None) -> str | None:
 
 
 def check_shape(name: str, x: Tensor) -> None:
-    """Samples of one dimension or more, some."""
+    """Samples of one dimension or more, some.
+
+    Args:
+        name: where they came from, for messages.
+        x: (N, ...).
+    """
     if x.dim() < 2 or not x.numel():
         raise ValueError(
             "`data` must be points (N, d), images (N, C, H, W) or other samples (N, ...), not empty; got shape"
@@ -45,7 +50,13 @@ def check_shape(name: str, x: Tensor) -> None:
 
 
 def check_kind(name: str, kind: str | None, x: Tensor) -> None:
-    """None, or a kind that an array of this shape can be of."""
+    """None, or a kind that an array of this shape can be of.
+
+    Args:
+        name: where the array came from, for messages.
+        kind: of `KINDS`, or None, which always passes.
+        x: the array, (N, ...).
+    """
     if kind is None:
         return
     if kind not in KINDS:
@@ -55,7 +66,13 @@ def check_kind(name: str, kind: str | None, x: Tensor) -> None:
 
 
 def check_labels(name: str, labels: Any, count: int) -> None:
-    """None, or one non-negative int64 a sample."""
+    """None, or one non-negative int64 a sample.
+
+    Args:
+        name: where they came from, for messages.
+        labels: (count,), or None.
+        count: samples of the set.
+    """
     if labels is not None and (labels.dtype != torch.int64 or labels.shape != (count,) or bool((labels < 0).any())):
         raise ValueError(
             f"`labels` of {name} must be {count} non-negative int64, got {tuple(labels.shape)} {labels.dtype}"

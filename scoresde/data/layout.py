@@ -24,7 +24,14 @@ def standard_layout(
     """Samples, images channels first; and the (centre, half range) that bring images and volumes of uint8 to [-1, 1].
     A view: nothing is copied.
 
-    Every number is looked at, in pieces: a mapped file is read once. Where `scale` is known, it is taken for them."""
+    Every number is looked at, in pieces: a mapped file is read once.
+
+    Args:
+        raw: the array, (N, ...).
+        name: where it came from, for messages.
+        kind: of `KINDS`; None: what the shape says, or ValueError where it could be several.
+        scale: centre and half range where they are known; None: by dtype and the numbers themselves.
+    """
 
     check_shape(name, raw)
     kind = _kind(raw, name) if kind is None else kind

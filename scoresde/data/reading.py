@@ -194,7 +194,12 @@ def plain(image: Any, size: int | None = None) -> Any:
 
 
 def middle_square(image: Any, size: int) -> Any:
-    """The middle square of an image of pillow, resized to `size` pixels a side."""
+    """The middle square of an image, resized.
+
+    Args:
+        image: of pillow.
+        size: pixels a side of the result.
+    """
     side = min(image.size)
     left = (image.width - side) // 2
     top = (image.height - side) // 2

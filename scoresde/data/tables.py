@@ -54,14 +54,24 @@ def standardised(
 
 
 def from_csv(path: Path, kind: str | None) -> Dataset:
-    """A .csv, with or without a line of names."""
+    """A .csv, with or without a line of names.
+
+    Args:
+        path: of the file.
+        kind: "points" or None, which says the same.
+    """
     _check_points(path, kind)
     rows, names = table(path)
     return _labelled(rows, names, path)
 
 
 def from_parquet(path: Path, kind: str | None) -> Dataset:
-    """A .parquet of columns of numbers, read by pyarrow."""
+    """A .parquet of columns of numbers, read by pyarrow.
+
+    Args:
+        path: of the file.
+        kind: "points" or None, which says the same.
+    """
     _check_points(path, kind)
 
     try:

@@ -67,7 +67,12 @@ def photos(size: int = 32) -> Dataset:
 
 
 def moons(n: int = _COUNT, seed: int = 0) -> Dataset:
-    """Two half circles that reach into one another, noise 0.05; the label says which."""
+    """Two half circles that reach into one another, noise 0.05; the label says which.
+
+    Args:
+        n: points.
+        seed: point i is a function of (seed, i).
+    """
     u, z = _draws(n, seed)
     upper = torch.arange(n, device="cpu") % 2 == 0
     angle = math.pi * u[:, 0]
@@ -77,14 +82,24 @@ def moons(n: int = _COUNT, seed: int = 0) -> Dataset:
 
 
 def swiss_roll(n: int = _COUNT, seed: int = 0) -> Dataset:
-    """A spiral of one turn and a half, radius up to 1.4, noise 0.03."""
+    """A spiral of one turn and a half, radius up to 1.4, noise 0.03.
+
+    Args:
+        n: points.
+        seed: point i is a function of (seed, i).
+    """
     u, z = _draws(n, seed)
     angle = 1.5 * math.pi * (1 + 2 * u[:, :1])
     return Dataset((torch.cat([angle.cos(), angle.sin()], 1) * angle / 10 + 0.03 * z).float(), name="swiss roll")
 
 
 def checkerboard(n: int = _COUNT, seed: int = 0) -> Dataset:
-    """Uniform on the eight dark squares of a 4x4 board on [-2, 2]^2: edges that a smooth score can only approach."""
+    """Uniform on the eight dark squares of a 4x4 board on [-2, 2]^2: edges that a smooth score can only approach.
+
+    Args:
+        n: points.
+        seed: point i is a function of (seed, i).
+    """
     u, _ = _draws(n, seed)
     column = (4 * u[:, 0]).floor()
     row = (2 * u[:, 1]).floor()
@@ -93,7 +108,12 @@ def checkerboard(n: int = _COUNT, seed: int = 0) -> Dataset:
 
 
 def eight_gaussians(n: int = _COUNT, seed: int = 0) -> Dataset:
-    """The mixture `ring`, labels by the nearest centre."""
+    """The mixture `ring`, labels by the nearest centre.
+
+    Args:
+        n: points.
+        seed: point i is a function of (seed, i).
+    """
     x = ring().sample(n, seed)
     return Dataset(x.float(), torch.cdist(x, ring().means).argmin(1), "eight Gaussians")
 

@@ -12,7 +12,13 @@ from ..networks.labels import NO_LABEL
 
 
 def each(f: Callable[[Any, str], Any], cond: Any, name: str = "cond") -> Any:
-    """f(leaf, its name) for everything in a condition that is no dict, list or tuple, in the same structure."""
+    """f(leaf, its name) for everything in a condition that is no dict, list or tuple, in the same structure.
+
+    Args:
+        f: gets each leaf, None too, and its name, as in `cond['text']` or `cond[0]`.
+        cond: the condition.
+        name: of the whole.
+    """
     if isinstance(cond, Mapping):
         return {key: each(f, part, f"{name}[{key!r}]") for key, part in cast("Mapping[Any, Any]", cond).items()}
 
@@ -74,7 +80,12 @@ def prepared(
 
 
 def rows(cond: Any, index: Any) -> Any:
-    """The entries of some samples: `index` is a slice or a tensor of whole numbers."""
+    """The entries of some samples.
+
+    Args:
+        cond: None, a tensor, or a dict, list or tuple of them, (B, ...) each.
+        index: a slice, or a tensor of whole numbers or of truth values.
+    """
 
     def some(leaf: Any, _: str) -> Any:
         if leaf is None:
@@ -85,7 +96,12 @@ def rows(cond: Any, index: Any) -> Any:
 
 
 def differ(a: Any, b: Any) -> Tensor:
-    """Which samples have other conditions in `a` than in `b`, (B,) bool on the CPU; both of one structure."""
+    """Which samples have other conditions in `a` than in `b`, (B,) bool on the CPU.
+
+    Args:
+        a: a tensor, or a dict, list or tuple of them, (B, ...) each.
+        b: another of the same structure and shapes.
+    """
     leaves: list[list[Tensor]] = [[], []]
     for kept, cond in zip(leaves, (a, b), strict=True):
         each(lambda leaf, _, kept=kept: None if leaf is None else kept.append(leaf.cpu()), cond)
@@ -128,7 +144,12 @@ def hidden(cond: Any, where: Tensor) -> Any:
 
 
 def joined(a: Any, b: Any) -> Any:
-    """The entries of `a` and then of `b`, two conditions of one structure."""
+    """The entries of `a` and then of `b`.
+
+    Args:
+        a: None, a tensor, or a dict, list or tuple of them.
+        b: another of the same structure.
+    """
     others: list[Any] = []
     each(lambda leaf, _: others.append(leaf), b)
     rest = iter(others)

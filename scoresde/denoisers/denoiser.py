@@ -209,10 +209,14 @@ class Denoiser(BaseDenoiser):
 
 
 def weight_dtype(network: nn.Module, default: torch.dtype) -> torch.dtype:
-    """The dtype a network computes in: that of its first floating weight, or of the parts of its first complex one;
-    else `default`.
+    """The dtype a network computes in: that of its first floating weight, or of the parts of its first complex one.
 
-    Packed and quantised weights (whole numbers, float8) say nothing of it."""
+    Packed and quantised weights (whole numbers, float8) say nothing of it.
+
+    Args:
+        network: its parameters are looked at, then its buffers.
+        default: the answer where nothing says it.
+    """
 
     parts = (w for w in network.parameters() if w.dtype in _FLOATING or w.is_complex())
     first = next(parts, None)

@@ -27,7 +27,15 @@ def answer(
     alpha: Tensor,
     sigma: Tensor,
 ) -> Prediction:
-    """A prediction from both answers, held as v, which loses neither."""
+    """A prediction from both answers, held as v, which loses neither.
+
+    Args:
+        x: the state, (B, ...).
+        x0: the expected clean sample, like x.
+        eps: the expected noise, like x.
+        alpha: signal coefficient, 0-d or (B,).
+        sigma: noise coefficient, 0-d or (B,).
+    """
     r = (alpha**2 + sigma**2).sqrt()  # hypot is not bit-equal across batch sizes
     v = (eps * like(alpha / r, x) - x0 * like(sigma / r, x)).reshape(x.shape)
     return Prediction.of_v(x, v, alpha, sigma)
@@ -117,6 +125,11 @@ class Gaussian(BaseDenoiser):
         return self.mean.cpu(), (self.basis * self.values @ self.basis.T).cpu()
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """n draws of the data, (n, d) float64."""
+        """Draws of the data, (n, d) float64.
+
+        Args:
+            n: how many.
+            seed: sample i is a function of (seed, i).
+        """
         z = SeededNoise(seed).normal(PRIOR, range(1), (n, len(self.mean)), torch.float64, self.mean.device)[0]
         return self.mean + self._turn(z * self.values.sqrt(), self.basis.T)

@@ -189,7 +189,12 @@ class GaussianMixture(BaseDenoiser):
         return torch.cat(parts) - 0.5 * flat.shape[1] * math.log(2 * math.pi)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """n draws of the data, (n, d) float64."""
+        """Draws of the data, (n, d) float64.
+
+        Args:
+            n: how many.
+            seed: sample i is a function of (seed, i).
+        """
         source = SeededNoise(seed)
         device = self.means.device
         u = source.uniform(PRIOR, range(1, 2), (n, 1), device=device).flatten().contiguous()
@@ -228,7 +233,13 @@ class GaussianMixture(BaseDenoiser):
 
 
 def Empirical(data: Tensor, std: float, process: Process | None = None) -> GaussianMixture:
-    """The ideal denoiser of a data set (N, ...): equal components of standard deviation `std` at every point."""
+    """The ideal denoiser of a data set: equal components at every point.
+
+    Args:
+        data: its points, (N, ...); the denoiser takes states of any shape with as many numbers a sample.
+        std: standard deviation of a component, positive.
+        process: that the denoiser counts as trained on.
+    """
     std = check.number("std", std, above=0.0)
     return GaussianMixture(check.state("data", data).reshape(len(data), -1), std**2, process=process)
 

@@ -41,14 +41,24 @@ class Guided(BaseDenoiser, ABC):
 
 
 def is_denoiser(name: str, value: Any) -> BaseDenoiser:
-    """The value; or raise TypeError naming the argument."""
+    """The value; or raise TypeError naming the argument.
+
+    Args:
+        name: of the argument.
+        value: what came.
+    """
     if not isinstance(value, BaseDenoiser):
         raise TypeError(f"`{name}` must be a denoiser, got {type(value).__name__}; see scoresde.Denoiser")
     return value
 
 
 def check_scale(scale: Any, least: float = 0.0) -> Scale:
-    """A guidance scale: a number, one per sample, or a function of lam. Raises TypeError or ValueError naming it."""
+    """A guidance scale. Raises TypeError or ValueError naming it.
+
+    Args:
+        scale: a number, a floating tensor (B,), or a function of lam, whose values are looked at when it is used.
+        least: smallest number allowed.
+    """
     if callable(scale):
         check.takes("scale", scale, 1, "lam -> scale")
         return scale
@@ -158,7 +168,12 @@ def extrapolated(
 
 
 def per_sample_inner(a: Tensor, b: Tensor) -> Tensor:
-    """<a, b> of each sample, ready to multiply them."""
+    """<a, b> of each sample, ready to multiply them.
+
+    Args:
+        a: (B, ...).
+        b: like a.
+    """
     dims = tuple(range(1, a.dim()))
     return (a * b).sum(dims, keepdim=True)
 
@@ -175,6 +190,10 @@ def per_sample_std(a: Tensor) -> Tensor:
 
 def gradient_weight(alpha: Tensor, sigma: Tensor) -> Tensor:
     """sigma^2/alpha, by which a gradient of log p(. | x) is added to x0.
+
+    Args:
+        alpha: signal coefficient, 0-d or one per sample.
+        sigma: noise coefficient, the same.
 
     Raises:
         ValueError: at pure noise, where x says nothing of x0.

@@ -16,10 +16,16 @@ def indices(
     classes: int,
     device: torch.device,
 ) -> Tensor:
-    """Rows of an embedding of classes + 1, the last for no label; labels (B,) int64 in [-1, classes), or None: no
-    label at all.
+    """Rows of an embedding of classes + 1, the last for no label.
 
-    Raises ValueError naming `labels`."""
+    Raises ValueError naming `labels`.
+
+    Args:
+        labels: (B,) int64 in [-1, classes), -1 for none; None: no label at all. The range is checked on the CPU alone.
+        count: B.
+        classes: how many.
+        device: where rows for None are made.
+    """
 
     if labels is None:
         return torch.full((count,), classes, device=device)

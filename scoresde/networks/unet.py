@@ -95,7 +95,12 @@ class UNetClassifier(nn.Module):
 
 
 def padded(x: Tensor, multiple: int) -> Tensor:
-    """Images whose sides are made multiples by repeating their last row and column."""
+    """Images whose sides are made multiples by repeating their last row and column.
+
+    Args:
+        x: images, (B, C, H, W).
+        multiple: of which both sides become one.
+    """
     height, width = x.shape[-2:]
     pad = (0, -width % multiple, 0, -height % multiple)
     return torch.nn.functional.pad(x, pad, mode="replicate") if any(pad) else x

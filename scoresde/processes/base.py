@@ -39,8 +39,7 @@ class ScoreModel(nn.Module, ABC):
 class Process(ABC):
     """Abstract process: what varies below, everything else derived.
 
-    t_min, t_max     its range; t_noise, t_data the same two, by meaning
-    """
+    t_min, t_max     its range; t_noise, t_data the same two, by meaning"""
 
     t_min: float
     t_max: float
@@ -69,8 +68,7 @@ class Process(ABC):
 
     @abstractmethod
     def constant_rates(self) -> Rates:
-        """alpha'/alpha and sigma'/sigma where they do not depend on t, else None: what exponential solvers solve
-        exactly."""
+        """alpha'/alpha and sigma'/sigma where constant in t, else None: what exponential solvers solve exactly."""
 
     def alpha(self, t: Any) -> Tensor:
         """Signal coefficient."""
@@ -177,12 +175,11 @@ class Process(ABC):
         return _score_equation(self, score, (1 - check.number("eta", eta, least=0.0) ** 2) / 2, eta, self._sign)
 
     def reverse(self, score: ScoreFunction | ScoreModel, eta: float = 1.0) -> Equation:
-        """dx = [f x - (1 + eta^2)/2 g^2 score] dt + eta g dw toward data; eta 1 Anderson 1982, eta 0 the probability
-        flow.
+        """dx = [f x - (1 + eta^2)/2 g^2 score] dt + eta g dw toward data.
 
         Args:
             score: a function (x, t) or a denoiser.
-            eta: noise in the equation: 0 the flow, 1 the reverse SDE.
+            eta: noise in the equation: 0 the probability flow, 1 the reverse SDE (Anderson 1982).
         """
         return _score_equation(self, score, (1 + check.number("eta", eta, least=0.0) ** 2) / 2, eta, -self._sign)
 
@@ -191,7 +188,11 @@ class Process(ABC):
         return self.reverse(score, 0.0)
 
     def inside(self, t: Any, name: str = "t") -> Tensor:
-        """t as a tensor. Raises ValueError naming it where it leaves [t_min, t_max]."""
+        """t as a tensor.
+
+        Args:
+            t: a number, or a floating tensor of any shape.
+            name: of the argument. ValueError names it where t leaves [t_min, t_max]."""
         t = as_time(t, name)
         if not bool(((t >= self.t_min) & (t <= self.t_max)).all()):
             worst = t.detach().reshape(-1)[((t < self.t_min) | (t > self.t_max) | t.isnan()).reshape(-1)][0].item()
@@ -249,8 +250,7 @@ def check_range(
 
 
 def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
-    """exp(log(t)) in the dtype of t, computed in float64 where the device has it: exp turns a rounding of log into
-    |log| roundings."""
+    """exp(log(t)) like t, in float64 where the device has it: exp turns a rounding of log into |log| roundings."""
     t = as_time(t)
     return log(t).exp() if t.device.type == "mps" else log(t.double()).exp().to(t.dtype)
 

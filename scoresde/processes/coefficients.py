@@ -44,14 +44,25 @@ def as_number(c: Tensor | float) -> Tensor | float:
 
 
 def as_time(t: Any, name: str = "t") -> Tensor:
-    """A time as a floating tensor; a plain number becomes 0-d float64."""
+    """A time as a floating tensor; a plain number becomes 0-d float64.
+
+    Args:
+        t: a finite number, or a floating tensor of any shape.
+        name: of the argument, for messages.
+    """
     if isinstance(t, Tensor):
         return check.floating(name, t)
     return torch.tensor(check.number(name, t), dtype=torch.float64, device="cpu")
 
 
 def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
-    """A coefficient, 0-d, (B,) or (B, 1, ..., 1), ready to multiply x of shape (B, ...) without promoting it."""
+    """A coefficient ready to multiply x without promoting it.
+
+    Args:
+        c: the coefficient, 0-d, (B,) or (B, 1, ..., 1).
+        x: what it will multiply, (B, ...).
+        name: of the argument, for messages.
+    """
     if c.dim() == 0:
         return c if c.device.type == "cpu" else c.to(x.device)
     if c.numel() != x.shape[0] or c.shape[0] != x.shape[0]:
@@ -66,7 +77,12 @@ def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
 
 
 def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
-    """The same as one value per sample, (B,), in x's dtype: what a network is given."""
+    """The same as one value per sample, (B,), in x's dtype: what a network is given.
+
+    Args:
+        c: a number, or a coefficient as `like` takes it.
+        x: the batch, (B, ...).
+    """
     if not isinstance(c, Tensor):
         return torch.full((x.shape[0],), c, dtype=x.dtype, device=x.device)
 

@@ -27,7 +27,14 @@ def tiled(
     side: int = 32,
     gap: int = 1,
 ) -> Any:
-    """A PIL image of a grid of images, each enlarged to about `side` pixels, `gap` pixels apart."""
+    """A PIL image of a grid of images.
+
+    Args:
+        x: images, (N, C, H, W) in [-1, 1].
+        columns: images a row.
+        side: pixels of the longer side of each, nearly: they are enlarged by a whole factor, and never made smaller.
+        gap: pixels between them; 1 is drawn darker than others.
+    """
     from PIL import Image
 
     tiles = pixels(x)
@@ -48,7 +55,12 @@ def tiled(
 
 
 def save_image(image: Any, path: Path | str) -> None:
-    """PNG, written whole."""
+    """PNG, written whole.
+
+    Args:
+        image: of pillow.
+        path: of the file.
+    """
     from PIL.PngImagePlugin import PngInfo
 
     origin = PngInfo()
@@ -59,7 +71,13 @@ def save_image(image: Any, path: Path | str) -> None:
 
 
 def save_gif(frames: Sequence[Any], path: Path, seconds: float = 4.0) -> None:
-    """An animated GIF that rests on its last frame, which says that we wrote it."""
+    """An animated GIF that rests on its last frame, which says that we wrote it.
+
+    Args:
+        frames: images of pillow, one or more.
+        path: of the file.
+        seconds: that it moves; a frame is shown for 20 ms at least.
+    """
     each = max(20, int(1000 * seconds / len(frames)))
     buffer = io.BytesIO()
     frames[0].save(
@@ -86,7 +104,13 @@ def save_clips(x: Tensor, columns: int, path: Path) -> None:
 
 
 def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequence[float], path: Path) -> None:
-    """Noise to data: for each named block, samples down and noise levels across; states (n, C, H, W) at each level."""
+    """Noise to data: for each named block, samples down and noise levels across.
+
+    Args:
+        rows: name of each block, and its states (n, C, H, W) in [-1, 1] at each level; all blocks have the same n.
+        levels: lam of each column.
+        path: of the PNG.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -119,7 +143,13 @@ def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequ
 
 
 def save_losses(steps: Sequence[int], losses: Sequence[float], path: Path) -> None:
-    """The loss over the steps, as it was logged and smoothed over a twentieth of the way."""
+    """The loss over the steps, as it was logged and smoothed over a twentieth of the way.
+
+    Args:
+        steps: at which it was logged.
+        losses: per element, one for each of them.
+        path: of the PNG.
+    """
     import matplotlib
     from matplotlib.figure import Figure
 

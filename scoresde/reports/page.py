@@ -11,7 +11,13 @@ from ..storage.files import write_whole
 
 
 def save_page(path: Path, template: str = "report.html.j2", **content: Any) -> None:
-    """report.html: self-contained, pictures embedded. `content` fills a file of templates/."""
+    """report.html: self-contained, pictures embedded.
+
+    Args:
+        path: of the file.
+        template: a file of templates/.
+        **content: what fills it; a name that is missing is an error.
+    """
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)

@@ -41,7 +41,13 @@ def unstarted(kind: type[BaseException], error: BaseException, trace: Any) -> No
     """What is told where an import fails: under a limit on memory in one line with exit code 2, else as Python does.
 
     Libraries tell want of memory by many errors while they are imported, so that the limit is asked for and not the
-    error."""
+    error.
+
+    Args:
+        kind: of the error, as `sys.excepthook` is given it.
+        error: what was raised.
+        trace: its traceback.
+    """
 
     if issubclass(kind, KeyboardInterrupt) or not (_limit() < math.inf or issubclass(kind, MemoryError)):
         sys.__excepthook__(kind, error, trace)

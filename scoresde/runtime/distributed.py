@@ -159,11 +159,16 @@ def safe_path() -> Generator[None, None, None]:
 
 
 def together(count: int, work: Callable[..., None], *args: Any) -> None:
-    """Run work(*args) in `count` joined processes of one thread each on this machine's cores, and wait for them; 1:
-    here and now.
+    """Run work(*args) in joined processes of one thread each on this machine's cores, and wait for them.
 
-    Small networks gain little from threads, and nearly all of a second process. `work` is a function of a module, its
-    arguments plain. Raises WorkerError with what the first failure said."""
+    Small networks gain little from threads, and nearly all of a second process. Raises WorkerError with what the
+    first failure said.
+
+    Args:
+        count: processes; 1: here and now.
+        work: a function of a module.
+        *args: its arguments, plain.
+    """
 
     if count == 1:
         work(*args)
@@ -223,10 +228,14 @@ def local_rows(count: int) -> range:
 
 
 def run_sharded(count: int, work: Callable[[range], Tensor]) -> Tensor:
-    """`count` rows made by all processes together, in order and on every one of them: work(rows) -> (len(rows), ...)
-    on the CPU.
+    """Rows made by all processes together, in order and on every one of them.
 
-    Each makes as many, some beyond `count`, which are dropped."""
+    Each makes as many, some beyond `count`, which are dropped.
+
+    Args:
+        count: rows wanted.
+        work: makes the rows of a range, (len(rows), ...) on the CPU.
+    """
     size = -(-count // world())
     return gather(work(range(rank() * size, (rank() + 1) * size)))[:count]
 

@@ -19,7 +19,12 @@ _HELD: dict[torch.nn.Module, tuple[bool, int]] = {}  # modules held in eval mode
 
 @contextmanager
 def seeded(seed: int, device: Any = "cpu") -> Generator[None, None, None]:
-    """Inside, torch's generators of the CPU and of `device` start from `seed`; outside, nothing changed."""
+    """Inside, torch's generators of the CPU and of `device` start from `seed`; outside, nothing changed.
+
+    Args:
+        seed: in [0, 2^63).
+        device: a GPU of CUDA, whose generator is seeded too; any other adds nothing to the CPU.
+    """
     check.seed("seed", seed)
     gpu = torch.device(device).type == "cuda"
 

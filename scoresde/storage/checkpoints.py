@@ -37,7 +37,12 @@ class Snapshot:
 
 
 def seal(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
-    """The content of a checkpoint file; equal input gives equal bytes. `about` must be JSON without NaN."""
+    """The content of a checkpoint file; equal input gives equal bytes.
+
+    Args:
+        tensors: by name.
+        about: the description, JSON without NaN.
+    """
     from safetensors.torch import save
 
     text = json.dumps({"sha256": "0" * 64, "format": FORMAT, **about}, allow_nan=False)
@@ -99,10 +104,15 @@ def _file(step: int) -> str:
 
 
 def save(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Path:
-    """Write the checkpoint of about["step"], then drop all but the last two and the best (least about["score"], where
-    not None).
+    """Write the checkpoint of about["step"], then drop all but the last two and the best.
 
-    Raises as `write`."""
+    Raises as `write`.
+
+    Args:
+        folder: of all checkpoints of the run.
+        tensors: by name.
+        about: the description, JSON without NaN. The best is that of least about["score"], where it is not None.
+    """
 
     path = write(folder, tensors, about)
     known = steps(folder)
@@ -120,7 +130,13 @@ def save(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Pat
 
 def write(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Path:
     """Write the checkpoint of about["step"]. Raises CheckpointError, and writes nothing, where a weight is not
-    finite."""
+    finite.
+
+    Args:
+        folder: of all checkpoints of the run.
+        tensors: by name.
+        about: the description, JSON without NaN.
+    """
 
     bad = [
         name for name, value in tensors.items() if value.is_floating_point() and not bool(torch.isfinite(value).all())

@@ -28,9 +28,14 @@ class CheckpointError(RuntimeError):
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write `content` to `path` atomically and durably; on any exception the old file stays and the temporary goes.
+    """Write a file atomically and durably; on any exception the old file stays and the temporary goes.
 
-    Raises OSError; its message says so where the disk is full."""
+    Raises OSError; its message says so where the disk is full.
+
+    Args:
+        path: of the file; folders on the way to it are made.
+        content: all of it.
+    """
 
     try:
         _write_whole(path, content)
@@ -75,7 +80,12 @@ def sweep(folder: Path) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """JSON, readable, with NaN refused."""
+    """JSON, readable, with NaN refused.
+
+    Args:
+        path: of the file, which is written whole.
+        value: what `json.dumps` takes.
+    """
     write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 

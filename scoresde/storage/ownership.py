@@ -104,6 +104,10 @@ def writing(folder: Path, command: str) -> Generator[None, None, None]:
 
     Left without any file of its own, a folder made here is removed again.
 
+    Args:
+        folder: to write into.
+        command: what writes, as others who find the folder held are told.
+
     Raises:
         BusyError: where another process is writing there.
         ValueError: where it has files of the names of a run's, and nothing says that a run of ours wrote them.
@@ -128,6 +132,10 @@ def writing(folder: Path, command: str) -> Generator[None, None, None]:
 @contextmanager
 def writing_file(path: Path, command: str) -> Generator[None, None, None]:
     """Hold the name of one file for writing, by a lock beside it that is gone afterwards.
+
+    Args:
+        path: of the file, which need not exist.
+        command: what writes, as others who find the name held are told.
 
     Raises:
         BusyError: where another process is writing it.

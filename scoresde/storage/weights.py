@@ -150,7 +150,16 @@ def _some(names: list[str]) -> str:
 
 def restore(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Load weights into a module; missing, unexpected, wrong-shaped ones and ones of another kind of number are named,
-    NaN is refused."""
+    NaN is refused.
+
+    Args:
+        module: to load into.
+        state: weights by the module's own names.
+        path: of the file they came from, for messages.
+
+    Raises:
+        CheckpointError: in each of these cases.
+    """
 
     bad = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
     if bad:
@@ -164,7 +173,12 @@ def restore(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
     """`load_state_dict`, which by itself casts whole or complex numbers to floating ones in silence: here they raise
-    RuntimeError."""
+    RuntimeError.
+
+    Args:
+        module: to load into.
+        state: weights by the module's own names, all of them.
+    """
     for name, wanted in module.state_dict().items():
         found = state.get(name, wanted)
         if (found.is_floating_point(), found.is_complex()) != (wanted.is_floating_point(), wanted.is_complex()):
@@ -177,5 +191,10 @@ def _dtype(x: Tensor) -> str:
 
 
 def architecture_mismatch(path: Path, error: Exception | str) -> CheckpointError:
-    """What is said where weights are those of another network."""
+    """What is said where weights are those of another network.
+
+    Args:
+        path: of the file they came from.
+        error: the reason, shown in one line of at most 300 characters.
+    """
     return CheckpointError(f"{path} holds another architecture: {' '.join(str(error).split())[:300]}")

@@ -52,7 +52,15 @@ class FlatEquation:
         self.end = self.times[-1].item()
 
     def f(self, tau: Any, y: Tensor) -> Tensor:
-        """Drift in tau."""
+        """Drift in tau.
+
+        Args:
+            tau: the library's time, which rises from 0.
+            y: the flat state, (B, D).
+
+        Raises:
+            FloatingPointError: where the drift is NaN or infinite.
+        """
         out = self.way * self._call(self.eq.drift, tau, y)
         if not bool(out.isfinite().all()):
             raise FloatingPointError(
@@ -61,7 +69,12 @@ class FlatEquation:
         return out
 
     def g(self, tau: Any, y: Tensor) -> Tensor:
-        """Diffusion in tau, spread over the state."""
+        """Diffusion in tau, spread over the state.
+
+        Args:
+            tau: the library's time, which rises from 0.
+            y: the flat state, (B, D).
+        """
         assert self.eq.g is not None
         t = self.time(tau)
         x = y.reshape(-1, *self.shape[1:])
@@ -76,7 +89,12 @@ class FlatEquation:
         return field(self.time(tau), y.reshape(-1, *self.shape[1:])).reshape(y.shape)
 
     def solution(self, times: Tensor, ys: Tensor) -> Solution:
-        """The states at the output times, reshaped back."""
+        """The states at the output times, reshaped back.
+
+        Args:
+            times: the output times in the equation's own clock, (S,).
+            ys: the flat states there, (S, B, D) or (S, B D).
+        """
         ys = ys.reshape(len(times), *self.shape)
         ok = torch.isfinite(ys[-1].detach()).reshape(self.shape[0], -1).all(1)
         return Solution(
@@ -94,7 +112,13 @@ class FlatEquation:
 
 
 def ode_only(adapter: Adapter, eq: Equation, noise: Any) -> None:
-    """Refuse a stochastic equation, or noise for an ODE."""
+    """Refuse a stochastic equation, or noise for an ODE.
+
+    Args:
+        adapter: named in the message.
+        eq: the equation.
+        noise: what the caller gave; must be None.
+    """
     if eq.g is not None:
         raise ValueError(
             f"`solver` must take {eq.kind.name} noise, got {adapter!r}, which takes NONE; use TorchSDE or a"
