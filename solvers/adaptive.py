@@ -56,7 +56,8 @@ class AdaptiveRun:
         self.solver = solver
         self.control = control
         self.save = _inside(save, control)
-        self.dense = solver if isinstance(solver, RungeKutta) else None  # others land on the save times
+        keeps = isinstance(solver, RungeKutta) and solver.tableau.fsal  # its stages, and the drift at the end
+        self.dense = solver if isinstance(solver, RungeKutta) and keeps else None  # others land on the save times
         self.order = solver.embedded + 1
         self.tally = Tally()
         self.way = 1.0 if control.t1 > control.t0 else -1.0

@@ -61,7 +61,8 @@ def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     smooth q.
 
     Where the exponential varies by more than e^20 over a step, the step is cut into parts that grow fourfold away from
-    the end at which the exponential is largest, so that each part is smooth.
+    the end at which the exponential is largest, so that each part is smooth; away from both ends where entries of `a`
+    have both signs.
 
     Args:
         a: the linear part, of any shape; one set of nodes serves all its entries.
@@ -73,20 +74,24 @@ def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     rates = a.abs().reshape(-1).to(torch.float64)
     fastest, slowest = (float(rate * h.abs().max()) for rate in (rates.max(), rates.min()))
 
-    shares = [1.0]  # of the longest step, counted from the end where the exponential is largest
+    both = bool((a > 0).any() and (a < 0).any())
+    end = 0.5 if both else 1.0  # half a step from either end, or a whole one from one
+    shares = [end]  # of the longest step, counted from the end where the exponential is largest
 
     if fastest > _SMOOTH:
         edge = _SMOOTH / fastest
 
-        while edge < 1.0 and edge * slowest < 2 * _SMOOTH:
+        while edge < end and (both or edge * slowest < 2 * _SMOOTH):
             shares.insert(-1, edge)
             edge *= 4.0
 
-        if edge < 1.0:
+        if edge < end:
             shares[-1] = edge  # beyond, all has decayed
 
     reach = h.abs().max() * torch.tensor([0.0, *shares], dtype=torch.float64, device="cpu")
-    edges = torch.minimum(reach, h.abs()[:, None])
+    edges = torch.minimum(reach, end * h.abs()[:, None])
+    if both:
+        edges = torch.cat((edges, h.abs()[:, None] - edges.flip(1)), 1)
 
     wide = edges.diff(dim=1)
     away = (edges[:, :-1, None] + wide[:, :, None] * nodes).flatten(1)

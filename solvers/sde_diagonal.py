@@ -1,4 +1,4 @@
-"""Methods for stochastic equations with diagonal noise; those for additive noise alone are in `additive.py`.
+"""Methods for stochastic equations with diagonal noise; those for additive noise alone are in `sde_additive.py`.
 
 dW = noise(t0, t1) is N(0, |h|); space-time Levy methods also read H = I_10/|h| - dW/2, where I_10 is the time integral
 of the path's increment over the step, so that I_10/|h| = dW/2 + H with H ~ N(0, |h|/12) independent of dW.

@@ -90,7 +90,9 @@ def solve(
     """
 
     if isinstance(solver, Adapter):
-        return solver.integrate(eq, check_problem(eq, y0, None), check_times(eq, steps), noise)
+        if save is not None:
+            raise ValueError(f"`save` must be left out for {solver!r}, whose solution keeps every time of `steps`")
+        return _integrated(solver, eq, check_problem(eq, y0, None), check_times(eq, steps), noise, strict)
 
     y0 = check_problem(eq, y0, solver)
 
@@ -123,6 +125,27 @@ def solve(
         keep,
         strict,
     )
+
+
+def _integrated(
+    solver: Adapter,
+    eq: Equation,
+    y0: Tensor,
+    times: Tensor,
+    noise: Any,
+    strict: bool,
+) -> Solution:
+    """What another library makes of the problem."""
+    solution = solver.integrate(eq, y0, times, noise)
+
+    if strict and not bool(solution.ok.all()):
+        raise NonFiniteError(
+            f"the state became NaN or infinite before t = {times[-1].item():.6g}, in {int((~solution.ok).sum())} of"
+            f" {len(solution.ok)} samples, by {solver!r}",
+            solution,
+        )
+
+    return solution
 
 
 def fixed_steps(

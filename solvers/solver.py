@@ -26,9 +26,9 @@ class ErrorEstimate(NamedTuple):
 class Solver(ABC):
     """Abstract solver. Concrete ones are final frozen dataclasses: hashable, their `repr` a benchmark key.
 
-    order         order of convergence for ODEs (and the weak order claimed for SDEs, where `weak_order` is None)
+    order         order of convergence for ODEs (and the weak order claimed for SDEs)
     strong_order  strong order for an SDE of the declared noise kind; None for ODE-only solvers
-    evals         evaluations of f per step on a fixed grid; `calls(n)` counts those of n steps, start-up included
+    evals         evaluations of f per step on a fixed grid; `evaluations(n)` counts those of n steps, start-up included
     noise         the most general noise the solver takes
     sense         the sense in which it reads diagonal noise; None: noise it takes has one meaning only
     needs_levy_area  whether it needs the space-time Levy area H beside dW

@@ -1,4 +1,4 @@
-"""Pictures and the report page."""
+"""Pictures."""
 
 from __future__ import annotations
 
