@@ -31,7 +31,7 @@ from scoresde.reports import images
 from scoresde.samplers.editing import edit
 
 PICTURES = video_page.PAGE.parent / "img"
-GUIDANCE = 2.0
+GUIDANCE = 3.0
 STEPS = 40
 EACH = 20  # clips of each label
 NATIVE = (8, 16, 16)
@@ -168,8 +168,10 @@ def main() -> None:
     judge = Judge()
     pairs = video_tasks.Pairs.drawn()
 
-    rows, clips = video_tasks.drawn_tasks(model, pairs, judge)
-    longer, long_clips = video_tasks.twice(model, pairs, judge)
+    guided = guidance.ClassifierFree(model, GUIDANCE)
+
+    rows, clips = video_tasks.drawn_tasks(guided, pairs, judge)
+    longer, long_clips = video_tasks.twice(guided, pairs, judge)
     shown = torch.cat([x[k : k + 2] for k, x in enumerate(clips.values())])
     images.save_image(sheet(shown), PICTURES / "video_tasks.png")
     images.save_image(sheet(long_clips[:6]), PICTURES / "video_extended.png")
@@ -188,7 +190,7 @@ def main() -> None:
     bars = checks(parts)
     show("bars", bars)
 
-    save("video", bars, torch.float32, trained=trained, **parts)
+    save("video", bars, torch.float32, trained=trained, guidance=GUIDANCE, **parts)
     video_page.PAGE.write_text(video_page.text(), encoding="utf-8")
 
 

@@ -14,10 +14,10 @@ from scoresde import catalogue, inverse, sample
 from scoresde.data import moving_digits
 from scoresde.denoisers.denoiser import BaseDenoiser
 
-STEPS = 40
+STEPS = 20
 RESAMPLINGS = 3
 COUNT = 8  # frames of a window
-CLIPS = 30  # of each task
+CLIPS = 20  # of each task
 OVERLAP = 3  # frames that one window hands to the next
 Row = dict[str, Any]
 Place = tuple[int, int]  # clip of a pair, and its frame
@@ -106,7 +106,7 @@ class Pairs:
 
     @classmethod
     def drawn(cls, frames: int = 18) -> Pairs:
-        """Three of each label."""
+        """Two of each label."""
         data = moving_digits(600, frames, seed=23).data
         assert data.labels is not None
         rows: list[Tensor] = []
