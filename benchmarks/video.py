@@ -31,7 +31,7 @@ from scoresde.reports import images
 from scoresde.samplers.editing import edit
 
 PICTURES = video_page.PAGE.parent / "img"
-GUIDANCE = 3.0
+GUIDANCE = 4.0
 STEPS = 40
 EACH = 20  # clips of each label
 NATIVE = (8, 16, 16)
