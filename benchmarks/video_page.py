@@ -71,8 +71,6 @@ Frames of your own are a measurement. Everything in [inverse.md](inverse.md) tak
 ```python
 from dataclasses import replace
 
-import torch
-
 from scoresde import catalogue, data, inverse, runs, sample
 
 model = runs.load("runs/video").denoiser
@@ -140,7 +138,8 @@ def video_tasks_text(kept: dict[str, Any]) -> str:
     """The section on given frames."""
     return f"""20 real clips a row, one draw each, the label known, guidance {kept["guidance"]:g}. "Off" is the distance in pixels from where the clip itself
 goes on: its own frames that were hidden, or, of joined clips and loops, the next frame of each end. The animated image
-may go anywhere: there it is the distance from the best straight track. Where ends do not fit each other, as in a join
+may go anywhere, and so may the second window of a clip that is extended twice, which is given frames that the first has
+drawn: at their seams it is the distance from the best straight track. Where ends do not fit each other, as in a join
 or a loop, no straight track exists, and the digit must turn on the way.
 
 {table(kept["tasks"])}
