@@ -12,6 +12,7 @@ cost    a batch of several sizes over as many tokens of one size, interleaved
 from __future__ import annotations
 
 import argparse
+import json
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import video_page, video_tasks
-from benchmarks.common import interleaved, save, show
+from benchmarks.common import RESULTS, interleaved, save, show
 from benchmarks.video_judge import Judge, middles, off_track, rms
 from scoresde import catalogue, guidance, runs, sample
 from scoresde.cli.clips import sheet
@@ -162,10 +163,30 @@ def checks(parts: dict[str, list[Row]]) -> list[Row]:
     return found
 
 
+def kept(parts: dict[str, list[Row]], trained: Row) -> None:
+    """Show, store and lay out what was measured."""
+    for name, table in parts.items():
+        show(name, table)
+    bars = checks(parts)
+    show("bars", bars)
+
+    save("video", bars, torch.float32, trained=trained, guidance=GUIDANCE, **parts)
+    video_page.PAGE.write_text(video_page.text(), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/video"))
-    stored = runs.load(parser.parse_args().run)
+    parser.add_argument("--cost", action="store_true", help="measure the cost anew, and keep the rest")
+    found = parser.parse_args()
+
+    if found.cost:
+        before = json.loads((RESULTS / "video.json").read_text(encoding="utf-8"))
+        parts = {name: before[name] for name in ("sizes", "tasks", "edited")}
+        kept({**parts, "cost": costs()}, before["trained"])
+        return
+
+    stored = runs.load(found.run)
     model = stored.denoiser
     judge = Judge()
     pairs = video_tasks.Pairs.drawn()
@@ -185,15 +206,7 @@ def main() -> None:
         "edited": edited(model, judge),
         "cost": costs(),
     }
-    trained = {"steps": training["steps_done"], "seconds": training["seconds"]}
-
-    for name, table in parts.items():
-        show(name, table)
-    bars = checks(parts)
-    show("bars", bars)
-
-    save("video", bars, torch.float32, trained=trained, guidance=GUIDANCE, **parts)
-    video_page.PAGE.write_text(video_page.text(), encoding="utf-8")
+    kept(parts, {"steps": training["steps_done"], "seconds": training["seconds"]})
 
 
 if __name__ == "__main__":
