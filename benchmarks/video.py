@@ -12,6 +12,8 @@ cost    a batch of several sizes over as many tokens of one size, interleaved
 from __future__ import annotations
 
 import argparse
+import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import video_page, video_tasks
-from benchmarks.common import interleaved, save, show
+from benchmarks.common import RESULTS, interleaved, save, show
 from benchmarks.video_judge import Judge, middles, off_track, rms
 from scoresde import catalogue, guidance, runs, sample
 from scoresde.cli.clips import sheet
@@ -31,7 +33,7 @@ from scoresde.reports import images
 from scoresde.samplers.editing import edit
 
 PICTURES = video_page.PAGE.parent / "img"
-GUIDANCE = 2.0
+GUIDANCE = 4.0
 STEPS = 40
 EACH = 20  # clips of each label
 NATIVE = (8, 16, 16)
@@ -94,13 +96,14 @@ def edited(model: BaseDenoiser, judge: Judge) -> list[Row]:
     return rows
 
 
-def cost(each: int) -> list[Row]:
+def cost(each: int, patch: tuple[int, ...], width: int) -> list[Row]:
     """A batch of five sizes, and as many tokens of one size: forward alone, and forward and back."""
-    network = PatchTransformer(1, (4, 4, 4), 96, 5, classes=10)
+    network = PatchTransformer(1, patch, width, 5, classes=10)
+    inside = math.prod(patch)
     generator = torch.Generator().manual_seed(0)
     most = [max(size[axis] for size in SIZES) for axis in range(3)]
-    tokens = each * sum(size[0] * size[1] * size[2] for size in SIZES) // 64
-    count = tokens * 64 // (NATIVE[0] * NATIVE[1] * NATIVE[2])
+    tokens = each * sum(size[0] * size[1] * size[2] for size in SIZES) // inside
+    count = tokens * inside // math.prod(NATIVE)
 
     several = torch.randn(each * len(SIZES), 1, *most, generator=generator)
     cond = {"label": torch.zeros(len(several), dtype=torch.int64), "size": torch.tensor(SIZES).repeat(each, 1)}
@@ -119,18 +122,17 @@ def cost(each: int) -> list[Row]:
     rows: list[Row] = []
     for name, way in (("drawing", drawing), ("training", training)):
         seconds = interleaved({"several": way(several, cond), "one": way(one, labels)}, 25)
-        a_token = {"several": seconds["several"] / tokens, "one": seconds["one"] / (count * 32)}
-        rows.append(
-            {
-                "pass": name,
-                "clips": len(several),
-                "tokens": tokens,
-                **seconds,
-                "ratio": a_token["several"] / a_token["one"],
-            }
-        )
+        others = count * math.prod(NATIVE) // inside
+        about = {"pass": name, "patch": list(patch), "width": width, "clips": len(several), "tokens": tokens}
+        ratio = (seconds["several"] / tokens) / (seconds["one"] / others)
+        rows.append({**about, **seconds, "ratio": ratio})
 
     return rows
+
+
+def costs() -> list[Row]:
+    """Of the network of the run, at two batches, and of a larger one."""
+    return [*cost(12, (4, 4, 4), 96), *cost(24, (4, 4, 4), 96), *cost(12, (2, 4, 4), 128)]
 
 
 def checks(parts: dict[str, list[Row]]) -> list[Row]:
@@ -155,21 +157,44 @@ def checks(parts: dict[str, list[Row]]) -> list[Row]:
     for row in of_tasks:
         most(f"{row['task']}: off at the seams, RMS pixels", row["off at the seams"], 1.0)
     for row in parts["cost"]:
-        most(f"several sizes over one, {row['pass']}, {row['clips']} clips", row["ratio"], 1.15)
+        named = f"several sizes over one, {row['pass']}, {row['clips']} clips, width {row['width']}"
+        most(named, row["ratio"], 1.15)
 
     return found
+
+
+def kept(parts: dict[str, list[Row]], trained: Row) -> None:
+    """Show, store and lay out what was measured."""
+    for name, table in parts.items():
+        show(name, table)
+    bars = checks(parts)
+    show("bars", bars)
+
+    save("video", bars, torch.float32, trained=trained, guidance=GUIDANCE, **parts)
+    video_page.PAGE.write_text(video_page.text(), encoding="utf-8")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, default=Path("runs/video"))
-    stored = runs.load(parser.parse_args().run)
+    parser.add_argument("--cost", action="store_true", help="measure the cost anew, and keep the rest")
+    found = parser.parse_args()
+
+    if found.cost:
+        before = json.loads((RESULTS / "video.json").read_text(encoding="utf-8"))
+        parts = {name: before[name] for name in ("sizes", "tasks", "edited")}
+        kept({**parts, "cost": costs()}, before["trained"])
+        return
+
+    stored = runs.load(found.run)
     model = stored.denoiser
     judge = Judge()
     pairs = video_tasks.Pairs.drawn()
 
-    rows, clips = video_tasks.drawn_tasks(model, pairs, judge)
-    longer, long_clips = video_tasks.twice(model, pairs, judge)
+    guided = guidance.ClassifierFree(model, GUIDANCE)
+
+    rows, clips = video_tasks.drawn_tasks(guided, pairs, judge)
+    longer, long_clips = video_tasks.twice(guided, pairs, judge)
     shown = torch.cat([x[k : k + 2] for k, x in enumerate(clips.values())])
     images.save_image(sheet(shown), PICTURES / "video_tasks.png")
     images.save_image(sheet(long_clips[:6]), PICTURES / "video_extended.png")
@@ -179,17 +204,9 @@ def main() -> None:
         "sizes": sizes(model, judge),
         "tasks": [*rows, longer],
         "edited": edited(model, judge),
-        "cost": [*cost(12), *cost(24)],
+        "cost": costs(),
     }
-    trained = {"steps": training["steps_done"], "seconds": training["seconds"]}
-
-    for name, table in parts.items():
-        show(name, table)
-    bars = checks(parts)
-    show("bars", bars)
-
-    save("video", bars, torch.float32, trained=trained, **parts)
-    video_page.PAGE.write_text(video_page.text(), encoding="utf-8")
+    kept(parts, {"steps": training["steps_done"], "seconds": training["seconds"]})
 
 
 if __name__ == "__main__":

@@ -100,10 +100,14 @@ class PatchTransformer(AdaptiveTransformer):
         parts = [part[(..., *map(slice, size))] for part, size in zip(found, groups, strict=True)]
         answers = self._answered(parts, told[order])
 
-        for (size, rows), answer in zip(groups.items(), answers, strict=True):
-            out[(torch.tensor(rows, device=x.device), slice(None), *map(slice, size))] = answer
+        first = 0
 
-        return out
+        for size, answer in zip(groups, answers, strict=True):
+            last = first + len(answer)
+            out[(slice(first, last), slice(None), *map(slice, size))] = answer
+            first = last
+
+        return out[order.argsort()]
 
     def _answered(self, parts: list[Tensor], told: Tensor) -> list[Tensor]:
         """Answers for groups of grids, each of one size; `told` holds their rows one group after the other."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import video_run, video_tasks
+from benchmarks import video_page, video_run, video_tasks
 from benchmarks.video_judge import Judge, middles, off_track, rms
 from scoresde import runs
 from scoresde.data import moving_digits
@@ -18,18 +19,25 @@ from scoresde.networks.labels import NO_LABEL
 from tests.helpers.in_process import called
 
 
-def test_the_configuration_trains(tmp_path: Path) -> None:
-    """The one of the docs, for two steps of four clips."""
+def test_the_configuration_trains_what_the_page_animates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration of the docs, for two steps of four clips, and the Python of docs/video.md on it."""
     text = video_run.CONFIG.read_text(encoding="utf-8")
     small = re.sub("steps = [0-9]+", "steps = 2", text)
     small = re.sub("batch = [0-9]+", "batch = 4", small)
     (tmp_path / "c.toml").write_text(small, encoding="utf-8")
-    assert called("train", str(tmp_path / "c.toml"), "--out", str(tmp_path / "run")) == 0
+    assert called("train", str(tmp_path / "c.toml"), "--out", str(tmp_path / "runs" / "video")) == 0
 
-    network = runs.load(tmp_path / "run").denoiser.network
+    network = runs.load(tmp_path / "runs" / "video").denoiser.network
     assert isinstance(network, PatchTransformer)
     assert network.patch == (4, 4, 4)
     assert network.classes == 10
+
+    (block,) = re.findall(r"^```python\n(.*?)^```", video_page.PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    monkeypatch.chdir(tmp_path)
+    found: dict[str, Any] = {}
+    exec(block, found)
+    assert found["x"].shape == (4, 1, 8, 16, 16)
+    assert torch.equal(found["x"][:, :, 0], found["clips"][:1, :, 0].expand(4, -1, -1, -1))
 
 
 def test_a_batch_holds_clips_of_two_sizes() -> None:
@@ -83,7 +91,7 @@ def test_the_judge_reads_frames() -> None:
 def test_where_the_truth_of_a_task_lies() -> None:
     """The real clip itself, put where the frames of a task belong, is off by nothing."""
     pairs = video_tasks.Pairs.drawn()
-    assert pairs.labels.bincount().tolist() == [3] * 10
+    assert pairs.labels.bincount().tolist() == [2] * 10
 
     for task in video_tasks.TASKS:
         assert not set(task.given) & set(task.truth)
