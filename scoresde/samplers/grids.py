@@ -163,10 +163,15 @@ class ExplicitGrid(AbsoluteGrid):
 
 
 def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> ExplicitGrid:
-    """The levels given, and no others: lam, or times of `process`; in either order. The method's n is their number.
+    """The levels given, and no others; in either order. The method's n is their number.
 
     Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond
-    the range of `process`."""
+    the range of `process`.
+
+    Args:
+        values: levels lam, or times of `process` where there is one.
+        process: whose times the values are; None: the values are lam.
+    """
 
     check.detached("values", values)
     given = values.tolist() if isinstance(values, Tensor) else values

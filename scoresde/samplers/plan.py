@@ -224,7 +224,13 @@ class Plan:
 
 
 def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
-    """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says."""
+    """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says.
+
+    Args:
+        denoiser: the model; its training process gives the range.
+        method: its grid, n and frame.
+        extra: levels beside the n of the method.
+    """
     if method.n is not None and isinstance(method.grid, AbsoluteGrid):
         return method.grid.fixed_levels(method.n + extra)
     return between(method, home(denoiser, method), extra)
