@@ -32,7 +32,7 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """Mean k(x, x') + mean k(y, y') - 2 mean k(x, y), over all pairs or, `unbiased`, over pairs of different samples."""
+    """Mean k(x, x') + mean k(y, y') - 2 mean k(x, y), over all pairs or, `unbiased`, those of different samples."""
 
     kernel: Kernel
     unbiased: bool = False

@@ -125,7 +125,7 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         return (scheduler, kwargs) if return_unused_kwargs else scheduler
 
     def save_config(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """Write scheduler_config.json. Raises ValueError naming `make` where the method has no name in the catalogue."""
+        """Write scheduler_config.json. Raises ValueError naming `make` where the catalogue does not name the method."""
         if self.config["method"] is None:
             raise ValueError(f"`make` must be a line of the catalogue, such as 'unipc', to be saved, got {self.make!r}")
         super().save_config(save_directory, push_to_hub, **kwargs)

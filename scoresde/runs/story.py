@@ -57,7 +57,7 @@ class RunDescription:
         """Continue from the latest checkpoint of the same configuration and data.
 
         Args:
-            folder: of the run; without checkpoints the run begins anew.
+            folder: of the run; where it is empty the run begins anew.
             state: weights, optimiser and step number; loaded in place.
         """
         found = checkpoints.latest(folder / "checkpoints")

@@ -197,7 +197,12 @@ def _check_rising(lams: tuple[float, ...], least: int, finite: bool) -> None:
 
 
 def index_at(lams: tuple[float, ...], lam: Tensor) -> Tensor:
-    """The index at a level, a polyline."""
+    """The index at a level, a polyline.
+
+    Args:
+        lams: rising levels, at least 2.
+        lam: the levels to look up; any shape.
+    """
     table = torch.tensor(lams, dtype=torch.float64, device="cpu")
     k = torch.searchsorted(table, lam.contiguous()).clamp(1, len(lams) - 1)
     return k - 1 + (lam - table[k - 1]) / (table[k] - table[k - 1])

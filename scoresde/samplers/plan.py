@@ -237,7 +237,13 @@ def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Ten
 
 
 def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
-    """lam of the method's levels from one end to the other, less what a frame carries."""
+    """lam of the method's levels from one end to the other, less what a frame carries.
+
+    Args:
+        method: its grid, n and frame.
+        ends: lam of the first and the last level.
+        extra: levels beside the n of the method.
+    """
     first, last = ends if method.frame is None else (method.frame.begin(lam) for lam in ends)
     if method.n is None or isinstance(method.grid, Tolerance):
         return torch.tensor([first, last], dtype=torch.float64, device="cpu")
