@@ -167,9 +167,8 @@ def gaussian_bound(
     """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser. No sampling.
 
     E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances. The best variance of step i
-        is that of x_{i-1}
-    given x_i, beta~ + c_0^2 of them, where L_{i-1} = sum log(variance/beta~)/2 and L_0 = sum (log(2 pi variance) +
-    1)/2.
+    is that of x_{i-1} given x_i, beta~ + c_0^2 of them, where L_{i-1} = sum log(variance/beta~)/2 and L_0 = sum (log(2
+    pi variance) + 1)/2.
 
     Args:
         chain: a discrete chain of `ddpm`.

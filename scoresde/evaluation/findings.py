@@ -58,7 +58,7 @@ def not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[
     """NaN or Inf anywhere from end to end.
 
     Args:
-        model: the model, in eval mode.
+        model: the model, as it is used.
         batch: samples and their noise.
         process: along which states are made, over its whole range.
     """
