@@ -66,7 +66,13 @@ def reachable(out: Path) -> Path:
 
 @contextmanager
 def output_folder(out: Path, overwrite: bool, resume: bool = False) -> Generator[Path, None, None]:
-    """A folder to write into, held until the end: new, empty, or one of ours that may be overwritten or resumed."""
+    """A folder to write into, held until the end: new, empty, or one of ours that may be overwritten or resumed.
+
+    Args:
+        out: the folder.
+        overwrite: whether what we wrote there may be overwritten.
+        resume: whether a run there is gone on with; there must be one.
+    """
     from ..storage import ownership
 
     _check_folder(out, overwrite, resume)
@@ -121,7 +127,12 @@ def usable(name: str) -> str:
 
 
 def positive(name: str, value: int) -> None:
-    """An integer of at least 1, or an error naming it."""
+    """An integer of at least 1, or an error naming it.
+
+    Args:
+        name: of the option, for the error.
+        value: to check.
+    """
     from solvers import check
 
     check.integer(name, value)
@@ -137,7 +148,13 @@ def console(quiet: bool = False) -> Any:
 
 @contextmanager
 def bar(what: str, total: int, shown: bool = True) -> Generator[Callable[[int], None], None, None]:
-    """Yield advance(count): a bar with the time left on a terminal, nothing elsewhere."""
+    """Yield advance(count): a bar with the time left on a terminal, nothing elsewhere.
+
+    Args:
+        what: is done, in words before the bar.
+        total: number of parts.
+        shown: whether there may be a bar.
+    """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     columns = (

@@ -42,7 +42,13 @@ TILE = 56
 
 def recipe(data: str = "digits", steps: int = 2500, seed: int = 0) -> Config:
     """How the demo trains: v by the pseudo-Huber loss, which of eleven losses came nearest to the digits in six
-    processor minutes (docs/losses.md)."""
+    processor minutes (docs/losses.md).
+
+    Args:
+        data: name of a data set, or a path.
+        steps: of training.
+        seed: of training.
+    """
 
     objective = Objective(PlainV(norm=Huber()))
     return Config(
@@ -75,7 +81,15 @@ def train(
     quiet: bool,
     width: int | None,
 ) -> None:
-    """What each of the processes that train together does."""
+    """What each of the processes that train together does.
+
+    Args:
+        config: how to train.
+        folder: of the run, held by the caller.
+        command: what was typed.
+        quiet: whether nothing is printed.
+        width: columns of what is printed; None: the terminal's.
+    """
     data, held_out = config.dataset().split(config.data.held_out)
     console = Console(quiet=quiet or distributed.rank() > 0, highlight=False, markup=False, emoji=False, width=width)
     train_with_bar(
@@ -99,8 +113,17 @@ def run(
     console: Console,
     workers: int | None = None,
 ) -> None:
-    """The whole demo, into `folder`, which the caller holds (`ownership.writing`); trained by `workers` processes on a
-    CPU, default one a core, two at most."""
+    """The whole demo.
+
+    Args:
+        config: how to train.
+        folder: written to; the caller holds it (`ownership.writing`).
+        command: what was typed.
+        n: samples of each method.
+        device: where the network runs.
+        console: where people read.
+        workers: processes that train together on a CPU; None: one a core, two at most.
+    """
 
     begin = time.perf_counter()
     data, held_out = config.dataset().split(config.data.held_out)
@@ -200,7 +223,14 @@ def judged(
     known: Tensor,
     **about: Any,
 ) -> dict[str, Any]:
-    """A row: what samples are, what the judge says of them, and the 95 % interval of their Frechet distance."""
+    """A row: what samples are, what the judge says of them, and the 95 % interval of their Frechet distance.
+
+    Args:
+        judge: of the data.
+        x: samples, (B, ...).
+        known: all real samples, in any order.
+        about: what else the row says.
+    """
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0), device="cpu")
     interval = distances.estimate(
         frechet, judge.features(x.cpu().float()), judge.features(known[order]), blocks=min(20, len(x))
@@ -215,7 +245,14 @@ def draw(
     method: Method,
     seed: int,
 ) -> tuple[Tensor, float, float]:
-    """Samples on the CPU, mean network calls per sample, seconds."""
+    """Samples on the CPU, mean network calls per sample, seconds.
+
+    Args:
+        denoiser: the trained model.
+        shape: (B, ...), of the samples.
+        method: how to sample.
+        seed: of the samples.
+    """
     with counting(denoiser.network) as calls:
         start = time.perf_counter()
         x = sample(denoiser, shape, method, seed).cpu()

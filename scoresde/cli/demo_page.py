@@ -33,7 +33,12 @@ MOVED = 3.0  # mean change of grey levels, of 255, from one frame of the animati
 
 
 def said(value: float | None, digits: int) -> str:
-    """A figure as it is shown; nothing where there is none."""
+    """A figure as it is shown; nothing where there is none.
+
+    Args:
+        value: the figure, or None.
+        digits: decimals shown.
+    """
     return "" if value is None else f"{value:.{digits}f}"
 
 
@@ -43,7 +48,14 @@ def draw_paths(
     seed: int,
     folder: Path,
 ) -> None:
-    """trajectory.png: four samples on their way, by the SDE and by the flow; flow.gif: 36 along the flow."""
+    """trajectory.png: four samples on their way, by the SDE and by the flow; flow.gif: 36 along the flow.
+
+    Args:
+        denoiser: the trained model.
+        shape: of one sample.
+        seed: of the samples.
+        folder: where the pictures go.
+    """
     process = denoiser.process
     columns = 11
     paths = {
@@ -93,7 +105,16 @@ def write_page(
     facts: dict[str, Any],
     command: str,
 ) -> None:
-    """report.html, self-contained."""
+    """report.html, self-contained.
+
+    Args:
+        folder: of the demo, with its pictures.
+        trained: the run.
+        judge: of the data.
+        rows: what is said of each method (`demo.judged`).
+        facts: of the whole demo: floors, n, accuracy, seconds, device, threads, versions.
+        command: what was typed.
+    """
     training = trained.about["training"]
     floors = facts["floors"]
     config = trained.config

@@ -47,7 +47,11 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def fitting(what: str, remedy: str) -> Generator[None, None, None]:
-    """Inside, memory that is refused is told as that of `what`, which `remedy` makes smaller.
+    """Inside, memory that is refused is told as that of what is done here.
+
+    Args:
+        what: needs the memory, in words.
+        remedy: what makes it smaller, in words.
 
     Raises:
         TooLargeError: in place of the allocator's error.

@@ -27,7 +27,12 @@ Null = Annotated[int | None, typer.Option(help="the label that a pipeline takes 
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """Numbers between commas. Raises UsageError naming the option."""
+    """Numbers between commas. Raises UsageError naming the option.
+
+    Args:
+        option: its name, for the error.
+        text: what it was given.
+    """
     try:
         found = [float(part) for part in text.split(",")]
     except ValueError:
@@ -50,6 +55,11 @@ class Labels(NamedTuple):
 
 def labelling(folder: Path | None, model: Any, device: str) -> Labels | None:
     """The classifier of a run, for samples like the model's; None where no folder is given.
+
+    Args:
+        folder: of the classifier's run, or None.
+        model: whose samples it is to know.
+        device: where it is put.
 
     Raises:
         UsageError: naming `--classifier`.
@@ -98,6 +108,17 @@ def guided(
     device: str,
 ) -> list[Any]:
     """The model at each scale; the model itself where no scale is given.
+
+    Args:
+        model: as it was loaded.
+        scales: guidance scales between commas; None: no guidance.
+        label: class to lead toward, or None.
+        interval: levels LO,HI of lam in which guidance holds; None: all.
+        rescale: 0 to 1: how far guided samples keep the conditional spread.
+        weak: folder of a weaker model to lead away from, or None.
+        null: label that a pipeline takes for none; None: a run knows its own.
+        classifier: along whose gradient to lead, or None.
+        device: where the weaker model is put.
 
     Raises:
         UsageError: naming the option.

@@ -65,7 +65,13 @@ def bars(console: Console) -> Progress:
 
 @contextmanager
 def progress(console: Console, what: str, total: int) -> Generator[Callable[[int, str], None], None, None]:
-    """Yield tell(done, note): a bar on a terminal, elsewhere a line at every tenth of the way."""
+    """Yield tell(done, note): a bar on a terminal, elsewhere a line at every tenth of the way.
+
+    Args:
+        console: where it is shown.
+        what: is done, in words.
+        total: number of parts.
+    """
     start = time.perf_counter()
     tenth = 0
 
@@ -91,7 +97,17 @@ def train_with_bar(
     console: Console,
     **options: Any,
 ) -> runs.Trained:
-    """`runs.train` behind a progress bar; `options` are its own."""
+    """`runs.train` behind a progress bar; `options` are its own.
+
+    Args:
+        config: how to train.
+        data: to train on.
+        folder: of the run.
+        command: what was typed.
+        device: where to train.
+        console: where progress is shown.
+        options: of `runs.train`.
+    """
     smooth = 0.0
 
     with progress(console, "training", config.training.steps) as tell:

@@ -19,7 +19,12 @@ _COLUMNS = 16_384  # of a table at most
 
 
 def check_target(out: Path, overwrite: bool) -> None:
-    """Raise UsageError where a file that was asked for cannot be written, or holds what we did not write."""
+    """Raise UsageError where a file that was asked for cannot be written, or holds what we did not write.
+
+    Args:
+        out: the file.
+        overwrite: whether a file that we wrote may be replaced.
+    """
     if out.suffix.lower() not in _KINDS:
         raise UsageError(f"`--out` must end in .png, .gif, .npz or .csv, got {out}")
     if not reachable(out).exists():
@@ -37,7 +42,13 @@ def check_target(out: Path, overwrite: bool) -> None:
 
 
 def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
-    """Where samples go that were given no name: beside the run, an earlier file of ours replaced."""
+    """Where samples go that were given no name: beside the run, an earlier file of ours replaced.
+
+    Args:
+        run: folder of the run.
+        shape: of one sample.
+        overwrite: whether --overwrite was given; a file that is not ours is refused all the same.
+    """
     from ..storage.ownership import owned
 
     target = run / ("samples.png" if len(shape) == 3 else "samples.npz")
@@ -47,8 +58,14 @@ def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
 
 
 def check_kind(target: Path, shape: tuple[int, ...], kind: str | None = None) -> None:
-    """Raise UsageError where a file cannot hold samples of this shape and kind (`Model.kind`; None: by the shape): a
-    .csv holds points, a .gif video or volumes, and a picture is drawn of what is known."""
+    """Raise UsageError where a file cannot hold samples: a .csv holds points, a .gif video or volumes, and a picture is
+    drawn of what is known.
+
+    Args:
+        target: the file.
+        shape: of one sample.
+        kind: of the samples (`Model.kind`); None: by the shape.
+    """
 
     from ..data.checking import kind_of
 
@@ -96,7 +113,13 @@ def save_samples(
 
 
 def save_table(x: Any, path: Path, columns: list[str] | None) -> None:
-    """A .csv of points (N, d), its first line the names of the columns."""
+    """A .csv of points.
+
+    Args:
+        x: points, (N, d), on the CPU.
+        path: of the file.
+        columns: names in the first line; None: x0, x1 and so on.
+    """
     import csv
 
     from ..storage.files import write_whole
@@ -114,8 +137,14 @@ def save_arrays(
     scale: tuple[Any, Any] | None = None,
     mask: Any = None,
 ) -> None:
-    """A .npz with the samples as `x`, sets of several sizes with their `mask`, and the model's scale where it is given,
-    by which `data.load` reads them again. Its archive comment tells who wrote it."""
+    """A .npz with the samples as `x`. Its archive comment tells who wrote it.
+
+    Args:
+        x: samples in the data's units, on the CPU, (N, ...).
+        path: of the file.
+        scale: centre and half range of the model, by which `data.load` reads the samples again; None: not kept.
+        mask: which points of sets of several sizes there are, kept beside; None: all.
+    """
     import numpy as np
 
     from ..data.files import SCALE

@@ -12,7 +12,12 @@ from .libraries import Model, Run, k_diffusion_sampling
 
 
 def torchdiffeq(method: str, tolerance: float) -> Run:
-    """torchdiffeq on dx/dlog s = x - D, its error norm taken over the whole batch."""
+    """torchdiffeq on dx/dlog s = x - D, its error norm taken over the whole batch.
+
+    Args:
+        method: torchdiffeq's name of its solver.
+        tolerance: relative and absolute.
+    """
 
     def run(
         model: Model,
@@ -34,7 +39,12 @@ def torchdiffeq(method: str, tolerance: float) -> Run:
 
 
 def torchode(method: str, tolerance: float) -> Run:
-    """torchode on dx/dlam = D - x, steps chosen per sample; the model is called on all samples each time."""
+    """torchode on dx/dlam = D - x, steps chosen per sample; the model is called on all samples each time.
+
+    Args:
+        method: name of its stepper's class.
+        tolerance: relative and absolute.
+    """
 
     def run(
         model: Model,
@@ -59,7 +69,12 @@ def torchode(method: str, tolerance: float) -> Run:
 
 
 def scipy(method: str, tolerance: float) -> Run:
-    """scipy.integrate.solve_ivp on dx/dlog s = x - D, the batch one long vector."""
+    """scipy.integrate.solve_ivp on dx/dlog s = x - D, the batch one long vector.
+
+    Args:
+        method: solve_ivp's name of its solver.
+        tolerance: relative and absolute.
+    """
 
     def run(
         model: Model,

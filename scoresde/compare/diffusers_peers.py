@@ -12,7 +12,12 @@ from .libraries import Model, Run
 
 
 def diffusers(scheduler: str, **options: Any) -> Run:
-    """A diffusers scheduler predicting x0, in its variance-preserving frame x / sqrt(1 + s^2), clipping off."""
+    """A diffusers scheduler predicting x0, in its variance-preserving frame x / sqrt(1 + s^2), clipping off.
+
+    Args:
+        scheduler: name of its class.
+        options: of its constructor.
+    """
 
     def run(
         model: Model,
@@ -66,7 +71,13 @@ def diffusers_ddim(eta: float = 0.0) -> Run:
 
 
 def diffusers_sigma(scheduler: str, calls: int = 1, **options: Any) -> Run:
-    """A diffusers scheduler in the frame x0 + s eps; one of two calls a step holds each inner level twice."""
+    """A diffusers scheduler in the frame x0 + s eps.
+
+    Args:
+        scheduler: name of its class.
+        calls: model calls a step; a scheduler of two holds each inner level twice.
+        options: of its constructor.
+    """
 
     def run(
         model: Model,

@@ -15,7 +15,12 @@ from .figures import COLOURS, PARTS, Curve, Panel, pareto
 
 def picture(every: Sequence[Panel], path: Path) -> None:
     """A PNG: a panel a row, error against calls and against seconds, curves labelled at their ends, the Pareto front
-    behind them."""
+    behind them.
+
+    Args:
+        every: the panels, one a row.
+        path: of the PNG.
+    """
 
     import matplotlib
     from matplotlib.figure import Figure
@@ -151,7 +156,13 @@ def _label(axis: Any, ends: list[tuple[float, float, Curve]]) -> None:
 
 
 def bars(parts: dict[str, dict[str, float]], title: str, path: Path) -> None:
-    """A PNG: one stacked bar per method, its parts of the error in the order of `PARTS`."""
+    """A PNG: one stacked bar per method.
+
+    Args:
+        parts: by method, the parts of its error by the names of `PARTS`, whose order they are drawn in.
+        title: above the bars.
+        path: of the PNG.
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.5, 0.42 * len(parts) + 1.5), dpi=110, layout="constrained")

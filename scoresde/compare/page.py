@@ -19,8 +19,16 @@ def write(
     command: str,
     split: Path | None = None,
 ) -> None:
-    """The page of these panels; `skipped` are methods whose library is absent, `split` a picture of the parts of the
-    error."""
+    """The page of a comparison.
+
+    Args:
+        path: of the page.
+        every: the panels.
+        rows: all rows of the comparison, failed ones included.
+        skipped: methods whose library is absent.
+        command: what was typed.
+        split: a picture of the parts of the error; None: there is none.
+    """
 
     measured = [row for row in rows if "failed" not in row]
     last = measured[-1] if measured else {}

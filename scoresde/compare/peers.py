@@ -52,14 +52,26 @@ class Peer:
         levels: Tensor,
         seed: int = 0,
     ) -> Tensor:
-        """Run it without gradients, warnings or traces in torch's global generator."""
+        """Run it without gradients, warnings or traces in torch's global generator.
+
+        Args:
+            model: (x, s) -> x0, for x = x0 + s eps.
+            x: states at the first level, (B, ...).
+            levels: s, falling, 1-D.
+            seed: of torch's generators during the run.
+        """
         with torch.no_grad(), seeded(seed), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return self.run(model, x, levels, seed)
 
 
 def k_diffusion(sampler: str, **options: Any) -> Run:
-    """k_diffusion.sampling.sample_<sampler>, on levels that end above zero."""
+    """A sampler of k_diffusion.sampling, on levels that end above zero.
+
+    Args:
+        sampler: its name, after sample_.
+        options: of it.
+    """
 
     def run(
         model: Model,

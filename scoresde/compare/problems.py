@@ -64,7 +64,12 @@ class Problem:
     judged: int = 4000
 
     def start(self, seed: int = 0, n: int | None = None) -> Tensor:
-        """high z, z standard normal (n, *shape) float64 of a torch generator seeded `seed`."""
+        """high z, z standard normal (n, *shape) float64 of a torch generator.
+
+        Args:
+            seed: of the generator.
+            n: number of starts; None: the problem's own.
+        """
         z = WhiteNoise(torch.Generator().manual_seed(check.seed("seed", seed)))
         return self.high * z.normal((self.n if n is None else n, *self.shape), F64, "cpu")
 
@@ -78,8 +83,12 @@ class Problem:
         return fine, rms(fine - self.carry(x, coarse=True))
 
     def carry(self, x: Tensor, coarse: bool = False) -> Tensor:
-        """Where the flow takes x from high to low, as well as the reference knows; `coarse`: at 30 tolerances, or half
-        the steps."""
+        """Where the flow takes x from high to low, as well as the reference knows.
+
+        Args:
+            x: states at s = high, (B, *shape).
+            coarse: whether it is solved at 30 tolerances, or half the steps: how far that is off says the error.
+        """
 
         if self.steps is None:
             tolerance = 30 * self.tolerance if coarse else self.tolerance

@@ -60,8 +60,15 @@ def tasks(
     seeds: int,
     device: str = "cpu",
 ) -> Iterator[Task]:
-    """All rows of a comparison, those of absent libraries left out; adaptive methods at fixed tolerances whatever the
-    budgets."""
+    """All rows of a comparison, those of absent libraries left out.
+
+    Args:
+        sources: names of problems, or run folders.
+        methods: names of competitors.
+        budgets: model calls a sample; adaptive methods run at `TOLERANCES` whatever the budgets.
+        seeds: how many; they count from 0.
+        device: where models run.
+    """
 
     budgets = tuple(budgets)
     chosen = [e for e in map(entry, methods) if e.family == OURS or not peers.absent(e.family)]

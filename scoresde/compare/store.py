@@ -130,7 +130,12 @@ def _checksum(row: Row) -> str:
 
 def reference(case: Problem, seed: int) -> tuple[Tensor, float]:
     """The converged answer of a problem and its error, kept in the user's cache under a hash of everything it depends
-    on."""
+    on.
+
+    Args:
+        case: the problem.
+        seed: of its starts.
+    """
 
     name = hashlib.sha256(repr((digest(case), seed, torch.__version__)).encode()).hexdigest()[:32]
     folder = _cache()

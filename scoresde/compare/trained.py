@@ -31,7 +31,13 @@ def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
     """The model of a run or a pipeline, over the noise levels it was trained on; exact samples are the run's data. The
     reference takes 200 calls.
 
-    Raises CheckpointError for a pipeline that cannot be asked without a label or at a finite noise level."""
+    Raises CheckpointError for a pipeline that cannot be asked without a label or at a finite noise level.
+
+    Args:
+        folder: of the run or the pipeline.
+        device: where the model is put.
+        n: number of starts.
+    """
 
     model = models.load(folder, device)
     process = model.denoiser.process
@@ -104,14 +110,23 @@ class Perturbed(BaseDenoiser):
 
 
 def perturbed(problem: Problem, size: float) -> Problem:
-    """The same problem for a model whose denoiser errs by `size`, 256 starts at most, solved to 1e-8."""
+    """The same problem for a model whose denoiser errs, 256 starts at most, solved to 1e-8.
+
+    Args:
+        problem: to begin from.
+        size: largest error of an element of x0, above 0 (`Perturbed`).
+    """
     denoiser = Perturbed(problem.denoiser, check.number("score_error", size, above=0.0))
     return replace(problem, denoiser=denoiser, flow=None, n=min(problem.n, 256), tolerance=1e-8)
 
 
 def ideal(folder: Path, std: float) -> BaseDenoiser:
-    """The denoiser that a run's training set defines, each of its first 5000 points a Gaussian of `std`: what the
-    score part of its error is taken against."""
+    """The denoiser that a run's training set defines: what the score part of its error is taken against.
+
+    Args:
+        folder: of the run.
+        std: of the Gaussian at each of the first 5000 points, in the model's scale.
+    """
     trained = load(folder)
     data = dataset(trained.config, about=trained.about["data"]).split(trained.config.data.held_out)[0]
     return Empirical(data.in_memory(5000).x.double(), std)
@@ -131,6 +146,13 @@ def split(
     score           the converged flow of the model against that of the exact denoiser
     prior           the exact flow from high z against that from x0 + high z: what a finite first level leaves out
     monte_carlo     what n samples leave of the mean: std / sqrt(n)
+
+    Args:
+        problem: with exact samples.
+        exact: the exact denoiser of its data.
+        methods: names of deterministic competitors.
+        cost: budget of model calls, or tolerance of an adaptive method.
+        seed: of the starts.
     """
 
     x = problem.start(seed)

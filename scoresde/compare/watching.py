@@ -27,7 +27,14 @@ def watched(
     device: str,
 ) -> tuple[Tensor, Row]:
     """The answer, and model calls a sample, batched calls, seconds and peak memory in MiB above what was held
-    before."""
+    before.
+
+    Args:
+        case: the problem, whose denoiser's calls are counted.
+        run: the solve.
+        count: number of samples.
+        device: where it runs; says which memory is read.
+    """
 
     seen: list[int] = []
     handle = case.denoiser.register_forward_pre_hook(lambda _, inputs: seen.append(len(inputs[0])))

@@ -44,7 +44,12 @@ class Impulses(Normals):
         return self.unit((stream, index), y)
 
     def unit(self, key: Key, y: Tensor) -> Tensor:
-        """The normal called `key`, for a state y (B, d)."""
+        """The normal of a name.
+
+        Args:
+            key: its name: stream and interval of a Brownian path, or stream and index of a draw.
+            y: state whose shape it has, (B, d).
+        """
         slot = self.slots.setdefault(key, len(self.slots))
         out = torch.zeros_like(y)
         d = y.shape[1]
@@ -80,7 +85,12 @@ class Affine:
     c: dict[Key, Tensor]
 
     def law(self, mean: Tensor, cov: Tensor) -> Law:
-        """Mean and covariance of y for x ~ N(mean, cov)."""
+        """Mean and covariance of y for x ~ N(mean, cov).
+
+        Args:
+            mean: of x, (d,).
+            cov: of x, (d, d).
+        """
         noise = sum((c @ c.mT for c in self.c.values()), torch.zeros_like(cov))
         return self.a @ mean + self.b, self.a @ cov @ self.a.mT + noise
 
@@ -91,9 +101,16 @@ def affine(
     scale: float = 1.0,
     device: str = "cpu",
 ) -> Affine:
-    """The maps of run(x, noise) -> y on states (B, d) in float64; impulses of x have the size `scale`.
+    """The maps of a method.
 
-    Two runs: one row tells how many normals are drawn, then a row for each. Raises NotAffine."""
+    Two runs: one row tells how many normals are drawn, then a row for each. Raises NotAffine.
+
+    Args:
+        run: (x, noise) -> y on states (B, d) in float64; it draws from `noise` alone.
+        d: numbers of a state.
+        scale: size of the impulses of x.
+        device: where the states are made.
+    """
 
     check.number("scale", scale, above=0.0)
     source = Impulses()
@@ -120,7 +137,12 @@ def w2(a: Law, b: Law) -> float:
 
         |m_a - m_b|^2 + |A^1/2 - B^1/2 U|^2,    U orthogonal, the polar factor of B^1/2 A^1/2.
 
-    (`judge.frechet_gaussian` is its square, which cancels.) Gelbrich 1990."""
+    (`judge.frechet_gaussian` is its square, which cancels.) Gelbrich 1990.
+
+    Args:
+        a: mean (d,) and covariance (d, d) of one Gaussian.
+        b: those of the other.
+    """
 
     roots: list[Tensor] = []
 

@@ -32,8 +32,7 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """Mean k(x, x') + mean k(y, y') - 2 mean k(x, y), over all pairs or, `unbiased`, over pairs of different
-    samples."""
+    """Mean k(x, x') + mean k(y, y') - 2 mean k(x, y), over all pairs or, `unbiased`, those of different samples."""
 
     kernel: Kernel
     unbiased: bool = False
@@ -82,8 +81,13 @@ class KernelDistance:
 
 
 def energy(x: Tensor, y: Tensor, unbiased: bool = False) -> float:
-    """Energy distance (squared, as usually stated); 0 iff the laws agree. `unbiased` leaves out each sample's pair
-    with itself."""
+    """Energy distance (squared, as usually stated); 0 iff the laws agree.
+
+    Args:
+        x: samples, (n, ...).
+        y: samples, (m, ...).
+        unbiased: whether each sample's pair with itself is left out.
+    """
     return KernelDistance(_minus_distance, unbiased)(x, y)
 
 
@@ -183,8 +187,7 @@ def precision_recall(real: Tensor, made: Tensor, k: int = 3) -> tuple[float, flo
 
 
 def on_features(metric: Metric, features: Callable[[Tensor], Tensor], batch: int = 256) -> Metric:
-    """`metric` between features (n, ...) -> (n, d) of any module, called without gradients on `batch` samples at
-    once."""
+    """`metric` between features (n, ...) -> (n, d) of any module, without gradients, `batch` samples at once."""
 
     def measured(x: Tensor, y: Tensor) -> float:
         with torch.no_grad():
@@ -256,8 +259,7 @@ def floor(
 
 
 def frechet_floor(d: int, n: int) -> float:
-    """Mean Frechet distance between two sets of n draws of one d-dimensional Gaussian of covariance I: 2d/n +
-    d(d+1)/(2n)."""
+    """Mean Frechet distance of two sets of n draws of one N(0, I) in d dimensions: 2d/n + d(d+1)/(2n)."""
     return 2 * d / n + d * (d + 1) / (2 * n)
 
 

@@ -104,8 +104,14 @@ def term(
     x0: Tensor,
     prediction: Prediction,
 ) -> Tensor:
-    """L_{i-1} of each sample, (B,), from what is predicted at level i in 1..T: whole numbers (B,), or 0-d, one for
-    all."""
+    """L_{i-1} of each sample, (B,), from what is predicted at level i.
+
+    Args:
+        chain: a discrete chain of `ddpm`.
+        level: i in 1..T, whole numbers (B,), or 0-d, one for all.
+        x0: clean samples, (B, ...).
+        prediction: of the model at level i, of x0 made noisy.
+    """
 
     weight, constant, gap, first = (like(c, x0) for c in _coefficients(chain)[:, level.to("cpu", torch.int64) - 1])
     error = weight * (prediction.x0 - x0).square()
@@ -158,13 +164,18 @@ def gaussian_bound(
     variance: Tensor,
     learned: bool = False,
 ) -> tuple[float, float, float]:
-    """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser, `learned`: and
-    variances. No sampling.
+    """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser. No sampling.
 
     E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances. The best variance of step i
-        is that of x_{i-1}
-    given x_i, beta~ + c_0^2 of them, where L_{i-1} = sum log(variance/beta~)/2 and L_0 = sum (log(2 pi variance) +
-    1)/2."""
+    is that of x_{i-1} given x_i, beta~ + c_0^2 of them, where L_{i-1} = sum log(variance/beta~)/2 and L_0 = sum (log(2
+    pi variance) + 1)/2.
+
+    Args:
+        chain: a discrete chain of `ddpm`.
+        mean: of the data, (d,).
+        variance: of the data, element by element, (d,).
+        learned: True: steps have the best variances; False: the fixed ones.
+    """
 
     t = torch.arange(1, chain.steps + 1, dtype=torch.float64, device="cpu").unsqueeze(1) / chain.steps
     alpha = chain.alpha(t)

@@ -36,7 +36,12 @@ class Finding:
 
 
 def scale_of_data(x0: Tensor, process: Process) -> Iterator[Finding]:
-    """A prior that does not cover the data."""
+    """A prior that does not cover the data.
+
+    Args:
+        x0: clean samples, (B, ...).
+        process: whose noisy end must cover them.
+    """
     rms = x0.double().square().mean().sqrt().item()
     left = process.lam(process.t_noise).exp().item() * rms
     if left > MAX_PRIOR_SNR:
@@ -50,7 +55,13 @@ def scale_of_data(x0: Tensor, process: Process) -> Iterator[Finding]:
 
 
 def not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
-    """NaN or Inf anywhere from end to end."""
+    """NaN or Inf anywhere from end to end.
+
+    Args:
+        model: the model, as it is used.
+        batch: samples and their noise.
+        process: along which states are made, over its whole range.
+    """
     for t in torch.linspace(process.t_data, process.t_noise, 9, dtype=torch.float64, device="cpu"):
         alpha = process.alpha(t)
         sigma = process.sigma(t)
@@ -69,7 +80,13 @@ def not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[
 
 
 def nondeterminism(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
-    """Another answer for the same question, or for a sample in other company."""
+    """Another answer for the same question, or for a sample in other company.
+
+    Args:
+        model: the model, as it is used.
+        batch: samples and their noise.
+        process: in whose frame states are made.
+    """
     x, alpha, sigma, _ = list(batch.at(process))[len(LEVELS) // 2]
     first, again = (model(x, alpha, sigma, batch.cond).out for _ in range(2))
     if (change := _relative(first, again)) > 1e-5:
@@ -101,7 +118,13 @@ def missing_inverse_sigma(model: BaseDenoiser, batch: Batch, process: Process) -
     """A score without its 1/sigma where the loss hardly feels it: beta = E[eps_hat eps]/E[eps_hat^2], 1 for a
     denoiser, is 1/sigma.
 
-    Errors of a network make beta less than one, a constant factor does not run with sigma: only this fault does."""
+    Errors of a network make beta less than one, a constant factor does not run with sigma: only this fault does.
+
+    Args:
+        model: the model; only a `Denoiser` that predicts the score is looked at.
+        batch: samples and their noise.
+        process: in whose frame states are made.
+    """
 
     if not isinstance(model, Denoiser) or model.table != Score():
         return
@@ -133,7 +156,14 @@ def ignored_inputs(
     process: Process,
     ratio: float,
 ) -> Iterator[Finding]:
-    """A condition that changes nothing; a noise level that changes nothing although it should."""
+    """A condition that changes nothing; a noise level that changes nothing although it should.
+
+    Args:
+        model: the model.
+        batch: samples, their noise and conditions.
+        process: in whose frame states are made.
+        ratio: the model's loss over a Gaussian's; the noise level is looked at only above 1.05.
+    """
     x, alpha, sigma, _ = list(batch.at(process))[len(LEVELS) // 2]
     out = model(x, alpha, sigma, batch.cond).out
 
@@ -167,7 +197,13 @@ def ignored_inputs(
 
 
 def far_samples(model: BaseDenoiser, batch: Batch, seed: int) -> Iterator[Finding]:
-    """Samples of the flow where no data are."""
+    """Samples of the flow where no data are.
+
+    Args:
+        model: the model.
+        batch: samples of its data, and their conditions.
+        seed: of the samples drawn.
+    """
     found = tails(model, batch.x0, batch.cond, seed)
     if found.share < SHARE:
         return
@@ -194,7 +230,14 @@ def stale_average(
     batch: Batch,
     process: Process,
 ) -> Iterator[Finding]:
-    """An average far behind the weights it averages."""
+    """An average far behind the weights it averages.
+
+    Args:
+        model: with averaged weights.
+        raw: the same with the weights that are averaged; None: nothing is looked at.
+        batch: samples and their noise.
+        process: in whose frame states are made.
+    """
     if raw is None:
         return
 

@@ -125,7 +125,14 @@ def draw(
     process: Process,
     seed: int,
 ) -> Batch:
-    """Noise for the first samples of a batch, which is repeated while it is small."""
+    """Noise for the first samples of a batch, which is repeated while it is small.
+
+    Args:
+        x0: clean samples, (B, ...).
+        cond: condition of each, or None.
+        process: whose range bounds the levels.
+        seed: of the noise.
+    """
     x0 = x0[:_ROWS]
     index = torch.arange(len(x0), device="cpu").repeat(max(1, _NUMBERS // x0.numel()))
     x0 = x0[index.to(x0.device)]
@@ -164,7 +171,15 @@ def loss_ratios(
     clock: ClockHypothesis,
     readings: list[Interpretation],
 ) -> dict[Interpretation, float]:
-    """r for each reading, from one call a level."""
+    """r for each reading, the loss over a Gaussian's, from one call a level.
+
+    Args:
+        model: the model; one that is no `Denoiser` is read by its eps.
+        batch: samples and their noise.
+        process: in whose frame states are made.
+        clock: what noise level the network is told.
+        readings: what its output may mean.
+    """
     logs = dict.fromkeys(readings, 0.0)
     asked = with_clock(model, clock) if isinstance(model, Denoiser) else model
 
@@ -181,7 +196,12 @@ def loss_ratios(
 
 
 def with_clock(model: Denoiser, clock: ClockHypothesis) -> Denoiser:
-    """The same network told other noise levels."""
+    """The same network told other noise levels.
+
+    Args:
+        model: of the network.
+        clock: what the network is told in place of its own c_noise.
+    """
     first, last = check.values(
         model.time(
             model.process.lam(

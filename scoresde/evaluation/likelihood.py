@@ -173,8 +173,13 @@ def bits_per_dim(log_prob: Tensor, dim: int, half_range: float = 127.5) -> Tenso
     """-log2 p per dimension of data on the integer scale, from nats in the model's scale.
 
     Assumes integer data x_int = x * half_range + centre, dequantised by uniform noise of one unit: the density per
-    unit cell is p(x)/half_range^d. 8-bit images scaled to [-1, 1] have half_range 127.5. Theis et al. 2016,
-    arXiv:1511.01844."""
+    unit cell is p(x)/half_range^d. Theis et al. 2016, arXiv:1511.01844.
+
+    Args:
+        log_prob: log p in nats, in the model's scale.
+        dim: d, numbers of a sample.
+        half_range: integers per unit of x; 127.5 for 8-bit images scaled to [-1, 1].
+    """
 
     check.integer("dim", dim, most=10**9)
     check.number("half_range", half_range, above=0.0)

@@ -38,10 +38,16 @@ def tails(
     cond: Any = None,
     seed: int = 0,
 ) -> Tails:
-    """Draw from the nearly converged flow of a model and measure how far samples go, beside a batch x0 (B, ...) of its
-    data.
+    """Draw from the nearly converged flow of a model and measure how far samples go, beside its data.
 
-    An element that hardly varies counts with a quarter of the standard deviation of all."""
+    An element that hardly varies counts with a quarter of the standard deviation of all.
+
+    Args:
+        model: the model.
+        x0: a batch of its data, (B, ...).
+        cond: condition of each, or None.
+        seed: of the samples drawn.
+    """
 
     data = x0.double()
     mean = data.mean(0)

@@ -38,8 +38,12 @@ class _Paths(BoundPath):
 
 
 def source(generator: Any, count: int) -> SeededNoise | OneEach:
-    """Noise of `count` samples whose seeds are drawn from one generator, or from a list of as many. Raises TypeError
-    naming `generator`."""
+    """Noise of a batch, its seeds drawn from generators. Raises TypeError naming `generator`.
+
+    Args:
+        generator: one, for a seed of the whole batch; or a list, one a sample.
+        count: samples of the batch.
+    """
 
     each = generator if isinstance(generator, list) else [generator]
     fits = len(each) == count if isinstance(generator, list) else True

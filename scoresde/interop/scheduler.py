@@ -125,8 +125,7 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         return (scheduler, kwargs) if return_unused_kwargs else scheduler
 
     def save_config(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """Write scheduler_config.json. Raises ValueError naming `make` where the method has no name in the
-        catalogue."""
+        """Write scheduler_config.json. Raises ValueError naming `make` where the catalogue does not name the method."""
         if self.config["method"] is None:
             raise ValueError(f"`make` must be a line of the catalogue, such as 'unipc', to be saved, got {self.make!r}")
         super().save_config(save_directory, push_to_hub, **kwargs)
@@ -200,7 +199,13 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         return like(self.process.alpha(t), sample, "timesteps"), like(self.process.sigma(t), sample, "timesteps")
 
     def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Any) -> Tensor:
-        """alpha x0 + sigma eps at `timesteps`, one or one a sample."""
+        """alpha x0 + sigma eps.
+
+        Args:
+            original_samples: x0, (B, ...).
+            noise: eps, like x0.
+            timesteps: of the chain, from 0; one, or one a sample.
+        """
         alpha, sigma = self._coefficients(original_samples, timesteps)
         return alpha * original_samples + sigma * noise
 

@@ -84,7 +84,12 @@ _ENTRIES: dict[str, tuple[_Fits, str]] = {
 
 
 def check_config(path: Path, config: Mapping[str, Any]) -> None:
-    """Raise CheckpointError naming the file, and the entry that is no entry of a UNet2DModel or out of bounds."""
+    """Raise CheckpointError naming the file, and the entry that is no entry of a UNet2DModel or out of bounds.
+
+    Args:
+        path: of the file, for messages.
+        config: its entries.
+    """
     name = config.get("_class_name")
     if name != "UNet2DModel":
         told = config.get("architectures", name)
@@ -108,7 +113,14 @@ def check_size(home: Path, config: Mapping[str, Any], stored: Path, kind: Any) -
     """Raise CheckpointError where weights and configuration differ in size or weights are no floating-point numbers,
     before memory is taken.
 
-    The network, of class `kind`, is made without storage, and the header of the file is read alone."""
+    The network is made without storage, and the header of the file is read alone.
+
+    Args:
+        home: folder of config.json, for messages.
+        config: its entries.
+        stored: the safetensors file of the weights.
+        kind: class of the network.
+    """
 
     from safetensors import safe_open
 

@@ -238,7 +238,12 @@ def tmpd(denoiser: BaseDenoiser, measurement: Measurement, iterations: int = 5) 
 
 
 def scale_of_data(denoiser: BaseDenoiser, data_std: float | None) -> float:
-    """The standard deviation of the data: as given, or as the denoiser knows it, or 1."""
+    """The standard deviation of the data.
+
+    Args:
+        denoiser: the prior; its moments are taken where nothing is given.
+        data_std: above 0; None: as the denoiser knows it, or 1.
+    """
     if data_std is not None:
         return check.number("data_std", data_std, above=0.0)
     return float(denoiser.moments.scale) if denoiser.moments is not None else 1.0

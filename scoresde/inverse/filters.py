@@ -78,11 +78,24 @@ class Twist(ABC):
 
     @abstractmethod
     def seen(self, x: Tensor, k: int, cond: Any) -> Seen:
-        """What is known of particles at level k."""
+        """What is known of particles at level k.
+
+        Args:
+            x: particles, (P, ...).
+            k: index of their level, from 0.
+            cond: condition of each particle, or None.
+        """
 
     @abstractmethod
     def move(self, seen: Seen, x: Tensor, k: int, z: Tensor) -> Moved:
-        """Particles at level k, of those at level k - 1 and standard normals."""
+        """Particles at level k, of those at level k - 1 and standard normals.
+
+        Args:
+            seen: what is known of the particles at level k - 1.
+            x: particles at level k - 1, (P, ...).
+            k: index of the level they go to.
+            z: standard normals like x.
+        """
 
     @abstractmethod
     def end(self, seen: Seen) -> Tensor:
@@ -90,7 +103,12 @@ class Twist(ABC):
 
 
 def noise_levels(denoiser: BaseDenoiser, method: Method) -> Tensor:
-    """s of the levels of a method on a fixed grid. Raises TypeError or ValueError naming the argument."""
+    """s of the levels of a method on a fixed grid. Raises TypeError or ValueError naming the argument.
+
+    Args:
+        denoiser: the prior; its training process gives the range.
+        method: with a fixed grid and no frame.
+    """
     check_method(denoiser, method)
     if method.n is None or method.frame is not None:
         raise ValueError(f"`method` must have a fixed grid and no frame, such as catalogue.ddpm(100), got {method!r}")

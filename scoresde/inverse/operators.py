@@ -180,12 +180,22 @@ class Function(Operator):
 
 
 def finite(name: str, x: Tensor) -> Tensor:
-    """A floating tensor of finite numbers; or raise TypeError or ValueError naming it."""
+    """A floating tensor of finite numbers; or raise TypeError or ValueError naming it.
+
+    Args:
+        name: of the argument, for the error.
+        x: the tensor to check.
+    """
     if not bool(check.floating(name, x).isfinite().all()):
         raise ValueError(f"`{name}` must be finite, got NaN or Inf values")
     return x
 
 
 def wide(r: Tensor | Any, y: Tensor) -> Any:
-    """A factor ready to multiply a batch of measurements."""
+    """A factor ready to multiply a batch of measurements.
+
+    Args:
+        r: a factor, a number or one per sample, (B,).
+        y: measurements, (B, ...).
+    """
     return r.reshape(-1, *[1] * (y.dim() - 1)).to(y) if isinstance(r, Tensor) and r.dim() else r

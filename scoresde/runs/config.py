@@ -234,7 +234,13 @@ class Config:
             )
 
     def model(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Trainable:
-        """What the run trains: a denoiser, a classifier of noisy samples, or an autoencoder."""
+        """What the run trains: a denoiser, a classifier of noisy samples, or an autoencoder.
+
+        Args:
+            shape: of one sample.
+            classes: number of labels; None: the samples have none.
+            device: where it is made.
+        """
         if self.denoises:
             return self.denoiser(shape, classes, device)
         with single_precision_on(device), seeded(self.training.seed):
@@ -244,8 +250,13 @@ class Config:
         return NoisyClassifier(network, self.process)
 
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:
-        """A fresh network for samples of `shape`, weights drawn from the training seed; `classes` labels where it is
-        conditional."""
+        """A fresh network, weights drawn from the training seed.
+
+        Args:
+            shape: of one sample.
+            classes: number of labels, used where the model is conditional; None: the samples have none.
+            device: where it is made.
+        """
         with single_precision_on(device), seeded(self.training.seed):
             classes = None if self.training.label_dropout is None else classes
             network = self.network.build(shape, classes, self.data.kind, enlarges=self.cascade.low is not None)

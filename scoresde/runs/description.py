@@ -26,7 +26,12 @@ NO_DATA = {
 
 
 def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
-    """What run.json says of the data, and of what the model stands on."""
+    """What run.json says of the data, and of what the model stands on.
+
+    Args:
+        data: samples that the run trains on.
+        moments: of them; None: not known.
+    """
     source = data.source
     sizes = size_counts(source.cond)
     latent = {"latent": data.space.about()} if isinstance(data, Latents) else {}

@@ -56,7 +56,12 @@ class Gallery:
 
     def draw(self, denoiser: Denoiser, step: int) -> dict[str, float]:
         """Samples by DDIM in 20 calls: a picture of those whose kind is known, and {frechet} for images,
-        {sliced_w2} for others where there is held-out data."""
+        {sliced_w2} for others where there is held-out data.
+
+        Args:
+            denoiser: with the averaged weights.
+            step: number of the training step, for the picture's name.
+        """
 
         device = next(denoiser.parameters()).device
         shape = (self.count, *self.train.shape)

@@ -90,7 +90,12 @@ class Journal:
             self.since = time.perf_counter()
 
     def write(self, step: int, rows: dict[str, Any]) -> None:
-        """Append a line, and hand the same to TensorBoard."""
+        """Append a line, and hand the same to TensorBoard.
+
+        Args:
+            step: number of the training step.
+            rows: what is noted, by name; JSON. TensorBoard gets its numbers.
+        """
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **rows}, allow_nan=False) + "\n")
 
@@ -125,7 +130,13 @@ def _short(value: float) -> float:
 
 def by_level(t: Tensor, losses: Tensor, process: Process) -> dict[str, float]:
     """Mean loss in equal cells of lam between the ends of the process, by the cell's middle; cells without a sample
-    are absent."""
+    are absent.
+
+    Args:
+        t: times of the levels, (N,).
+        losses: at these times, (N,).
+        process: whose times they are.
+    """
 
     ends = torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu")
     low, high = check.values(process.lam(ends).clamp(-20.0, 20.0))

@@ -131,10 +131,17 @@ class NetworkConfig:
         *,
         enlarges: bool = False,
     ) -> nn.Module:
-        """A network for samples of `shape`, of a kind of data where it is said; `enlarges` where it is given
-        low-resolution images.
+        """A network for such samples.
 
-        Raises ConfigError naming `network.kind` where it is not for such samples."""
+        Args:
+            shape: of one sample.
+            classes: number of labels; None: it takes none.
+            data: kind of the samples; None: as their shape says.
+            enlarges: whether it is given low-resolution images.
+
+        Raises:
+            ConfigError: naming `network.kind` where it is not for such samples.
+        """
         from ..networks import MLP, DiT, PatchTransformer, Transformer, UNet, UNetND, Upsampler
 
         if self.is_own:

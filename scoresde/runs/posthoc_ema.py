@@ -35,7 +35,14 @@ def store_average(
     tracks: Sequence[Average],
     identity: str = "",
 ) -> None:
-    """Keep the averages of WIDTHS as they are at a step, whole or not at all; `identity` says of which run."""
+    """Keep the averages of WIDTHS as they are at a step, whole or not at all.
+
+    Args:
+        run: the run's folder.
+        step: number of the training step.
+        tracks: the averages, one for each of WIDTHS.
+        identity: of which run they are (`stored.identity`); empty: not said.
+    """
     tensors = {
         f"{k}.{name}": p.detach().cpu().contiguous().clone()
         for k, track in enumerate(tracks)
@@ -45,19 +52,32 @@ def store_average(
 
 
 def drop_after(run: Path, step: int) -> None:
-    """Drop what was stored beyond a step: a run is taken up that had gone further."""
+    """Drop what was stored beyond a step: a run is taken up that had gone further.
+
+    Args:
+        run: the run's folder.
+        step: the last step that is kept.
+    """
     for later, path in checkpoints.steps(run / FOLDER).items():
         if later > step:
             path.unlink(missing_ok=True)
 
 
 def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
-    """The parameters of a run averaged over all its steps with a `width` chosen afterwards, from what training.posthoc
-    stored.
+    """The parameters of a run averaged over all its steps, from what training.posthoc stored.
 
-    Exact for the stored widths; between them the error falls with the square of how many were stored. Raises
-    CheckpointError where there are none, they are not those of the run `identity` or leave out more than a tenth of
-    the profile, ValueError naming `width`."""
+    Exact for the stored widths; between them the error falls with the square of how many were stored.
+
+    Args:
+        run: the run's folder.
+        width: chosen afterwards: the profile's standard deviation over the length of training, above 0 and below 0.28.
+        identity: of which run they must be (`stored.identity`); empty: any.
+
+    Raises:
+        CheckpointError: where there are none, they are not those of the run `identity` or leave out more than a tenth
+            of the profile.
+        ValueError: naming `width`.
+    """
 
     check.number("width", width, above=0.0, below=0.28)
     paths: dict[int, Path] = {}
@@ -103,8 +123,13 @@ def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
 
 
 def combination(profiles: list[tuple[int, float]], count: int, width: float) -> tuple[Tensor, float]:
-    """Weights c of stored profiles (steps, width) that meet best the one of `width` after `count` steps, and what
-    share of it they miss."""
+    """Weights c of stored profiles that meet best a wanted one, and what share of it they miss.
+
+    Args:
+        profiles: (steps, width) of each.
+        count: steps of the wanted one.
+        width: of the wanted one.
+    """
 
     n, g = torch.tensor([(steps / count, power(kept)) for steps, kept in profiles], dtype=torch.float64, device="cpu").T
     end, r = torch.tensor([1.0, power(width)], dtype=torch.float64, device="cpu")

@@ -21,7 +21,14 @@ def save_run(
     ema: nn.Module,
     about: dict[str, Any],
 ) -> None:
-    """Write model.safetensors, then run.json naming its hash. `about` must be JSON."""
+    """Write model.safetensors, then run.json naming its hash.
+
+    Args:
+        folder: of the run.
+        network: the trained network.
+        ema: the same with averaged weights.
+        about: what else run.json says; JSON.
+    """
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
@@ -72,7 +79,12 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def check_description(path: Path, about: dict[str, Any]) -> None:
-    """Raise CheckpointError naming the first thing that a run's description lacks or tells as something else."""
+    """Raise CheckpointError naming the first thing that a run's description lacks or tells as something else.
+
+    Args:
+        path: of the file, for messages.
+        about: what it says.
+    """
     for key, fits in _DESCRIPTION.items():
         value: Any = about
 

@@ -74,7 +74,15 @@ def fitting(
     weights: Mapping[str, Tensor],
     path: Path,
 ) -> None:
-    """Raise CheckpointError where the weights are not of the network described, before memory is taken for it."""
+    """Raise CheckpointError where the weights are not of the network described, before memory is taken for it.
+
+    Args:
+        config: describes the network.
+        shape: of one sample.
+        classes: number of labels, or None.
+        weights: the tensors by name, without a prefix.
+        path: of their file, for messages.
+    """
     device = "cpu" if config.network.is_own else "meta"  # what others wrote may look at its numbers
     try:
         wanted = {name: w.shape for name, w in config.model(shape, classes, device).network.state_dict().items()}

@@ -54,7 +54,12 @@ class RunDescription:
         return told | self.source
 
     def resume(self, folder: Path, state: TrainState) -> None:
-        """Continue from the latest checkpoint of the same configuration and data."""
+        """Continue from the latest checkpoint of the same configuration and data.
+
+        Args:
+            folder: of the run; where it is empty the run begins anew.
+            state: weights, optimiser and step number; loaded in place.
+        """
         found = checkpoints.latest(folder / "checkpoints")
         if found is None:
             if finished := [name for name in ("run.json", "model.safetensors") if (folder / name).exists()]:

@@ -37,8 +37,11 @@ _IMPORTED = {
 def read(path: Path, imported: bool = False) -> Config:
     """Parse a TOML file. Raises ConfigError naming file, line and dotted key.
 
-    Of imported weights it describes what is known: they predict eps, as most from elsewhere do, and their data are not
-    known, unless it says so."""
+    Args:
+        path: of the file.
+        imported: whether it describes imported weights: they predict eps, as most from elsewhere do, and their data are
+            not known, unless it says so.
+    """
 
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")

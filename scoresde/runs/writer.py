@@ -51,7 +51,14 @@ class RunWriter:
         state: TrainState,
         stopping: bool,
     ) -> None:
-        """What is due after a step."""
+        """What is due after a step.
+
+        Args:
+            progress: the step.
+            story: what is told of the run.
+            state: weights, averages and optimiser after the step.
+            stopping: whether this is the last step of the session, so that a checkpoint is due.
+        """
         step = progress.step
         every = self.config.record
         training = self.config.training

@@ -163,10 +163,15 @@ class ExplicitGrid(AbsoluteGrid):
 
 
 def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> ExplicitGrid:
-    """The levels given, and no others: lam, or times of `process`; in either order. The method's n is their number.
+    """The levels given, and no others; in either order. The method's n is their number.
 
     Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond
-    the range of `process`."""
+    the range of `process`.
+
+    Args:
+        values: levels lam, or times of `process` where there is one.
+        process: whose times the values are; None: the values are lam.
+    """
 
     check.detached("values", values)
     given = values.tolist() if isinstance(values, Tensor) else values
@@ -192,7 +197,12 @@ def _check_rising(lams: tuple[float, ...], least: int, finite: bool) -> None:
 
 
 def index_at(lams: tuple[float, ...], lam: Tensor) -> Tensor:
-    """The index at a level, a polyline."""
+    """The index at a level, a polyline.
+
+    Args:
+        lams: rising levels, at least 2.
+        lam: the levels to look up; any shape.
+    """
     table = torch.tensor(lams, dtype=torch.float64, device="cpu")
     k = torch.searchsorted(table, lam.contiguous()).clamp(1, len(lams) - 1)
     return k - 1 + (lam - table[k - 1]) / (table[k] - table[k - 1])

@@ -117,8 +117,12 @@ class Method:
         return callable(self.eta) or self.eta > 0
 
     def around(self, source: Any, ask: Any) -> Solver | Adapter:
-        """The solver with what is wrapped around it, drawing from the noise source of a solve and asking its model
-        (`wrappers.StepContext`)."""
+        """The solver with what is wrapped around it.
+
+        Args:
+            source: noise source of the solve, from which wrappers draw.
+            ask: (t, y) -> Prediction of the model, as in `wrappers.StepContext`.
+        """
         if not self.wrap or callable(self.eta) or isinstance(self.solver, Adapter):
             return self.solver
         return Wrapped(

@@ -60,8 +60,14 @@ class Peaked(Grid):
         calls: int,
         unit: float,
     ) -> Peaked:
-        """The levels for a budget: (centre, fall, rise) of `few` up to five calls, of `many` from ten on, linear in
-        between, so that nothing jumps."""
+        """The levels for a budget: `few` up to five calls, `many` from ten on, linear in between: nothing jumps.
+
+        Args:
+            few: (centre, fall, rise) where calls are few.
+            many: (centre, fall, rise) where calls are many.
+            calls: network calls.
+            unit: standard deviation of the data.
+        """
         weight = min(1.0, max(0.0, (calls - 5) / 5))
         centre, fall, rise = (a + (b - a) * weight for a, b in zip(few, many, strict=True))
         return cls(centre, fall, rise, unit)

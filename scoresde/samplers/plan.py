@@ -224,14 +224,26 @@ class Plan:
 
 
 def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
-    """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says."""
+    """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says.
+
+    Args:
+        denoiser: the model; its training process gives the range.
+        method: its grid, n and frame.
+        extra: levels beside the n of the method.
+    """
     if method.n is not None and isinstance(method.grid, AbsoluteGrid):
         return method.grid.fixed_levels(method.n + extra)
     return between(method, home(denoiser, method), extra)
 
 
 def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
-    """lam of the method's levels from one end to the other, less what a frame carries."""
+    """lam of the method's levels from one end to the other, less what a frame carries.
+
+    Args:
+        method: its grid, n and frame.
+        ends: lam of the first and the last level.
+        extra: levels beside the n of the method.
+    """
     first, last = ends if method.frame is None else (method.frame.begin(lam) for lam in ends)
     if method.n is None or isinstance(method.grid, Tolerance):
         return torch.tensor([first, last], dtype=torch.float64, device="cpu")

@@ -43,7 +43,12 @@ def reaches_noise(method: Method) -> bool:
 
 
 def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:
-    """Warn where levels leave the range of the process a denoiser was trained on; Python shows one warning once."""
+    """Warn where levels leave the range of the process a denoiser was trained on; Python shows one warning once.
+
+    Args:
+        process: on which the denoiser was trained; None: nothing is known, and nothing is said.
+        lams: levels, 1-D.
+    """
     if process is None:
         return
 

@@ -201,7 +201,13 @@ def interpolate(a: Tensor, b: Tensor, weight: float) -> Tensor:
 
 
 def state_place(denoiser: BaseDenoiser, device: Any, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
-    """Device and state dtype that fit the denoiser."""
+    """Device and state dtype that fit the denoiser.
+
+    Args:
+        denoiser: the model; its parameters and buffers say where and what it is.
+        device: wished for, of the model's type; None: the model's.
+        dtype: wished for; None: float64 for a model with float64 numbers, float32 otherwise.
+    """
     tensors = [t for t in (*denoiser.parameters(), *denoiser.buffers()) if t.is_floating_point()]
     home = tensors[0].device if tensors else torch.device("cpu")
     place = home if device is None else torch.device(device)

@@ -170,7 +170,13 @@ def decode(
 
 
 def level(process: Process, name: str, t: Any) -> float:
-    """lam at a time where there is noise."""
+    """lam at a time where there is noise.
+
+    Args:
+        process: whose time it is.
+        name: of the argument, for the error.
+        t: the time; a number.
+    """
     lam = float(process.lam(check.number(name, t)))
     if not lam < math.inf:
         raise ValueError(f"`{name}` must be a time of {process!r} at which there is noise, got {t!r}")

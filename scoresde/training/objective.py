@@ -29,7 +29,12 @@ class Objective:
     levels: NoiseLevels = field(default_factory=Uniform)
 
     def draw(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
-        """Levels of a whole batch, one in each of B equal cells, and their weights, from uniforms (B,)."""
+        """Levels of a whole batch, one in each of B equal cells, and their weights.
+
+        Args:
+            u: uniforms in [0, 1), (B,).
+            process: whose times the levels are.
+        """
         return self.levels(stratified(u), process)
 
     def __call__(

@@ -55,8 +55,12 @@ class Sliced(Loss):
 
 
 def signs(eps: Tensor, count: int) -> Tensor:
-    """Rademacher probes (count, *eps.shape), Philox words whose counter is the bits of each sample's first two
-    normals."""
+    """Rademacher probes, Philox words whose counter is the bits of each sample's first two normals.
+
+    Args:
+        eps: normals, (B, ...).
+        count: number of probes; they are (count, B, ...).
+    """
 
     first = eps.detach().reshape(len(eps), -1)[:, :2].to(torch.float64)
     bits = first.contiguous().view(torch.int64)

@@ -49,7 +49,16 @@ def training_step(
     objective: Objective,
     draws: Draws,
 ) -> Progress:
-    """One optimiser step on this process' share of the batch."""
+    """One optimiser step on this process' share of the batch.
+
+    Args:
+        worker: the denoiser as it is trained (`worker.prepared_network`).
+        state: weights, optimiser and step number; changed in place.
+        data: samples to train on.
+        training: batch size, learning rate, and all else of the run.
+        objective: what is minimised.
+        draws: uniforms and normals of the steps.
+    """
     if not state.network.training:
         state.network.train()
 

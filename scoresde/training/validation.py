@@ -24,7 +24,14 @@ def held_out_loss(
     objective: Objective,
     training: Training,
 ) -> float:
-    """Mean objective over at most 512 samples, with noise that never changes: comparable from step to step."""
+    """Mean objective over at most 512 samples, with noise that never changes: comparable from step to step.
+
+    Args:
+        denoiser: the model, evaluated without dropout.
+        data: held-out samples.
+        objective: what is minimised in training.
+        training: its seed, its batch size (samples at once), and whether labels are the condition (label_dropout).
+    """
     some = data.in_memory(512)
     x = some.x
     given = some.cond

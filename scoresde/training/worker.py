@@ -25,7 +25,12 @@ _AHEAD = (
 
 def prepared_network(denoiser: Trainable, training: Training) -> Trainable:
     """The denoiser as it is trained: compiled, in half precision, joined with other processes; its weights are the
-    same tensors."""
+    same tensors.
+
+    Args:
+        denoiser: the model; it is not changed.
+        training: says whether to compile, and in what precision.
+    """
 
     network: Any = denoiser.network
     device = next(network.parameters()).device
@@ -57,7 +62,12 @@ class _Half(nn.Module):
 
 
 def gradients_apart(worker: Trainable, last: bool) -> contextlib.AbstractContextManager[Any]:
-    """Joined processes exchange gradients once a step, in its last part."""
+    """Joined processes exchange gradients once a step, in its last part.
+
+    Args:
+        worker: the denoiser as it is trained.
+        last: whether it is the last part of the step.
+    """
     joined = isinstance(worker.network, DistributedDataParallel) and not last
     return worker.network.no_sync() if joined else contextlib.nullcontext()  # pyright: ignore
 

@@ -26,7 +26,13 @@ from ..wrappers.variance import LearnedVariance
 
 def ddim(n: int, eta: float = 0.0, grid: Grid = grids.uniform_time) -> Method:
     """DDIM: exponential Euler in log-SNR, D frozen over a step. Order 1, n calls. Song et al. 2021,
-    arXiv:2010.02502."""
+    arXiv:2010.02502.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        eta: noise of a step as DDIM counts it, from 0 to 1: 0 none, 1 that of DDPM.
+        grid: of noise levels.
+    """
     eta = check.number("eta", eta, least=0.0, most=1.0)
     return Method(
         LogSNR(),
@@ -39,10 +45,15 @@ def ddim(n: int, eta: float = 0.0, grid: Grid = grids.uniform_time) -> Method:
 
 
 def ddpm(n: int, grid: Grid = grids.uniform_time, large: bool = False) -> Method:
-    """DDPM ancestral: the exact transition with D frozen, of posterior variance ("small") or beta ("large"). Weak
-    order 1, n calls.
+    """DDPM ancestral: the exact transition with D frozen. Weak order 1, n calls.
 
-    Ho et al. 2020, arXiv:2006.11239."""
+    Ho et al. 2020, arXiv:2006.11239.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        grid: of noise levels.
+        large: whether noise has the variance beta ("large"); otherwise the posterior's ("small").
+    """
     return Method(
         LogSNR(),
         Split.X0,
@@ -58,19 +69,35 @@ def improved_ddpm(n: int, grid: Grid = grids.uniform_time) -> Method:
     """DDPM ancestral with the variance the network learned (`LearnedRange`), between "small" and "large". Weak order
     1, n calls.
 
-    Nichol & Dhariwal 2021, arXiv:2102.09672."""
+    Nichol & Dhariwal 2021, arXiv:2102.09672.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        grid: of noise levels.
+    """
     return replace(ddpm(n, grid), wrap=(LearnedVariance(),))
 
 
 def euler_ancestral(n: int, eta: float = 1.0, grid: Grid = grids.karras) -> Method:
     """Euler to sigma_down, then noise up: DDIM's eta_d under k-diffusion's name and grid. Weak order 1, n calls.
-    Karras et al. 2022."""
+    Karras et al. 2022.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        eta: noise of a step as DDIM counts it, from 0 to 1: 0 none, 1 that of the ancestral step.
+        grid: of noise levels.
+    """
     return ddim(n, eta, grid)
 
 
 def euler_maruyama(n: int, process: Process = VPSDE(), grid: Grid | None = None) -> Method:
-    """Euler-Maruyama on the reverse SDE of `process`, uniform in its time. Weak order 1, n calls. Song et al. 2021,
-    arXiv:2011.13456."""
+    """Euler-Maruyama on the reverse SDE of `process`. Weak order 1, n calls. Song et al. 2021, arXiv:2011.13456.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        process: the coordinates that are integrated along.
+        grid: of noise levels; None: uniform in the time of `process`.
+    """
     return Method(
         process,
         Split.EPS,
@@ -85,7 +112,12 @@ def reverse_diffusion(n: int, grid: Grid = grids.uniform_lambda) -> Method:
     """Reverse diffusion of a variance-exploding process: x + (s0^2 - s1^2) score + noise of that variance. Weak order
     1, n calls.
 
-    Song et al. 2021, arXiv:2011.13456, appendix E: Euler-Maruyama in the variance of the noise."""
+    Song et al. 2021, arXiv:2011.13456, appendix E: Euler-Maruyama in the variance of the noise.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        grid: of noise levels.
+    """
     return Method(
         Variance(),
         Split.EPS,
@@ -105,7 +137,14 @@ def predictor_corrector(
     """Reverse diffusion, then `steps` Langevin steps at the level reached. Weak order 1, n + steps (n - 1) calls.
 
     The step follows each sample's own norms, which suits images; in a few dimensions a small score makes it far too
-    long. Song et al. 2021, arXiv:2011.13456, algorithm 2."""
+    long. Song et al. 2021, arXiv:2011.13456, algorithm 2.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        steps: Langevin steps at each level reached.
+        snr: size of a Langevin step: delta = 2 (snr |z|/|score|)^2.
+        grid: of noise levels.
+    """
     return replace(reverse_diffusion(n, grid), wrap=(Langevin(steps, SnrStepSize(snr)),))
 
 
@@ -118,7 +157,14 @@ def annealed_langevin(
     """`steps` Langevin steps of size rate sigma^2 at each level but the first. No order: the chain has no limit
     equation. 1 + steps (n - 1) calls.
 
-    Song & Ermon 2019, arXiv:1907.05600, algorithm 1, with 100 steps there."""
+    Song & Ermon 2019, arXiv:1907.05600, algorithm 1, with 100 steps there.
+
+    Args:
+        n: noise levels; n - 1 are moved on, then a denoise.
+        steps: Langevin steps at each of them.
+        rate: size of a Langevin step, in units of sigma^2 of its level.
+        grid: of noise levels.
+    """
     return Method(
         EDM(),
         Split.EPS,
@@ -131,7 +177,13 @@ def annealed_langevin(
 
 
 def sra1(n: int, process: Process = UnitNoise(), grid: Grid = grids.uniform_lambda) -> Method:
-    """SRA1 where the noise is constant. Strong order 3/2, 2n - 1 calls. Roessler 2010, SIAM J. Numer. Anal. 48(3)."""
+    """SRA1 where the noise is constant. Strong order 3/2, 2n - 1 calls. Roessler 2010, SIAM J. Numer. Anal. 48(3).
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        process: the coordinates that are integrated along; the noise is constant in the default.
+        grid: of noise levels.
+    """
     return Method(
         process,
         Split.EPS,

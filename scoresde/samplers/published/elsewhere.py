@@ -22,8 +22,16 @@ def torchdiffeq(
     """The probability flow by torchdiffeq's `method`, n output times and any number of calls, one step for the whole
     batch.
 
-    Adaptive methods want n = 2; fixed-grid ones step from output to output. Order that of `method`. Chen et al. 2018,
-    arXiv:1806.07366."""
+    Order that of `method`. Chen et al. 2018, arXiv:1806.07366.
+
+    Args:
+        method: torchdiffeq's name of its solver.
+        rtol: relative tolerance of adaptive methods.
+        atol: absolute tolerance of adaptive methods; None: as rtol.
+        n: output times, uniform in the time of `process`. Adaptive methods want 2; fixed-grid ones step from output to
+            output.
+        process: the coordinates that are integrated along.
+    """
 
     return Method(
         process, Split.FLOW, TorchDiffEq(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n
@@ -40,7 +48,15 @@ def scipy(
     """The probability flow by SciPy's solve_ivp, in float64 on the CPU, n output times and any number of calls, one
     step for the whole batch.
 
-    Order that of `method`. Virtanen et al. 2020, Nature Methods 17."""
+    Order that of `method`. Virtanen et al. 2020, Nature Methods 17.
+
+    Args:
+        method: solve_ivp's name of its solver.
+        rtol: relative tolerance.
+        atol: absolute tolerance; None: as rtol.
+        n: output times, uniform in the time of `process`.
+        process: the coordinates that are integrated along.
+    """
 
     return Method(
         process, Split.FLOW, SciPy(method, rtol, rtol if atol is None else atol), grids.UniformTime(process), n
@@ -53,11 +69,17 @@ def torchsde(
     n: int = 2,
     process: Process = VPSDE(),
 ) -> Method:
-    """The reverse SDE of `process` by torchsde's `method` in steps of dt in its time, n output times. Order that of
-    `method`.
+    """The reverse SDE of `process` by torchsde, n output times. Order that of `method`.
 
     Its noise is drawn for the whole batch, so that a sample depends on its batch mates. Li et al. 2020,
-    arXiv:2001.01328."""
+    arXiv:2001.01328.
+
+    Args:
+        method: torchsde's name of its solver.
+        dt: its step, in the time of `process`.
+        n: output times, uniform in the time of `process`.
+        process: the coordinates that are integrated along.
+    """
     return Method(
         process,
         Split.EPS,

@@ -30,7 +30,12 @@ from ..wrappers.churn import Churn, Restart
 
 
 def edm_heun(n: int, grid: Grid = grids.karras) -> Method:
-    """The deterministic EDM sampler. Order 2, 2n - 1 calls. Karras et al. 2022, arXiv:2206.00364, algorithm 1."""
+    """The deterministic EDM sampler. Order 2, 2n - 1 calls. Karras et al. 2022, arXiv:2206.00364, algorithm 1.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        grid: of noise levels.
+    """
     return Method(EDM(), Split.EPS, Heun(), grid, n)
 
 
@@ -43,7 +48,16 @@ def edm_stochastic(
     grid: Grid = grids.karras,
 ) -> Method:
     """The stochastic EDM sampler: churn before each Heun step. Order 2 where churn is 0, 2n - 1 calls. Karras et al.
-    2022, arXiv:2206.00364, algorithm 2."""
+    2022, arXiv:2206.00364, algorithm 2.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        churn: amount of noise added in all, S_churn; each step gets churn/n of sigma, at most sqrt 2 - 1 of it.
+        low: noise level sigma/alpha from which on noise is added, S_min.
+        high: noise level sigma/alpha up to which noise is added, S_max.
+        s_noise: factor of the added noise's standard deviation, S_noise.
+        grid: of noise levels.
+    """
 
     return replace(edm_heun(n, grid), wrap=(Churn(churn, low, high, s_noise),))
 
@@ -56,10 +70,16 @@ def restart(
     steps: int = 2,
     grid: Grid = grids.karras,
 ) -> Method:
-    """Heun with `times` returns from noise level `low` to `high`. Order 2 between returns, 2n - 1 + 2 times steps
-    calls.
+    """Heun with returns. Order 2 between them, 2n - 1 + 2 times steps calls. Xu et al. 2023, arXiv:2306.14878.
 
-    Xu et al. 2023, arXiv:2306.14878."""
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        low: noise level sigma/alpha to return from; the nearest level of the grid is taken.
+        high: noise level sigma/alpha to return to, above low.
+        times: number of returns.
+        steps: Karras steps down again, of each return.
+        grid: of noise levels.
+    """
     return replace(edm_heun(n, grid), wrap=(Restart(low, high, times, steps),))
 
 
@@ -92,8 +112,13 @@ def dpm_solver_pp_2s(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda
 
 
 def dpm_solver_pp_2m(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver++(2M): the linear extrapolant of x0 at mid-step; eta 1 its SDE form. Order 2, n calls. Lu et al.
-    2022, arXiv:2211.01095."""
+    """DPM-Solver++(2M): the linear extrapolant of x0 at mid-step. Order 2, n calls. Lu et al. 2022, arXiv:2211.01095.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        eta: noise in the equation: 0 the ODE, 1 the SDE form.
+        grid: of noise levels.
+    """
     return Method(
         LogSNR(),
         Split.X0,
@@ -110,10 +135,14 @@ def dpm_solver_pp_3m(
     corrected: bool = False,
     grid: Grid = grids.uniform_lambda,
 ) -> Method:
-    """DPM-Solver++(3M): the quadratic extrapolant of x0; eta 1 its SDE form. n calls. Lu et al. 2022, arXiv:2211.01095.
+    """DPM-Solver++(3M): the quadratic extrapolant of x0. n calls. Lu et al. 2022, arXiv:2211.01095.
 
-    Order 2 as published, whose quadratic term has half its weight; order 3 `corrected`, given third-order starting
-    values."""
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        eta: noise in the equation: 0 the ODE, 1 the SDE form.
+        corrected: order 3, given third-order starting values; False: order 2, the quadratic term halved, as published.
+        grid: of noise levels.
+    """
     return Method(
         LogSNR(),
         Split.X0,
@@ -131,13 +160,27 @@ def exp_adams(
     split: Split = Split.X0,
     grid: Grid = grids.uniform_lambda,
 ) -> Method:
-    """Adams-Bashforth of any order along any process, started by ExpRK3. Order `order`, n + 2 (order - 1) calls."""
+    """Adams-Bashforth of any order along any process, started by ExpRK3. Order `order`, n + 2 (order - 1) calls.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        order: of the method.
+        process: the coordinates that are integrated along.
+        split: which part of the drift is called linear.
+        grid: of noise levels.
+    """
     return Method(process, split, ExpAdams(order, start=ExpRK3()), grid, n)
 
 
 def unipc(n: int, order: int = 3, grid: Grid = grids.uniform_lambda) -> Method:
     """UniPC (bh2) on x0: predictor and corrector share their calls. Order at most 3 by its ramp, n calls. Zhao et al.
-    2023, arXiv:2302.04867."""
+    2023, arXiv:2302.04867.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        order: of the predictor; the corrector has one more.
+        grid: of noise levels.
+    """
     return Method(LogSNR(), Split.X0, ExpAdamsPC(order, midpoint=True), grid, n)
 
 
@@ -147,10 +190,15 @@ def sa_solver(
     order: int = 3,
     grid: Grid = grids.uniform_lambda,
 ) -> Method:
-    """SA-Solver with a constant tau = eta: stochastic Adams predictor of `order`, corrector of one more. Weak order 2,
-    n calls.
+    """SA-Solver with a constant tau. Weak order 2, n calls. Xue et al. 2023, arXiv:2309.05019, without its optional
+    change of the second-order weights.
 
-    Xue et al. 2023, arXiv:2309.05019, without its optional change of the second-order weights."""
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        eta: noise in the equation, the paper's tau: 0 the ODE, 1 the reverse SDE.
+        order: of the stochastic Adams predictor; the corrector has one more.
+        grid: of noise levels.
+    """
     return Method(
         LogSNR(),
         Split.X0,
@@ -207,19 +255,30 @@ def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
 
 
 def euler(n: int, process: Process = RectifiedFlow(), grid: Grid | None = None) -> Method:
-    """Euler on the probability flow of `process`, uniform in its time: the sampler of flow matching. Order 1, n calls.
+    """Euler on the probability flow of `process`: the sampler of flow matching. Order 1, n calls.
 
-    Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747."""
+    Liu et al. 2023, arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        process: the coordinates that are integrated along.
+        grid: of noise levels; None: uniform in the time of `process`.
+    """
     return Method(process, Split.FLOW, Euler(), grids.UniformTime(process) if grid is None else grid, n)
 
 
 def best(n: int, unit: float = 1.0) -> Method:
-    """Our choice where nothing is known of the model but the data's standard deviation, `unit`: Adams methods on the
-    velocity along Angle(unit). n calls.
+    """Our choice where nothing is known of the model but the data's standard deviation: Adams methods on the velocity
+    along Angle(unit). n calls.
 
     Below 8 calls a predictor of order 4; from there predictor-corrector, the predictor of order 2 below 10, 3 at 10
     and 11, then 4 (order 3 in all, by its ramp). Levels go over from those of few calls to those of many. Found on ten
-    exact problems; eleven others judge: `python -m benchmarks.recommended`."""
+    exact problems; eleven others judge: `python -m benchmarks.recommended`.
+
+    Args:
+        n: network calls, and noise levels.
+        unit: standard deviation of the data.
+    """
 
     along = Angle(unit)
     clock = GridClock(along, grids.UniformTime(unit=unit))
@@ -230,5 +289,11 @@ def best(n: int, unit: float = 1.0) -> Method:
 
 def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:
     """The probability-flow ODE by adaptive Dormand-Prince, each sample its own steps. Song et al. 2021,
-    arXiv:2011.13456."""
+    arXiv:2011.13456.
+
+    Args:
+        rtol: relative tolerance of a step, on the state.
+        atol: absolute tolerance of a step; None: as rtol.
+        process: the coordinates that are integrated along.
+    """
     return Method(process, Split.FLOW, DormandPrince54(), Tolerance(rtol, rtol if atol is None else atol))

@@ -69,7 +69,12 @@ class Wrapper(ABC):
 
     @abstractmethod
     def extra(self, calls: Callable[[int], int], n: int) -> int:
-        """Model calls beside those of n steps, `calls` being the solver's."""
+        """Model calls beside those of n steps.
+
+        Args:
+            calls: (steps) -> calls of the solver.
+            n: number of steps.
+        """
 
     @abstractmethod
     def around(
@@ -80,7 +85,15 @@ class Wrapper(ABC):
         times: Tensor,
         y: Tensor,
     ) -> Sequence[StepHooks]:
-        """What happens at each step of `times`; y only for its shape."""
+        """What happens at each step.
+
+        Args:
+            solver: the solver that is wrapped.
+            ground: process, eta and noise of the solve, and the wrapper's place.
+            eq: the equation.
+            times: ends of the steps, 1-D float64.
+            y: a batch like the state, (B, ...); only its shape matters.
+        """
 
 
 @dataclass(frozen=True)

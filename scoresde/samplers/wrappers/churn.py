@@ -33,7 +33,14 @@ class ForwardJump(NamedTuple):
         high: Tensor,
         s_noise: float,
     ) -> ForwardJump:
-        """From t = low to t = high: keep = alpha_1/alpha_0, std = s_noise sqrt(sigma_1^2 - keep^2 sigma_0^2)."""
+        """From one level up to another: keep = alpha_1/alpha_0, std = s_noise sqrt(sigma_1^2 - keep^2 sigma_0^2).
+
+        Args:
+            process: whose coefficients alpha and sigma are meant.
+            low: time of the level where the jump begins.
+            high: time of the noisier level where it ends.
+            s_noise: factor of the noise's standard deviation; 1 is exact.
+        """
         gained = -torch.expm1(2 * (process.lam(high) - process.lam(low)))
         return cls(process.alpha(high) / process.alpha(low), s_noise * process.sigma(high) * gained.clamp(min=0).sqrt())
 
