@@ -103,11 +103,11 @@ in the first corner of a grid that holds the largest, and `cond["size"]` says it
 ## What holds
 
 {held} of {len(kept["rows"])} bars hold, after {kept["trained"]["steps"]} steps in {minutes:.0f} minutes on one core that others
-used too. The learning rate and the noise levels of this run were changed on the way: `docs/moving_digits.toml` says what they were at the end. Its loss
+used too. The learning rate and the noise levels of this run were changed by hand on the way, last at 18000 and 28000 steps: `docs/moving_digits.toml` says what they were at the end, and has not been trained from the start. Its loss
 was still falling. The guidance scale was chosen by eye on earlier checkpoints. A longer run goes on where it stands: `python -m benchmarks.video_run --out runs/video --steps 60000`.
 
 {table(kept["rows"])}
-Frames are read by a support vector machine on crops about the digit. The track is the reflected straight line that fits best; "off" is the distance
+Frames are read by a support vector machine on crops about the digit, which has seen all 1797 digits, those of the clips too. The track is the reflected straight line that fits best; "off" is the distance
 from it in pixels, root mean square over frames and clips. Real clips show what the judge itself leaves over.
 
 ## Sizes never trained on

@@ -114,7 +114,8 @@ def train_with_bar(
 
         def show(now: Any) -> None:
             nonlocal smooth
-            smooth = now.loss if smooth == 0.0 else 0.98 * smooth + 0.02 * now.loss
+            if not now.skipped:  # a step left out may have a loss that is no number
+                smooth = now.loss if smooth == 0.0 else 0.98 * smooth + 0.02 * now.loss
             tell(now.step, f"loss {smooth:.4f}")
 
         trained = runs.train(

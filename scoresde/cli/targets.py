@@ -31,14 +31,14 @@ def check_target(out: Path, overwrite: bool) -> None:
         return
     if not out.is_file():
         raise UsageError(f"`--out` must be a file, got {out}, which is none")
-    if not overwrite:
-        raise UsageError(f"`--out` must not exist, got {out}; use --overwrite")
-
     if not _ours(out):
         said = "a .csv never says so" if out.suffix.lower() == ".csv" else "nothing says so"
         raise UsageError(
             f"`--out` must be new or hold samples that scoresde wrote, got {out}: {said}; use another name"
         )
+
+    if not overwrite:
+        raise UsageError(f"`--out` must not exist, got {out}; use --overwrite")
 
 
 def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:

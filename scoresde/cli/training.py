@@ -17,7 +17,6 @@ from .common import (
     command,
     console,
     output_folder,
-    positive,
     processes,
     usable,
 )
@@ -37,10 +36,12 @@ def demo(
 
     Example: scoresde demo --out runs/demo --steps 2500"""
 
+    from solvers import check
+
     from . import demo as demo_module
 
     config = demo_module.recipe(data, steps, seed)
-    positive("n", n)
+    check.integer("n", n, least=2)
     place = usable(device)
 
     with output_folder(out, overwrite):

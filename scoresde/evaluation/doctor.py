@@ -68,7 +68,7 @@ def doctor(
     Args:
         denoiser: the model, a `BaseDenoiser`.
         process: the one it was trained on.
-        batch: clean samples (B, ...), B >= 8, in the model's scale, not noisy;.
+        batch: clean samples (B, ...), B >= 8, in the model's scale, not noisy.
         cond: one entry a sample.
         raw: the network before averaging, where `denoiser` holds the moving average of its weights.
         seed: of the noise.

@@ -105,6 +105,17 @@ def fitting(
 
 
 def found(folder: Path, best: bool) -> tuple[StoredRun, Path]:
+    """What a run folder holds, and the file: the finished model, else the latest checkpoint, with a warning where the
+    model is damaged.
+
+    Args:
+        folder: of the run.
+        best: the checkpoint with the least held-out loss instead.
+
+    Raises:
+        CheckpointError.
+    """
+
     kept = folder / "checkpoints"
 
     if best:

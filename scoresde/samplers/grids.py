@@ -13,7 +13,6 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,9 +22,6 @@ from solvers import check
 from ..processes.base import Process
 from ..processes.ddpm import DiscreteVP
 from ..processes.forward import VPSDE, CosineVP
-
-if TYPE_CHECKING:
-    pass
 
 
 class Grid(ABC):
