@@ -204,10 +204,11 @@ def situations(count: int, pick: Pick) -> list[Row]:
 
 
 def replaced(stored: list[Row], rows: list[Row]) -> list[Row]:
-    """Stored rows, those of the same method and problem as a new one by it."""
+    """Stored rows, those of the same method and problem as a new one by it; then what is new."""
     named = ("method", "d_y", "digit", "situation")
     new = {tuple(row.get(key) for key in named): row for row in rows}
-    return [new.get(tuple(row.get(key) for key in named), row) for row in stored]
+    kept = [new.pop(tuple(row.get(key) for key in named), row) for row in stored]
+    return [*kept, *new.values()]
 
 
 def main() -> None:
