@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -36,7 +37,8 @@ def row(name: str, make: Callable[..., Method]) -> str:
     """One line of the table."""
     arguments = inspect.signature(make).parameters
     method = make(10) if next(iter(arguments)) == "n" else make()
-    said = (inspect.getdoc(make) or "").replace("\n\n", " ").replace("\n", " ").replace("|", "\\|")
+    claim = re.split(r"\n\n(?:Args|Returns|Raises):", inspect.getdoc(make) or "")[0]
+    said = claim.replace("\n\n", " ").replace("\n", " ").replace("|", "\\|")
     eta = brief(method.eta) if callable(method.eta) else f"{method.eta:g}"
     wrap = ", ".join(brief(w) for w in method.wrap)
     grid = f"to {brief(method.grid)}" if isinstance(method.grid, Tolerance) else brief(method.grid)

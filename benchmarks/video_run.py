@@ -18,7 +18,7 @@ from torch import Tensor
 
 from scoresde.data import moving_digits
 from scoresde.data.batches import generator_for, mixed
-from scoresde.data.samples import Samples
+from scoresde.data.samples import Stored
 from scoresde.networks.labels import NO_LABEL
 from scoresde.runs import toml
 from scoresde.runs.description import MOMENTS
@@ -45,7 +45,7 @@ OTHERS = (
 _NATIVE = 2 / 3  # share of the native size in a batch; the rest is of another size, in turn
 
 
-class MixedClips(Samples):
+class MixedClips(Stored):
     """Clips drawn anew for every step: most of them 8 frames of 16 x 16, the others of one of ten sizes.
 
     Clips lie in the first corner of a grid that holds the largest, and `cond` tells their sizes.

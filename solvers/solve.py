@@ -4,6 +4,7 @@ once."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -90,9 +91,7 @@ def solve(
     """
 
     if isinstance(solver, Adapter):
-        if save is not None:
-            raise ValueError(f"`save` must be left out for {solver!r}, whose solution keeps every time of `steps`")
-        return _integrated(solver, eq, check_problem(eq, y0, None), check_times(eq, steps), noise, strict)
+        return _integrated(solver, eq, check_problem(eq, y0, None), check_times(eq, steps), noise, save, strict)
 
     y0 = check_problem(eq, y0, solver)
 
@@ -133,10 +132,14 @@ def _integrated(
     y0: Tensor,
     times: Tensor,
     noise: Any,
+    save: Tensor | None,
     strict: bool,
 ) -> Solution:
-    """What another library makes of the problem."""
+    """What another library makes of the problem: at every time of the grid, or at those of `save`."""
+    keep = saved_indices(save, times)
     solution = solver.integrate(eq, y0, times, noise)
+    if keep and solution.ys is not None:
+        solution = replace(solution, ts=times[keep], ys=solution.ys[keep])
 
     if strict and not bool(solution.ok.all()):
         raise NonFiniteError(

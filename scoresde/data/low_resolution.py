@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from solvers import SeededNoise
 from solvers.noise import PRIOR
 
-from .batches import generator_for
+from .batches import mixed
 from .samples import Dataset, Samples
 from .scale import Scale
 
@@ -167,13 +167,14 @@ class Upsampling(Samples):
         seed: int,
         rows: range | None = None,
     ) -> tuple[Tensor, Any]:
-        part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
+        first = 0 if rows is None else rows.start
         x, _ = self.data.batch(step, size, seed, rows)
         low = shrunk(x, self.factor)
-        draw = generator_for(seed + 4, step)
-        level = self.augment * torch.rand(size, generator=draw, device="cpu")
-        eps = torch.randn((size, *low.shape[1:]), generator=draw, device="cpu")
-        return x, condition(low, level[part], eps[part], self.factor)
+        draw = SeededNoise(mixed(seed, 4), first)
+        now = range(step, step + 1)
+        level = self.augment * draw.uniform(PRIOR, now, (len(low), 1), device="cpu")[0, :, 0]
+        eps = draw.normal(PRIOR, now, tuple(low.shape), torch.float32, "cpu")[0]
+        return x, condition(low, level, eps, self.factor)
 
     def take(self, index: Tensor) -> Self:
         data = self.data.take(index)

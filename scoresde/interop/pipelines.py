@@ -157,9 +157,8 @@ def _check_kind(folder: Path) -> None:
         if isinstance(value, list) and value and any(cast("list[Any]", value)) and not key.startswith("_")
     ]
     latent = latent_pipelines.part_of(folder)
-    read = {*_PARTS, *([] if latent is None else [latent.name])}
-    foreign = sorted(set(parts) - read)
-    if foreign:
+    foreign = sorted(set(parts) - set(_PARTS))
+    if foreign and foreign != [None if latent is None else latent.name]:
         why = (
             "its network works on latents, which are no samples"
             if {"vae", "vqvae", "movq"} & set(foreign)

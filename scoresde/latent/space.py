@@ -11,7 +11,7 @@ from torch import Tensor
 from solvers import SeededNoise
 from solvers.noise import PRIOR
 
-from ..data.batches import generator_for
+from ..data.batches import mixed
 from ..data.samples import Samples
 from ..data.scale import Scale
 from ..denoisers import conditions
@@ -219,10 +219,10 @@ class Latents(Samples):
         seed: int,
         rows: range | None = None,
     ) -> tuple[Tensor, Any]:
-        part = slice(0, size) if rows is None else slice(rows.start, rows.stop)
         x, cond = self.data.batch(step, size, seed, rows)
-        noise = torch.randn((size, *self.shape), generator=generator_for(seed + 3, step), device="cpu")
-        return self.space.encode(x, noise[part]), cond
+        draw = SeededNoise(mixed(seed, 3), 0 if rows is None else rows.start)
+        noise = draw.normal(PRIOR, range(step, step + 1), (len(x), *self.shape), torch.float32, "cpu")[0]
+        return self.space.encode(x, noise), cond
 
     def take(self, index: Tensor) -> Self:
         data = self.data.take(index)

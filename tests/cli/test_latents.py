@@ -18,6 +18,7 @@ AUTOENCODER = """
 [network]
 kind = "autoencoder"
 widths = [8, 16]
+latent_channels = 3
 [loss]
 std = 0.3
 [training]
@@ -99,7 +100,7 @@ def test_a_model_of_latents_makes_samples_like_the_data(
     assert x.shape == (3, 1, 8, 8)
 
     model = runs.load(folder / "l")
-    assert model.shape == (2, 4, 4)
+    assert model.shape == (3, 4, 4)
     assert model.space is not None
     assert called("sample", run, "--n", "3", "--steps", "3", "--label", "4", "--batch", "1", "--out", str(out)) == 2
     assert called(
@@ -161,7 +162,7 @@ def test_points_have_latents_too(tmp_path: Path) -> None:
     rows = source @ [[1.0, 2.0, -1.0]] + 0.1 * np.random.default_rng(1).standard_normal((200, 3))
     np.savetxt(tmp_path / "t.csv", rows, delimiter=",", header="a,b,c", comments="")
     data = f'[data]\npath = "{tmp_path / "t.csv"}"\n'
-    a = AUTOENCODER.format(steps=4).replace("[8, 16]", "[16]\nlatent_channels = 1")
+    a = AUTOENCODER.format(steps=4).replace("[8, 16]\nlatent_channels = 3", "[16]\nlatent_channels = 1")
     (tmp_path / "a.toml").write_text(data + a)
     assert called("train", str(tmp_path / "a.toml"), "--out", str(tmp_path / "a")) == 0
     latent = LATENT.format(autoencoder=tmp_path / "a", steps=4).replace("label_dropout = 0.1", "")
@@ -179,7 +180,7 @@ def test_points_have_latents_too(tmp_path: Path) -> None:
         (("std = 0.3", 'name = "DSM"'), "`loss.name` must be ELBO exactly when network.kind is autoencoder"),
         (("std = 0.3", "std = 0.0"), "`loss.std` must be"),
         (("[8, 16]", "[8, 8, 8, 8, 8]"), "`network.widths` must suit samples of shape (1, 8, 8)"),
-        (("[8, 16]", "[8, 16]\nlatent_channels = 9"), "`network.latent_channels` must suit samples"),
+        (("latent_channels = 3", "latent_channels = 9"), "`network.latent_channels` must suit samples"),
         (("batch = 32", "batch = 32\nlabel_dropout = 0.1"), "`training.label_dropout` must be left out for an auto"),
         (("save = 2", "save = 2\nsample = 2"), "`record.sample` must be 0 for an autoencoder"),
     ],
@@ -217,7 +218,7 @@ def test_guides_must_be_of_the_same_latents(folder: Path, tmp_path: Path, capsys
     arguments = ("sample", run, "--n", "2", "--steps", "2", "--guidance", "1", "--overwrite")
     assert called(*arguments, "--label", "3", "--classifier", str(tmp_path / "c")) == 0
 
-    numbers = np.random.default_rng(0).random((80, 2, 4, 4)).astype(np.float32)
+    numbers = np.random.default_rng(0).random((80, 3, 4, 4)).astype(np.float32)
     np.savez(tmp_path / "d.npz", x=numbers, y=np.arange(80) % 10)
     plain = classifier.replace(f'[latent]\nautoencoder = "{folder / "a"}"', f'[data]\npath = "{tmp_path / "d.npz"}"')
     plain = plain.replace("[network]", 'kind = "images"\n[network]').replace("batch = 32", "batch = 16")

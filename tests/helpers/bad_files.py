@@ -229,7 +229,13 @@ FILES = [
             "model.safetensors .*Unexpected key.*basis",
         ),
         (64, "folder exists", refused("demo", "--out", "RUN"), Said, "`--out` must be a new folder.*--overwrite"),
-        (64, "file exists", refused(*SAMPLE, "--out", "FILE"), Said, "`--out` must not exist.*--overwrite"),
+        (
+            64,
+            "file exists",
+            refused(*SAMPLE, "--out", "FILE"),
+            Said,
+            "`--out` must be new or hold samples.*another name",
+        ),
         (
             64,
             "below a file",

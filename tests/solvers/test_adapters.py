@@ -11,7 +11,19 @@ import torchsde
 from torch import Tensor
 
 from scoresde import EDM, VPSDE, catalogue, exact, grids, sample, sampling
-from solvers import Equation, Euler, EulerMaruyama, Milstein, Noise, SeededNoise, Sense, WhiteNoise, iterate, solve
+from solvers import (
+    Equation,
+    Euler,
+    EulerMaruyama,
+    Milstein,
+    Noise,
+    NonFiniteError,
+    SeededNoise,
+    Sense,
+    WhiteNoise,
+    iterate,
+    solve,
+)
 from solvers.adapters import SciPy, TorchDiffEq, TorchSDE
 from tests.helpers.problems import F64, M3, logistic, logistic_exact
 
@@ -267,3 +279,24 @@ def test_torchsde_is_a_method_of_the_reverse_sde():
     assert (x.var(0) / torch.tensor([0.25, 1.0]) - 1).abs().max() < 5 * math.sqrt(2 / 4000) + 0.03
     halves = sample(data, (8, 2), method, batch=4)
     assert (halves[:4] - halves[4:]).abs().min() > 1e-4
+
+
+def test_an_adapter_heeds_save_and_strict():
+    """It keeps every time, or those of `save`; a state that overflows raises unless `strict` is False."""
+    y0 = torch.tensor([[0.2], [1e308]], dtype=F64)
+    times = torch.tensor([0.0, 1.0, 2.0], dtype=F64)
+    adapter = TorchDiffEq("euler")
+    slow = Equation(lambda t, y: 0.1 * y)
+    assert solve(slow, y0, adapter, times).ts.tolist() == [0.0, 1.0, 2.0]
+    some = solve(slow, y0, adapter, times, save=times[[2, 0]])
+    assert some.ts.tolist() == [2.0, 0.0]
+    assert torch.equal(some.ys[0], some.y)
+    assert torch.equal(some.ys[1], y0)
+    with pytest.raises(ValueError, match="`save` must hold points of the grid"):
+        solve(slow, y0, adapter, times, save=torch.tensor([0.4]))
+
+    steep = Equation(lambda t, y: 1.5 * y)
+    with pytest.raises(NonFiniteError, match="in 1 of 2 samples, by TorchDiffEq") as told:
+        solve(steep, y0, adapter, times[:2])
+    assert told.value.solution.ok.tolist() == [True, False]
+    assert solve(steep, y0, adapter, times[:2], strict=False).ok.tolist() == [True, False]

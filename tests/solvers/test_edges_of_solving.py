@@ -62,6 +62,16 @@ def test_transition_noise_of_an_operator_with_many_rates():
         assert torch.allclose(row**2, exact, rtol=1e-10)
 
 
+def test_noise_of_stiff_entries_of_both_signs():
+    """One that decays and one that grows, each by e^200 over a step, share nodes graded toward either end."""
+    a = torch.tensor([[-100.0, 100.0, 0.5]], dtype=F64)
+    eq = Equation(lambda t, y: 0 * y, lambda t, y: torch.ones_like(y), a, noise=Noise.ADDITIVE)
+    times = torch.tensor([0.0, 1.0, 1.3], dtype=F64)
+    std = convolution_std(eq, times, torch.ones(1, 3, dtype=F64))
+    want = torch.stack([(torch.expm1(2 * a[0] * h) / (2 * a[0])).sqrt() for h in (1.0, 0.3)])
+    torch.testing.assert_close(std.reshape(2, 3), want, rtol=1e-9, atol=0)
+
+
 @pytest.mark.parametrize("ah", [-10.0, -1000.0, -1e5])
 def test_adams_with_a_clock_is_exact_for_constant_f(ah):
     eq = Equation(lambda t, y: torch.ones_like(y), a=ah)

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import ClassVar
 
 import pytest
 import torch
 from torch import Tensor
 
-from solvers import Equation, solve
-from solvers.tableau import Tableau
+from solvers import Adaptive, Equation, solve
+from solvers.tableau import RungeKutta, Tableau
 from tests.helpers.problems import EMBEDDED, F64, TABLEAUX
 from tests.helpers.trees import algebraic_order, gamma, residual, square, trees
 
@@ -116,3 +117,33 @@ def test_a_wrong_tableau_is_refused():
         Tableau(a=((1.0,),), b=(0.5, 0.5), e=(0.5, 0.5))
     with pytest.raises(ValueError, match="`a` must be strictly lower triangular"):
         Tableau(a=(), b=(0.5, 0.5))
+
+
+class Fehlberg(RungeKutta):
+    """4(5), whose last stage is not the drift at the end (Fehlberg 1969)."""
+
+    order: ClassVar[int] = 4
+    evals: ClassVar[int] = 6
+    embedded: ClassVar[int | None] = 4
+    tableau: ClassVar[Tableau] = Tableau(
+        a=(
+            (1 / 4,),
+            (3 / 32, 9 / 32),
+            (1932 / 2197, -7200 / 2197, 7296 / 2197),
+            (439 / 216, -8.0, 3680 / 513, -845 / 4104),
+            (-8 / 27, 2.0, -3544 / 2565, 1859 / 4104, -11 / 40),
+        ),
+        b=(25 / 216, 0.0, 1408 / 2565, 2197 / 4104, -1 / 5, 0.0),
+        e=(25 / 216 - 16 / 135, 0.0, 1408 / 2565 - 6656 / 12825, 2197 / 4104 - 28561 / 56430, -1 / 50, -2 / 55),
+    )
+
+
+def test_a_tableau_without_the_last_drift_lands_on_the_times_asked_for():
+    """One of a user's own, adaptive: between its steps nothing is interpolated that it has not."""
+    y0 = torch.tensor([[0.3], [0.8]], dtype=F64)
+    save = torch.tensor([0.31, 0.77, 1.0], dtype=F64)
+    steps = Adaptive(0.0, 1.0, rtol=1e-9, atol=1e-9)
+    found = solve(Equation(lambda t, y: -y), y0, Fehlberg(), steps, save=save)
+    want = y0 * torch.exp(-save)[:, None, None]
+    assert found.ys is not None
+    assert (found.ys - want).abs().max() < 1e-7

@@ -17,6 +17,7 @@ from torch import Tensor
 from scoresde import EDM, VESDE, VPSDE, X0, CosineVP, Denoiser, Eps, RectifiedFlow, Score, SubVPSDE, V, ddpm, exact
 from scoresde.evaluation.elbo import gaussian_bound
 from scoresde.training.cross_entropy import CrossEntropy
+from scoresde.training.evidence import ELBO
 from scoresde.training.losses import (
     DSM,
     ChainBound,
@@ -42,7 +43,7 @@ CHAIN = ddpm.linear(40)
 MEAN, VAR = 1.0, 0.25
 NORMS = [Square(), Absolute(), Huber(0.7)]
 EACH = [
-    cls for cls in classes(Loss, "scoresde") if not inspect.isabstract(cls) and cls not in (Hybrid, CrossEntropy)
+    cls for cls in classes(Loss, "scoresde") if not inspect.isabstract(cls) and cls not in (Hybrid, CrossEntropy, ELBO)
 ]  # of two heads: test_variance; of a classifier: test_classifier
 LOSSES = [
     cls(**more)
