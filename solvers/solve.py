@@ -96,14 +96,7 @@ def solve(
     y0 = check_problem(eq, y0, solver)
 
     if isinstance(steps, Adaptive):
-        run = adaptive_run(
-            eq,
-            y0,
-            solver,
-            steps,
-            noise,
-            save,
-        )
+        run = adaptive_run(eq, y0, solver, steps, noise, save)
 
         for _ in run.attempts():
             pass
@@ -135,7 +128,7 @@ def _integrated(
     save: Tensor | None,
     strict: bool,
 ) -> Solution:
-    """What another library makes of the problem: at every time of the grid, or at those of `save`."""
+    """What another library makes of it: at every time of the grid, or at those of `save`."""
     keep = saved_indices(save, times)
     solution = solver.integrate(eq, y0, times, noise)
     if keep and solution.ys is not None:

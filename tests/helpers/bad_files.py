@@ -234,7 +234,7 @@ FILES = [
             "file exists",
             refused(*SAMPLE, "--out", "FILE"),
             Said,
-            "`--out` must be new or hold samples.*another name",
+            "`--out` must be new or hold sam.*another name",
         ),
         (
             64,
