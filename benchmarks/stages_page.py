@@ -24,9 +24,11 @@ def filled(rows: list[Row]) -> list[Row]:
     return [{key: row.get(key, "") for key in columns} for row in rows]
 
 
-def measured(part: str, kept: dict[str, Any]) -> str:
-    """The table of a part."""
-    return table(filled(kept[part]["rows"])) if part in kept else "Not measured.\n"
+def measured(part: str, kept: dict[str, Any], caption: str) -> str:
+    """The table of a part, and its picture."""
+    if part not in kept:
+        return "Not measured yet.\n"
+    return f"{table(filled(kept[part]['rows']))}\n{caption}\n"
 
 
 def verdicts(kept: dict[str, Any]) -> str:
@@ -46,7 +48,7 @@ def verdicts(kept: dict[str, Any]) -> str:
         sign, bar = row["bar"].split()
         row["met"] = "yes" if (row["reached"] <= float(bar)) == (sign == "<=") else "no"
 
-    return table(told) if told else "Not measured.\n"
+    return table(told) if told else "Nothing was measured yet.\n"
 
 
 def minutes(kept: dict[str, Any]) -> str:
@@ -148,21 +150,13 @@ for 3000 steps. Samples by `unipc(20)`. Frechet distances by the demo's judge; t
 
 Digits, as latents 2 x 4 x 4:
 
-{measured("latent", kept)}
-Real digits, samples of pixels, samples of latents:
-
-![Digits: real, of pixels, of latents](img/latent_digits.png)
-
+{measured("latent", kept, "![Digits: real, of pixels, of latents](img/latent_digits.png)")}
 Digits of 4 x 4 enlarged to 8 x 8:
 
-{measured("digits", kept)}
-![Digits of the first stage, and enlarged](img/cascade_digits.png)
-
+{measured("digits", kept, "![Digits of the first stage, and enlarged](img/cascade_digits.png)")}
 Photos of 8 x 8 enlarged to 32 x 32:
 
-{measured("photos", kept)}
-![Photos of the first stage, and enlarged](img/cascade_photos.png)
-
+{measured("photos", kept, "![Photos of the first stage, and enlarged](img/cascade_photos.png)")}
 The bars:
 
 {verdicts(kept)}
