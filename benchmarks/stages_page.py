@@ -145,7 +145,7 @@ copy. A first stage of another size, or another one than was trained on, is refu
 
 ## Figures
 
-The models of a row trained for the same processor time, {minutes(kept)} minutes, on one core; the autoencoder before,
+The models of a row trained for the same processor time, in minutes {minutes(kept)}, on a core that other work shared; the autoencoder before,
 for 3000 steps. Samples by `unipc(20)`. Frechet distances by the demo's judge; the first row is two halves of the data.
 
 Digits, as latents 2 x 4 x 4:
