@@ -23,6 +23,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from solvers import SeededNoise
+from solvers.noise import PRIOR
+
 from ..denoisers.denoiser import Denoiser
 from ..runtime.torch_state import evaluating, seeded
 
@@ -121,7 +124,7 @@ def check_answer(denoiser: Denoiser, kind: str, shape: tuple[int, ...], classes:
     process = denoiser.process
     t = torch.full((2,), 0.5 * (process.t_min + process.t_max), dtype=torch.float64, device="cpu")
     labels = None if classes is None else torch.zeros(2, dtype=torch.int64, device="cpu")
-    x = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0), device="cpu")
+    x = SeededNoise(0).normal(PRIOR, range(1), (2, *shape), torch.float32, "cpu")[0]
 
     try:
         with evaluating(denoiser), torch.no_grad():

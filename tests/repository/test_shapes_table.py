@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
+import pytest
+
 from benchmarks import shapes_table
 from scoresde.data import KINDS
 
 
+@pytest.mark.slow
 def test_the_page_is_what_the_commands_do() -> None:
     assert shapes_table.PAGE.read_text(encoding="utf-8") == shapes_table.text(shapes_table.tried()), (
         "run python -m benchmarks.shapes_table"
