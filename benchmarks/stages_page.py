@@ -84,7 +84,7 @@ free_bits = 0.0
 ```
 
 `scoresde train autoencoder.toml --out runs/autoencoder` trains it. Images have diffusers' `AutoencoderKL`, points and
-tables a multilayer perceptron either way. It maximises the evidence bound
+tables a multilayer perceptron as encoder and as decoder. Series, sets and volumes have none. It maximises the evidence bound
 
 log p(x) >= E[log N(x; D(z), std^2)] - KL(q(z|x) || N(0, 1)),
 
@@ -99,7 +99,8 @@ not the stated noise. The run is resumed, told by `info`, and loaded by `runs.lo
 autoencoder = "runs/autoencoder"
 ```
 
-Everything else of the configuration is as before. Training draws z from q(z|x), after the data were shifted and flipped,
+Folders are named from the current one. The shape of z is that of the data at the coarsest level of `widths`, with
+`latent_channels`; for points it is `latent_channels` numbers. Everything else of the configuration is as before. Training draws z from q(z|x), after the data were shifted and flipped,
 and brings each channel to mean 0 and variance 1. The two numbers of each channel are kept in `run.json` with the
 autoencoder's SHA-256: a missing or changed autoencoder is refused by name.
 
@@ -107,7 +108,8 @@ autoencoder's SHA-256: a missing or changed autoencoder is refused by name.
   was trained with the same `[latent]`.
 - `scoresde likelihood` gives a lower bound and says so: log p(x) >= E_q[log p(x|z) + log p(z) - log q(z|x)], with log
   p(z) by the probability flow. In Python: `latent.log_likelihood_bound`.
-- `scoresde restore` measures the decoded image. The decoder is not linear, so `--method` is `dps`, `tmpd` or `daps`.
+- `scoresde restore` measures the decoded image. The decoder is not linear, so `--method` must be given: `dps`, `tmpd`
+  or `daps`.
 - `scoresde doctor` and `scoresde compare` look at the latents.
 - A saved, unconditional latent pipeline of diffusers (a `VQModel` or `AutoencoderKL` beside a `UNet2DModel`) is such a
   model too. `pipelines.save(denoiser, folder, size, space)` writes one; centre and scale go into its outermost
@@ -141,7 +143,8 @@ The network is a U-Net that is given, beside the noisy image, the low-resolution
 noise level. The noise hides what the first stage gets wrong. `scoresde sample runs/large` runs the chain: `--steps` and
 `--method` are the last stage's, `--low-steps` and `--low-method` the first one's, `--augment` is the noise at sampling
 (0.1 where it is not said). `--label` is the first stage's. `likelihood` is that of an image given its low-resolution
-copy. A first stage of another size, or another one than was trained on, is refused by name.
+copy. `restore` and `compare` refuse a stage that enlarges, and guidance is not offered for its labels. A run that others
+stand on must not be trained anew: they would refuse its new weights. A first stage of another size, or another one than was trained on, is refused by name.
 
 ## Figures
 

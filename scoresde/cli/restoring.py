@@ -74,6 +74,9 @@ def restore(
         model = models.load(run, place)
 
     wanted = model.sample_shape
+    if model.run is not None and model.run.config.cascade.low is not None:
+        raise UsageError(f"`run` must make samples alone, got {run}, which enlarges the images of another run")
+
     video = len(wanted) == VIDEO
     if len(wanted) != 3 and not video:
         raise UsageError(

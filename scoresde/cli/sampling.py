@@ -181,7 +181,7 @@ def _class(label: str, model: Any) -> int:
     """The class that a number or a name stands for. Raises UsageError naming `--label`."""
     if model.classes is None:
         raise UsageError(
-            f"`--label` must be left out, got {label}: the model is not class-conditional; train it with"
+            f"`--label` must be left out, got {label}: {model.folder} is not class-conditional; train it with"
             " training.label_dropout"
         )
 

@@ -58,8 +58,9 @@ def low_model(
 
     if low.run is None or low.run.about["sha256"] != told["sha256"]:
         raise CheckpointError(
-            f"{folder} holds another model than the one whose images {model.folder} was trained to enlarge; give the"
-            " folder its weights back, or train the stage anew"
+            f"{folder} holds another model than the one whose images {model.folder} was trained to enlarge: SHA-256"
+            f" {'unknown' if low.run is None else low.run.about['sha256'][:16]}..., not {told['sha256'][:16]}...; give"
+            " the folder its weights back, or train the stage anew"
         )
 
     return low

@@ -9,9 +9,11 @@ from typing import Any
 from ..data.low_resolution import Upsampling
 from ..data.samples import Samples
 from ..latent.space import Latents, LatentSpace
-from .config import Config, ConfigError
+from ..storage.files import CheckpointError
+from .config import Config, ConfigError, an
 from .other_models import load_autoencoder, stored_space
 from .run_folder import StoredRun, load_run
+from .stored import run_config
 
 
 def dataset(config: Config, device: Any = "cpu", about: Mapping[str, Any] | None = None) -> Samples:
@@ -45,7 +47,12 @@ def dataset(config: Config, device: Any = "cpu", about: Mapping[str, Any] | None
 def _measured(config: Config, data: Samples, device: Any) -> LatentSpace:
     """The latent space of data that no model was trained on yet."""
     folder = str(config.latent.autoencoder)
-    autoencoder, run = load_autoencoder(folder, device)
+    try:
+        autoencoder, run = load_autoencoder(folder, device)
+    except CheckpointError as error:
+        said = f"`latent.autoencoder` must be the folder of an autoencoder's run, from the current one, got {folder}"
+        raise ConfigError(f"{said}: {error}") from error
+
     wanted = tuple(run.about["data"]["shape"])
     if data.shape != wanted:
         raise ConfigError(
@@ -63,9 +70,22 @@ def low_run(folder: str) -> StoredRun:
         folder: of the run.
 
     Raises:
-        CheckpointError.
+        ConfigError: naming `cascade.low`.
     """
-    return load_run(Path(folder))
+
+    try:
+        run = load_run(Path(folder))
+        config = run_config(run.about, Path(folder))
+    except CheckpointError as error:
+        raise ConfigError(
+            f"`cascade.low` must be the folder of a run, from the current one, got {folder}: {error}"
+        ) from error
+
+    if not config.denoises or config.latent.autoencoder is not None:
+        held = an(config.network.kind) if not config.denoises else "a model of latents"
+        raise ConfigError(f"`cascade.low` must be a run that makes images, got {folder}, which holds {held}")
+
+    return run
 
 
 def _factor(low: tuple[int, ...], high: tuple[int, ...], folder: str) -> int:
@@ -76,6 +96,6 @@ def _factor(low: tuple[int, ...], high: tuple[int, ...], folder: str) -> int:
             return factor
 
     raise ConfigError(
-        f"`cascade.low` must make images of as many channels and of sides that divide those of {high}, got {low} by"
-        f" {folder}"
+        f"`cascade.low` must make smaller images, of as many channels and of sides that divide those of {high}, got"
+        f" {low} by {folder}"
     )

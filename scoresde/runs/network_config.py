@@ -101,6 +101,12 @@ class NetworkConfig:
             check.integer("widths", width, most=4096)
 
         check.integer("latent_channels", self.latent_channels, most=4096)
+        if self.latent_channels != 2 and self.kind != AUTOENCODER:
+            raise ValueError(
+                f"`latent_channels` must be left out unless kind is autoencoder, got {self.latent_channels} with"
+                f" {self.kind}"
+            )
+
         check.integer("layers", self.layers, most=64)
         check.integer("fourier", self.fourier, least=0, most=4096)
 

@@ -98,7 +98,8 @@ def stored_space(told: Mapping[str, Any], device: Any = "cpu") -> LatentSpace:
         autoencoder, run = load_autoencoder(folder, device)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{folder}, the autoencoder whose latents the model was trained on, cannot be loaded: {error}"
+            f"{folder}, the autoencoder whose latents the model was trained on, cannot be loaded, from the current"
+            f" folder: {error}"
         ) from error
 
     if run.about["sha256"] != told["sha256"]:

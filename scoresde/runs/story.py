@@ -20,6 +20,10 @@ from .run_folder import check_description
 from .stored import CHANGEABLE_ON_RESUME, run_config
 
 _TAIL = 100
+_STOOD_ON = {
+    "data.latent": "weights of latent.autoencoder",
+    "data.cascade": "weights of cascade.low",
+}  # by what a run's data say of them
 
 
 class RunDescription:
@@ -79,9 +83,10 @@ class RunDescription:
             ("data.", data_identity(self.data), data_identity(found.about["data"])),
         ):
             for key, (a, b) in _differences(now, then):
-                if not f"{name}{key}".startswith(CHANGEABLE_ON_RESUME):
+                told = _STOOD_ON.get(f"{name}{key}", f"{name}{key}")
+                if not told.startswith(CHANGEABLE_ON_RESUME):
                     raise CheckpointError(
-                        f"{found.path} was trained with {name}{key} = {b!r}, now {a!r}; give it back its value,"
+                        f"{found.path} was trained with {told} = {b!r}, now {a!r}; give it back its value,"
                         " or train into another --out"
                     )
 

@@ -112,6 +112,10 @@ def parse(table: Mapping[str, Any]) -> Config:
     for key in table:
         _known(key, {*parts, "loss", "levels"} - {"objective"}, "")
 
+    for section, needed in (("latent", "autoencoder"), ("cascade", "low")):
+        if section in table and needed not in table[section]:
+            raise ConfigError(f"`{section}.{needed}` must be the folder of a run; without it leave [{section}] out")
+
     return Config(**parts)
 
 

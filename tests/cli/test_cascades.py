@@ -123,6 +123,8 @@ def test_the_chain_is_sampled(folder: Path, tmp_path: Path, capsys: pytest.Captu
     assert "of each image given its low-resolution copy" in capsys.readouterr().out
     assert called("compare", run, "--out", str(tmp_path / "c")) == 2
     assert "it takes a low-resolution image with every sample" in capsys.readouterr().err
+    assert called("restore", run, "--operator", "grey", "--out", str(tmp_path / "r.npz")) == 2
+    assert "`run` must make samples alone" in capsys.readouterr().err
 
 
 def test_the_network_heeds_the_copy(folder: Path) -> None:
@@ -168,9 +170,11 @@ def test_stages_that_do_not_fit_are_told(folder: Path, tmp_path: Path, capsys: p
         (("widths = [8, 8]", 'kind = "dit"'), "`network.kind` must be unet for a stage of a cascade"),
         (("batch = 32", "batch = 32\nlabel_dropout = 0.1"), "the first stage takes the labels"),
         (('low = "', 'augment = 1.0\nlow = "'), "`cascade.augment` must be"),
-        ((f'"{folder}/low"', f'"{folder}/high"'), "`cascade.low` must make images"),
+        ((f'"{folder}/low"', f'"{folder}/high"'), "`cascade.low` must make smaller images"),
+        ((f'low = "{folder}/low"', "augment = 0.3"), "`cascade.low` must be the folder of a run"),
+        ((f"{folder}/low", f"{folder}/none"), "`cascade.low` must be the folder of a run"),
         (("[network]", "[latent]\nautoencoder = 'a'\n[network]"), "`latent.autoencoder` must be left out with"),
-        (("[network]", '[data]\npath = "moons"\n[network]'), "`cascade.low` must make images"),
+        (("[network]", '[data]\npath = "moons"\n[network]'), "`cascade.low` must make smaller images"),
     ):
         (tmp_path / "h.toml").write_text(HIGH.format(folder=folder).replace(*change))
         assert called("train", str(tmp_path / "h.toml"), "--out", str(tmp_path / "h")) == 2

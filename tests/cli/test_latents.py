@@ -153,7 +153,7 @@ def test_a_missing_or_changed_autoencoder_is_told(
     assert called("sample", str(tmp_path / "l"), "--n", "2") == 2
     assert "holds another autoencoder than the model was trained with" in capsys.readouterr().err
     assert called("train", str(config), "--out", str(tmp_path / "l"), "--resume") == 2
-    assert "was trained with data.latent" in capsys.readouterr().err
+    assert "was trained with weights of latent.autoencoder" in capsys.readouterr().err
 
 
 def test_points_have_latents_too(tmp_path: Path) -> None:
@@ -182,6 +182,10 @@ def test_points_have_latents_too(tmp_path: Path) -> None:
         (("[8, 16]", "[8, 8, 8, 8, 8]"), "`network.widths` must suit samples of shape (1, 8, 8)"),
         (("latent_channels = 3", "latent_channels = 9"), "`network.latent_channels` must suit samples"),
         (("batch = 32", "batch = 32\nlabel_dropout = 0.1"), "`training.label_dropout` must be left out for an auto"),
+        (
+            ('kind = "autoencoder"\nwidths = [8, 16]\nlatent_channels = 3\n[loss]\nstd = 0.3', "latent_channels = 3"),
+            "`network.latent_channels` must be left out",
+        ),
         (("save = 2", "save = 2\nsample = 2"), "`record.sample` must be 0 for an autoencoder"),
     ],
 )
@@ -201,6 +205,10 @@ def test_a_run_that_is_no_autoencoder_is_told(folder: Path, tmp_path: Path, caps
         (tmp_path / "l.toml").write_text(LATENT.format(autoencoder=given, steps=2))
         assert called("train", str(tmp_path / "l.toml"), "--out", str(tmp_path / "l")) in (1, 2)
         assert said in capsys.readouterr().err
+
+    (tmp_path / "l.toml").write_text("[latent]\n")
+    assert called("train", str(tmp_path / "l.toml"), "--out", str(tmp_path / "l")) == 2
+    assert "`latent.autoencoder` must be the folder of a run" in capsys.readouterr().err
 
     points = LATENT.format(autoencoder=folder / "a", steps=2).replace("label_dropout = 0.1", "")
     (tmp_path / "l.toml").write_text(points.replace("[8, 8]", "[8]") + '[data]\npath = "moons"\n')
