@@ -113,7 +113,7 @@ def latent(minutes: float, train: Dataset, held_out: Dataset, judge: Judge) -> t
     """A model of the digits' latents."""
     autoencoder = autoencoder_of(train, 3000)
     space = LatentSpace.measured(autoencoder, train)
-    denoiser, spent = budgeted(recipe(), Latents.of(train, space), minutes, pilot=10)
+    denoiser, spent = budgeted(recipe(), Latents(train, space), minutes, pilot=10)
     x = space.decoded(drawn(denoiser, space.shape))
     bound = log_likelihood_bound(denoiser, space, dequantised(held_out), probes=4, rtol=1e-4, atol=1e-4)
     told = {"Frechet": judge(x)["frechet"], "bits per number": bits(bound.log_prob, held_out)}
@@ -126,7 +126,7 @@ def chain(minutes: tuple[float, float], train: Dataset, factor: int) -> tuple[Te
     """A cascade of two stages: its samples, the images that they enlarge, and what was spent."""
     low_data = Dataset(shrunk(train.x, factor), name="small", shift=train.shift // factor, flip=train.flip)
     low, first = budgeted(recipe(), low_data, minutes[0], pilot=10)
-    stage = Upsampling.of(train, factor, 0.5)
+    stage = Upsampling(train, factor, 0.5)
     high, second = budgeted(recipe(True), stage, minutes[1], pilot=10)
     small = drawn(low, low_data.shape, seed=6)
     eps = SeededNoise(5).normal(PRIOR, range(7, 8), tuple(small.shape), small.dtype, "cpu")[0]

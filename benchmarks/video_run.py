@@ -18,12 +18,12 @@ from torch import Tensor
 
 from scoresde.data import moving_digits
 from scoresde.data.batches import generator_for, mixed
-from scoresde.data.samples import Stored
+from scoresde.data.samples import Samples, Stored
 from scoresde.networks.labels import NO_LABEL
 from scoresde.runs import toml
 from scoresde.runs.description import MOMENTS
 from scoresde.runs.run_folder import save_run
-from scoresde.runs.train import RunDescription
+from scoresde.runs.story import RunDescription
 from scoresde.storage import checkpoints
 from scoresde.training.fit import fit
 from scoresde.training.state import begin
@@ -51,38 +51,42 @@ class MixedClips(Stored):
     Clips lie in the first corner of a grid that holds the largest, and `cond` tells their sizes.
 
     Args:
+        native: clips of the native size, those that are looked at outside of batches.
         dropout: share of labels that are hidden. Sizes never are, so `training.label_dropout` is left out.
     """
 
-    name = "moving digits of several sizes"
     labels = None
-    centre = 8.0
-    half_range = 8.0
     shift = 0
     flip = False
-    columns = None
-    class_names = None
 
-    def __init__(self, dropout: float):
+    def __init__(self, native: Samples, dropout: float):
+        self.native = native
         self.dropout = dropout
         self.most = tuple(max(size[axis] for size in (NATIVE, *OTHERS)) for axis in range(3))
-        self.cond = {"label": torch.zeros(1, dtype=torch.int64), "size": torch.tensor([NATIVE])}
+        self.name = f"{native.name} of several sizes"
+        self.centre = native.centre
+        self.half_range = native.half_range
+        self.columns = native.columns
+        self.class_names = native.class_names
+        self.kind = native.kind
+        sizes = torch.tensor(NATIVE).expand(len(native), 3)
+        self.cond = {"label": native.labels, "size": sizes}
 
     def __len__(self) -> int:
-        return 1 << 30  # as many as are asked for
+        return len(self.native)
 
     @property
     def shape(self) -> tuple[int, ...]:
         return (1, *self.most)
 
     def samples(self, index: Tensor) -> Tensor:
-        raise NotImplementedError("clips of several sizes come as batches")
+        frames, height, width = NATIVE
+        x = torch.zeros(len(index), *self.shape)
+        x[:, :, :frames, :height, :width] = self.native.samples(index)
+        return x
 
     def take(self, index: Tensor) -> MixedClips:
-        raise NotImplementedError("clips of several sizes come as batches")
-
-    def order(self, step: int, size: int, seed: int) -> Tensor:
-        return torch.arange(step * size, (step + 1) * size)
+        return MixedClips(self.native.take(index), self.dropout)
 
     def batch(self, step: int, size: int, seed: int, rows: range | None = None) -> tuple[Tensor, Any]:
         native = round(_NATIVE * size)
@@ -127,7 +131,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     story.resume(folder, state)
 
-    data = MixedClips(training.label_dropout)
+    data = MixedClips(native, training.label_dropout)
     own = replace(training, label_dropout=None)
 
     for progress in fit(denoiser, data, own, state, config.objective):

@@ -27,6 +27,12 @@ def device(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(autouse=True)
+def _same_start() -> None:
+    """Layers draw their first weights from torch's generator: a test must not depend on those that ran before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _few_threads() -> None:
     """The tensors of these tests are small: threads only cost, and samples do not depend on their number."""

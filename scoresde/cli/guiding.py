@@ -173,6 +173,10 @@ def guided(
 
 def _check_label(model: Any, label: int | None, null: int | None) -> None:
     """Raise UsageError where there is no condition to lead toward, or none to lead away from."""
+    if model.run is not None and model.run.config.cascade.low is not None:
+        raise UsageError(
+            "`--guidance` must be left out for a cascade, whose first stage alone takes a label, or --weak given"
+        )
     if model.classes is None:
         raise UsageError(
             "`--guidance` must be left out: the model is not class-conditional; --weak guides by a weaker run"

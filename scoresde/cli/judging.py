@@ -117,18 +117,17 @@ def info(run: Folder, allow_code: AllowCode = False) -> None:
     from rich.table import Table
 
     from .. import runs
-    from ..interop import models
-    from ..runs.config import OWN_LOSSES as OTHERS
+    from ..interop import models, pipelines
     from ..runs.summary import summary
 
     table = Table(show_header=False)
 
     with loading(run):
-        if runs.holds(run) in OTHERS:
-            model, stored = runs.load_other(run, None)
-            told = summary(stored.about, runs.run_config(stored.about, run), model)
-        else:
+        if pipelines.is_pipeline(run):
             told = models.load(run).summary()
+        else:
+            model, stored = runs.load_any(run)
+            told = summary(stored.about, runs.run_config(stored.about, run), model)
 
     for key, value in told.items():
         table.add_row(key, value)

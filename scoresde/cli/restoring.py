@@ -124,7 +124,7 @@ def restore(
             else:
                 images.save_image(clips.sheet(rows) if video else images.tiled(rows, columns=len(rows)), out)
         else:
-            save_arrays(model.original(drawn.cpu()), out)
+            save_arrays(model.original(drawn.cpu()), out, model.scale)
 
     left = (measuring.forward(drawn) - y).square().mean().sqrt().item()
     console().print(f"{n} samples by {method}, RMS residual {left:.3g} at std {std:g}: {out}")

@@ -118,7 +118,9 @@ def sample(
     denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, judge, place)
     before = None
     if low is not None:
-        before = enlarged(low, _method(low_method or "ddim", low_steps, None, low), model, wanted, augment, seed, batch)
+        before = enlarged(
+            low, _method(low_method or "ddim", low_steps, None, low, "low-"), model, wanted, augment, seed, batch
+        )
 
     sizes = model.set_sizes
 
@@ -201,26 +203,27 @@ def _method(
     steps: int | None,
     rtol: float | None,
     model: Any,
+    stage: str = "",
 ) -> Any:
     """A catalogue entry by its name: the one place where a string selects code. `best` is what is recommended for the
-    model."""
+    model; `stage` begins the options' names."""
 
     from solvers import check
 
     from ..samplers import catalogue
     from ..samplers.recommend import recommended
 
-    check.choice("method", name, [*catalogue.fixed_step_methods(), "probability_flow"])
+    check.choice(f"{stage}method", name, [*catalogue.fixed_step_methods(), "probability_flow"])
     adaptive = name == "probability_flow"
     if (steps if adaptive else rtol) is not None:
         raise UsageError(
-            f"`--{'steps' if adaptive else 'rtol'}` must not be given for {name}, which is"
+            f"`--{stage}{'steps' if adaptive else 'rtol'}` must not be given for {name}, which is"
             f" {'adaptive' if adaptive else 'on a fixed grid'}"
         )
     if adaptive:
         return catalogue.probability_flow(1e-4 if rtol is None else rtol)
 
-    n = check.integer("steps", 20 if steps is None else steps)
+    n = check.integer(f"{stage}steps", 20 if steps is None else steps)
 
     if name == "best":
         return recommended(model.denoiser, n, shape=model.shape if model.classes is None else None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,10 +13,8 @@ from solvers import SeededNoise
 from solvers.noise import PRIOR
 
 from .batches import mixed
+from .derived import Derived
 from .samples import Dataset, Samples
-from .scale import Scale
-
-_DRAW = range(6, 7)  # of the stream that starts samples: another index than theirs
 
 
 def shrunk(x: Tensor, factor: int) -> Tensor:
@@ -71,7 +69,7 @@ def condition(
 
 
 @dataclass(frozen=True)
-class Upsampling(Samples):
+class Upsampling(Derived):
     """Images, and what a stage of a cascade is given of them (`condition`), drawn anew each step.
 
     data     the images
@@ -80,68 +78,21 @@ class Upsampling(Samples):
     low      the run that makes such copies
     digest   SHA-256 of its weights
 
-    The other fields are those of `data`."""
+    Labels and units are those of `data`."""
 
-    data: Samples
     factor: int
     augment: float
-    low: str
-    digest: str
-    labels: Tensor | None
-    cond: Any
-    name: str
-    centre: Scale
-    half_range: Scale
-    columns: tuple[str, ...] | None = None
-    class_names: tuple[str, ...] | None = None
-    kind: str | None = None
-    shift: int = 0
-    flip: bool = False
+    low: str = ""
+    digest: str = ""
 
-    @classmethod
-    def of(
-        cls,
-        data: Samples,
-        factor: int,
-        augment: float,
-        low: str = "",
-        digest: str = "",
-    ) -> Upsampling:
-        """A data set of images as a stage sees it.
-
-        Args:
-            data: images whose sides `factor` divides.
-            factor: of the stage.
-            augment: most noise of a copy, in [0, 1).
-            low: the run that makes such copies.
-            digest: SHA-256 of its weights.
-        """
-        given = {"low": torch.zeros(len(data), 0, device="cpu")}  # says that there is one: it is made with each batch
-        return cls(
-            data,
-            factor,
-            augment,
-            low,
-            digest,
-            data.labels,
-            given,
-            data.name,
-            data.centre,
-            data.half_range,
-            class_names=data.class_names,
-            kind=data.kind,
-        )
-
-    def __len__(self) -> int:
-        return len(self.data)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # Says that there is a condition, which is made with each batch.
+        object.__setattr__(self, "cond", {"low": torch.zeros(len(self.data), 0, device="cpu")})
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.data.shape
-
-    @property
-    def source(self) -> Samples:
-        return self.data
 
     def about(self) -> dict[str, Any]:
         """Plain values for a run's description."""
@@ -154,11 +105,7 @@ class Upsampling(Samples):
         return x
 
     def conditions(self, index: Tensor, x: Tensor) -> Any:
-        low = shrunk(x, self.factor)
-        draw = SeededNoise(0)
-        level = self.augment * draw.uniform(PRIOR, _DRAW, (len(low), 1), device="cpu")[0, :, 0]
-        eps = draw.normal(PRIOR, _DRAW, tuple(low.shape), torch.float32, "cpu")[0]
-        return condition(low, level, eps, self.factor)
+        return self._given(x, 0, 0, 0)
 
     def batch(
         self,
@@ -169,13 +116,13 @@ class Upsampling(Samples):
     ) -> tuple[Tensor, Any]:
         first = 0 if rows is None else rows.start
         x, _ = self.data.batch(step, size, seed, rows)
-        low = shrunk(x, self.factor)
-        draw = SeededNoise(mixed(seed, 4), first)
-        now = range(step, step + 1)
-        level = self.augment * draw.uniform(PRIOR, now, (len(low), 1), device="cpu")[0, :, 0]
-        eps = draw.normal(PRIOR, now, tuple(low.shape), torch.float32, "cpu")[0]
-        return x, condition(low, level, eps, self.factor)
+        return x, self._given(x, seed, step, first)
 
-    def take(self, index: Tensor) -> Self:
-        data = self.data.take(index)
-        return replace(self, data=data, labels=data.labels, cond={"low": self.cond["low"][index]})
+    def _given(self, x: Tensor, seed: int, step: int, first: int) -> dict[str, Tensor]:
+        """The copies of images, their levels and noises functions of (seed, step, first + index)."""
+        low = shrunk(x, self.factor)
+        now = range(step, step + 1)
+        # Of two seeds: the uniforms and normals of one are made from the same bits.
+        u = SeededNoise(mixed(seed, 4), first).uniform(PRIOR, now, (len(low), 1), device="cpu")[0, :, 0]
+        eps = SeededNoise(mixed(seed, 5), first).normal(PRIOR, now, tuple(low.shape), torch.float32, "cpu")[0]
+        return condition(low, self.augment * u, eps, self.factor)

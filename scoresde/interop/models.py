@@ -133,7 +133,7 @@ class Model:
             )
 
         given = found if len(found.shape) >= 3 else unscaled(found)
-        return given if self.space is None else Latents.of(given, self.space)
+        return given if self.space is None else Latents(given, self.space)
 
     def summary(self) -> dict[str, str]:
         """What there is to say of it, by heading."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from solvers import SeededNoise
+from solvers import SeededNoise, check
 from solvers.noise import PRIOR
 
 from ..data.batches import mixed
+from ..data.derived import Derived
 from ..data.samples import Samples
-from ..data.scale import Scale
-from ..denoisers import conditions
 from ..samplers.sampling import evaluating
 from .autoencoder import Autoencoder
 
@@ -78,8 +77,12 @@ class LatentSpace:
 
         Args:
             x: samples, (B, ...).
+
+        Raises:
+            TypeError, ValueError: naming `x`.
         """
 
+        x = _checked("x", x, self.autoencoder.network.shape)
         device = next(self.autoencoder.parameters()).device
         means: list[Tensor] = []
         stds: list[Tensor] = []
@@ -108,7 +111,11 @@ class LatentSpace:
 
         Args:
             u: latents, (B, ...).
+
+        Raises:
+            TypeError, ValueError: naming `u`.
         """
+        u = _checked("u", u, self.shape)
         dtype = next(self.autoencoder.parameters()).dtype
         z = (u * self._channels(self.scale, u) + self._channels(self.centre, u)).to(dtype)
         with evaluating(self.autoencoder):
@@ -139,66 +146,30 @@ class LatentSpace:
 
 
 @dataclass(frozen=True)
-class Latents(Samples):
+class Latents(Derived):
     """A data set as draws of its latents. Augmentation is that of the data, before it is encoded.
 
-    data   samples as the autoencoder takes them
+    data   samples of the shape that the autoencoder takes
     space  theirs
 
-    The other fields are those of `data`: its labels, and its units, which a decoded sample has."""
+    Labels and units are those of `data`, which a decoded sample has. Raises ValueError naming `data`."""
 
-    data: Samples
     space: LatentSpace
-    labels: Tensor | None
-    cond: Any
-    name: str
-    centre: Scale
-    half_range: Scale
-    columns: tuple[str, ...] | None
-    class_names: tuple[str, ...] | None
-    kind: str | None
-    shift: int = 0
-    flip: bool = False
 
-    @classmethod
-    def of(cls, data: Samples, space: LatentSpace) -> Latents:
-        """The latents of a data set.
-
-        Args:
-            data: samples of the shape that the autoencoder takes.
-            space: its latent space.
-
-        Raises:
-            ValueError: naming `data`.
-        """
-
-        wanted = space.autoencoder.network.shape
-        if data.shape != wanted:
-            raise ValueError(f"`data` must hold samples of shape {wanted} for {space.folder}, got {data.shape}")
-
-        return cls(
-            data,
-            space,
-            data.labels,
-            data.cond,
-            data.name,
-            data.centre,
-            data.half_range,
-            data.columns,
-            data.class_names,
-            data.kind,
-        )
-
-    def __len__(self) -> int:
-        return len(self.data)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        wanted = self.space.autoencoder.network.shape
+        if self.data.shape != wanted:
+            raise ValueError(
+                f"`data` must hold samples of shape {wanted} for {self.space.folder}, got {self.data.shape}"
+            )
 
     @property
     def shape(self) -> tuple[int, ...]:
         return self.space.shape
 
-    @property
-    def source(self) -> Samples:
-        return self.data
+    def about(self) -> dict[str, Any]:
+        return self.space.about()
 
     def decoded(self, x: Tensor) -> Tensor:
         return self.space.decoded(x)
@@ -224,6 +195,10 @@ class Latents(Samples):
         noise = draw.normal(PRIOR, range(step, step + 1), (len(x), *self.shape), torch.float32, "cpu")[0]
         return self.space.encode(x, noise), cond
 
-    def take(self, index: Tensor) -> Self:
-        data = self.data.take(index)
-        return replace(self, data=data, labels=data.labels, cond=conditions.rows(self.cond, index))
+
+def _checked(name: str, x: Any, shape: tuple[int, ...]) -> Tensor:
+    """A batch of samples of one shape; or raise TypeError or ValueError naming it."""
+    x = check.floating(name, x)
+    if x.shape[1:] != shape:
+        raise ValueError(f"`{name}` must be of shape (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")
+    return x

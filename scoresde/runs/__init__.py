@@ -13,7 +13,7 @@ from __future__ import annotations
 from .dataset import dataset
 from .description import MOMENTS, NO_DATA, description, fingerprint, moments
 from .load import Trained, load
-from .other_models import load_autoencoder, load_classifier, load_other
+from .other_models import load_any, load_autoencoder, load_classifier
 from .own_code import allow_code
 from .stored import CHANGEABLE_ON_RESUME, holds, identity, run_config
 from .train import train
@@ -30,9 +30,9 @@ __all__ = [
     "holds",
     "identity",
     "load",
+    "load_any",
     "load_autoencoder",
     "load_classifier",
-    "load_other",
     "moments",
     "run_config",
     "train",

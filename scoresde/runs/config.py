@@ -54,6 +54,7 @@ LOSSES: dict[str, type[Loss]] = {
     for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced, Hybrid)
 }
 OWN_LOSSES: dict[str, type[Loss]] = {CLASSIFIER: CrossEntropy, AUTOENCODER: ELBO}  # of networks that denoise nothing
+_OF_DENOISERS = ("predicts", "sigma_data", "variance")  # keys of [network] that say what is predicted
 NORMS: dict[str, type[Norm]] = {k.__name__: k for k in (Square, Absolute, Huber)}
 LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
 
@@ -137,7 +138,21 @@ class Config:
             raise ConfigError("`training.label_dropout` must be left out for an autoencoder, which takes no labels")
         if not self.denoises and self.record.sample:
             raise ConfigError(f"`record.sample` must be 0 for {an(kind)}, which makes no samples")
+        self._check_unused()
         self._check_stages()
+
+    def _check_unused(self) -> None:
+        """Keys that mean nothing to a network that denoises nothing are at their defaults."""
+        if self.denoises:
+            return
+
+        usual = NetworkConfig()
+        given = [f"network.{key}" for key in _OF_DENOISERS if getattr(self.network, key) != getattr(usual, key)]
+        if self.network.kind == AUTOENCODER:
+            given += ["process"] if self.process != VPSDE() else []
+            given += ["levels"] if self.objective.levels != Uniform() else []
+        if given:
+            raise ConfigError(f"`{given[0]}` must be left out for {an(self.network.kind)}, to which it means nothing")
 
     def _check_stages(self) -> None:
         """What a model stands on must suit it."""

@@ -34,12 +34,12 @@ def dataset(config: Config, device: Any = "cpu", about: Mapping[str, Any] | None
     if config.latent.autoencoder is not None:
         told = None if about is None else about.get("latent")
         space = _measured(config, data, device) if told is None else stored_space(told, device)
-        return Latents.of(data, space)
+        return Latents(data, space)
 
     if config.cascade.low is not None:
         low = low_run(config.cascade.low)
         factor = _factor(tuple(low.about["data"]["shape"]), data.shape, config.cascade.low)
-        return Upsampling.of(data, factor, config.cascade.augment, config.cascade.low, low.about["sha256"])
+        return Upsampling(data, factor, config.cascade.augment, config.cascade.low, low.about["sha256"])
 
     return data
 
@@ -52,6 +52,9 @@ def _measured(config: Config, data: Samples, device: Any) -> LatentSpace:
     except CheckpointError as error:
         said = f"`latent.autoencoder` must be the folder of an autoencoder's run, from the current one, got {folder}"
         raise ConfigError(f"{said}: {error}") from error
+
+    if "step" in run.about:  # of a checkpoint, whose weights are still to change
+        raise ConfigError(f"`latent.autoencoder` must be a finished run, got {folder}, which holds checkpoints alone")
 
     wanted = tuple(run.about["data"]["shape"])
     if data.shape != wanted:

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..data.derived import Derived
 from ..data.low_resolution import Upsampling
 from ..data.masked import MASK, is_mask, size_counts
 from ..data.samples import Samples
@@ -15,6 +16,7 @@ from ..denoisers.moments import SAMPLES, Moments
 from ..latent.space import Latents
 
 MOMENTS = "moments.safetensors"
+_STANDS_ON: dict[type[Derived], str] = {Latents: "latent", Upsampling: "cascade"}
 NO_DATA = {
     "count": 0,
     "centre": 0.0,
@@ -34,11 +36,9 @@ def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
     """
     source = data.source
     sizes = size_counts(source.cond)
-    latent = {"latent": data.space.about()} if isinstance(data, Latents) else {}
-    cascade = {"cascade": data.about()} if isinstance(data, Upsampling) else {}
+    stands_on = {} if not isinstance(data, Derived) else {_STANDS_ON[type(data)]: data.about()}
     told = {
-        **latent,
-        **cascade,
+        **stands_on,
         "name": data.name,
         "count": len(data),
         "shape": list(source.shape),
@@ -77,4 +77,4 @@ def moments(data: Samples) -> Moments | None:
 def data_identity(data: Mapping[str, Any]) -> dict[str, Any]:
     """What tells one data set from another."""
     known = {key: data.get(key) for key in ("count", "shape", "fingerprint")}
-    return known | {key: data[key]["sha256"] for key in ("latent", "cascade") if key in data}
+    return known | {key: data[key]["sha256"] for key in _STANDS_ON.values() if key in data}

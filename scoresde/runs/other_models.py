@@ -16,7 +16,7 @@ from ..storage.weights import restore
 from ..training.trainable import Trainable
 from .config import AUTOENCODER, CLASSIFIER, an
 from .run_folder import StoredRun
-from .stored import fitting, found, run_config, sample_spec
+from .stored import fitting, found, holds, run_config, sample_spec
 
 USES = {
     CLASSIFIER: "runs.load_classifier loads it, and --classifier guides a denoiser by it",
@@ -35,7 +35,7 @@ def load_classifier(folder: Path | str, device: Any = "cpu") -> tuple[NoisyClass
         CheckpointError: also where the run is no classifier's.
     """
 
-    model, run = load_other(folder, CLASSIFIER, device)
+    model, run = _of_kind(folder, CLASSIFIER, device)
     return cast(NoisyClassifier, model), run
 
 
@@ -50,36 +50,44 @@ def load_autoencoder(folder: Path | str, device: Any = "cpu") -> tuple[Autoencod
         CheckpointError: also where the run is no autoencoder's.
     """
 
-    model, run = load_other(folder, AUTOENCODER, device)
+    model, run = _of_kind(folder, AUTOENCODER, device)
     return cast(Autoencoder, model.requires_grad_(False)), run
 
 
-def load_other(folder: Path | str, kind: str | None, device: Any = "cpu") -> tuple[Trainable, StoredRun]:
-    """What a run trained that is no denoiser, with its averaged weights, and the run.
+def load_any(folder: Path | str, device: Any = "cpu") -> tuple[Trainable, StoredRun]:
+    """What a run trained, whatever it is, with its averaged weights, and the run. What it stands on is not looked at.
 
     Args:
         folder: of the run.
-        kind: its network.kind; None: any.
         device: where the weights go.
 
     Raises:
-        CheckpointError: also where the run is of another kind.
+        CheckpointError.
     """
 
-    folder = Path(folder)
-    run, path = found(folder, False)
+    run, path = found(Path(folder), False)
     config = run_config(run.about, path)
-    if config.denoises or kind not in (None, config.network.kind):
-        held = "a denoiser" if config.denoises else an(config.network.kind)
-        wanted = "another model" if kind is None else an(kind)
-        raise CheckpointError(f"{folder} holds {held}; {wanted} is trained with network.kind = {kind}")
-
     weights = run.part("ema")
     fitting(config, *sample_spec(run), weights, path)
     model = config.model(*sample_spec(run))
     restore(model.network, weights, path)
 
     return model.to(device).eval(), run
+
+
+def _of_kind(folder: Path | str, kind: str, device: Any) -> tuple[Trainable, StoredRun]:
+    """What a run of one kind trained. Raises CheckpointError where it is of another."""
+    path = Path(folder)
+    held = holds(path)
+    if held is not None and held != kind:
+        told = an(held) if held in USES else "a denoiser"
+        raise CheckpointError(f"{folder} holds {told}; {an(kind)} is trained with network.kind = {kind}")
+
+    model, run = load_any(path, device)
+    if run_config(run.about, path).network.kind != kind:
+        raise CheckpointError(f"{folder} holds no {kind}, which is trained with network.kind = {kind}")
+
+    return model, run
 
 
 def stored_space(told: Mapping[str, Any], device: Any = "cpu") -> LatentSpace:
@@ -102,10 +110,11 @@ def stored_space(told: Mapping[str, Any], device: Any = "cpu") -> LatentSpace:
             f" folder: {error}"
         ) from error
 
-    if run.about["sha256"] != told["sha256"]:
+    now = run.about["sha256"]
+    if now != told["sha256"]:
         raise CheckpointError(
-            f"{folder} holds another autoencoder than the model was trained with: SHA-256"
-            f" {run.about['sha256'][:16]}..., not {told['sha256'][:16]}...; give the folder its weights back"
+            f"{folder} holds another autoencoder than the model was trained with: SHA-256 {now[:16]}..., not"
+            f" {told['sha256'][:16]}...; give the folder its weights back"
         )
 
     centre, scale = (torch.tensor(told[name], dtype=torch.float32, device="cpu") for name in ("centre", "scale"))

@@ -13,7 +13,7 @@ import math
 import re
 import sys
 import warnings
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from importlib.machinery import PathFinder
@@ -223,11 +223,19 @@ def _beside() -> Generator[None, None, None]:
 
 
 def _place(module: str) -> str:
-    """Where a module's package lies, found without running any of it."""
-    spec = PathFinder.find_spec(module.partition(".")[0], [*sys.path, str(Path.cwd())])
-    if spec is None:
-        return "not found"
-    return spec.origin or str(next(iter(spec.submodule_search_locations or ()), "of no file"))
+    """Where a module lies, found without running any of it or of its packages."""
+    within: Sequence[str] | None = [*sys.path, str(Path.cwd())]
+    parts = module.split(".")
+    place = "not found"
+
+    for count in range(1, len(parts) + 1):
+        spec = None if within is None else PathFinder.find_spec(".".join(parts[:count]), within)
+        if spec is None:
+            return "not found"
+        within = spec.submodule_search_locations
+        place = spec.origin or str(next(iter(within or ()), "of no file"))
+
+    return place
 
 
 def _plain(value: Any) -> bool:

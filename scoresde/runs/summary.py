@@ -23,6 +23,7 @@ def summary(about: Mapping[str, Any], config: Config, model: nn.Module) -> dict[
     data = about["data"]
     loss = about["training"]["loss"]
     seen = f"{data['name']}: {data['count']} samples" if data["count"] else "not said: samples"
+    checkpoint = f", of the checkpoint at step {about['step']}" if "step" in about else ""
     process = {"process": repr(config.process)} if config.denoises or config.is_classifier else {}
 
     return {
@@ -37,7 +38,7 @@ def summary(about: Mapping[str, Any], config: Config, model: nn.Module) -> dict[
         "done": f"{about['training']['steps_done']} steps, {about['training']['seconds']} s, loss"
         f" {'not known' if loss is None else f'{loss:.4f}'}",
         "versions": ", ".join(f"{k} {v}" for k, v in about["versions"].items()),
-        "weights": f"SHA-256 {about['sha256'][:16]}..., verified",
+        "weights": f"SHA-256 {about['sha256'][:16]}..., verified{checkpoint}",
         "repeat": about["command"],
     }
 

@@ -58,7 +58,7 @@ def read(path: Path, imported: bool = False) -> Config:
         raise ConfigError(f"{path}: {error or 'nested too deeply'}{said}") from error
 
     for name, defaults in (_IMPORTED if imported else {}).items():
-        if isinstance(table.get(name, {}), dict):
+        if isinstance(table.get(name, {}), dict) and table.get(name, {}).get("kind") not in OWN_LOSSES:
             table[name] = {**defaults, **table.get(name, {})}
 
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ import torch
 
 from scoresde import data, runs
 from scoresde.data.low_resolution import Upsampling, condition, shrunk
+from scoresde.data.samples import Dataset
 from scoresde.runs.config import Config, ConfigError, DataConfig
+from scoresde.samplers import sampling
 from tests.helpers.in_process import called
 
 LOW = """
@@ -84,11 +87,11 @@ def test_images_are_shrunk() -> None:
 def test_the_copy_is_that_of_the_batch() -> None:
     """Of the images as they are shifted, by the levels that the batch was drawn with, anew at each step."""
     known = data.digits()
-    stage = Upsampling.of(known, 2, 0.0)
+    stage = Upsampling(known, 2, 0.0)
     x, cond = stage.batch(3, 64, 5)
     assert torch.allclose(cond["low"], condition(shrunk(x, 2), torch.zeros(64), torch.zeros(64, 1, 4, 4), 2)["low"])
 
-    noisy = Upsampling.of(known, 2, 0.5)
+    noisy = Upsampling(known, 2, 0.5)
     x, cond = noisy.batch(3, 64, 5)
     part, some = noisy.batch(3, 64, 5, range(10, 20))
     assert torch.equal(part, x[10:20])
@@ -100,6 +103,17 @@ def test_the_copy_is_that_of_the_batch() -> None:
     assert noisy.source is known
     assert len(noisy.take(torch.arange(7))) == 7
     assert noisy.take(torch.arange(7)).in_memory(5).cond["low"].shape == (5, 1, 8, 8)
+
+
+def test_the_noise_of_a_copy_does_not_tell_its_level() -> None:
+    """Level and noise are independent, in training and in what is held out: of black copies the noise is all there
+    is."""
+
+    count = 4000
+    stage = Upsampling(Dataset(torch.zeros(count, 1, 4, 4)), 2, 0.5)
+    for cond in (stage.batch(3, count, 5)[1], stage.in_memory(count).cond):
+        size = (cond["low"][:, 0, 0, 0] / cond["level"]).abs()
+        assert torch.corrcoef(torch.stack((cond["level"], size)))[0, 1].abs() < 6 / count**0.5
 
 
 def test_the_chain_is_sampled(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -146,13 +160,30 @@ def test_the_network_heeds_the_copy(folder: Path) -> None:
         model(x, half, half, {"low": x[..., :4], "level": torch.zeros(2)})
 
 
+def test_the_stages_begin_with_noise_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first stage's is not a part of the last one's, though one seed is given."""
+    starts: list[torch.Tensor] = []
+    begin = sampling._begin
+
+    def seen(*arguments: Any) -> Any:
+        plan, x = begin(*arguments)
+        starts.append(x.flatten())
+        return plan, x
+
+    monkeypatch.setattr(sampling, "_begin", seen)
+    assert called("sample", str(folder / "high"), "--n", "1", "--steps", "2", "--low-steps", "2", "--overwrite") == 0
+    low, high = starts
+    assert (len(low), len(high)) == (16, 64)
+    assert not torch.isclose(low, high[:16]).any()
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
         (("--augment", "0.9"), "`--augment` must lie in [0, 0.5]"),
-        (("--low-steps", "0"), "`steps` must lie"),
+        (("--low-steps", "0"), "`low-steps` must lie"),
         (("--label", "11"), "`--label` must lie in [0, 10)"),
-        (("--guidance", "2", "--label", "3"), "`--guidance` must be left out"),
+        (("--guidance", "2", "--label", "3"), "`--guidance` must be left out for a cascade"),
     ],
 )
 def test_options_of_a_chain_are_checked(

@@ -143,6 +143,8 @@ def test_a_missing_or_changed_autoencoder_is_told(
 
     shutil.rmtree(here)
     capsys.readouterr()
+    assert called("info", str(tmp_path / "l")) == 0
+    assert "latents" in capsys.readouterr().out  # what it stands on, told without it
     assert called("sample", str(tmp_path / "l"), "--n", "2") == 2
     assert "the autoencoder whose latents the model was trained on, cannot be loaded" in capsys.readouterr().err
 
@@ -154,6 +156,19 @@ def test_a_missing_or_changed_autoencoder_is_told(
     assert "holds another autoencoder than the model was trained with" in capsys.readouterr().err
     assert called("train", str(config), "--out", str(tmp_path / "l"), "--resume") == 2
     assert "was trained with weights of latent.autoencoder" in capsys.readouterr().err
+
+
+def test_an_unfinished_autoencoder_is_told(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`info` and `doctor` take its latest checkpoint; no model stands on it."""
+    here = tmp_path / "a"
+    shutil.copytree(folder / "a", here)
+    for name in ("run.json", "model.safetensors"):
+        (here / name).unlink()
+    assert called("info", str(here)) == 0
+    assert "of the checkpoint at step 4" in capsys.readouterr().out
+    (tmp_path / "l.toml").write_text(LATENT.format(autoencoder=here, steps=2))
+    assert called("train", str(tmp_path / "l.toml"), "--out", str(tmp_path / "l")) == 2
+    assert "`latent.autoencoder` must be a finished run" in capsys.readouterr().err
 
 
 def test_points_have_latents_too(tmp_path: Path) -> None:
@@ -186,6 +201,9 @@ def test_points_have_latents_too(tmp_path: Path) -> None:
             ('kind = "autoencoder"\nwidths = [8, 16]\nlatent_channels = 3\n[loss]\nstd = 0.3', "latent_channels = 3"),
             "`network.latent_channels` must be left out",
         ),
+        (("latent_channels = 3", 'latent_channels = 3\npredicts = "eps"'), "`network.predicts` must be left out"),
+        (("[loss]", '[process]\nname = "EDM"\n[loss]'), "`process` must be left out for an autoencoder"),
+        (("[loss]", '[levels]\nname = "LogitNormal"\n[loss]'), "`levels` must be left out for an autoencoder"),
         (("save = 2", "save = 2\nsample = 2"), "`record.sample` must be 0 for an autoencoder"),
     ],
 )

@@ -107,7 +107,7 @@ def test_latents_have_unit_variance(network: Variational) -> None:
     data = Dataset(3 * torch.randn((600, *network.shape), generator=generator) + 1, torch.arange(600) % 4)
     autoencoder = Autoencoder(network)
     space = LatentSpace.measured(autoencoder, data, "runs/a", "hash")
-    latents = Latents.of(data, space)
+    latents = Latents(data, space)
     u = latents.samples(torch.arange(600)).double().transpose(0, 1).flatten(1)
     error = (2 / u.shape[1]) ** 0.5
     assert latents.shape == network.latent_shape
@@ -127,7 +127,7 @@ def test_latents_have_unit_variance(network: Variational) -> None:
 def test_latents_are_functions_of_seed_and_index() -> None:
     network = PointAutoencoder((5,), 2, width=16)
     data = Dataset(torch.randn((50, 5), generator=torch.Generator().manual_seed(1)), torch.arange(50))
-    latents = Latents.of(data, LatentSpace.measured(Autoencoder(network), data))
+    latents = Latents(data, LatentSpace.measured(Autoencoder(network), data))
     whole, labels = latents.batch(3, 20, 7)
     part, some = latents.batch(3, 20, 7, range(5, 15))
     assert torch.allclose(part, whole[5:15], atol=1e-6)
@@ -138,8 +138,16 @@ def test_latents_are_functions_of_seed_and_index() -> None:
     assert torch.allclose(latents.samples(index), latents.samples(torch.arange(4, 31))[index - 4], atol=1e-6)
     assert torch.equal(latents.take(index).labels, data.labels[index])  # type: ignore[arg-type, index]
 
+    for wrong, name in ((torch.zeros(2, 3), "u"), (torch.zeros(2, 2, 1), "u")):
+        with pytest.raises(ValueError, match=f"`{name}` must be of shape"):
+            latents.space.decode(wrong)
+    with pytest.raises(ValueError, match="`x` must be of shape"):
+        latents.space.posterior(torch.zeros(2, 4))
+    with pytest.raises(TypeError, match="`u` must be"):
+        latents.space.decode("z")  # type: ignore[arg-type]
+
     with pytest.raises(ValueError, match="`data` must hold samples of shape"):
-        Latents.of(replace(data, x=data.x[:, :3]), latents.space)
+        Latents(replace(data, x=data.x[:, :3]), latents.space)
 
 
 def test_what_is_wrong_with_an_autoencoder_is_found(linear: Autoencoder) -> None:

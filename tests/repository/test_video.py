@@ -42,7 +42,12 @@ def test_the_configuration_trains_what_the_page_animates(tmp_path: Path, monkeyp
 
 def test_a_batch_holds_clips_of_two_sizes() -> None:
     """A function of seed and step; each clip lies in the first corner, and nothing lies beyond."""
-    data = video_run.MixedClips(dropout=0.5)
+    frames, *sides = video_run.NATIVE
+    native = moving_digits(20, frames, (sides[0], sides[1])).data
+    data = video_run.MixedClips(native, dropout=0.5)
+    whole = data.in_memory(20)
+    assert torch.equal(whole.x[:, :, :frames, : sides[0], : sides[1]], native.x)
+    assert len(data.take(torch.arange(3))) == 3
     x, cond = data.batch(3, 12, seed=1)
     again, _ = data.batch(3, 12, seed=1, rows=range(4, 9))
 

@@ -48,7 +48,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ("the flow of 5 samples", "--batch (now 64)"),
         ),
         (["doctor", "RUN"], "scoresde.evaluation.doctor.doctor", ("an examination of 128 samples", "--n")),
-        (["info", "RUN"], "scoresde.interop.models.load", ("the model of", "no option")),
+        (["info", "RUN"], "scoresde.runs.load_any", ("the model of", "no option")),
         (["compare", "RUN", "--out", "OUT"], "scoresde.compare.runner.run", ("a comparison on", "--jobs")),
         (
             ["compare", "--out", "OUT"],
