@@ -115,8 +115,12 @@ def test_a_model_of_latents_makes_samples_like_the_data(
         assert called(*command) in (0, 3)
     assert called("info", run) == 0
     assert "latents" in capsys.readouterr().out
-    assert called("likelihood", run, "--n", "3", "--probes", "1", "--rtol", "0.1") == 0
+    given = ("likelihood", run, "--n", "3", "--probes", "1", "--rtol", "0.1")
+    assert called(*given, "--batch", "1") == 0
+    apart = capsys.readouterr().out.splitlines()
+    assert called(*given) == 0
     told = capsys.readouterr().out
+    assert told.splitlines()[0] == apart[0]  # the draw of a sample does not depend on the batch
     assert "at least" in told
     assert "a lower bound" in told
     assert "bits/dim" not in told
@@ -243,6 +247,14 @@ def test_guides_must_be_of_the_same_latents(folder: Path, tmp_path: Path, capsys
     assert called("train", str(tmp_path / "c.toml"), "--out", str(tmp_path / "c")) == 0
     arguments = ("sample", run, "--n", "2", "--steps", "2", "--guidance", "1", "--overwrite")
     assert called(*arguments, "--label", "3", "--classifier", str(tmp_path / "c")) == 0
+
+    (tmp_path / "b.toml").write_text(AUTOENCODER.format(steps=3))
+    assert called("train", str(tmp_path / "b.toml"), "--out", str(tmp_path / "b")) == 0
+    (tmp_path / "o.toml").write_text(classifier.replace(str(folder / "a"), str(tmp_path / "b")))
+    assert called("train", str(tmp_path / "o.toml"), "--out", str(tmp_path / "o")) == 0
+    capsys.readouterr()
+    assert called(*arguments, "--label", "3", "--classifier", str(tmp_path / "o")) == 2
+    assert "`--classifier` must know samples as" in capsys.readouterr().err
 
     numbers = np.random.default_rng(0).random((80, 3, 4, 4)).astype(np.float32)
     np.savez(tmp_path / "d.npz", x=numbers, y=np.arange(80) % 10)
