@@ -142,7 +142,7 @@ def test_interrupts_exit_130_and_bugs_are_not_hidden(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("scoresde.runs.load", fail)
+    monkeypatch.setattr("scoresde.runs.load_any", fail)
     if code is None:
         monkeypatch.setattr(sys, "argv", ["scoresde", "info", str(trained)])
         with pytest.raises(type(error)):
