@@ -7,7 +7,7 @@ from pathlib import Path
 
 import solvers
 from benchmarks.common import refilled
-from solvers import Compiled, ExpAdams, ExpAdamsPC, ExpRK3, Noise, Solver
+from solvers import Compiled, ExpAdams, ExpAdamsPC, Noise, Solver, Table
 
 PAGE = Path(__file__).parents[1] / "docs" / "solvers.md"
 HEAD = """# Solvers
@@ -30,8 +30,9 @@ def examples() -> list[Solver]:
         for _, c in inspect.getmembers(solvers, inspect.isclass)
         if issubclass(c, Solver) and not (inspect.isabstract(c) or c is Compiled)
     ]
-    made = [c(order=3, start=ExpRK3()) if c in (ExpAdams, ExpAdamsPC) else c() for c in classes]
-    modules = ["runge_kutta", "exponential", "adams", "sde_additive", "sde_diagonal"]
+    given = {ExpAdams: (3,), ExpAdamsPC: (3,), Table: (((0.0, 1.0),),)}
+    made = [c(*given.get(c, ())) for c in classes]
+    modules = ["runge_kutta", "exponential", "adams", "table", "sde_additive", "sde_diagonal"]
     return sorted(made, key=lambda s: (modules.index(type(s).__module__.split(".")[-1]), s.order, type(s).__name__))
 
 
@@ -40,7 +41,15 @@ def row(s: Solver) -> str:
     first = (
         (inspect.getdoc(type(s)) or "").split("\n\n")[0].replace("\n", " ").replace("|h|", "abs(h)").replace("|", "\\|")
     )
-    order = "1 to 4, plus 1" if isinstance(s, ExpAdamsPC) else "1 to 4" if isinstance(s, ExpAdams) else str(s.order)
+    order = (
+        "none"
+        if isinstance(s, Table)
+        else "1 to 4, plus 1"
+        if isinstance(s, ExpAdamsPC)
+        else "1 to 4"
+        if isinstance(s, ExpAdams)
+        else str(s.order)
+    )
     noise = (
         "none"
         if s.noise is Noise.NONE

@@ -71,8 +71,9 @@ def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
 
     nodes, weights = gauss_legendre()
     h = times.diff()
+    longest = h.detach().abs().max()
     rates = a.abs().reshape(-1).to(torch.float64)
-    fastest, slowest = (float(rate * h.abs().max()) for rate in (rates.max(), rates.min()))
+    fastest, slowest = (float(rate * longest) for rate in (rates.max(), rates.min()))
 
     both = bool((a > 0).any() and (a < 0).any())
     end = 0.5 if both else 1.0  # half a step from either end, or a whole one from one

@@ -133,3 +133,38 @@ class Gaussian(BaseDenoiser):
         """
         z = SeededNoise(seed).normal(PRIOR, range(1), (n, len(self.mean)), torch.float64, self.mean.device)[0]
         return self.mean + self._turn(z * self.values.sqrt(), self.basis.T)
+
+
+class MomentsGaussian(BaseDenoiser):
+    """The denoiser of a Gaussian with given moments, whatever their basis:
+
+        x0 = m + B diag(alpha l/(alpha^2 l + sigma^2)) B' (x - alpha m).
+
+    Args:
+        moments: mean m, and variances l along the columns of B.
+        state: a batch of the shape, dtype and device of those to come.
+    """
+
+    def __init__(self, moments: Moments, state: Tensor):
+        super().__init__()
+        self.process: Process | None = None
+        self.shape = moments.sample_shape(state)
+        self.basis = moments.basis.on(state.reshape(len(state), *self.shape))
+        self.mean = moments.mean.to(state.device, state.dtype)
+        self.variance = moments.std.to(state.device, state.dtype).square()
+
+    def forward(
+        self,
+        x: Tensor,
+        alpha: Tensor,
+        sigma: Tensor,
+        cond: Any = None,
+    ) -> Prediction:
+        alpha = as_time(alpha, "alpha")
+        sigma = as_time(sigma, "sigma")
+        apart = x.reshape(len(x), *self.shape)
+        u = self.basis.to(apart - self.mean * like(alpha, apart))
+        u = u / (self.variance * like(alpha, u) ** 2 + like(sigma, u) ** 2)
+        x0 = self.basis.back(u * self.variance * like(alpha, u)) + self.mean
+        eps = self.basis.back(u * like(sigma, u))
+        return answer(x, x0.reshape(x.shape), eps.reshape(x.shape), alpha, sigma)

@@ -226,6 +226,17 @@ class Moments:
 
         return cls(mean, std, Directions(vectors.T.flip(0)[:count].contiguous()), variances.mean().sqrt().item())
 
+    def sample_shape(self, state: Tensor) -> torch.Size:
+        """The shape of a sample: the mean's, or that of the samples of a batch where the mean is a number.
+
+        Raises ValueError naming `moments` where the batch's samples have another number of elements."""
+        shape = self.mean.shape if self.mean.dim() else state.shape[1:]
+        if shape.numel() != state.shape[1:].numel():
+            raise ValueError(
+                f"`moments` must be of samples like the state, of shape {tuple(state.shape[1:])}, got {tuple(shape)}"
+            )
+        return shape
+
     def save(self, path: Path) -> None:
         """Write a .safetensors, whole; `load` is its inverse."""
         from safetensors.torch import save

@@ -29,7 +29,7 @@ from ..denoisers.noise_conditioning import Timesteps
 from ..processes.coefficients import like
 from ..samplers import catalogue
 from ..samplers.method import Method
-from ..samplers.plan import method_levels
+from ..samplers.ranges import method_levels
 from . import chains
 from .driven_run import NEAR, ExternalNetwork, beginning, check_output, method_of, questions, timesteps_asked
 from .noise import source
@@ -185,7 +185,8 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
             )
 
         solver = cast(Solver, method.around(None, None))
-        self._starts = {solver.evaluations(step) if step else 0: step for step in range(len(self._lams))}
+        begun = range(len(self._lams) - 1 + method.more_levels)  # levels at which a step or the last denoise begins
+        self._starts = {solver.evaluations(step) if step else 0: step for step in begun}
         self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device or "cpu")
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:

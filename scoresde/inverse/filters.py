@@ -20,7 +20,8 @@ from ..denoisers import conditions
 from ..denoisers.denoiser import BaseDenoiser
 from ..runtime.torch_state import evaluating
 from ..samplers.method import Method
-from ..samplers.plan import check_method, method_levels
+from ..samplers.plan import check_method
+from ..samplers.ranges import method_levels
 from ..samplers.sampling import state_place
 
 _RESAMPLE = 0.5  # of the particles, effective, below which they are drawn anew

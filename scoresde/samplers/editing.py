@@ -11,7 +11,8 @@ from solvers.noise import PRIOR
 
 from ..denoisers.denoiser import BaseDenoiser
 from .method import Method
-from .plan import Plan, between, check_method
+from .plan import Plan, check_method
+from .ranges import between
 from .transport import level
 
 _OWN = range(2, 3)  # not the noise from which `sample` of the same seed begins: x may have been made from it

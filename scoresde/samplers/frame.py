@@ -75,13 +75,7 @@ class Whitened(BaseDenoiser):
         self.denoiser = denoiser
         self.scale = moments.scale
         self.table = KarrasPreconditioning(moments.scale)
-        self.shape = moments.mean.shape if moments.mean.dim() else state.shape[1:]
-        if self.shape.numel() != state.shape[1:].numel():
-            raise ValueError(
-                f"`moments` must be of samples like the state, of shape {tuple(state.shape[1:])}, got"
-                f" {tuple(self.shape)}"
-            )
-
+        self.shape = moments.sample_shape(state)
         self.basis = moments.basis.on(self._as_data(state))
         self.mean = moments.mean.to(state.device, state.dtype)
         # A direction without variance would be blown up without end as noise vanishes, and with it whatever the model

@@ -13,6 +13,7 @@ from ..processes.base import Process
 from .frame import Frame
 from .grids import Grid, Tolerance
 from .reverse import Split
+from .transforms import DenoiserTransform
 from .wrappers.base import Wrapped, Wrapper
 
 Eta = float | Callable[[float, float], float]
@@ -34,6 +35,9 @@ class Method:
              noise
     frame    coordinates in which the data's Gaussian stands still (`Frame`), and from where on steps are made; for the
              flow alone
+    transforms     what is put between the solver and the model (`transforms`), the first nearest to the model
+    final_denoise  whether `sample` ends with a denoise at the last level; False: its last step ends at the data, so
+                   that n levels are n - 1 steps in `sample` and in `transport`
     """
 
     process: Process
@@ -44,6 +48,8 @@ class Method:
     eta: Eta = 0.0
     wrap: tuple[Wrapper, ...] = ()
     frame: Frame | None = None
+    transforms: tuple[DenoiserTransform, ...] = ()
+    final_denoise: bool = True
 
     def __post_init__(self) -> None:
         if not (isinstance(self.grid, Tolerance) or callable(self.grid)):
@@ -81,6 +87,16 @@ class Method:
                 f" {self.frame!r}"
             )
 
+        for transform in self.transforms:
+            if not isinstance(transform, DenoiserTransform):
+                raise TypeError(f"`transforms` must hold transforms of scoresde.samplers.transforms, got {transform!r}")
+        if self.n is None and any(transform.saved_calls for transform in self.transforms):
+            raise ValueError(
+                f"`transforms` must not answer for the model where steps are adaptive, got {self.transforms!r}"
+            )
+        if not self.final_denoise and (self.n is None or self.n < 2):
+            raise ValueError(f"`n` must be 2 levels or more where the last step ends at the data, got {self.n!r}")
+
         for wrapper in self.wrap:
             if not isinstance(wrapper, Wrapper):
                 raise TypeError(f"`wrap` must hold wrappers of scoresde.steps, got {wrapper!r}")
@@ -107,6 +123,8 @@ class Method:
             f"The solver is {self.solver!r}; {steps}.",
             *(f"Around each step: {wrapper!r}." for wrapper in self.wrap),
             *([f"It moves in {self.frame!r}."] if self.frame is not None else []),
+            *(f"Between solver and model: {transform!r}." for transform in self.transforms),
+            *([] if self.final_denoise else ["The last step ends at the data; nothing is denoised after it."]),
             f"Network calls of a sample: {cost}.",
         ]
         return "\n".join(lines)
@@ -140,12 +158,20 @@ class Method:
 
         Raises ValueError naming `compile` where network calls would be left outside."""
 
-        if isinstance(self.solver, Adapter) or self.n is None or any(wrapper.evaluates for wrapper in self.wrap):
+        answered = any(transform.saved_calls for transform in self.transforms)
+        if (
+            isinstance(self.solver, Adapter)
+            or self.n is None
+            or answered
+            or any(wrapper.evaluates for wrapper in self.wrap)
+        ):
             why = (
                 "another library's steps"
                 if isinstance(self.solver, Adapter)
                 else "adaptive steps"
                 if self.n is None
+                else "a first call that the network does not answer"
+                if answered
                 else "network calls between steps"
             )
             raise ValueError(f"`compile` must be False for {why}, got True with {self!r}")
@@ -156,14 +182,21 @@ class Method:
     def calls(self) -> int | None:
         """Network calls of `sample`; None where adaptive or another library's."""
         spent = self._spent(self.n - 1) if self.n is not None else None
-        return None if spent is None else spent + 1
+        return None if spent is None else spent + int(self.final_denoise)
 
     @property
     def transport_calls(self) -> int | None:
-        """Network calls of a transport over n steps (n + 1 levels, no denoise); None where adaptive or another
-        library's."""
-        return None if self.n is None else self._spent(self.n)
+        """Network calls of a transport, which denoises nothing; None where adaptive or another library's."""
+        return None if self.n is None else self._spent(self.n - 1 + self.more_levels)
+
+    @property
+    def more_levels(self) -> int:
+        """Levels that a transport has beside the n of `sample`: one more where `sample` ends with a denoise."""
+        return int(self.final_denoise)
 
     def _spent(self, steps: int) -> int | None:
         solver = self.around(None, None)
-        return None if isinstance(solver, Adapter) else solver.evaluations(steps) if steps else 0
+        if isinstance(solver, Adapter):
+            return None
+        saved = sum(transform.saved_calls for transform in self.transforms)
+        return solver.evaluations(steps) - saved if steps else 0

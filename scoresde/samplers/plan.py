@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -21,7 +23,7 @@ from .cached import CachedDenoiser
 from .frame import Whitened
 from .grids import AbsoluteGrid, Tolerance
 from .method import Method
-from .ranges import Ends, home, warn_outside_training_range
+from .ranges import Ends, home, method_levels, warn_outside_training_range
 from .reverse import reverse
 
 
@@ -42,8 +44,11 @@ class Plan:
         source: Any,
         ends: Ends | None = None,
     ):
-        self.model = CachedDenoiser(denoiser) if method.wrap else denoiser
         self.method = method
+        for transform in method.transforms:
+            denoiser = transform.around(denoiser, float(lams[0]), state)
+
+        self.model = CachedDenoiser(denoiser) if method.wrap else denoiser
         self.cond = conditions.prepared(cond, len(state), state.device)
 
         warn_outside_training_range(denoiser.process, lams)
@@ -55,6 +60,24 @@ class Plan:
         self.solver = method.around(source, self._ask)
         self.noise = self._bound(source, state)
         self.segments = list(self._segments()) if len(lams) > 1 else []
+
+    def given(self, cond: Any) -> Plan:
+        """The same for another batch, of this condition with one entry per sample."""
+        other = copy.copy(self)
+        other.cond = cond
+        return other
+
+    def at(self, lams: Tensor) -> Plan:
+        """The same over other levels of the same range, which may carry gradients.
+
+        Args:
+            lams: rising levels, as many or not.
+        """
+        other = copy.copy(self)
+        other._set_times(lams, None)
+        other.first = self.first
+        other.segments = list(other._segments())
+        return other
 
     def _set_times(self, lams: Tensor, ends: Ends | None) -> None:
         """The times of the levels along the method's process, and of the two ends."""
@@ -211,8 +234,9 @@ class Plan:
 
         Args:
             y: the state, (B, ...).
-            denoise: whether the last state is denoised.
+            denoise: whether the last state is denoised, where the method ends with a denoise at all.
         """
+        denoise = denoise and self.method.final_denoise
         process = self.method.process
         t = self.times[-1]
         alpha = process.alpha(t)
@@ -221,33 +245,6 @@ class Plan:
 
         with evaluating(self.model), torch.no_grad():
             return self.model(x, alpha, sigma, self.cond).x0 if denoise else x / like(alpha, x)
-
-
-def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
-    """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says.
-
-    Args:
-        denoiser: the model; its training process gives the range.
-        method: its grid, n and frame.
-        extra: levels beside the n of the method.
-    """
-    if method.n is not None and isinstance(method.grid, AbsoluteGrid):
-        return method.grid.fixed_levels(method.n + extra)
-    return between(method, home(denoiser, method), extra)
-
-
-def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
-    """lam of the method's levels from one end to the other, less what a frame carries.
-
-    Args:
-        method: its grid, n and frame.
-        ends: lam of the first and the last level.
-        extra: levels beside the n of the method.
-    """
-    first, last = ends if method.frame is None else (method.frame.begin(lam) for lam in ends)
-    if method.n is None or isinstance(method.grid, Tolerance):
-        return torch.tensor([first, last], dtype=torch.float64, device="cpu")
-    return method.grid(method.n + extra, first, last)
 
 
 def radius(process: Process, t: Any) -> Tensor:
@@ -270,7 +267,9 @@ def plan_for(
 ) -> Plan:
     """A plan over the denoiser's own range, or back over it."""
     lams = method_levels(denoiser, method)
-    first, last = (float(lams[0]), float(lams[-1])) if isinstance(method.grid, AbsoluteGrid) else home(denoiser, method)
+    carried = method.frame is not None and method.frame.start < math.inf  # to the first level, from the range's end
+    own = isinstance(method.grid, AbsoluteGrid) and not carried
+    first, last = (float(lams[0]), float(lams[-1])) if own else home(denoiser, method)
 
     return Plan(
         denoiser,

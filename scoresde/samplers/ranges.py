@@ -1,4 +1,4 @@
-"""The range of noise levels that a model was trained on, and that a method reaches."""
+"""The range of noise levels that a model was trained on, and the levels of a method over it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..processes.base import Process
-from .grids import Tolerance
+from .grids import AbsoluteGrid, Tolerance
 from .method import Method
 
 Ends = tuple[float, float]
@@ -40,6 +40,33 @@ def reaches_noise(method: Method) -> bool:
     if method.frame is not None or isinstance(method.grid, Tolerance):
         return True
     return bool(method.grid.clock(noise).isfinite())
+
+
+def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
+    """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says.
+
+    Args:
+        denoiser: the model; its training process gives the range.
+        method: its grid, n and frame.
+        extra: levels beside the n of the method.
+    """
+    if method.n is not None and isinstance(method.grid, AbsoluteGrid):
+        return method.grid.fixed_levels(method.n + extra)
+    return between(method, home(denoiser, method), extra)
+
+
+def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
+    """lam of the method's levels from one end to the other, less what a frame carries.
+
+    Args:
+        method: its grid, n and frame.
+        ends: lam of the first and the last level.
+        extra: levels beside the n of the method.
+    """
+    first, last = ends if method.frame is None else (method.frame.begin(lam) for lam in ends)
+    if method.n is None or isinstance(method.grid, Tolerance):
+        return torch.tensor([first, last], dtype=torch.float64, device="cpu")
+    return method.grid(method.n + extra, first, last)
 
 
 def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:

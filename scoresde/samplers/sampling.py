@@ -24,7 +24,7 @@ from .editing import edit as edit
 from .method import Method
 from .plan import Plan as Plan
 from .plan import check_method, plan_for
-from .plan import method_levels as method_levels
+from .ranges import method_levels as method_levels
 from .transport import decode as decode
 from .transport import encode as encode
 from .transport import transport as transport

@@ -17,8 +17,8 @@ from ..processes.coefficients import like
 from .grids import Tolerance
 from .method import Method
 from .plan import Plan as Plan
-from .plan import between, check_method, plan_for
-from .ranges import reaches_noise
+from .plan import check_method, plan_for
+from .ranges import between, reaches_noise
 
 
 def transport(
@@ -36,7 +36,8 @@ def transport(
 ) -> Solution:
     """Carry a state x of `process` at t0 to t1 along the method's own coordinates; nothing is denoised at the end.
 
-    Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made. x is rescaled at equal
+    Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made; for n where the method's
+    last step ends at the data. x is rescaled at equal
     lam; y and, with `save`, ts and ys come back in the terms of `process`.
 
     Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps.
@@ -73,7 +74,7 @@ def transport(
             f"`save` must be False for an adaptive method, whose samples have no common times, got True for {method!r}"
         )
 
-    lams = between(method, ends, 1)
+    lams = between(method, ends, method.more_levels)
     plan = Plan(
         denoiser,
         method,

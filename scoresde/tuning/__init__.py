@@ -1,1 +1,7 @@
-"""Grids that are measured on a model."""
+"""Samplers that are measured or learned on a model."""
+
+from .artefact import load as load
+from .measured_grid import error_balanced_grid as error_balanced_grid
+from .tune import tune as tune
+from .tuned import Errors as Errors
+from .tuned import Tuned as Tuned

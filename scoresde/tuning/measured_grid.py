@@ -15,7 +15,7 @@ from ..processes.base import Process
 from ..processes.coordinates import Angle
 from ..samplers.grids import InterpolatedGrid, Tolerance, at_index, index_at
 from ..samplers.method import Method
-from ..samplers.plan import method_levels
+from ..samplers.ranges import method_levels
 from ..samplers.reverse import Split
 from ..samplers.sampling import trajectory
 

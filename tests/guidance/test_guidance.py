@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from scoresde import VPSDE, X0, Denoiser, RectifiedFlow, catalogue, exact, guidance, sample
 from scoresde.networks.mlp import MLP
 from scoresde.runtime.torch_state import seeded
-from scoresde.samplers.plan import method_levels
+from scoresde.samplers.ranges import method_levels
 from scoresde.samplers.transport import transport
 from tests.helpers.problems import F64
 

@@ -11,8 +11,7 @@ import torch
 
 from scoresde import EDM, RectifiedFlow, catalogue, ddpm, exact, runs, sample, sampling
 from scoresde.samplers.catalogue import fixed_step_methods
-from scoresde.samplers.plan import method_levels
-from scoresde.samplers.ranges import NEARLY_NOISE
+from scoresde.samplers.ranges import NEARLY_NOISE, method_levels
 from tests.helpers.bad_files import command
 from tests.helpers.problems import F64
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks import posterior_laws, posterior_problems
 from scoresde import EDM, VPSDE, Denoiser, catalogue, exact, inverse, sample
 from scoresde.inverse.particles import SeenDirections
-from scoresde.samplers.plan import method_levels
+from scoresde.samplers.ranges import method_levels
 from solvers import SeededNoise, SolveError
 from solvers.noise import PRIOR as PRIOR_STREAM
 from tests.helpers.inverse_problems import LINEAR_FUNCTION, MEASURED, PRIOR, A, Y, measured, normals

@@ -1,0 +1,160 @@
+"""A tuned method as a JSON file: numbers and names, no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import Table, check
+
+from ..denoisers.denoiser import BaseDenoiser
+from ..denoisers.moments import Axes, Cosines, Directions, Moments
+from ..processes.base import Process
+from ..processes.coordinates import EDM, Angle, LogSNR, UnitNoise
+from ..processes.forward import VPSDE, CosineVP, RectifiedFlow
+from ..samplers.frame import Frame
+from ..samplers.grids import ExplicitGrid
+from ..samplers.method import Method
+from ..samplers.reverse import Split
+from ..samplers.transforms import ToldLevels
+
+KIND = "scoresde tuned method"
+FORMAT = 1
+_MOST_BYTES = 1 << 28
+_PROCESSES: dict[str, type[Process]] = {
+    p.__name__: p for p in (EDM, Angle, LogSNR, UnitNoise, VPSDE, CosineVP, RectifiedFlow)
+}
+
+
+def plain(method: Method) -> dict[str, Any]:
+    """A tuned method as plain values; `rebuilt` is the inverse."""
+    assert isinstance(method.solver, Table)
+    assert isinstance(method.grid, ExplicitGrid)
+    process: Any = method.process
+    told = next((t for t in method.transforms if isinstance(t, ToldLevels)), None)
+
+    return {
+        "kind": KIND,
+        "format": FORMAT,
+        "process": {"name": type(process).__name__, **asdict(process)},
+        "split": method.split.name,
+        "levels": [None if lam == -math.inf else lam for lam in method.grid.lams],
+        "rows": [list(row) for row in method.solver.rows],
+        "told": None if told is None else {"levels": list(told.lams), "shifts": list(told.shifts)},
+        "frame": None if method.frame is None else {"start": method.frame.start, **_moments(method.frame.moments)},
+    }
+
+
+def read(path: Path | str) -> tuple[Method, dict[str, Any]]:
+    """The method of a file, and all that stands in it.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: naming the file, where it is damaged or none of ours.
+    """
+    path = Path(path)
+    if path.stat().st_size > _MOST_BYTES:
+        raise ValueError(f"{path}: larger than {_MOST_BYTES} bytes, not a tuned method")
+
+    try:
+        told = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not JSON, or cut short: {error}") from error
+
+    if not isinstance(told, dict) or told.get("kind") != KIND:
+        raise ValueError(f"{path}: not a tuned method; `scoresde tune` writes one")
+    if told.get("format") != FORMAT:
+        raise ValueError(f"{path}: of format {told.get('format')!r:.40}, and this version reads {FORMAT}")
+
+    try:
+        return rebuilt(told), told
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        said = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}: damaged: {said}") from error
+
+
+def load(path: Path | str, denoiser: BaseDenoiser | None = None) -> Method:
+    """The method of a file that `Tuned.save` wrote.
+
+    Args:
+        path: of the file.
+        denoiser: the model it is to sample; a warning says where it was tuned on another. None: nothing is compared.
+
+    Raises:
+        OSError: where it cannot be read.
+        ValueError: naming the file, where it is damaged or none of ours.
+    """
+    method, told = read(path)
+    if denoiser is not None:
+        own = fingerprint(denoiser)
+        if told.get("model") != own:
+            warnings.warn(
+                f"{path} was tuned on the model {str(told.get('model'))[:16]}, and this one is {own[:16]}: its error"
+                " is not known here",
+                stacklevel=2,
+            )
+    return method
+
+
+def fingerprint(denoiser: BaseDenoiser) -> str:
+    """SHA-256 of a model's weights and other numbers, by name."""
+    found = hashlib.sha256()
+    for name, value in sorted(denoiser.state_dict().items()):
+        found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()
+
+
+def rebuilt(told: Mapping[str, Any]) -> Method:
+    """The method of what `plain` made. Raises KeyError, TypeError or ValueError where that does not describe one."""
+    process = dict(told["process"])
+    name = process.pop("name")
+    check.choice("process.name", name, tuple(_PROCESSES))
+    lams = tuple(-math.inf if lam is None else lam for lam in told["levels"])
+    rows = tuple(tuple(row) for row in told["rows"])
+    if len(rows) != len(lams) - 1:
+        raise ValueError(f"`rows` must be {len(lams) - 1} for {len(lams)} levels, got {len(rows)}")
+
+    shifts = told["told"]
+    frame = told["frame"]
+
+    return Method(
+        _PROCESSES[name](**process),
+        Split[told["split"]],
+        Table(rows),
+        ExplicitGrid(lams),
+        len(lams),
+        frame=None if frame is None else Frame(_rebuilt_moments(frame), frame["start"]),
+        transforms=() if shifts is None else (ToldLevels(tuple(shifts["levels"]), tuple(shifts["shifts"])),),
+        final_denoise=False,
+    )
+
+
+def _moments(moments: Moments) -> dict[str, Any]:
+    basis = moments.basis
+    return {
+        "mean": moments.mean.tolist(),
+        "std": moments.std.tolist(),
+        "scale": moments.scale,
+        "basis": type(basis).__name__,
+        "directions": basis.rows.tolist() if isinstance(basis, Directions) else None,
+    }
+
+
+def _rebuilt_moments(told: Mapping[str, Any]) -> Moments:
+    def numbers(name: str) -> Tensor:
+        return torch.tensor(told[name], dtype=torch.float64, device="cpu")
+
+    check.choice("frame.basis", told["basis"], ("Axes", "Cosines", "Directions"))
+    basis = {"Axes": Axes, "Cosines": Cosines}.get(told["basis"])
+    made = Directions(numbers("directions")) if basis is None else basis()
+    return Moments(numbers("mean"), numbers("std"), made, told["scale"])

@@ -1,0 +1,126 @@
+"""What a tuner learns from: starts, and where the converged flow takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise, check
+from solvers.noise import PRIOR
+
+from ..denoisers import conditions
+from ..denoisers.denoiser import BaseDenoiser
+from ..samplers.catalogue import probability_flow
+from ..samplers.sampling import decode, state_place
+
+_OWN = range(3, 4)  # not the noise of `sample` with the same seed, which is to stay unseen
+_RTOL = {torch.float64: 1e-8}
+_ROUGH = 1e-5  # of states in single precision
+
+Features = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Latents and the samples that the converged flow makes of them.
+
+    latents  draws of N(0, I), (N, ...)
+    answers  samples, like them
+    cond     a condition with one entry per latent, or None"""
+
+    latents: Tensor
+    answers: Tensor
+    cond: Any = None
+
+    def __len__(self) -> int:
+        return len(self.latents)
+
+    def rows(self, start: int, stop: int) -> Pairs:
+        """Those from `start` up to `stop`."""
+        some = slice(start, stop)
+        return Pairs(self.latents[some], self.answers[some], conditions.rows(self.cond, some))
+
+    def parts(self, size: int) -> Iterator[Pairs]:
+        """All of them, `size` at a time."""
+        for start in range(0, len(self), size):
+            yield self.rows(start, start + size)
+
+
+def converged(
+    denoiser: BaseDenoiser,
+    latents: Tensor,
+    cond: Any,
+    denoise: bool,
+    coarse: bool = False,
+) -> Tensor:
+    """Where the probability flow takes latents, by adaptive steps of a tolerance that the dtype allows.
+
+    Args:
+        denoiser: the model.
+        latents: draws of N(0, I), (B, ...).
+        cond: a condition with one entry per latent, or None.
+        denoise: whether the state at the last level is denoised.
+        coarse: thirty times the tolerance: how far that is off says the error of the answer.
+    """
+    rtol = _RTOL.get(latents.dtype, _ROUGH) * (30 if coarse else 1)
+    return decode(denoiser, latents, probability_flow(rtol), cond=cond, denoise=denoise)
+
+
+def drawn(
+    denoiser: BaseDenoiser,
+    shape: Sequence[int],
+    count: int,
+    cond: Any = None,
+    seed: int = 0,
+    denoise: bool = True,
+    batch: int = 256,
+) -> Pairs:
+    """Pairs of a seed: pair i is a function of (seed, i).
+
+    Args:
+        denoiser: the model.
+        shape: of one sample.
+        count: how many.
+        cond: a condition; where it has one entry per sample they are taken in turn, again from the first after the
+            last.
+        seed: of the latents.
+        denoise: whether the state at the last level is denoised.
+        batch: latents solved at once.
+    """
+    place, dtype = state_place(denoiser, None, None)
+    whole = check.shape("shape", (count, *shape))
+    latents = SeededNoise(seed).normal(PRIOR, _OWN, whole, dtype, place)[0]
+    each = Pairs(latents, latents, in_turn(cond, count, place))
+    answers = [converged(denoiser, part.latents, part.cond, denoise) for part in each.parts(batch)]
+    return Pairs(latents, torch.cat(answers), each.cond)
+
+
+def in_turn(cond: Any, count: int, device: Any) -> Any:
+    """A condition with `count` entries: those given, taken in turn; a plain number holds for all."""
+    if cond is None:
+        return None
+
+    def entries(leaf: Any, name: str) -> Any:
+        value = torch.as_tensor(leaf, device=device)
+        value = value[None] if value.dim() == 0 else value
+        if not len(value):
+            raise ValueError(f"`{name}` must have one entry or more, got none")
+        return value[torch.arange(count, device=device) % len(value)]
+
+    return conditions.each(entries, cond)
+
+
+def distances(made: Tensor, answers: Tensor, features: Features | None = None) -> Tensor:
+    """Root mean square distance of each sample to its answer, (B,) float64.
+
+    Args:
+        made: samples, (B, ...).
+        answers: like them.
+        features: of samples, in which the distance is taken instead; (B, ...) -> (B, ...).
+    """
+    apart = made - answers if features is None else features(made) - features(answers)
+    return apart.double().flatten(1).square().mean(1).sqrt()

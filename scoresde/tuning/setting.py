@@ -1,0 +1,105 @@
+"""A model and the latents of a tuning: what methods are judged by."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from solvers import SolveError, Solver
+from solvers.table import tabulated
+
+from ..denoisers.denoiser import BaseDenoiser
+from ..samplers.method import Method
+from ..samplers.ranges import method_levels
+from ..samplers.sampling import decode
+from .descent import Criterion
+from .pairs import Features, Pairs, distances
+from .student import landing
+from .tuned import Errors
+
+SHOWN = 5  # untuned methods that are measured beside the tuned one
+ALWAYS = ("best", "recommended")  # and those that a user would take
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What methods are judged by.
+
+    Args:
+        denoiser: the model.
+        training: pairs that are learned from.
+        validation: pairs that choose among what was learned.
+        test: pairs that nothing is chosen on.
+        features: in which distances are taken; None: those of the samples.
+        denoise: whether answers end with a denoise.
+        batch: latents solved at once.
+    """
+
+    denoiser: BaseDenoiser
+    training: Pairs
+    validation: Pairs
+    test: Pairs
+    features: Features | None
+    denoise: bool
+    batch: int
+
+    @property
+    def criterion(self) -> Criterion:
+        """What is made small: distances in units of the answers' standard deviation."""
+        answers = self.training.answers if self.features is None else self.features(self.training.answers)
+        return Criterion(float(answers.double().std(0).square().mean().sqrt()), self.features)
+
+    def made(self, method: Method, pairs: Pairs) -> Tensor:
+        """What a method makes of latents."""
+        parts = (
+            decode(self.denoiser, part.latents, method, cond=part.cond, denoise=self.denoise)
+            for part in pairs.parts(self.batch)
+        )
+        return torch.cat(list(parts))
+
+    def value(self, method: Method) -> float:
+        """The criterion of a method on the training pairs, infinite where it fails."""
+        try:
+            return float(self.criterion(self.made(method, self.training), self.training.answers))
+        except (SolveError, ValueError):
+            return math.inf
+
+    def start(self, methods: dict[str, Method]) -> tuple[str, Method]:
+        """The best of the methods with their last denoise replaced by a step, of those that are tables then.
+
+        Args:
+            methods: untuned, by name.
+
+        Returns:
+            Its name, and the method with its last step.
+        """
+        found = {name: landing(m) for name, m in methods.items() if m.final_denoise and self._is_table(landing(m), m)}
+        name = min(found, key=lambda each: self.value(found[each]))
+        return name, found[name]
+
+    def to_beat(self, methods: dict[str, Method]) -> list[str]:
+        """The names of the best methods as they are, and of those that a user would take.
+
+        Args:
+            methods: untuned, by name.
+        """
+        ranked = sorted(methods, key=lambda name: self.value(methods[name]))
+        return list(dict.fromkeys([*ranked[:SHOWN], *(name for name in ALWAYS if name in methods)]))
+
+    def errors(self, made: Tensor, pairs: Pairs) -> Errors:
+        """Of samples made of the latents of these pairs."""
+        return Errors.of(distances(made, pairs.answers, self.features))
+
+    def _is_table(self, method: Method, untouched: Method) -> bool:
+        """Whether a method with its last step makes as many calls as before, and makes them as a table does."""
+        if method.calls != untouched.calls or not isinstance(method.solver, Solver):
+            return False
+
+        try:
+            tabulated(method.solver, method.process.time(method_levels(self.denoiser, method)))
+        except ValueError:
+            return False
+        return True

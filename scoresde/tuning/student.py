@@ -1,0 +1,151 @@
+"""A method whose numbers are learned: levels, a table of coefficients, and the levels that the model is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from solvers import Table, check
+from solvers.solver import Solver
+from solvers.table import tabulated
+
+from ..denoisers.denoiser import BaseDenoiser
+from ..processes.coefficients import like
+from ..samplers.frame import Frame
+from ..samplers.grids import ExplicitGrid
+from ..samplers.method import Method
+from ..samplers.plan import Plan
+from ..samplers.ranges import home, method_levels
+from ..samplers.transforms import Told, ToldLevels
+from .pairs import Pairs
+
+F64 = torch.float64
+STAGES = ("levels", "table", "scale")  # what is learned, one after the other
+
+
+class Student:
+    """An untuned method with its numbers as parameters; those that a stage learns start at nothing changed.
+
+    levels  the first level where a frame carries the state to it, and the logarithms of the gaps
+    table   what is added to the weights that the untuned solver has on these levels, in units of the step
+    scale   what is added to log(sigma/alpha) that the model is told at each call
+
+    Args:
+        denoiser: the model.
+        start: deterministic, of one call a step and no last denoise, such as `landing` makes.
+        state: a batch like those to come.
+    """
+
+    def __init__(self, denoiser: BaseDenoiser, start: Method, state: Tensor):
+        self.start = start
+        self.denoiser = denoiser
+        self.lams = method_levels(denoiser, start)
+        self.calls = len(self.lams) - 1
+        self.noisy = home(denoiser, start)[0]
+        self.anchor = int(self.lams[0] == -math.inf)  # pure noise has no gap after it
+        self.moves = start.frame is not None or self.anchor == 1
+        self.told = Told(denoiser, self._factor)
+        self._asked = 0
+
+        def zeros(*shape: int) -> Tensor:
+            return torch.zeros(shape, dtype=F64, device="cpu", requires_grad=True)
+
+        self.first = zeros()
+        self.gaps = zeros(self.calls - self.anchor)
+        self.weights = [zeros(k + 2) for k in range(self.calls)]
+        self.shifts = zeros(self.calls)
+        self.plan = Plan(self.told, start, None, self.lams, state, None, home(denoiser, start))
+
+    def parameters(self, stage: str) -> list[tuple[list[Tensor], float]]:
+        """What a stage learns, and at which multiple of the learning rate: a stage goes on with those before it."""
+        every = ([self.first, self.gaps], 3.0), (self.weights, 1.0), ([self.shifts], 1.0)
+        return list(every[: STAGES.index(stage) + 1])
+
+    def numbers(self) -> list[Tensor]:
+        """All of them."""
+        return [self.first, self.gaps, *self.weights, self.shifts]
+
+    def levels(self) -> Tensor:
+        """lam of the levels, rising, (calls + 1,) float64."""
+        first = self.lams[self.anchor]
+        if self.moves:
+            least = self.noisy if self.anchor == 0 else -math.inf
+            first = (first + self.first).clamp(least, float(self.lams[-1]) - 1e-3)
+
+        gaps = self.lams[self.anchor :].diff() * self.gaps.exp()
+        rest = first + (self.lams[-1] - first) * gaps.cumsum(0) / gaps.sum()
+        return torch.cat([self.lams[: self.anchor], first[None], rest])
+
+    def rows(self, times: Tensor) -> list[Tensor]:
+        """Rows of the table on these levels."""
+        solver = self.start.solver
+        assert isinstance(solver, Solver)
+        eq = self.plan.segments[0][0]
+        base = tabulated(solver, times, float(eq.a))
+        return [row + more for row, more in zip(base, self.weights, strict=True)]
+
+    def answer(self, pairs: Pairs) -> Tensor:
+        """Samples of the latents, differentiable in the parameters.
+
+        Args:
+            pairs: latents and conditions; their answers are not looked at.
+        """
+        plan = self.plan.given(pairs.cond).at(self.levels())
+        eq, times = plan.segments[0]
+        assert isinstance(times, Tensor)
+        y = plan.prior(pairs.latents)
+        slopes: list[Tensor] = []
+
+        def slope(k: int, t: Tensor, y: Tensor) -> Tensor:
+            self._asked = k
+            return eq.drift(t, y)
+
+        for k, (t0, h, row) in enumerate(zip(times[:-1], times.diff(), self.rows(times), strict=True)):
+            slopes.append(checkpoint(slope, k, t0, y, use_reentrant=False))  # pyright: ignore[reportArgumentType]
+            weights = row * h
+            y = y + weights[0] * y + sum(w * f for w, f in zip(weights[1:], slopes, strict=True))
+
+        t = times[-1]
+        process = self.start.process
+        return plan.leave(y, t, process.alpha(t), process.sigma(t)) / like(process.alpha(t), y)
+
+    def method(self) -> Method:
+        """The method as it stands."""
+        with torch.no_grad():
+            lams = self.levels()
+            rows = self.rows(self.start.process.time(lams))
+
+        told = ToldLevels(_numbers(lams[self.anchor : -1]), _numbers(self.shifts.detach()[self.anchor :]))
+        frame = self.start.frame
+        if frame is not None:
+            frame = Frame(frame.moments, math.exp(-float(lams[0])) / frame.moments.scale)
+
+        return replace(
+            self.start,
+            solver=Table(tuple(_numbers(row) for row in rows)),
+            grid=ExplicitGrid(_numbers(lams)),
+            frame=frame,
+            transforms=(told,) if any(told.shifts) else (),
+        )
+
+    def _factor(self, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return self.shifts[self._asked].exp()
+
+
+def landing(method: Method) -> Method:
+    """The method with its last denoise replaced by a step: as many calls, one level more.
+
+    Args:
+        method: deterministic, on a fixed grid, of one call a step.
+    """
+    assert method.n is not None
+    return replace(method, n=method.n + 1, final_denoise=False)
+
+
+def _numbers(values: Tensor | Sequence[float]) -> tuple[float, ...]:
+    return tuple(check.values(torch.as_tensor(values, dtype=F64, device="cpu")))

@@ -1,0 +1,172 @@
+"""A model and a budget in, a sampler and its expected error out."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Collection, Generator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from solvers import check
+
+from ..data.batches import mixed
+from ..denoisers.denoiser import BaseDenoiser
+from ..denoisers.moments import Moments
+from ..evaluation.judge import frechet
+from ..runtime.torch_state import evaluating
+from .artefact import fingerprint
+from .candidates import untuned
+from .descent import descend
+from .pairs import Features, converged, drawn
+from .setting import Setting
+from .student import STAGES, Student
+from .tuned import Tuned
+
+
+def tune(
+    denoiser: BaseDenoiser,
+    shape: Sequence[int],
+    calls: int,
+    *,
+    seconds: float | None = None,
+    cond: Any = None,
+    seed: int = 0,
+    stages: Collection[str] = STAGES,
+    pairs: int = 64,
+    held_out: int = 32,
+    tested: int = 128,
+    features: Features | None = None,
+    soft: float = 0.0,
+    frames: bool = True,
+    denoise: bool = True,
+    batch: int = 256,
+) -> Tuned:
+    """Learn the sampler of a model for a budget of network calls.
+
+    The answer to each latent is what the probability flow makes of it, solved by adaptive steps. The best untuned
+    method is the start. Then its levels are learned, then the most general linear method on them, then the noise levels
+    that the model is told. Each stage is kept as far as it helps on latents that it has not learned from.
+
+    Args:
+        denoiser: the model, whose weights are left alone; with guidance around it, guidance is part of what is tuned.
+        shape: of one sample.
+        calls: network calls of a sample, 2 or more.
+        seconds: after which learning ends with what it has; None: as long as its steps take.
+        cond: condition of the samples: a number for all, or entries that are taken in turn.
+        seed: of all latents; training, held-out and test latents are different ones.
+        stages: of `STAGES`, those that are learned; none: the best untuned method with a last step to the data.
+        pairs: latents that are learned from.
+        held_out: latents that choose among the steps of a stage.
+        tested: latents that nothing was chosen on: the errors that come back are theirs.
+        features: of samples, in which distances are taken: (B, ...) -> (B, ...), differentiable.
+        soft: how far the start of a training pair may move, in standard deviations of its noise; 0: not at all.
+        frames: False leaves out methods with a frame, which the schedulers of diffusers cannot run.
+        denoise: whether the answer ends with a denoise, as that of `sample`; False: it is the state at the last level,
+            as that of `transport`.
+        batch: latents solved at once.
+
+    Returns:
+        The method, its errors, those of the best untuned methods, and how it went.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+
+    Reference: Tong et al. 2024, arXiv:2405.15506 (LD3); Shaul et al. 2024, arXiv:2403.01329 (BNS).
+    """
+
+    if not isinstance(denoiser, BaseDenoiser):
+        raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}")
+    if denoiser.process is None:
+        raise ValueError(
+            "`denoiser` must know its training process, over whose range it is tuned, got one with process None"
+        )
+    check.integer("calls", calls, least=2)
+    check.integer("batch", batch)
+    check.number("soft", soft, least=0.0)
+    counts = {
+        name: check.integer(name, n, least=2)
+        for name, n in (("pairs", pairs), ("held_out", held_out), ("tested", tested))
+    }
+    for stage in stages:
+        check.choice("stages", stage, STAGES)
+    if seconds is not None:
+        check.number("seconds", seconds, above=0.0)
+
+    begun = time.monotonic()
+    until = math.inf if seconds is None else begun + seconds
+
+    with _as_it_samples(denoiser):
+        every = drawn(denoiser, shape, sum(counts.values()), cond, mixed(seed, calls), denoise, batch)
+        setting = Setting(
+            denoiser,
+            every.rows(0, pairs),
+            every.rows(pairs, pairs + held_out),
+            every.rows(pairs + held_out, len(every)),
+            features,
+            denoise,
+            batch,
+        )
+        moments = Moments.of(setting.training.answers) if denoiser.moments is None else denoiser.moments
+        methods = untuned(denoiser, calls, moments, frames)
+        name, start = setting.start(methods)
+        student = Student(denoiser, start, setting.training.latents)
+        wanted = [stage for stage in STAGES if stage in stages]
+        history: list[dict[str, Any]] = []
+
+        for left, stage in zip(range(len(wanted), 0, -1), wanted, strict=True):
+            now = time.monotonic()
+            end = until if until == math.inf else now + max(0.0, until - now) / left
+            history += descend(
+                student, stage, setting.training, setting.validation, setting.criterion, end, soft, batch
+            )
+
+        method = student.method()
+        made = setting.made(method, every)
+        tested_rows = made[pairs + held_out :]
+        outputs = {name: setting.made(methods[name], setting.test) for name in setting.to_beat(methods)}
+        doubt = converged(denoiser, setting.test.latents, setting.test.cond, denoise, coarse=True)
+
+    return Tuned(
+        method,
+        setting.errors(tested_rows, setting.test),
+        {name: setting.errors(x, setting.test) for name, x in outputs.items()},
+        history,
+        {
+            "calls": calls,
+            "started_from": name,
+            "stages": wanted,
+            "denoise": denoise,
+            "shape": list(shape),
+            "dtype": str(every.latents.dtype),
+            "seed": seed,
+            **counts,
+            "soft": soft,
+            "training": setting.errors(made[:pairs], setting.training),
+            "validation": setting.errors(made[pairs : pairs + held_out], setting.validation),
+            "reference_error": setting.errors(doubt, setting.test).rms,
+            "frechet": {
+                name: frechet(x.flatten(1), setting.test.answers.flatten(1))
+                for name, x in {"tuned": tested_rows, **outputs}.items()
+            },
+            "model": fingerprint(denoiser),
+            "seconds": time.monotonic() - begun,
+        },
+    )
+
+
+@contextmanager
+def _as_it_samples(denoiser: BaseDenoiser) -> Generator[None, None, None]:
+    """Inside, the model is in eval mode and its weights take no gradients; outside, as before."""
+    learning = [weight for weight in denoiser.parameters() if weight.requires_grad]
+    for weight in learning:
+        weight.requires_grad_(False)
+
+    try:
+        with evaluating(denoiser), torch.enable_grad():
+            yield
+    finally:
+        for weight in learning:
+            weight.requires_grad_(True)

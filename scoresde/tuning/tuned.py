@@ -1,0 +1,92 @@
+"""What a tuner found, and how far it can be trusted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..samplers.grids import ExplicitGrid
+from ..samplers.method import Method
+from ..storage.files import versions, write_json
+from . import artefact
+
+_RESAMPLED = 1000
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Distances of samples to what the converged flow makes of the same latents.
+
+    rms       root mean square over samples and their elements
+    low, high ends of its 95 % interval, by the bootstrap over samples
+    median    that of the median sample: single samples that end at another datum rule the first
+    """
+
+    rms: float
+    low: float
+    high: float
+    median: float
+
+    @classmethod
+    def of(cls, distances: Tensor) -> Errors:
+        """From the distance of each sample, (N,)."""
+        squares = distances.detach().to("cpu", torch.float64).square()
+        generator = torch.Generator().manual_seed(0)
+        again = torch.randint(len(squares), (_RESAMPLED, len(squares)), generator=generator, device="cpu")
+        ends = torch.tensor([0.025, 0.975], dtype=torch.float64, device="cpu")
+        low, high = squares[again].mean(1).quantile(ends).sqrt().tolist()
+        return cls(squares.mean().sqrt().item(), low, high, squares.median().sqrt().item())
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A tuned method with its expected error.
+
+    method     the sampler, for `sample`, `transport` and all that takes a `Method`
+    error      on test latents, which nothing was chosen on
+    baselines  the same of the best untuned methods of as many calls, by name
+    history    what was measured on the way, one entry a look: stage, step, training, validation, seconds
+    about      how it was made: calls, pairs, seed, errors on the training and held-out latents, Frechet distances of
+               the samples to the converged ones, error of the reference, fingerprint of the model, seconds
+    """
+
+    method: Method
+    error: Errors
+    baselines: dict[str, Errors]
+    history: list[dict[str, Any]]
+    about: dict[str, Any]
+
+    @property
+    def best_untuned(self) -> str:
+        """The baseline of the least RMS."""
+        return min(self.baselines, key=lambda name: self.baselines[name].rms)
+
+    @property
+    def sigmas(self) -> list[float]:
+        """sigma/alpha at the levels, falling: the `sigmas` of other libraries."""
+        assert isinstance(self.method.grid, ExplicitGrid)
+        return [math.exp(-lam) for lam in self.method.grid.lams]
+
+    def save(self, path: Path | str, **about: Any) -> None:
+        """Write all of it as JSON, whole; `load` makes the method of it.
+
+        Args:
+            path: of the file.
+            about: more that is to stand in it, such as the scale of guidance.
+        """
+        write_json(Path(path), {**artefact.plain(self.method), **self.told(), **about, "versions": versions()})
+
+    def told(self) -> dict[str, Any]:
+        """What a reader of the file is to know, as plain values."""
+        about = {key: asdict(value) if isinstance(value, Errors) else value for key, value in self.about.items()}
+        return {
+            **about,
+            "test": asdict(self.error),
+            "baselines": {name: asdict(errors) for name, errors in self.baselines.items()},
+            "history": self.history,
+        }
