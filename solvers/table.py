@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
@@ -113,8 +113,6 @@ class Table(Solver):
 def tabulated(solver: Solver, times: Tensor, a: float = 0.0) -> list[Tensor]:
     """The rows of `Table.of`, differentiable in the times where the solver's weights are.
 
-    The solver is run on symbols: states and slopes are rows of coefficients of (y_0, F_0, F_1, ...).
-
     Args:
         solver: a linear method of one evaluation a step.
         times: the grid, strictly monotone, (n + 1,) float64.
@@ -126,30 +124,66 @@ def tabulated(solver: Solver, times: Tensor, a: float = 0.0) -> list[Tensor]:
     Raises:
         ValueError: naming `solver`.
     """
+    symbols = torch.eye(len(times), dtype=torch.float64, device="cpu")  # of y_0, F_0, F_1, ...
+    fresh = iter(symbols[1:, None])
+    eq = Equation(lambda t, y: next(fresh) - a * y, a=a)
 
-    n = len(times) - 1
-    symbols = torch.eye(n + 1, dtype=torch.float64, device="cpu")
-    states: list[Tensor] = []
+    return rows_of(states_at_calls(eq, solver, times, symbols[:1]), symbols[1:], times)
+
+
+def states_at_calls(
+    eq: Equation,
+    solver: Solver,
+    times: Tensor,
+    y: Tensor,
+) -> Tensor:
+    """The states at which a solver of one evaluation a step evaluates, and the last one.
+
+    Args:
+        eq: an ODE.
+        solver: a solver.
+        times: the grid, strictly monotone, (n + 1,) float64.
+        y: the state at the first time, (1, d).
+
+    Returns:
+        (n + 1, d).
+
+    Raises:
+        ValueError: naming `solver` where it evaluates elsewhere than once at the beginning of each step.
+    """
+    seen: list[Tensor] = []
 
     def f(t: Tensor, y: Tensor) -> Tensor:
-        if len(states) == n or float(t.detach()) != float(times[len(states)].detach()):
+        if len(seen) == len(times) - 1 or float(t.detach()) != float(times[len(seen)].detach()):
             raise ValueError(f"`solver` must evaluate once a step, at its beginning, got {solver!r}")
-        states.append(y[0])
-        return symbols[len(states)][None] - a * y
+        seen.append(y)
+        return eq.f(t, y)
 
-    eq = Equation(f, a=a)
-    y = symbols[:1]
-    state = solver.init(eq, times[0], y)
+    watched = replace(eq, f=f)
+    state = solver.init(watched, times[0], y)
 
-    for t0, t1, w in zip(times[:-1], times[1:], solver.plan(eq, times, y), strict=True):
-        y, _, state = solver.step(eq, t0, t1, y, state, None, w)
+    for t0, t1, w in zip(times[:-1], times[1:], solver.plan(watched, times, y), strict=True):
+        y, _, state = solver.step(watched, t0, t1, y, state, None, w)
 
-    states.append(y[0])
+    return torch.cat([*seen, y])
+
+
+def rows_of(states: Tensor, slopes: Tensor, times: Tensor) -> list[Tensor]:
+    """The rows of the table that makes states of slopes, all given as combinations of the same symbols.
+
+    Args:
+        states: at the times, (n + 1, n + 1); state k is made of the first k + 1 symbols.
+        slopes: at all times but the last, (n, n + 1); slope k is made of the first k + 2.
+        times: the grid, (n + 1,).
+
+    Returns:
+        Row k as (k + 2,).
+    """
     rows: list[Tensor] = []
 
     for k, h in enumerate(times.diff()):
-        kept = states[k + 1][0] / states[k][0]
-        weights = states[k + 1] - kept * states[k]
-        rows.append(torch.cat([(kept - 1)[None], weights[1 : k + 2]]) / h)
+        known = torch.cat([states[k : k + 1], slopes[: k + 1]])[:, : k + 2]
+        gained = (states[k + 1] - states[k])[: k + 2]
+        rows.append(torch.linalg.solve(known.T, gained) / h)
 
     return rows

@@ -1,4 +1,4 @@
-"""The command line: scoresde demo | train | sample | likelihood | doctor | import | info | compare.
+"""The command line: scoresde demo | train | sample | likelihood | doctor | import | info | compare | tune.
 
 Exit codes: 0; 2 what cannot be done as asked (one line, no traceback); 3 numerical failure; 130 interrupted by Ctrl-C;
 143 by SIGTERM. docs/behaviour.md tells the rest.

@@ -15,7 +15,7 @@ import typer
 
 from ..runtime.beginning import OTHERS
 from ..runtime.torch_state import untouched
-from . import compare, diagnosis, judging, restoring, sampling, training
+from . import compare, diagnosis, judging, restoring, sampling, training, tuning
 from .failures import told
 from .streams import Output, opened, say_error, silenced
 
@@ -34,6 +34,7 @@ for name, function in {
     "import": diagnosis.import_,
     "info": judging.info,
     "compare": compare.compare,
+    "tune": tuning.tune,
 }.items():
     app.command(name, context_settings=_HELP)(function)
 

@@ -35,7 +35,8 @@ def sample(
     method: Annotated[
         str,
         typer.Option(
-            help="a line of docs/catalogue.md, such as ddim or unipc; best: what is recommended for the model"
+            help="a line of docs/catalogue.md, such as ddim or unipc; best: what is recommended for the model;"
+            " FILE.json: what tune wrote"
         ),
     ] = "ddim",
     steps: Annotated[int | None, typer.Option(help="noise levels, n of the catalogue; default 20")] = None,
@@ -113,7 +114,7 @@ def sample(
         raise UsageError("`--classifier` must be left out for a cascade, whose last stage is given an image, no label")
 
     labelled = low or judge or model
-    wanted = None if label is None else _class(label, labelled)
+    wanted = None if label is None else label_class(label, labelled)
     chosen = _method(method, steps, rtol, model)
     denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, judge, place)
     before = None
@@ -179,7 +180,7 @@ def sample(
     console().print(f"{n} samples by {method}{each}: {target}")
 
 
-def _class(label: str, model: Any) -> int:
+def label_class(label: str, model: Any) -> int:
     """The class that a number or a name stands for. Raises UsageError naming `--label`."""
     if model.classes is None:
         raise UsageError(
@@ -206,12 +207,18 @@ def _method(
     stage: str = "",
 ) -> Any:
     """A catalogue entry by its name: the one place where a string selects code. `best` is what is recommended for the
-    model; `stage` begins the options' names."""
+    model, FILE.json what was tuned; `stage` begins the options' names."""
 
     from solvers import check
 
+    from .. import tuning
     from ..samplers import catalogue
     from ..samplers.recommend import recommended
+
+    if name.endswith(".json"):
+        if steps is not None or rtol is not None:
+            raise UsageError(f"`--{stage}{'rtol' if steps is None else 'steps'}` must not be given for a tuned method")
+        return tuning.load(name, model.denoiser)
 
     check.choice(f"{stage}method", name, [*catalogue.fixed_step_methods(), "probability_flow"])
     adaptive = name == "probability_flow"

@@ -1,13 +1,14 @@
 """Whatever can be asked to solve a problem on a budget: lines of the catalogue and peers, by the names people type.
 
 `NAME`, `NAME@GRID` or `LIBRARY:NAME@GRID`, GRID one of karras, lambda, time, quadratic; without it the method's own.
-`recommended` asks what is known of each model, and so does `best` on a trained one. This is the one place where a name
-selects a method.
+`recommended` asks what is known of each model, and so does `best` on a trained one. FILE.json is a tuned method. This
+is the one place where a name selects a method.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from torch import Tensor
 from solvers import SeededNoise, check
 from solvers.noise import Source
 
+from .. import tuning
 from ..denoisers.denoiser import Denoiser
 from ..processes.coordinates import EDM
 from ..samplers import catalogue, grids
@@ -64,6 +66,9 @@ def names() -> dict[str, str]:
 
 def entry(name: str) -> Entry:
     """The competitor of that name. Raises ValueError listing names and the nearest."""
+    if _is_file(name):
+        return _tuned(name)
+
     plain, _, chosen = name.partition("@")
     check.choice("methods", plain, names())
     grid = GRIDS[check.choice("methods", chosen, GRIDS)] if chosen else None
@@ -101,6 +106,24 @@ def entry(name: str) -> Entry:
     return Entry(
         name, found.library, found.stochastic, False, lambda budget: _peer(found, int(budget) // found.calls, grid)
     )
+
+
+def _is_file(name: str) -> bool:
+    return name.partition("#")[0].endswith(".json")
+
+
+def _tuned(name: str) -> Entry:
+    """A method that `tune` wrote, as FILE.json#DIGEST: rows of another file of that name are not taken for its own."""
+    path, _, known = name.partition("#")
+    method = tuning.load(path)
+    digest = hashlib.sha256(repr(method).encode()).hexdigest()[:8]
+    if known not in ("", digest):
+        raise ValueError(f"`methods` must name a file as it was, got {path}, which changed meanwhile")
+
+    def bind(budget: float) -> Solve | None:
+        return _ours(method) if method.calls == int(budget) else None
+
+    return Entry(f"{path}#{digest}", OURS, False, False, bind)
 
 
 def _on_budget(make: Callable[..., Method], grid: Grid | None, budget: int) -> Solve | None:

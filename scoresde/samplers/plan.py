@@ -23,7 +23,7 @@ from .cached import CachedDenoiser
 from .frame import Whitened
 from .grids import AbsoluteGrid, Tolerance
 from .method import Method
-from .ranges import Ends, home, method_levels, warn_outside_training_range
+from .ranges import Ends, home, method_levels, radius, warn_outside_training_range
 from .reverse import reverse
 
 
@@ -245,16 +245,6 @@ class Plan:
 
         with evaluating(self.model), torch.no_grad():
             return self.model(x, alpha, sigma, self.cond).x0 if denoise else x / like(alpha, x)
-
-
-def radius(process: Process, t: Any) -> Tensor:
-    """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio.
-
-    Args:
-        process: the process whose clock and scale are meant.
-        t: times of the process, a number, 0-d or (B,).
-    """
-    return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
 
 
 def plan_for(

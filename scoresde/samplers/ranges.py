@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -67,6 +68,16 @@ def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
     if method.n is None or isinstance(method.grid, Tolerance):
         return torch.tensor([first, last], dtype=torch.float64, device="cpu")
     return method.grid(method.n + extra, first, last)
+
+
+def radius(process: Process, t: Any) -> Tensor:
+    """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio.
+
+    Args:
+        process: the process whose clock and scale are meant.
+        t: times of the process, a number, 0-d or (B,).
+    """
+    return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
 
 
 def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:

@@ -5,6 +5,7 @@ Frozen dataclasses, so that a method's repr says all of it.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ class _FirstCall(BaseDenoiser):
         self.process: Process | None = denoiser.process
         self.denoiser = denoiser
         self.gaussian = gaussian
-        self.until = first + 1e-9 * (1 + abs(first))
+        self.until = first + 1e-9 * (1 + abs(first)) if math.isfinite(first) else first
 
     def forward(
         self,
@@ -124,7 +125,7 @@ class ToldLevels(DenoiserTransform):
         """The shift at a level, of the shape of lam."""
         lams, shifts = (torch.tensor(v, dtype=torch.float64, device=lam.device) for v in (self.lams, self.shifts))
         if len(lams) == 1:
-            return shifts.expand(lam.shape)
+            return shifts[0].to(lam.dtype).expand(lam.shape)
 
         inside = lam.double().clamp(lams[0], lams[-1])
         k = torch.searchsorted(lams, inside.contiguous()).clamp(1, len(lams) - 1)

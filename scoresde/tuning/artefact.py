@@ -18,9 +18,7 @@ from solvers import Table, check
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.moments import Axes, Cosines, Directions, Moments
-from ..processes.base import Process
-from ..processes.coordinates import EDM, Angle, LogSNR, UnitNoise
-from ..processes.forward import VPSDE, CosineVP, RectifiedFlow
+from ..processes.coordinates import Angle
 from ..samplers.frame import Frame
 from ..samplers.grids import ExplicitGrid
 from ..samplers.method import Method
@@ -30,23 +28,20 @@ from ..samplers.transforms import ToldLevels
 KIND = "scoresde tuned method"
 FORMAT = 1
 _MOST_BYTES = 1 << 28
-_PROCESSES: dict[str, type[Process]] = {
-    p.__name__: p for p in (EDM, Angle, LogSNR, UnitNoise, VPSDE, CosineVP, RectifiedFlow)
-}
 
 
 def plain(method: Method) -> dict[str, Any]:
     """A tuned method as plain values; `rebuilt` is the inverse."""
     assert isinstance(method.solver, Table)
     assert isinstance(method.grid, ExplicitGrid)
-    process: Any = method.process
+    assert isinstance(method.process, Angle)
+    assert method.split is Split.FLOW
     told = next((t for t in method.transforms if isinstance(t, ToldLevels)), None)
 
     return {
         "kind": KIND,
         "format": FORMAT,
-        "process": {"name": type(process).__name__, **asdict(process)},
-        "split": method.split.name,
+        "along": {"name": "Angle", **asdict(method.process)},
         "levels": [None if lam == -math.inf else lam for lam in method.grid.lams],
         "rows": [list(row) for row in method.solver.rows],
         "told": None if told is None else {"levels": list(told.lams), "shifts": list(told.shifts)},
@@ -116,9 +111,8 @@ def fingerprint(denoiser: BaseDenoiser) -> str:
 
 def rebuilt(told: Mapping[str, Any]) -> Method:
     """The method of what `plain` made. Raises KeyError, TypeError or ValueError where that does not describe one."""
-    process = dict(told["process"])
-    name = process.pop("name")
-    check.choice("process.name", name, tuple(_PROCESSES))
+    along = dict(told["along"])
+    check.choice("along.name", along.pop("name"), ("Angle",))
     lams = tuple(-math.inf if lam is None else lam for lam in told["levels"])
     rows = tuple(tuple(row) for row in told["rows"])
     if len(rows) != len(lams) - 1:
@@ -128,8 +122,8 @@ def rebuilt(told: Mapping[str, Any]) -> Method:
     frame = told["frame"]
 
     return Method(
-        _PROCESSES[name](**process),
-        Split[told["split"]],
+        Angle(**along),
+        Split.FLOW,
         Table(rows),
         ExplicitGrid(lams),
         len(lams),

@@ -100,7 +100,13 @@ def drawn(
 
 
 def in_turn(cond: Any, count: int, device: Any) -> Any:
-    """A condition with `count` entries: those given, taken in turn; a plain number holds for all."""
+    """A condition with an entry for each sample.
+
+    Args:
+        cond: numbers, which hold for all, and tensors, whose entries are taken in turn; as a denoiser takes them.
+        count: number of samples.
+        device: where the entries are put.
+    """
     if cond is None:
         return None
 

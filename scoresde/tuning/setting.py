@@ -12,9 +12,11 @@ from solvers import SolveError, Solver
 from solvers.table import tabulated
 
 from ..denoisers.denoiser import BaseDenoiser
+from ..processes.coordinates import Angle
 from ..samplers.method import Method
 from ..samplers.ranges import method_levels
 from ..samplers.sampling import decode
+from .coordinates import rows_along
 from .descent import Criterion
 from .pairs import Features, Pairs, distances
 from .student import landing
@@ -99,7 +101,7 @@ class Setting:
             return False
 
         try:
-            tabulated(method.solver, method.process.time(method_levels(self.denoiser, method)))
+            rows_along(method, method_levels(self.denoiser, method), Angle())
         except ValueError:
             return False
         return True

@@ -11,17 +11,18 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from solvers import Table, check
-from solvers.solver import Solver
-from solvers.table import tabulated
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..processes.coefficients import like
+from ..processes.coordinates import Angle
 from ..samplers.frame import Frame
 from ..samplers.grids import ExplicitGrid
 from ..samplers.method import Method
 from ..samplers.plan import Plan
 from ..samplers.ranges import home, method_levels
+from ..samplers.reverse import Split
 from ..samplers.transforms import Told, ToldLevels
+from .coordinates import rows_along
 from .pairs import Pairs
 
 F64 = torch.float64
@@ -32,17 +33,26 @@ class Student:
     """An untuned method with its numbers as parameters; those that a stage learns start at nothing changed.
 
     levels  the first level where a frame carries the state to it, and the logarithms of the gaps
-    table   what is added to the weights that the untuned solver has on these levels, in units of the step
+    table   what is added to the weights that the untuned solver has on these levels, in units of the step along
+            Angle(unit), where states and slopes are of one size at all levels
     scale   what is added to log(sigma/alpha) that the model is told at each call
 
     Args:
         denoiser: the model.
         start: deterministic, of one call a step and no last denoise, such as `landing` makes.
         state: a batch like those to come.
+        unit: the data's standard deviation.
     """
 
-    def __init__(self, denoiser: BaseDenoiser, start: Method, state: Tensor):
+    def __init__(
+        self,
+        denoiser: BaseDenoiser,
+        start: Method,
+        state: Tensor,
+        unit: float,
+    ):
         self.start = start
+        self.process = Angle(unit)
         self.denoiser = denoiser
         self.lams = method_levels(denoiser, start)
         self.calls = len(self.lams) - 1
@@ -59,7 +69,8 @@ class Student:
         self.gaps = zeros(self.calls - self.anchor)
         self.weights = [zeros(k + 2) for k in range(self.calls)]
         self.shifts = zeros(self.calls)
-        self.plan = Plan(self.told, start, None, self.lams, state, None, home(denoiser, start))
+        along = replace(start, process=self.process, split=Split.FLOW)
+        self.plan = Plan(self.told, along, None, self.lams, state, None, home(denoiser, start))
 
     def parameters(self, stage: str) -> list[tuple[list[Tensor], float]]:
         """What a stage learns, and at which multiple of the learning rate: a stage goes on with those before it."""
@@ -81,12 +92,9 @@ class Student:
         rest = first + (self.lams[-1] - first) * gaps.cumsum(0) / gaps.sum()
         return torch.cat([self.lams[: self.anchor], first[None], rest])
 
-    def rows(self, times: Tensor) -> list[Tensor]:
+    def rows(self, lams: Tensor) -> list[Tensor]:
         """Rows of the table on these levels."""
-        solver = self.start.solver
-        assert isinstance(solver, Solver)
-        eq = self.plan.segments[0][0]
-        base = tabulated(solver, times, float(eq.a))
+        base = rows_along(self.start, lams, self.process)
         return [row + more for row, more in zip(base, self.weights, strict=True)]
 
     def answer(self, pairs: Pairs) -> Tensor:
@@ -95,7 +103,8 @@ class Student:
         Args:
             pairs: latents and conditions; their answers are not looked at.
         """
-        plan = self.plan.given(pairs.cond).at(self.levels())
+        lams = self.levels()
+        plan = self.plan.given(pairs.cond).at(lams)
         eq, times = plan.segments[0]
         assert isinstance(times, Tensor)
         y = plan.prior(pairs.latents)
@@ -105,20 +114,20 @@ class Student:
             self._asked = k
             return eq.drift(t, y)
 
-        for k, (t0, h, row) in enumerate(zip(times[:-1], times.diff(), self.rows(times), strict=True)):
+        for k, (t0, h, row) in enumerate(zip(times[:-1], times.diff(), self.rows(lams), strict=True)):
             slopes.append(checkpoint(slope, k, t0, y, use_reentrant=False))  # pyright: ignore[reportArgumentType]
             weights = row * h
             y = y + weights[0] * y + sum(w * f for w, f in zip(weights[1:], slopes, strict=True))
 
         t = times[-1]
-        process = self.start.process
-        return plan.leave(y, t, process.alpha(t), process.sigma(t)) / like(process.alpha(t), y)
+        alpha, sigma = self.process.alpha(t), self.process.sigma(t)
+        return plan.leave(y, t, alpha, sigma) / like(alpha, y)
 
     def method(self) -> Method:
         """The method as it stands."""
         with torch.no_grad():
             lams = self.levels()
-            rows = self.rows(self.start.process.time(lams))
+            rows = self.rows(lams)
 
         told = ToldLevels(_numbers(lams[self.anchor : -1]), _numbers(self.shifts.detach()[self.anchor :]))
         frame = self.start.frame
@@ -127,6 +136,8 @@ class Student:
 
         return replace(
             self.start,
+            process=self.process,
+            split=Split.FLOW,
             solver=Table(tuple(_numbers(row) for row in rows)),
             grid=ExplicitGrid(_numbers(lams)),
             frame=frame,

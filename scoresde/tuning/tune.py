@@ -55,7 +55,7 @@ def tune(
         shape: of one sample.
         calls: network calls of a sample, 2 or more.
         seconds: after which learning ends with what it has; None: as long as its steps take.
-        cond: condition of the samples: a number for all, or entries that are taken in turn.
+        cond: condition of the samples: numbers, which hold for all, and tensors, whose entries are taken in turn.
         seed: of all latents; training, held-out and test latents are different ones.
         stages: of `STAGES`, those that are learned; none: the best untuned method with a last step to the data.
         pairs: latents that are learned from.
@@ -112,7 +112,7 @@ def tune(
         moments = Moments.of(setting.training.answers) if denoiser.moments is None else denoiser.moments
         methods = untuned(denoiser, calls, moments, frames)
         name, start = setting.start(methods)
-        student = Student(denoiser, start, setting.training.latents)
+        student = Student(denoiser, start, setting.training.latents, moments.scale)
         wanted = [stage for stage in STAGES if stage in stages]
         history: list[dict[str, Any]] = []
 

@@ -7,9 +7,9 @@ import pytest
 from scoresde import cli
 
 
-def called(*arguments: str) -> int:
+def called(*arguments: object) -> int:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sys.argv", ["scoresde", *arguments])
+        patch.setattr("sys.argv", ["scoresde", *map(str, arguments)])
         with pytest.raises(SystemExit) as done:
             cli.main()
     return int(done.value.code or 0)

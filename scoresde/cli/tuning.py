@@ -1,0 +1,172 @@
+"""The command that learns a sampler: tune."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ..storage.ownership import writing_file
+from .common import AllowCode, Device, Folder, Overwrite, UsageError, command, console, positive, reachable, usable
+from .failures import fitting, loading
+from .guiding import Guidance, Interval, Null, Rescale, Weak, guided
+from .sampling import label_class
+
+_UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def tune(
+    run: Folder,
+    calls: Annotated[int, typer.Option(help="network calls of a sample, 2 or more")],
+    out: Annotated[Path, typer.Option(help="the .json to write")] = Path("method.json"),
+    time: Annotated[
+        str | None, typer.Option(help="when learning ends with what it has, as 90s, 5m or 1h; default: by itself")
+    ] = None,
+    stage: Annotated[
+        str, typer.Option(help="the last of: grid (the best untuned method), levels, table, scale")
+    ] = "scale",
+    pairs: Annotated[int, typer.Option(help="latents that are learned from; 32 more choose, 128 more judge")] = 64,
+    seed: Annotated[int, typer.Option(help="of all latents")] = 0,
+    soft: Annotated[
+        float, typer.Option(help="how far the start of a pair may move, in standard deviations of its noise")
+    ] = 0.0,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="no method with a frame, which the schedulers of diffusers cannot run")
+    ] = False,
+    label: Annotated[
+        str | None, typer.Option(help="class of all samples; without it all classes, where the model takes labels")
+    ] = None,
+    guidance: Guidance = None,
+    interval: Interval = None,
+    rescale: Rescale = 0.0,
+    weak: Weak = None,
+    null: Null = None,
+    sigmas: Annotated[
+        bool, typer.Option("--sigmas", help="print the levels as falling sigma/alpha, for other libraries")
+    ] = False,
+    batch: Annotated[int, typer.Option(help="samples at once")] = 256,
+    device: Device = "cpu",
+    overwrite: Overwrite = False,
+    allow_code: AllowCode = False,
+) -> None:
+    """Learn the best sampler of a model for a budget of network calls, and measure its error.
+
+    Example: scoresde tune runs/demo --calls 7 --out method.json, then
+    scoresde sample runs/demo --method method.json"""
+
+    import torch
+
+    from solvers import check
+
+    from .. import tuning
+    from ..interop import models
+
+    check.integer("calls", calls, least=2)
+    for name, value in (("pairs", pairs), ("batch", batch)):
+        positive(name, value)
+
+    stages = ("grid", *tuning.STAGES)
+    check.choice("stage", stage, stages)
+    seconds = None if time is None else duration(time)
+    _check_out(out, overwrite)
+    place = usable(device)
+
+    with loading(run):
+        model = models.load(run, place)
+
+    _check_model(model)
+    wanted = None if label is None else label_class(label, model)
+    denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, None, place)
+    if len(denoisers) != 1:
+        raise UsageError(f"`--guidance` must be one scale, part of what is tuned, got {guidance}")
+
+    every = wanted is None and model.classes is not None
+    cond = torch.arange(model.classes or 0) if every else wanted
+
+    with (
+        writing_file(out, command()),
+        fitting(f"a batch of {batch} samples", f"take a smaller --batch (now {batch})"),
+    ):
+        _check_out(out, overwrite)  # again: another command may have written it meanwhile
+        found = tuning.tune(
+            denoisers[0],
+            model.shape,
+            calls,
+            seconds=seconds,
+            cond=cond,
+            seed=seed,
+            stages=stages[1 : stages.index(stage) + 1],
+            pairs=pairs,
+            soft=soft,
+            frames=not plain,
+            batch=batch,
+        )
+        found.save(out, run=str(run), label=wanted, guidance=guidance, interval=interval, rescale=rescale)
+
+    _tell(found, out)
+    if sigmas:
+        console().print(", ".join(f"{value:.6g}" for value in found.sigmas))
+
+
+def duration(text: str) -> float:
+    """Seconds of a duration such as 90, 90s, 5m or 1h. Raises UsageError naming `--time`."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smh]?)", text.strip())
+    if found is None or not float(found[1]) > 0:
+        raise UsageError(f"`--time` must be a duration above 0, as 90s, 5m or 1h, got {text}")
+    return float(found[1]) * _UNITS[found[2]]
+
+
+def _check_out(out: Path, overwrite: bool) -> None:
+    """Raise UsageError where the file cannot be written, or holds what we did not write."""
+    from ..tuning import artefact
+
+    if out.suffix.lower() != ".json":
+        raise UsageError(f"`--out` must end in .json, got {out}")
+    if not reachable(out).exists():
+        return
+
+    try:
+        artefact.read(out)
+    except (OSError, ValueError):
+        raise UsageError(
+            f"`--out` must be new or hold a tuned method, got {out}, which does not; use another name"
+        ) from None
+
+    if not overwrite:
+        raise UsageError(f"`--out` must not exist, got {out}; use --overwrite")
+
+
+def _check_model(model: Any) -> None:
+    """Raise UsageError for models whose samples depend on more than a latent and a label."""
+    if model.run is not None and model.run.config.cascade.low is not None:
+        raise UsageError(f"`run` must be sampled alone, got {model.folder}, a stage of a cascade; tune its first stage")
+    if model.set_sizes is not None:
+        raise UsageError(f"`run` must make samples of one size, got {model.folder}, of sets of several")
+
+
+def _tell(found: Any, out: Path) -> None:
+    from rich.table import Table
+
+    table = Table("method", "error (RMS)", "95 %", "median", "Frechet")
+    rows = {"tuned": found.error, **dict(sorted(found.baselines.items(), key=lambda item: item[1].rms))}
+    for name, errors in rows.items():
+        distance = found.about["frechet"][name]
+        table.add_row(
+            name,
+            f"{errors.rms:.3g}",
+            f"{errors.low:.2g} to {errors.high:.2g}",
+            f"{errors.median:.2g}",
+            f"{distance:.3g}",
+        )
+
+    say = console().print
+    say(table)
+    about = found.about
+    say(
+        f"{about['calls']} calls, on {about['tested']} latents that nothing was chosen on, against the converged flow"
+        f" (itself off by {about['reference_error']:.2g}); {about['pairs']} learned from: error"
+        f" {about['training'].rms:.3g}; {about['held_out']} chose: {about['validation'].rms:.3g}"
+    )
+    say(f"began with {about['started_from']}; {about['seconds']:.0f} s; {out}")

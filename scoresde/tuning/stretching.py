@@ -1,0 +1,58 @@
+"""A tuned method for another budget than it was tuned for."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from solvers import Table, check
+
+from ..samplers.grids import ExplicitGrid, at_index
+from ..samplers.method import Method
+
+
+def stretched(method: Method, calls: int) -> Method:
+    """A tuned method with its levels and coefficients interpolated to another number of calls; untuned there.
+
+    Levels are read off at equal steps of their index. A row lies between two rows of the table, lag by lag; what it
+    would give to slopes before the first goes to the first.
+
+    Args:
+        method: tuned, of a `Table` and an `ExplicitGrid`.
+        calls: network calls, 2 or more.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
+    if not isinstance(method.solver, Table) or not isinstance(method.grid, ExplicitGrid):
+        raise TypeError(f"`method` must be a tuned one, of a Table on an ExplicitGrid, got {method!r:.80}")
+
+    check.integer("calls", calls, least=2)
+    rows = method.solver.rows
+    lams = method.grid.lams
+    anchor = int(lams[0] == -math.inf)
+    index = torch.linspace(0, len(rows) - anchor, calls + 1 - anchor, dtype=torch.float64, device="cpu")
+    levels = (*lams[:anchor], *check.values(at_index(lams[anchor:], index)))
+    table = tuple(_row(rows, k * (len(rows) - 1) / (calls - 1), k) for k in range(calls))
+
+    return replace(method, solver=Table(table), grid=ExplicitGrid(levels), n=len(levels))
+
+
+def _row(rows: tuple[tuple[float, ...], ...], at: float, k: int) -> tuple[float, ...]:
+    """The row at a place between two rows, of k + 2 numbers."""
+    before = min(int(at), len(rows) - 1)
+    after = min(before + 1, len(rows) - 1)
+    share = at - before
+    ends = [_fitted(rows[i], k) for i in (before, after)]
+    return tuple((1 - share) * a + share * b for a, b in zip(*ends, strict=True))
+
+
+def _fitted(row: tuple[float, ...], k: int) -> tuple[float, ...]:
+    """A row for k + 1 slopes, newest last: weights beyond them go to the oldest, those that lack are 0."""
+    own, *weights = row
+    more = len(weights) - (k + 1)
+    if more >= 0:
+        return own, math.fsum(weights[: more + 1]), *weights[more + 1 :]
+    return own, *[0.0] * -more, *weights

@@ -1,0 +1,131 @@
+"""`scoresde tune`, and its file in `sample` and `compare`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from scoresde.tuning import descent
+from tests.helpers.in_process import called
+
+CONFIG = """
+[data]
+path = "moons"
+[network]
+widths = [16]
+[training]
+steps = 3
+batch = 16
+{more}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of points, one of labelled digits, and a method tuned on the first."""
+    place = tmp_path_factory.mktemp("tuning")
+    (place / "points.toml").write_text(CONFIG.format(more=""))
+    labelled = CONFIG.replace("moons", "digits").replace("[16]", "[8, 8]").format(more="label_dropout = 0.1")
+    (place / "labelled.toml").write_text(labelled)
+    for name in ("points", "labelled"):
+        assert called("train", place / f"{name}.toml", "--out", place / name) == 0
+    with pytest.MonkeyPatch.context() as patch:
+        for stage in descent.STEPS:
+            patch.setitem(descent.STEPS, stage, 3)
+        assert called("tune", place / "points", "--calls", "4", "--out", place / "m.json") == 0
+    return place
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not more than a look at each stage."""
+    for stage in descent.STEPS:
+        monkeypatch.setitem(descent.STEPS, stage, 2)
+
+
+def test_a_tuned_method_samples(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "x.csv"
+    assert called("sample", folder / "points", "--method", folder / "m.json", "--n", "5", "--out", out) == 0
+    assert len(out.read_text().splitlines()) >= 5
+    told = json.loads((folder / "m.json").read_text())
+    assert told["calls"] == 4
+    assert told["run"] == str(folder / "points")
+
+
+def test_it_is_compared_at_its_calls(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A row at four calls, none at five; another file of that name is another competitor."""
+    names = f"{folder / 'm.json'},ddim"
+    out = tmp_path / "compared"
+    assert called("compare", folder / "points", "--methods", names, "--budgets", "4,5", "--out", out) == 0
+    rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
+    own = [row for row in rows if "m.json" in row["method"]]
+    assert [(row["cost"], row["evals"]) for row in own if row.get("error") is not None] == [(4.0, 4.0)], own
+    assert "m.json#" in own[0]["method"]
+
+
+def test_labels_and_guidance(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One class under guidance, or all classes; the scale stands in the file. The levels are printed."""
+    run = folder / "labelled"
+    small = ("--calls", "2", "--pairs", "4", "--stage", "levels")
+    guided = ("--label", "3", "--guidance", "2", "--out", tmp_path / "g.json", "--sigmas", "--plain")
+    assert called("tune", run, *small, *guided) == 0
+    told = json.loads((tmp_path / "g.json").read_text())
+    assert (told["label"], told["guidance"], told["frame"]) == (3, "2", None)
+    assert len(capsys.readouterr().out.strip().splitlines()[-1].split(",")) == 3
+    assert called("tune", run, *small, "--out", tmp_path / "all.json", "--time", "1s") == 0
+    assert json.loads((tmp_path / "all.json").read_text())["label"] is None
+
+
+BAD = {
+    "points --calls 1": "`calls` must",
+    "points --calls 4 --time soon": "`--time` must be a duration above 0",
+    "points --calls 4 --time 0s": "`--time` must be a duration above 0",
+    "points --calls 4 --stage all": "`stage` must be one of",
+    "points --calls 4 --out {tmp}/m.txt": "`--out` must end in .json",
+    "points --calls 4 --out {m}": "`--out` must not exist",
+    "points --calls 4 --out {other} --overwrite": "`--out` must be new or hold a tuned method",
+    "points --calls 4 --label 1": "`--label` must be left out",
+    "points --calls 4 --pairs 0": "`pairs` must",
+    "labelled --calls 4 --label 1 --guidance 1,2": "`--guidance` must be one scale",
+    "labelled --calls 4 --guidance 2": "`--label` must be given",
+}
+
+
+@pytest.mark.parametrize("line", BAD)
+def test_what_cannot_be_asked(line: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"mine": 1}')
+    words = line.format(tmp=tmp_path, m=folder / "m.json", other=other).split()
+    assert called("tune", folder / words[0], *words[1:]) == 2
+    error = capsys.readouterr().err.strip()
+    assert BAD[line] in error
+    assert "\n" not in error
+    assert other.read_text() == '{"mine": 1}'
+
+
+SAMPLED = {
+    "--method {m} --steps 7": "`--steps` must not be given for a tuned method",
+    "--method {other}": "not a tuned method",
+    "--method {gone}": "gone.json",
+}
+
+
+@pytest.mark.parametrize("line", SAMPLED)
+def test_files_that_cannot_sample(line: str, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other.json"
+    other.write_text('{"mine": 1}')
+    words = line.format(m=folder / "m.json", other=other, gone=tmp_path / "gone.json").split()
+    assert called("sample", folder / "points", *words, "--n", "2", "--out", tmp_path / "x.csv") == 2
+    assert SAMPLED[line] in capsys.readouterr().err
+    assert not (tmp_path / "x.csv").exists()
+
+
+def test_another_model_is_warned_of(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also one of another shape, which the frame refuses by name."""
+    run = folder / "labelled"
+    code = called("sample", run, "--method", folder / "m.json", "--n", "2", "--label", "1", "--out", tmp_path / "x.npz")
+    error = capsys.readouterr().err
+    assert "was tuned on the model" in error
+    assert code in (0, 2)
