@@ -59,9 +59,7 @@ def exact() -> list[Row]:
             row: Row = {"problem": name, "calls": calls}
             for stages in (("levels",), tuning.STAGES):
                 begun = time.process_time()
-                found = tuning.tune(
-                    case.denoiser, case.shape, calls, stages=stages, seed=1, denoise=False, frames=True
-                )
+                found = tuning.tune(case.denoiser, case.shape, calls, stages=stages, seed=1, denoise=False, frames=True)
                 errors = task.run(found.method)
                 kind = "levels" if len(stages) == 1 else "tuned"
                 row |= {

@@ -16,7 +16,6 @@ from solvers.solver import cut
 from ..denoisers import conditions
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.prediction import Prediction
-from ..processes.base import Process
 from ..processes.coefficients import like
 from ..runtime.torch_state import evaluating
 from .cached import CachedDenoiser

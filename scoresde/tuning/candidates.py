@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from dataclasses import replace
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.moments import Moments
 from ..samplers import catalogue, grids
-from ..samplers.grids import Grid
 from ..samplers.method import Method
 from ..samplers.recommend import recommended
 
@@ -25,33 +24,43 @@ def untuned(
     calls: int,
     moments: Moments,
     frames: bool = True,
+    denoise: bool = True,
 ) -> dict[str, Method]:
-    """Deterministic methods whose `sample` makes exactly so many calls, by name or `name@grid`.
+    """Deterministic methods that make exactly so many calls, by name or `name@grid`.
 
     Args:
         denoiser: the model.
         calls: network calls of a sample.
         moments: of its data.
         frames: whether methods that move in a frame are among them.
+        denoise: whether they end with a denoise, as in `sample`, or with a step, as in `transport`.
     """
-    found = {"best": catalogue.best(calls, moments.scale)}
+
+    def ending(method: Method) -> Method:
+        return method if denoise else landing(method)
+
+    found = {"best": ending(catalogue.best(calls, moments.scale))}
     if frames:
-        found["recommended"] = recommended(denoiser, calls, moments=moments)
+        found["recommended"] = ending(recommended(denoiser, calls, moments=moments))
 
     for name, make in catalogue.fixed_step_methods().items():
         takes_grid = "grid" in inspect.signature(make).parameters
         for kind, grid in GRIDS.items() if takes_grid else [("", None)]:
-            method = _of_calls(make, calls, grid)
+            more = {} if grid is None else {"grid": grid}
+            tried = (ending(make(n, **more)) for n in range(1, calls + 1))
+            method = next((m for m in tried if m.calls == calls), None)
             if method is not None and not method.stochastic and not method.wrap:
                 found.setdefault(f"{name}@{kind}" if kind else name, method)
 
     return found
 
 
-def _of_calls(make: Callable[..., Method], calls: int, grid: Grid | None) -> Method | None:
-    """The method of the fewest levels that makes so many calls; None: there is none."""
-    for n in range(1, calls + 1):
-        method = make(n) if grid is None else make(n, grid=grid)
-        if method.calls == calls:
-            return method
-    return None
+def landing(method: Method) -> Method:
+    """The method with its last denoise replaced by a step, one level more; one that ends with a step as it is.
+
+    Args:
+        method: deterministic, on a fixed grid.
+    """
+    if method.n is None or not method.final_denoise:
+        return method
+    return replace(method, n=method.n + 1, final_denoise=False)

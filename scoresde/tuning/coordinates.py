@@ -67,4 +67,3 @@ def rows_along(method: Method, lams: Tensor, along: Process) -> list[Tensor]:
     slopes = along.alpha_rate(t) * symbols[1:] + along.sigma_rate(t) * noise
 
     return rows_of(states, slopes, clock)
-

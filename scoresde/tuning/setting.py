@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from solvers import SolveError, Solver
-from solvers.table import tabulated
 
 from ..denoisers.denoiser import BaseDenoiser
+from ..evaluation.judge import frechet
 from ..processes.coordinates import Angle
 from ..samplers.method import Method
 from ..samplers.ranges import method_levels
 from ..samplers.sampling import decode
+from .candidates import landing
 from .coordinates import rows_along
 from .descent import Criterion
 from .pairs import Features, Pairs, distances
-from .student import landing
 from .tuned import Errors
 
 SHOWN = 5  # untuned methods that are measured beside the tuned one
@@ -36,7 +37,6 @@ class Setting:
         validation: pairs that choose among what was learned.
         test: pairs that nothing is chosen on.
         features: in which distances are taken; None: those of the samples.
-        denoise: whether answers end with a denoise.
         batch: latents solved at once.
     """
 
@@ -45,7 +45,6 @@ class Setting:
     validation: Pairs
     test: Pairs
     features: Features | None
-    denoise: bool
     batch: int
 
     @property
@@ -56,11 +55,8 @@ class Setting:
 
     def made(self, method: Method, pairs: Pairs) -> Tensor:
         """What a method makes of latents."""
-        parts = (
-            decode(self.denoiser, part.latents, method, cond=part.cond, denoise=self.denoise)
-            for part in pairs.parts(self.batch)
-        )
-        return torch.cat(list(parts))
+        parts = pairs.parts(self.batch)
+        return torch.cat([decode(self.denoiser, part.latents, method, cond=part.cond) for part in parts])
 
     def value(self, method: Method) -> float:
         """The criterion of a method on the training pairs, infinite where it fails."""
@@ -78,18 +74,33 @@ class Setting:
         Returns:
             Its name, and the method with its last step.
         """
-        found = {name: landing(m) for name, m in methods.items() if m.final_denoise and self._is_table(landing(m), m)}
+        found = {name: landing(m) for name, m in methods.items() if self._is_table(landing(m), m)}
         name = min(found, key=lambda each: self.value(found[each]))
         return name, found[name]
 
-    def to_beat(self, methods: dict[str, Method]) -> list[str]:
-        """The names of the best methods as they are, and of those that a user would take.
+    def report(self, method: Method, methods: dict[str, Method]) -> tuple[Errors, dict[str, Errors], dict[str, Any]]:
+        """What there is to say of a tuned method.
 
         Args:
+            method: tuned.
             methods: untuned, by name.
+
+        Returns:
+            Its errors on the test pairs; those of the untuned methods that did best, and of those that a user would
+            take; its errors on the other pairs, and Frechet distances of all of them to the converged samples.
         """
         ranked = sorted(methods, key=lambda name: self.value(methods[name]))
-        return list(dict.fromkeys([*ranked[:SHOWN], *(name for name in ALWAYS if name in methods)]))
+        shown = dict.fromkeys([*ranked[:SHOWN], *(name for name in ALWAYS if name in methods)])
+        made = {name: self.made(methods[name], self.test) for name in shown}
+        own = self.made(method, self.test)
+        answers = self.test.answers.flatten(1)
+        baselines = {name: self.errors(x, self.test) for name, x in made.items()}
+        about = {
+            "training": self.errors(self.made(method, self.training), self.training),
+            "validation": self.errors(self.made(method, self.validation), self.validation),
+            "frechet": {name: frechet(x.flatten(1), answers) for name, x in {"tuned": own, **made}.items()},
+        }
+        return self.errors(own, self.test), baselines, about
 
     def errors(self, made: Tensor, pairs: Pairs) -> Errors:
         """Of samples made of the latents of these pairs."""

@@ -148,15 +148,5 @@ class Student:
         return self.shifts[self._asked].exp()
 
 
-def landing(method: Method) -> Method:
-    """The method with its last denoise replaced by a step: as many calls, one level more.
-
-    Args:
-        method: deterministic, on a fixed grid, of one call a step.
-    """
-    assert method.n is not None
-    return replace(method, n=method.n + 1, final_denoise=False)
-
-
 def _numbers(values: Tensor | Sequence[float]) -> tuple[float, ...]:
     return tuple(check.values(torch.as_tensor(values, dtype=F64, device="cpu")))

@@ -15,7 +15,6 @@ from solvers import check
 from ..data.batches import mixed
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.moments import Moments
-from ..evaluation.judge import frechet
 from ..runtime.torch_state import evaluating
 from .artefact import fingerprint
 from .candidates import untuned
@@ -100,61 +99,63 @@ def tune(
 
     with _as_it_samples(denoiser):
         every = drawn(denoiser, shape, sum(counts.values()), cond, mixed(seed, calls), denoise, batch)
-        setting = Setting(
-            denoiser,
-            every.rows(0, pairs),
-            every.rows(pairs, pairs + held_out),
-            every.rows(pairs + held_out, len(every)),
-            features,
-            denoise,
-            batch,
-        )
-        moments = Moments.of(setting.training.answers) if denoiser.moments is None else denoiser.moments
-        methods = untuned(denoiser, calls, moments, frames)
+        training = every.rows(0, pairs)
+        validation = every.rows(pairs, pairs + held_out)
+        setting = Setting(denoiser, training, validation, every.rows(pairs + held_out, len(every)), features, batch)
+        moments = Moments.of(training.answers) if denoiser.moments is None else denoiser.moments
+        methods = untuned(denoiser, calls, moments, frames, denoise)
         name, start = setting.start(methods)
-        student = Student(denoiser, start, setting.training.latents, moments.scale)
+        student = Student(denoiser, start, training.latents, moments.scale)
         wanted = [stage for stage in STAGES if stage in stages]
-        history: list[dict[str, Any]] = []
-
-        for left, stage in zip(range(len(wanted), 0, -1), wanted, strict=True):
-            now = time.monotonic()
-            end = until if until == math.inf else now + max(0.0, until - now) / left
-            history += descend(
-                student, stage, setting.training, setting.validation, setting.criterion, end, soft, batch
-            )
-
+        history = _learned(student, wanted, setting, until, soft)
         method = student.method()
-        made = setting.made(method, every)
-        tested_rows = made[pairs + held_out :]
-        outputs = {name: setting.made(methods[name], setting.test) for name in setting.to_beat(methods)}
+        error, baselines, found = setting.report(method, methods)
         doubt = converged(denoiser, setting.test.latents, setting.test.cond, denoise, coarse=True)
 
-    return Tuned(
-        method,
-        setting.errors(tested_rows, setting.test),
-        {name: setting.errors(x, setting.test) for name, x in outputs.items()},
-        history,
-        {
-            "calls": calls,
-            "started_from": name,
-            "stages": wanted,
-            "denoise": denoise,
-            "shape": list(shape),
-            "dtype": str(every.latents.dtype),
-            "seed": seed,
-            **counts,
-            "soft": soft,
-            "training": setting.errors(made[:pairs], setting.training),
-            "validation": setting.errors(made[pairs : pairs + held_out], setting.validation),
-            "reference_error": setting.errors(doubt, setting.test).rms,
-            "frechet": {
-                name: frechet(x.flatten(1), setting.test.answers.flatten(1))
-                for name, x in {"tuned": tested_rows, **outputs}.items()
-            },
-            "model": fingerprint(denoiser),
-            "seconds": time.monotonic() - begun,
-        },
-    )
+    about = {
+        "calls": calls,
+        "started_from": name,
+        "stages": wanted,
+        "denoise": denoise,
+        "shape": list(shape),
+        "dtype": str(every.latents.dtype),
+        "seed": seed,
+        **counts,
+        "soft": soft,
+        **found,
+        "reference_error": setting.errors(doubt, setting.test).rms,
+        "model": fingerprint(denoiser),
+        "seconds": time.monotonic() - begun,
+    }
+
+    return Tuned(method, error, baselines, history, about)
+
+
+def _learned(
+    student: Student,
+    stages: list[str],
+    setting: Setting,
+    until: float,
+    soft: float,
+) -> list[dict[str, Any]]:
+    """The stages one after the other, each with its share of the time that is left."""
+    history: list[dict[str, Any]] = []
+
+    for left, stage in zip(range(len(stages), 0, -1), stages, strict=True):
+        now = time.monotonic()
+        end = until if until == math.inf else now + max(0.0, until - now) / left
+        history += descend(
+            student,
+            stage,
+            setting.training,
+            setting.validation,
+            setting.criterion,
+            end,
+            soft,
+            setting.batch,
+        )
+
+    return history
 
 
 @contextmanager

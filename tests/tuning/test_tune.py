@@ -19,11 +19,11 @@ from scoresde.guidance import ClassifierFree
 from scoresde.samplers.plan import Plan
 from scoresde.samplers.sampling import decode
 from scoresde.tuning import descent
-from scoresde.tuning.candidates import untuned
+from scoresde.tuning.candidates import landing, untuned
 from scoresde.tuning.descent import Criterion, descend
 from scoresde.tuning.pairs import Pairs, distances, drawn, in_turn
 from scoresde.tuning.setting import Setting
-from scoresde.tuning.student import STAGES, Student, landing
+from scoresde.tuning.student import STAGES, Student
 
 F64 = torch.float64
 ANGLE = 2 * math.pi * torch.arange(8, dtype=F64) / 8
@@ -228,6 +228,8 @@ def test_every_untuned_method_makes_the_calls_it_is_for() -> None:
     assert {"unipc@karras", "ddim@quadratic", "dpm_solver_2@uniform_lambda"} & set(methods) >= {"unipc@karras"}
     assert not any(m.stochastic or m.wrap for m in methods.values())
     assert all(m.frame is None for m in untuned(MIXTURE, 6, MIXTURE.moments, frames=False).values())
+    steps = untuned(MIXTURE, 6, MIXTURE.moments, denoise=False)
+    assert {(m.calls, m.transport_calls, m.final_denoise) for m in steps.values()} == {(6, 6, False)}
 
 
 def test_a_method_stretched_to_its_own_calls_is_itself(found: tuning.Tuned) -> None:
@@ -423,6 +425,9 @@ def test_a_plan_over_other_levels_is_that_of_a_method_with_them() -> None:
 def test_a_setting_ranks_by_the_criterion() -> None:
     """A method that fails is last."""
     pairs = drawn(MIXTURE, (2,), 12)
-    setting = Setting(MIXTURE, pairs, pairs, pairs, None, True, 256)
-    assert setting.value(catalogue.unipc(8)) < setting.value(catalogue.ddim(4))
-    assert setting.to_beat({"a": catalogue.ddim(4), "b": catalogue.unipc(8)}) == ["b", "a"]
+    setting = Setting(MIXTURE, pairs, pairs, pairs, None, 256)
+    better, worse = catalogue.unipc(8), catalogue.ddim(4)
+    assert setting.value(better) < setting.value(worse)
+    baselines = setting.report(better, {"a": worse, "b": better})[1]
+    assert list(baselines) == ["b", "a"]
+    assert baselines["b"].rms < baselines["a"].rms
