@@ -200,3 +200,14 @@ class Method:
             return None
         saved = sum(transform.saved_calls for transform in self.transforms)
         return solver.evaluations(steps) - saved if steps else 0
+
+
+def landing(method: Method) -> Method:
+    """The method with its last denoise replaced by a step, one level more; one that ends with a step as it is.
+
+    Args:
+        method: on a fixed grid.
+    """
+    if method.n is None or not method.final_denoise:
+        return method
+    return replace(method, n=method.n + 1, final_denoise=False)

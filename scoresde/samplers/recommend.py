@@ -19,7 +19,7 @@ from . import catalogue
 from .adams_rules import CORRECTED, GridClock, useful_order
 from .frame import Frame
 from .grids import UniformTime
-from .method import Method
+from .method import Method, landing
 from .peaked import Peaked
 from .reverse import Split
 from .sampling import sample
@@ -55,6 +55,7 @@ class Rule:
 
 FEW = (-0.2, 0.42, 0.72)  # levels of few calls, for every model
 LEAST = 6.0
+DENOISED = 10  # calls from which on the last one is better spent on a denoise than on a step
 EXACT = Rule(4, (0.0, 0.52, 0.7), 1 / 6, 2.0)
 TRAINED = Rule(3, (0.8, 0.5, 0.45), 0.45, 2.0)
 SINGULAR = Rule(2, (1.5, 0.55, 0.2), 0.025, 4.0)
@@ -70,6 +71,7 @@ def recommended(
     """The method to sample a model with in n calls, from what is known of it.
 
     Adams methods on the flow's velocity, in the coordinates in which the Gaussian of the data's moments stands still.
+    Of fewer than 10 calls all make steps; from there on the last one denoises.
 
     Args:
         denoiser: the model; what it predicts (`table`) chooses the levels.
@@ -105,7 +107,7 @@ def recommended(
     clock = GridClock(along, UniformTime(unit=unit))
     solver = ExpAdams(4, clock=clock) if n < CORRECTED else ExpAdamsPC(min(rule.order, useful_order(n)), clock=clock)
 
-    return Method(
+    method = Method(
         along,
         Split.FLOW,
         solver,
@@ -113,6 +115,8 @@ def recommended(
         n,
         frame=Frame(known, rule.start(n)),
     )
+
+    return landing(method) if 1 < n < DENOISED else method
 
 
 def _rule(denoiser: BaseDenoiser) -> Rule:

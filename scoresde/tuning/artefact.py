@@ -43,6 +43,7 @@ def plain(method: Method) -> dict[str, Any]:
         "format": FORMAT,
         "along": {"name": "Angle", **asdict(method.process)},
         "levels": [None if lam == -math.inf else lam for lam in method.grid.lams],
+        "final_denoise": method.final_denoise,
         "rows": [list(row) for row in method.solver.rows],
         "told": None if told is None else {"levels": list(told.lams), "shifts": list(told.shifts)},
         "frame": None if method.frame is None else {"start": method.frame.start, **_moments(method.frame.moments)},
@@ -129,7 +130,7 @@ def rebuilt(told: Mapping[str, Any]) -> Method:
         len(lams),
         frame=None if frame is None else Frame(_rebuilt_moments(frame), frame["start"]),
         transforms=() if shifts is None else (ToldLevels(tuple(shifts["levels"]), tuple(shifts["shifts"])),),
-        final_denoise=False,
+        final_denoise=bool(told["final_denoise"]),
     )
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import replace
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.moments import Moments
 from ..samplers import catalogue, grids
-from ..samplers.method import Method
+from ..samplers.method import Method, landing
 from ..samplers.recommend import recommended
 
 GRIDS = {
@@ -53,14 +52,3 @@ def untuned(
                 found.setdefault(f"{name}@{kind}" if kind else name, method)
 
     return found
-
-
-def landing(method: Method) -> Method:
-    """The method with its last denoise replaced by a step, one level more; one that ends with a step as it is.
-
-    Args:
-        method: deterministic, on a fixed grid.
-    """
-    if method.n is None or not method.final_denoise:
-        return method
-    return replace(method, n=method.n + 1, final_denoise=False)

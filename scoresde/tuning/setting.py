@@ -14,10 +14,9 @@ from solvers import SolveError, Solver
 from ..denoisers.denoiser import BaseDenoiser
 from ..evaluation.judge import frechet
 from ..processes.coordinates import Angle
-from ..samplers.method import Method
+from ..samplers.method import Method, landing
 from ..samplers.ranges import method_levels
 from ..samplers.sampling import decode
-from .candidates import landing
 from .coordinates import rows_along
 from .descent import Criterion
 from .pairs import Features, Pairs, distances
@@ -66,17 +65,18 @@ class Setting:
             return math.inf
 
     def start(self, methods: dict[str, Method]) -> tuple[str, Method]:
-        """The best of the methods with their last denoise replaced by a step, of those that are tables then.
+        """The best of the methods that are tables, as they are or with their last denoise replaced by a step.
 
         Args:
             methods: untuned, by name.
 
         Returns:
-            Its name, and the method with its last step.
+            Its name, and the method.
         """
-        found = {name: landing(m) for name, m in methods.items() if self._is_table(landing(m), m)}
-        name = min(found, key=lambda each: self.value(found[each]))
-        return name, found[name]
+        found = {f"{name}, a last step": landing(m) for name, m in methods.items() if landing(m).calls == m.calls}
+        tables = {name: m for name, m in {**methods, **found}.items() if self._is_table(m)}
+        name = min(tables, key=lambda each: self.value(tables[each]))
+        return name, tables[name]
 
     def report(self, method: Method, methods: dict[str, Method]) -> tuple[Errors, dict[str, Errors], dict[str, Any]]:
         """What there is to say of a tuned method.
@@ -106,13 +106,14 @@ class Setting:
         """Of samples made of the latents of these pairs."""
         return Errors.of(distances(made, pairs.answers, self.features))
 
-    def _is_table(self, method: Method, untouched: Method) -> bool:
-        """Whether a method with its last step makes as many calls as before, and makes them as a table does."""
-        if method.calls != untouched.calls or not isinstance(method.solver, Solver):
+    def _is_table(self, method: Method) -> bool:
+        """Whether a method calls once a step, at its beginning."""
+        lams = method_levels(self.denoiser, method)
+        if len(lams) < 2 or not isinstance(method.solver, Solver):
             return False
 
         try:
-            rows_along(method, method_levels(self.denoiser, method), Angle())
+            rows_along(method, lams, Angle())
         except ValueError:
             return False
         return True

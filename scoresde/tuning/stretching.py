@@ -32,10 +32,11 @@ def stretched(method: Method, calls: int) -> Method:
     check.integer("calls", calls, least=2)
     rows = method.solver.rows
     lams = method.grid.lams
+    steps = calls - method.final_denoise
     anchor = int(lams[0] == -math.inf)
-    index = torch.linspace(0, len(rows) - anchor, calls + 1 - anchor, dtype=torch.float64, device="cpu")
+    index = torch.linspace(0, len(rows) - anchor, steps + 1 - anchor, dtype=torch.float64, device="cpu")
     levels = (*lams[:anchor], *check.values(at_index(lams[anchor:], index)))
-    table = tuple(_row(rows, k * (len(rows) - 1) / (calls - 1), k) for k in range(calls))
+    table = tuple(_row(rows, k * (len(rows) - 1) / max(1, steps - 1), k) for k in range(steps))
 
     return replace(method, solver=Table(table), grid=ExplicitGrid(levels), n=len(levels))
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -35,11 +36,12 @@ class Student:
     levels  the first level where a frame carries the state to it, and the logarithms of the gaps
     table   what is added to the weights that the untuned solver has on these levels, in units of the step along
             Angle(unit), where states and slopes are of one size at all levels
-    scale   what is added to log(sigma/alpha) that the model is told at each call
+    scale   what is added to log(sigma/alpha) that the model is told at each call; not at the first without a frame,
+            whose input a loop of diffusers has made ready for the true level
 
     Args:
         denoiser: the model.
-        start: deterministic, of one call a step and no last denoise, such as `landing` makes.
+        start: deterministic, of one call a step; it ends with a denoise or with a step.
         state: a batch like those to come.
         unit: the data's standard deviation.
     """
@@ -55,7 +57,8 @@ class Student:
         self.process = Angle(unit)
         self.denoiser = denoiser
         self.lams = method_levels(denoiser, start)
-        self.calls = len(self.lams) - 1
+        self.steps = len(self.lams) - 1
+        self.calls = self.steps + start.final_denoise
         self.noisy = home(denoiser, start)[0]
         self.anchor = int(self.lams[0] == -math.inf)  # pure noise has no gap after it
         self.moves = start.frame is not None or self.anchor == 1
@@ -66,9 +69,9 @@ class Student:
             return torch.zeros(shape, dtype=F64, device="cpu", requires_grad=True)
 
         self.first = zeros()
-        self.gaps = zeros(self.calls - self.anchor)
-        self.weights = [zeros(k + 2) for k in range(self.calls)]
-        self.shifts = zeros(self.calls)
+        self.gaps = zeros(self.steps - self.anchor)
+        self.weights = [zeros(k + 2) for k in range(self.steps)]
+        self.shifts = zeros(self.calls - (start.frame is None))
         along = replace(start, process=self.process, split=Split.FLOW)
         self.plan = Plan(self.told, along, None, self.lams, state, None, home(denoiser, start))
 
@@ -82,7 +85,7 @@ class Student:
         return [self.first, self.gaps, *self.weights, self.shifts]
 
     def levels(self) -> Tensor:
-        """lam of the levels, rising, (calls + 1,) float64."""
+        """lam of the levels, rising, (steps + 1,) float64."""
         first = self.lams[self.anchor]
         if self.moves:
             least = self.noisy if self.anchor == 0 else -math.inf
@@ -110,18 +113,25 @@ class Student:
         y = plan.prior(pairs.latents)
         slopes: list[Tensor] = []
 
-        def slope(k: int, t: Tensor, y: Tensor) -> Tensor:
-            self._asked = k
-            return eq.drift(t, y)
+        def asked(k: int, f: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor) -> Tensor:
+            def answer(t: Tensor, y: Tensor) -> Tensor:
+                self._asked = k  # again where it is worked out again, on the way back
+                return f(t, y)
+
+            return cast(Tensor, checkpoint(answer, t, y, use_reentrant=False))
 
         for k, (t0, h, row) in enumerate(zip(times[:-1], times.diff(), self.rows(lams), strict=True)):
-            slopes.append(checkpoint(slope, k, t0, y, use_reentrant=False))  # pyright: ignore[reportArgumentType]
+            slopes.append(asked(k, eq.drift, t0, y))
             weights = row * h
             y = y + weights[0] * y + sum(w * f for w, f in zip(weights[1:], slopes, strict=True))
 
         t = times[-1]
         alpha, sigma = self.process.alpha(t), self.process.sigma(t)
-        return plan.leave(y, t, alpha, sigma) / like(alpha, y)
+        x = plan.leave(y, t, alpha, sigma)
+        if not self.start.final_denoise:
+            return x / like(alpha, x)
+
+        return asked(self.steps, lambda t, x: self.told(x, alpha, sigma, pairs.cond).x0, t, x)
 
     def method(self) -> Method:
         """The method as it stands."""
@@ -129,7 +139,8 @@ class Student:
             lams = self.levels()
             rows = self.rows(lams)
 
-        told = ToldLevels(_numbers(lams[self.anchor : -1]), _numbers(self.shifts.detach()[self.anchor :]))
+        shifts = self._shifts().detach()[self.anchor :]
+        told = ToldLevels(_numbers(lams[self.anchor : self.calls]), _numbers(shifts))
         frame = self.start.frame
         if frame is not None:
             frame = Frame(frame.moments, math.exp(-float(lams[0])) / frame.moments.scale)
@@ -145,7 +156,11 @@ class Student:
         )
 
     def _factor(self, alpha: Tensor, sigma: Tensor) -> Tensor:
-        return self.shifts[self._asked].exp()
+        return self._shifts()[self._asked].exp()
+
+    def _shifts(self) -> Tensor:
+        """Of every call."""
+        return torch.cat([torch.zeros(self.calls - len(self.shifts), dtype=F64, device="cpu"), self.shifts])
 
 
 def _numbers(values: Tensor | Sequence[float]) -> tuple[float, ...]:

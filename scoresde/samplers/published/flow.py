@@ -23,10 +23,12 @@ from .. import grids
 from ..adams_rules import CORRECTED, EqualStepWeights, GridClock, PseudoRK4, PublishedThirdOrder, useful_order
 from ..eta import ERNoise
 from ..grids import Grid, Tolerance
-from ..method import Method
+from ..method import Method, landing
 from ..peaked import Peaked
 from ..reverse import Split
 from ..wrappers.churn import Churn, Restart
+
+_DENOISED = 7  # calls of `best` from which on the last one is better spent on a denoise than on a step
 
 
 def edm_heun(n: int, grid: Grid = grids.karras) -> Method:
@@ -273,10 +275,11 @@ def best(n: int, unit: float = 1.0) -> Method:
 
     Below 8 calls a predictor of order 4; from there predictor-corrector, the predictor of order 2 below 10, 3 at 10
     and 11, then 4 (order 3 in all, by its ramp). Levels go over from those of few calls to those of many. Found on ten
-    exact problems; eleven others judge: `python -m benchmarks.recommended`.
+    exact problems; eleven others judge: `python -m benchmarks.recommended`. Of fewer than 7 calls all make steps; from
+    there on the last one denoises.
 
     Args:
-        n: network calls, and noise levels.
+        n: network calls.
         unit: standard deviation of the data.
     """
 
@@ -284,7 +287,9 @@ def best(n: int, unit: float = 1.0) -> Method:
     clock = GridClock(along, grids.UniformTime(unit=unit))
     solver = ExpAdams(4) if n < CORRECTED else ExpAdamsPC(useful_order(n), clock=clock)
 
-    return Method(along, Split.FLOW, solver, Peaked.blended((0.86, 0.76, 0.5), (0.0, 0.52, 0.7), n, unit), n)
+    method = Method(along, Split.FLOW, solver, Peaked.blended((0.86, 0.76, 0.5), (0.0, 0.52, 0.7), n, unit), n)
+
+    return landing(method) if 1 < n < _DENOISED else method
 
 
 def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:
