@@ -199,6 +199,7 @@ Gaussians on a circle; `digits`, the ideal denoiser of 1797 digits; `patches`, t
 **In short.** A model of your own: `recommended(denoiser, n)`, which is what `scoresde sample RUN --method best` uses. Nothing known of the model:
 `catalogue.best(n)`, which comes {places(rows, problems)}; by median sample error {places(rows, problems, "median")}. An accuracy to be met:
 `catalogue.probability_flow(rtol)`. What holds for your model: `scoresde compare RUN`.
+For a model that is sampled often at a fixed budget, `scoresde tune RUN --calls n` learns a better method ([tuning](tuning.md)).
 
 ## What is recommended, and how sure that is
 

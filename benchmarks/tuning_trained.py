@@ -72,7 +72,7 @@ def trained(folder: Path) -> list[Row]:
             rows.append(row)
             print(json.dumps(row), flush=True)
 
-    found = tuning.tune(model, run.shape, 16, seed=1)
+    found = tuning.tune(model, run.shape, 16, seed=1, seconds=420)
     name, method = best_of(model, 16, pairs)
     for kind, each in (("tuned", found.method), (name, method)):
         error = off(model, each, pairs)

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ..storage.ownership import writing_file
-from .common import AllowCode, Device, Folder, Overwrite, UsageError, command, console, positive, reachable, usable
+from .common import AllowCode, Device, Folder, Overwrite, UsageError, bar, command, console, positive, reachable, usable
 from .failures import fitting, loading
 from .guiding import Guidance, Interval, Null, Rescale, Weak, guided
 from .sampling import label_class
@@ -85,8 +85,11 @@ def tune(
     every = wanted is None and model.classes is not None
     cond = torch.arange(model.classes or 0) if every else wanted
 
+    wanted_stages = stages[1 : stages.index(stage) + 1]
+
     with (
         writing_file(out, command()),
+        bar("tuning", tuning.looks(wanted_stages)) as advance,
         fitting(f"a batch of {batch} samples", f"take a smaller --batch (now {batch})"),
     ):
         _check_out(out, overwrite)  # again: another command may have written it meanwhile
@@ -97,11 +100,12 @@ def tune(
             seconds=seconds,
             cond=cond,
             seed=seed,
-            stages=stages[1 : stages.index(stage) + 1],
+            stages=wanted_stages,
             pairs=pairs,
             soft=soft,
             frames=not plain,
             batch=batch,
+            looked=lambda: advance(1),
         )
         found.save(out, run=str(run), label=wanted, guidance=guidance, interval=interval, rescale=rescale)
 
@@ -165,8 +169,8 @@ def _tell(found: Any, out: Path) -> None:
     say(table)
     about = found.about
     say(
-        f"{about['calls']} calls, on {about['tested']} latents that nothing was chosen on, against the converged flow"
-        f" (itself off by {about['reference_error']:.2g}); {about['pairs']} learned from: error"
-        f" {about['training'].rms:.3g}; {about['held_out']} chose: {about['validation'].rms:.3g}"
+        f"{about['calls']} calls, on {about['tested']} latents that nothing was chosen on, against the converged flow,"
+        f" which moves by {about['reference_error']:.2g} at 30 times its tolerance. On the {about['pairs']} learned"
+        f" from {about['training'].rms:.3g}, on the {about['held_out']} that chose {about['validation'].rms:.3g}"
     )
     say(f"began with {about['started_from']}; {about['seconds']:.0f} s; {out}")

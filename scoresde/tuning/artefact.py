@@ -58,6 +58,8 @@ def read(path: Path | str) -> tuple[Method, dict[str, Any]]:
         ValueError: naming the file, where it is damaged or none of ours.
     """
     path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
     if path.stat().st_size > _MOST_BYTES:
         raise ValueError(f"{path}: larger than {_MOST_BYTES} bytes, not a tuned method")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,7 @@ def descend(
     until: float = math.inf,
     soft: float = 0.0,
     batch: int = 256,
+    looked: Callable[[], Any] = lambda: None,
 ) -> list[dict[str, Any]]:
     """One stage by Adam on all training pairs; the numbers that did best on the validation pairs stay.
 
@@ -64,6 +66,7 @@ def descend(
         until: of `time.monotonic`, at which it ends.
         soft: how far a start may move, in standard deviations of its noise; the answer stays.
         batch: pairs solved at once.
+        looked: called at every look at the validation pairs.
 
     Returns:
         What was measured on the way: stage, step, training, validation, seconds.
@@ -86,6 +89,7 @@ def descend(
             value = validated(student, validation, criterion, batch)
             if value < best[0]:
                 best = value, [number.detach().clone() for number in student.numbers()]
+            looked()
             history.append({"stage": stage, "step": step, "validation": value, "seconds": now - begun})
         if ended:
             break

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from ..denoisers.moments import Moments
 from ..runtime.torch_state import evaluating
 from .artefact import fingerprint
 from .candidates import untuned
-from .descent import descend
+from .descent import LOOK_EVERY, STEPS, descend
 from .pairs import Features, converged, drawn
 from .setting import Setting
 from .student import STAGES, Student
@@ -42,6 +42,7 @@ def tune(
     frames: bool = True,
     denoise: bool = True,
     batch: int = 256,
+    looked: Callable[[], Any] = lambda: None,
 ) -> Tuned:
     """Learn the sampler of a model for a budget of network calls.
 
@@ -66,6 +67,7 @@ def tune(
         denoise: whether the answer ends with a denoise, as that of `sample`; False: it is the state at the last level,
             as that of `transport`.
         batch: latents solved at once.
+        looked: called at every look at the held-out latents, `looks(stages)` times in all where no time is set.
 
     Returns:
         The method, its errors, those of the best untuned methods, and how it went.
@@ -107,7 +109,7 @@ def tune(
         name, start = setting.start(methods)
         student = Student(denoiser, start, training.latents, moments.scale)
         wanted = [stage for stage in STAGES if stage in stages]
-        history = _learned(student, wanted, setting, until, soft)
+        history = _learned(student, wanted, setting, until, soft, looked)
         method = student.method()
         error, baselines, found = setting.report(method, methods)
         doubt = converged(denoiser, setting.test.latents, setting.test.cond, denoise, coarse=True)
@@ -131,12 +133,18 @@ def tune(
     return Tuned(method, error, baselines, history, about)
 
 
+def looks(stages: Collection[str]) -> int:
+    """How often the held-out latents are looked at in these stages."""
+    return sum(STEPS[stage] // LOOK_EVERY + 1 for stage in stages)
+
+
 def _learned(
     student: Student,
     stages: list[str],
     setting: Setting,
     until: float,
     soft: float,
+    looked: Callable[[], Any],
 ) -> list[dict[str, Any]]:
     """The stages one after the other, each with its share of the time that is left."""
     history: list[dict[str, Any]] = []
@@ -153,6 +161,7 @@ def _learned(
             end,
             soft,
             setting.batch,
+            looked,
         )
 
     return history

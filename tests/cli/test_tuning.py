@@ -24,10 +24,10 @@ batch = 16
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of points, one of labelled digits, and a method tuned on the first."""
+    """A run of points, one of labelled wines, and a method tuned on the first."""
     place = tmp_path_factory.mktemp("tuning")
     (place / "points.toml").write_text(CONFIG.format(more=""))
-    labelled = CONFIG.replace("moons", "digits").replace("[16]", "[8, 8]").format(more="label_dropout = 0.1")
+    labelled = CONFIG.replace("moons", "wine").format(more="label_dropout = 0.1")
     (place / "labelled.toml").write_text(labelled)
     for name in ("points", "labelled"):
         assert called("train", place / f"{name}.toml", "--out", place / name) == 0
@@ -61,7 +61,7 @@ def test_it_is_compared_at_its_calls(folder: Path, tmp_path: Path, capsys: pytes
     assert called("compare", folder / "points", "--methods", names, "--budgets", "4,5", "--out", out) == 0
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     own = [row for row in rows if "m.json" in row["method"]]
-    assert [(row["cost"], row["evals"]) for row in own if row.get("error") is not None] == [(4.0, 4.0)], own
+    assert [row["cost"] for row in own if "error" in row] == [4.0]
     assert "m.json#" in own[0]["method"]
 
 
@@ -69,10 +69,10 @@ def test_labels_and_guidance(folder: Path, tmp_path: Path, capsys: pytest.Captur
     """One class under guidance, or all classes; the scale stands in the file. The levels are printed."""
     run = folder / "labelled"
     small = ("--calls", "2", "--pairs", "4", "--stage", "levels")
-    guided = ("--label", "3", "--guidance", "2", "--out", tmp_path / "g.json", "--sigmas", "--plain")
+    guided = ("--label", "1", "--guidance", "2", "--out", tmp_path / "g.json", "--sigmas", "--plain")
     assert called("tune", run, *small, *guided) == 0
     told = json.loads((tmp_path / "g.json").read_text())
-    assert (told["label"], told["guidance"], told["frame"]) == (3, "2", None)
+    assert (told["label"], told["guidance"], told["frame"]) == (1, "2", None)
     assert len(capsys.readouterr().out.strip().splitlines()[-1].split(",")) == 3
     assert called("tune", run, *small, "--out", tmp_path / "all.json", "--time", "1s") == 0
     assert json.loads((tmp_path / "all.json").read_text())["label"] is None
