@@ -25,6 +25,7 @@ TUNED = (5, 7, 10)
 DRAWN = 512
 JUDGED = 192
 SEEDS = 5
+LIMIT = 240.0  # seconds of learning
 RANGE = 2.0  # of pixels
 Row = dict[str, Any]
 
@@ -59,7 +60,7 @@ def trained(folder: Path) -> list[Row]:
     rows[0]["floor"] = judge.floor()
 
     for calls in TUNED:
-        found = tuning.tune(model, run.shape, calls, seed=1)
+        found = tuning.tune(model, run.shape, calls, seed=1, seconds=LIMIT)
         methods = {"tuned": found.method}
         for times in (1.0, 1.6, 2.0):
             name, method = best_of(model, round(times * calls), pairs)
@@ -72,7 +73,7 @@ def trained(folder: Path) -> list[Row]:
             rows.append(row)
             print(json.dumps(row), flush=True)
 
-    found = tuning.tune(model, run.shape, 16, seed=1, seconds=420)
+    found = tuning.tune(model, run.shape, 16, seed=1, seconds=LIMIT)
     name, method = best_of(model, 16, pairs)
     for kind, each in (("tuned", found.method), (name, method)):
         error = off(model, each, pairs)
@@ -111,7 +112,7 @@ def transfer(folder: Path, others: dict[str, Path], labelled: Path | None) -> li
     """A method tuned at 7 calls, elsewhere: its error over that of the best untuned method there."""
     run = runs.load(folder)
     model = run.denoiser
-    home = tuning.tune(model, run.shape, 7, seed=1).method
+    home = tuning.tune(model, run.shape, 7, seed=1, seconds=LIMIT).method
     rows = [measured("as tuned, other latents", model, run.shape, home)]
 
     for calls in (6, 8):
@@ -130,7 +131,7 @@ def transfer(folder: Path, others: dict[str, Path], labelled: Path | None) -> li
         guided = {scale: ClassifierFree(run.denoiser, scale) for scale in (1.0, 2.0, 4.0)}
         for each in guided.values():
             each.moments = run.denoiser.moments
-        home = tuning.tune(guided[2.0], run.shape, 7, seed=1, cond=every).method
+        home = tuning.tune(guided[2.0], run.shape, 7, seed=1, seconds=LIMIT, cond=every).method
         rows += [
             measured(f"tuned at guidance 2, used at {scale:g}", each, run.shape, home, every)
             for scale, each in guided.items()

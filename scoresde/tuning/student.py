@@ -75,10 +75,10 @@ class Student:
         along = replace(start, process=self.process, split=Split.FLOW)
         self.plan = Plan(self.told, along, None, self.lams, state, None, home(denoiser, start))
 
-    def parameters(self, stage: str) -> list[tuple[list[Tensor], float]]:
-        """What a stage learns, and at which multiple of the learning rate: a stage goes on with those before it."""
-        every = ([self.first, self.gaps], 3.0), (self.weights, 1.0), ([self.shifts], 1.0)
-        return list(every[: STAGES.index(stage) + 1])
+    def parameters(self, stage: str) -> list[Tensor]:
+        """What a stage learns: it goes on with those before it."""
+        every = [self.first, self.gaps], self.weights, [self.shifts]
+        return [number for some in every[: STAGES.index(stage) + 1] for number in some]
 
     def numbers(self) -> list[Tensor]:
         """All of them."""

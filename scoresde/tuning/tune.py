@@ -18,7 +18,7 @@ from ..denoisers.moments import Moments
 from ..runtime.torch_state import evaluating
 from .artefact import fingerprint
 from .candidates import untuned
-from .descent import LOOK_EVERY, STEPS, descend
+from .descent import STEPS, descend
 from .pairs import Features, converged, drawn
 from .setting import Setting
 from .student import STAGES, Student
@@ -135,7 +135,7 @@ def tune(
 
 def looks(stages: Collection[str]) -> int:
     """How often the held-out latents are looked at in these stages."""
-    return sum(STEPS[stage] // LOOK_EVERY + 1 for stage in stages)
+    return sum(STEPS[stage] + 1 for stage in stages)
 
 
 def _learned(

@@ -33,7 +33,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         assert called("train", place / f"{name}.toml", "--out", place / name) == 0
     with pytest.MonkeyPatch.context() as patch:
         for stage in descent.STEPS:
-            patch.setitem(descent.STEPS, stage, 3)
+            patch.setitem(descent.STEPS, stage, 1)
         assert called("tune", place / "points", "--calls", "4", "--out", place / "m.json") == 0
     return place
 
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not more than a look at each stage."""
     for stage in descent.STEPS:
-        monkeypatch.setitem(descent.STEPS, stage, 2)
+        monkeypatch.setitem(descent.STEPS, stage, 1)
 
 
 def test_a_tuned_method_samples(folder: Path, tmp_path: Path) -> None:
