@@ -88,6 +88,9 @@ def descend(
 
     def loss() -> Tensor:
         optimizer.zero_grad()
+        if not all(bool(number.isfinite().all()) for number in numbers):
+            raise ArithmeticError("the numbers of a stage became NaN or infinite")
+
         total = torch.zeros((), dtype=torch.float64, device="cpu")
         shifts = within(moved, soft).split(batch) if soft > 0 else [None] * len(training)
 
@@ -109,7 +112,10 @@ def descend(
         if step == STEPS[stage] or time.monotonic() >= until or value == math.inf:
             break
 
-        history[-1]["training"] = float(optimizer.step(loss))
+        try:
+            history[-1]["training"] = float(optimizer.step(loss))
+        except ArithmeticError:
+            break
 
     with torch.no_grad():
         for number, kept in zip(student.numbers(), best[1], strict=True):

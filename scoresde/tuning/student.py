@@ -27,6 +27,7 @@ from .coordinates import rows_along
 from .pairs import Pairs
 
 F64 = torch.float64
+FARTHEST = 3.0  # in a logarithm of noise levels
 STAGES = ("levels", "table", "scale")  # what is learned, one after the other
 
 
@@ -89,9 +90,9 @@ class Student:
         first = self.lams[self.anchor]
         if self.moves:
             least = self.noisy if self.anchor == 0 else -math.inf
-            first = (first + self.first).clamp(least, float(self.lams[-1]) - 1e-3)
+            first = (first + bounded(self.first)).clamp(least, float(self.lams[-1]) - 1e-3)
 
-        gaps = self.lams[self.anchor :].diff() * self.gaps.exp()
+        gaps = self.lams[self.anchor :].diff() * bounded(self.gaps).exp()
         rest = first + (self.lams[-1] - first) * gaps.cumsum(0) / gaps.sum()
         return torch.cat([self.lams[: self.anchor], first[None], rest])
 
@@ -160,7 +161,12 @@ class Student:
 
     def _shifts(self) -> Tensor:
         """Of every call."""
-        return torch.cat([torch.zeros(self.calls - len(self.shifts), dtype=F64, device="cpu"), self.shifts])
+        return torch.cat([torch.zeros(self.calls - len(self.shifts), dtype=F64, device="cpu"), bounded(self.shifts)])
+
+
+def bounded(numbers: Tensor) -> Tensor:
+    """The numbers where they are small, and never beyond `FARTHEST`: a line search tries what it likes."""
+    return FARTHEST * (numbers / FARTHEST).tanh()
 
 
 def _numbers(values: Tensor | Sequence[float]) -> tuple[float, ...]:
