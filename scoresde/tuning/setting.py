@@ -64,19 +64,20 @@ class Setting:
         except (SolveError, ValueError):
             return math.inf
 
-    def start(self, methods: dict[str, Method]) -> tuple[str, Method]:
+    def starts(self, methods: dict[str, Method], count: int) -> dict[str, Method]:
         """The best of the methods that are tables, as they are or with their last denoise replaced by a step.
 
         Args:
             methods: untuned, by name.
+            count: how many.
 
         Returns:
-            Its name, and the method.
+            The methods by name, the best first.
         """
         found = {f"{name}, a last step": landing(m) for name, m in methods.items() if landing(m).calls == m.calls}
         tables = {name: m for name, m in {**methods, **found}.items() if self._is_table(m)}
-        name = min(tables, key=lambda each: self.value(tables[each]))
-        return name, tables[name]
+        ranked = sorted(tables, key=lambda each: self.value(tables[each]))
+        return {name: tables[name] for name in ranked[:count]}
 
     def report(self, method: Method, methods: dict[str, Method]) -> tuple[Errors, dict[str, Errors], dict[str, Any]]:
         """What there is to say of a tuned method.

@@ -24,6 +24,8 @@ from .setting import Setting
 from .student import STAGES, Student
 from .tuned import Tuned
 
+STARTS = 3  # untuned methods from which the first stage is tried
+
 
 def tune(
     denoiser: BaseDenoiser,
@@ -47,8 +49,9 @@ def tune(
     """Learn the sampler of a model for a budget of network calls.
 
     The answer to each latent is what the probability flow makes of it, solved by adaptive steps. The best untuned
-    method is the start. Then its levels are learned, then the most general linear method on them, then the noise levels
-    that the model is told. Each stage is kept as far as it helps on latents that it has not learned from.
+    methods are the starts. Their levels are learned, and the one that is best then goes on: to the most general linear
+    method on its levels, then to the noise levels that the model is told. Each stage is kept as far as it helps on
+    latents that it has not learned from.
 
     Args:
         denoiser: the model, whose weights are left alone; with guidance around it, guidance is part of what is tuned.
@@ -106,10 +109,17 @@ def tune(
         setting = Setting(denoiser, training, validation, every.rows(pairs + held_out, len(every)), features, batch)
         moments = Moments.of(training.answers) if denoiser.moments is None else denoiser.moments
         methods = untuned(denoiser, calls, moments, frames, denoise)
-        name, start = setting.start(methods)
-        student = Student(denoiser, start, training.latents, moments.scale)
         wanted = [stage for stage in STAGES if stage in stages]
-        history = _learned(student, wanted, setting, until, soft, looked)
+        starts = setting.starts(methods, STARTS if wanted else 1)
+        trials: list[tuple[float, str, Student, list[dict[str, Any]]]] = []
+
+        for left, (name, start) in zip(range(len(starts), 0, -1), starts.items(), strict=True):
+            student = Student(denoiser, start, training.latents, moments.scale)
+            history = _learned(student, wanted[:1], setting, _share(until, left + len(wanted) - 1), soft, looked)
+            trials.append((min((entry["validation"] for entry in history), default=0.0), name, student, history))
+
+        _, name, student, history = min(trials, key=lambda trial: trial[0])
+        history += _learned(student, wanted[1:], setting, until, soft, looked)
         method = student.method()
         error, baselines, found = setting.report(method, methods)
         doubt = converged(denoiser, setting.test.latents, setting.test.cond, denoise, coarse=True)
@@ -134,8 +144,15 @@ def tune(
 
 
 def looks(stages: Collection[str]) -> int:
-    """How often the held-out latents are looked at in these stages."""
-    return sum(STEPS[stage] + 1 for stage in stages)
+    """How often the held-out latents are looked at in these stages; the first one is tried from several starts."""
+    ordered = [stage for stage in STAGES if stage in stages]
+    return sum(STEPS[stage] + 1 for stage in ordered[:1] * STARTS + ordered[1:])
+
+
+def _share(until: float, parts: int) -> float:
+    """The time at which one of so many equal parts of what is left ends."""
+    now = time.monotonic()
+    return now + max(0.0, until - now) / max(1, parts)
 
 
 def _learned(
@@ -150,15 +167,13 @@ def _learned(
     history: list[dict[str, Any]] = []
 
     for left, stage in zip(range(len(stages), 0, -1), stages, strict=True):
-        now = time.monotonic()
-        end = until if until == math.inf else now + max(0.0, until - now) / left
         history += descend(
             student,
             stage,
             setting.training,
             setting.validation,
             setting.criterion,
-            end,
+            _share(until, left),
             soft,
             setting.batch,
             looked,
