@@ -46,6 +46,12 @@ def problem(name: str) -> Problem:
     return made
 
 
+def store(part: str, rows: list[Row]) -> None:
+    """Write the rows of a part, what is measured so far."""
+    path = RESULTS / f"tuning_{part}.json"
+    path.write_text(json.dumps({**environment(torch.float64), "rows": rows}, indent=1) + "\n")
+
+
 def exact() -> list[Row]:
     """One row for each problem and budget."""
     rows: list[Row] = []
@@ -78,6 +84,7 @@ def exact() -> list[Row]:
             }
             rows.append(row)
             print(json.dumps(row), flush=True)
+            store("exact", rows)
     return rows
 
 
@@ -114,6 +121,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", action="append", choices=tuning_page.PARTS, help="measure this part; default all")
     parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="the network of `trained` and `transfer`")
+    parser.add_argument("--calls", type=int, nargs="*", help="budgets of `trained`; default 5 7 10 16")
     parser.add_argument("--other", action="append", default=[], help="NAME=RUN of the same data, for `transfer`")
     parser.add_argument("--labelled", type=Path, help="a run that takes labels, for guidance in `transfer`")
     parser.add_argument("--page", action="store_true", help="write the page of what is stored")
@@ -122,7 +130,7 @@ def main() -> None:
     parts: dict[str, Callable[[], list[Row]]] = {
         "exact": exact,
         "first": first,
-        "trained": lambda: tuning_trained.trained(asked.run),
+        "trained": lambda: tuning_trained.trained(asked.run, asked.calls or list(tuning_trained.TUNED)),
         "transfer": lambda: tuning_trained.transfer(
             asked.run, {name: Path(path) for name, path in (each.split("=") for each in asked.other)}, asked.labelled
         ),
@@ -131,8 +139,7 @@ def main() -> None:
         for part in asked.part or tuning_page.PARTS:
             rows = parts[part]()
             show(part, rows)
-            path = RESULTS / f"tuning_{part}.json"
-            path.write_text(json.dumps({**environment(torch.float64), "rows": rows}, indent=1) + "\n")
+            store(part, rows)
     tuning_page.write()
 
 

@@ -119,19 +119,21 @@ makes {64} such pairs, and looks for the method of n calls that comes nearest to
 from the last, and is kept as far as it helps on 32 other pairs.
 
 1. `grid`: the best untuned method. Some fifty lines of the catalogue and grids are tried.
-2. `levels`: the noise levels at which the network is called.
+2. `levels`: the noise levels at which the network is called, from the three best untuned methods; the best of them
+   goes on.
 3. `table`: the coefficients. A method of n calls is a lower triangle of numbers: the next state is a combination of the
    state and of all slopes so far. Euler, Adams methods and predictor-corrector pairs are such tables.
    `solvers.Table` holds any other.
 4. `scale`: the noise level that the network is told. It may differ from the level of its input, which corrects a
    network that misjudges noise.
 
-The last step of a tuned method ends at the data. So all n calls make steps, where `sample` of an untuned method spends
-its last call on a denoise.
+A tuned method ends with a denoise, as `sample` usually does, or with a step to the data, so that all n calls make steps.
+Both are tried.
 
-What is made small is the mean logarithm of the distance between a sample and its pair. Some samples end at another
-digit than the flow does. Their distance is large whatever the method does, and the logarithm keeps them from ruling the
-rest. That is why tables here give the error of the median sample beside the root mean square (RMS).
+Two things are made small together: the root mean square (RMS) of the distances between samples and their pairs, and
+the mean of their logarithms. Some samples end at another digit than the flow does. Their distance is large whatever the
+method does, and they rule the first. In the second they count by their logarithm. That is why tables here give the
+error of the median sample beside the RMS. The numbers are learned by L-BFGS, with all pairs at each step.
 
 The file is JSON: numbers and names, no code. It says for which model it was made, by the SHA-256 of its weights. On
 another model it warns. `--sigmas` prints the levels for other libraries. `--plain` leaves out methods that move in the

@@ -21,7 +21,8 @@ from scoresde.samplers.sampling import decode, sample
 from scoresde.tuning.candidates import untuned
 from scoresde.tuning.pairs import Pairs, distances, drawn
 
-TUNED = (5, 7, 10)
+TUNED = (5, 7, 10, 16)
+SNR = 16  # calls at which the signal-to-noise ratio is told, and no Frechet distance
 DRAWN = 512
 JUDGED = 192
 SEEDS = 5
@@ -50,7 +51,7 @@ def spread(values: list[float]) -> tuple[float, float]:
     return float(x.mean()), 2.776 * float(x.std()) / math.sqrt(len(x))  # Student's t, four degrees of freedom
 
 
-def trained(folder: Path) -> list[Row]:
+def trained(folder: Path, budgets: list[int]) -> list[Row]:
     """Frechet distance of n tuned calls, and of 1.6 n and 2 n untuned ones; the ratio of signal to error at 16."""
     run = runs.load(folder)
     model = run.denoiser
@@ -59,35 +60,24 @@ def trained(folder: Path) -> list[Row]:
     rows: list[Row] = [{"method": "converged", "calls": "", **frechet(model, run.shape, probability_flow(1e-4), judge)}]
     rows[0]["floor"] = judge.floor()
 
-    for calls in TUNED:
+    for calls in budgets:
         found = tuning.tune(model, run.shape, calls, seed=1, seconds=LIMIT)
         methods = {"tuned": found.method}
-        for times in (1.0, 1.6, 2.0):
+        for times in (1.0,) if calls == SNR else (1.0, 1.6, 2.0):
             name, method = best_of(model, round(times * calls), pairs)
             methods[f"{name} ({times:g} n)"] = method
         for name, method in methods.items():
             error = off(model, method, pairs)
-            row: Row = {"method": name, "calls": method.calls, **frechet(model, run.shape, method, judge)}
-            row |= {"error": float(error.square().mean().sqrt()), "median": float(error.median())}
+            rms, median = float(error.square().mean().sqrt()), float(error.median())
+            row: Row = {"method": name, "calls": method.calls, "error": rms, "median": median}
+            if calls == SNR:
+                row |= {"PSNR": psnr(rms), "PSNR of the median": psnr(median)}
+            else:
+                row |= frechet(model, run.shape, method, judge)
             row["seconds"] = found.about["seconds"] if name == "tuned" else None
             rows.append(row)
             print(json.dumps(row), flush=True)
 
-    found = tuning.tune(model, run.shape, 16, seed=1, seconds=LIMIT)
-    name, method = best_of(model, 16, pairs)
-    for kind, each in (("tuned", found.method), (name, method)):
-        error = off(model, each, pairs)
-        rms = float(error.square().mean().sqrt())
-        rows.append(
-            {
-                "method": kind,
-                "calls": 16,
-                "error": rms,
-                "median": float(error.median()),
-                "PSNR": psnr(rms),
-                "PSNR of the median": psnr(float(error.median())),
-            }
-        )
     return rows
 
 
