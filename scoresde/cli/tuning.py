@@ -83,7 +83,7 @@ def tune(
         raise UsageError(f"`--guidance` must be one scale, part of what is tuned, got {guidance}")
 
     every = wanted is None and model.classes is not None
-    cond = torch.arange(model.classes or 0) if every else wanted
+    cond = torch.arange(model.classes or 0, device="cpu") if every else wanted
 
     wanted_stages = stages[1 : stages.index(stage) + 1]
 

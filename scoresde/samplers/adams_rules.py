@@ -40,6 +40,7 @@ class PublishedThirdOrder:
 
 
 CORRECTED = 8  # calls from which on an Adams corrector pays
+DENOISED = 7  # calls from which on `best` spends the last one better on a denoise than on a step
 
 
 def useful_order(calls: int) -> int:

@@ -20,15 +20,21 @@ from ...processes.base import Process
 from ...processes.coordinates import EDM, Angle, LogSNR, UnitNoise
 from ...processes.forward import RectifiedFlow
 from .. import grids
-from ..adams_rules import CORRECTED, EqualStepWeights, GridClock, PseudoRK4, PublishedThirdOrder, useful_order
+from ..adams_rules import (
+    CORRECTED,
+    DENOISED,
+    EqualStepWeights,
+    GridClock,
+    PseudoRK4,
+    PublishedThirdOrder,
+    useful_order,
+)
 from ..eta import ERNoise
 from ..grids import Grid, Tolerance
 from ..method import Method, landing
 from ..peaked import Peaked
 from ..reverse import Split
 from ..wrappers.churn import Churn, Restart
-
-_DENOISED = 7  # calls of `best` from which on the last one is better spent on a denoise than on a step
 
 
 def edm_heun(n: int, grid: Grid = grids.karras) -> Method:
@@ -103,14 +109,7 @@ def dpm_solver_3(n: int, grid: Grid = grids.uniform_lambda) -> Method:
 def dpm_solver_pp_2s(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda) -> Method:
     """DPM-Solver++(2S): exponential midpoint on x0; eta 1 its SDE form. Order 2, 2n - 1 calls. Lu et al. 2022,
     arXiv:2211.01095."""
-    return Method(
-        LogSNR(),
-        Split.X0,
-        ExpMidpoint(),
-        grid,
-        n,
-        eta,
-    )
+    return Method(LogSNR(), Split.X0, ExpMidpoint(), grid, n, eta)
 
 
 def dpm_solver_pp_2m(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda) -> Method:
@@ -201,14 +200,7 @@ def sa_solver(
         order: of the stochastic Adams predictor; the corrector has one more.
         grid: of noise levels.
     """
-    return Method(
-        LogSNR(),
-        Split.X0,
-        ExpAdamsPC(order),
-        grid,
-        n,
-        eta,
-    )
+    return Method(LogSNR(), Split.X0, ExpAdamsPC(order), grid, n, eta)
 
 
 def er_sde(n: int, grid: Grid = grids.karras) -> Method:
@@ -289,7 +281,7 @@ def best(n: int, unit: float = 1.0) -> Method:
 
     method = Method(along, Split.FLOW, solver, Peaked.blended((0.86, 0.76, 0.5), (0.0, 0.52, 0.7), n, unit), n)
 
-    return landing(method) if 1 < n < _DENOISED else method
+    return landing(method) if 1 < n < DENOISED else method
 
 
 def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:
