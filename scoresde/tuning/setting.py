@@ -72,12 +72,14 @@ class Setting:
             count: how many.
 
         Returns:
-            The methods by name, the best first.
+            The methods by name, the best first, then the best that moves in a frame.
         """
         found = {f"{name}, a last step": landing(m) for name, m in methods.items() if landing(m).calls == m.calls}
         tables = {name: m for name, m in {**methods, **found}.items() if self._is_table(m)}
         ranked = sorted(tables, key=lambda each: self.value(tables[each]))
-        return {name: tables[name] for name in ranked[:count]}
+        framed = [name for name in ranked if tables[name].frame is not None]  # tables of another kind
+        chosen = dict.fromkeys([ranked[0], *framed[:1], *ranked[1:]])
+        return {name: tables[name] for name in list(chosen)[:count]}
 
     def report(self, method: Method, methods: dict[str, Method]) -> tuple[Errors, dict[str, Errors], dict[str, Any]]:
         """What there is to say of a tuned method.
