@@ -7,7 +7,7 @@ from pathlib import Path
 
 import solvers
 from benchmarks.common import refilled
-from solvers import Amended, Compiled, Euler, ExpAdams, ExpAdamsPC, Noise, Solver, Table
+from solvers import Compiled, ExpAdams, ExpAdamsPC, Noise, Solver, Table
 
 PAGE = Path(__file__).parents[1] / "docs" / "solvers.md"
 HEAD = """# Solvers
@@ -30,7 +30,7 @@ def examples() -> list[Solver]:
         for _, c in inspect.getmembers(solvers, inspect.isclass)
         if issubclass(c, Solver) and not (inspect.isabstract(c) or c is Compiled)
     ]
-    given = {ExpAdams: (3,), ExpAdamsPC: (3,), Table: (((0.0, 1.0),),), Amended: (Euler(), ((0.0, 0.0),))}
+    given = {ExpAdams: (3,), ExpAdamsPC: (3,), Table: (((0.0, 1.0),),)}
     made = [c(*given.get(c, ())) for c in classes]
     modules = ["runge_kutta", "exponential", "adams", "table", "sde_additive", "sde_diagonal"]
     return sorted(made, key=lambda s: (modules.index(type(s).__module__.split(".")[-1]), s.order, type(s).__name__))
@@ -43,7 +43,7 @@ def row(s: Solver) -> str:
     )
     order = (
         "none"
-        if isinstance(s, Table | Amended)
+        if isinstance(s, Table)
         else "1 to 4, plus 1"
         if isinstance(s, ExpAdamsPC)
         else "1 to 4"

@@ -52,5 +52,4 @@ from .solution import StepSizeUnderflow as StepSizeUnderflow
 from .solve import iterate as iterate
 from .solve import solve as solve
 from .solver import Solver as Solver
-from .table import Amended as Amended
 from .table import Table as Table

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -21,45 +19,8 @@ from .solver import Solver, State, axpy
 Rows = tuple[tuple[float, ...], ...]
 
 
-class _Multistep(Solver):
-    """Abstract: steps of the rows that `_rows` gives for a grid."""
-
-    order: ClassVar[int] = 0
-    evals: ClassVar[int] = 1
-    reference: ClassVar[str] = "Hairer, Norsett & Wanner 1993, section III.5"
-
-    @abstractmethod
-    def _rows(self, eq: Equation, times: Tensor) -> Sequence[Sequence[float]]:
-        """(c_k, w_k0, ..., w_kk) for each step of the grid."""
-
-    def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        return [
-            (torch.tensor(row, dtype=torch.float64, device="cpu") * step).unbind()
-            for row, step in zip(self._rows(eq, times), times.diff(), strict=True)
-        ]
-
-    def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
-        return ()
-
-    def step(
-        self,
-        eq: Equation,
-        t0: Tensor,
-        t1: Tensor,
-        y: Tensor,
-        state: State,
-        noise: Path | None,
-        w: Any,
-    ) -> tuple[Tensor, Tensor | None, State]:
-        slopes = (*state, eq.drift(t0, y))
-        return combined(axpy(y, y, w[0]), w[1:], slopes), None, slopes
-
-    def evaluations(self, n: int) -> int:
-        return n
-
-
 @dataclass(frozen=True)
-class Table(_Multistep):
+class Table(Solver):
     """A variable-coefficient linear multistep method of one evaluation a step, for one grid.
 
     Row k makes step k,
@@ -85,8 +46,19 @@ class Table(_Multistep):
 
     rows: Rows
 
+    order: ClassVar[int] = 0
+    evals: ClassVar[int] = 1
+    reference: ClassVar[str] = "Hairer, Norsett & Wanner 1993, section III.5"
+
     def __post_init__(self) -> None:
-        _check_rows(self.rows)
+        if not isinstance(self.rows, tuple) or not self.rows:
+            raise TypeError(f"`rows` must be a tuple of one row or more, got {self.rows!r:.80}")
+
+        for k, row in enumerate(self.rows):
+            if not isinstance(row, tuple) or len(row) != k + 2:
+                raise ValueError(f"`rows` must hold {k + 2} numbers in row {k}, (c, w_0 .. w_{k}), got {row!r:.80}")
+            for value in row:
+                check.number("rows", value)
 
     @classmethod
     def of(
@@ -105,49 +77,32 @@ class Table(_Multistep):
         Raises:
             ValueError: naming `solver` where it evaluates elsewhere than once at the beginning of each step.
         """
-        return cls(_plain(tabulated(solver, times, a)))
+        return cls(tuple(tuple(check.values(row)) for row in tabulated(solver, times, a)))
 
-    def _rows(self, eq: Equation, times: Tensor) -> Sequence[Sequence[float]]:
-        return _last(self.rows, len(times) - 1)
+    def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
+        return [
+            (torch.tensor(row, dtype=torch.float64, device="cpu") * step).unbind()
+            for row, step in zip(_last(self.rows, len(times) - 1), times.diff(), strict=True)
+        ]
 
+    def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
+        return ()
 
-@dataclass(frozen=True)
-class Amended(_Multistep):
-    """A linear method with numbers added to its table: on any grid the table of `solver`, plus `rows`.
+    def step(
+        self,
+        eq: Equation,
+        t0: Tensor,
+        t1: Tensor,
+        y: Tensor,
+        state: State,
+        noise: Path | None,
+        w: Any,
+    ) -> tuple[Tensor, Tensor | None, State]:
+        slopes = (*state, eq.drift(t0, y))
+        return combined(axpy(y, y, w[0]), w[1:], slopes), None, slopes
 
-    What is added does not vary with the grid, so that it belongs to grids near the one it was found on. Fewer steps
-    than rows take the last rows, as in `Table`.
-
-    Args:
-        solver: a linear method of one evaluation a step, such as ExpAdamsPC(3).
-        rows: what is added to (c_k, w_k0, ..., w_kk) of `Table`, k + 2 numbers in row k.
-
-    Raises:
-        TypeError, ValueError: naming `rows`; from `solve` naming `steps` where the grid has more steps than rows, or
-            `solver` where it evaluates elsewhere than once at the beginning of each step.
-    """
-
-    solver: Solver
-    rows: Rows
-
-    def __post_init__(self) -> None:
-        _check_rows(self.rows)
-
-    def _rows(self, eq: Equation, times: Tensor) -> Sequence[Sequence[float]]:
-        more = _last(self.rows, len(times) - 1)
-        base = _tabulated(self.solver, tuple(check.values(times)), float(eq.a))
-        return [[a + b for a, b in zip(own, added, strict=True)] for own, added in zip(base, more, strict=True)]
-
-
-def _check_rows(rows: Any) -> None:
-    if not isinstance(rows, tuple) or not rows:
-        raise TypeError(f"`rows` must be a tuple of one row or more, got {rows!r:.80}")
-
-    for k, row in enumerate(rows):
-        if not isinstance(row, tuple) or len(row) != k + 2:
-            raise ValueError(f"`rows` must hold {k + 2} numbers in row {k}, (c, w_0 .. w_{k}), got {row!r:.80}")
-        for value in row:
-            check.number("rows", value)
+    def evaluations(self, n: int) -> int:
+        return n
 
 
 def _last(rows: Rows, steps: int) -> list[tuple[float, ...]]:
@@ -156,16 +111,6 @@ def _last(rows: Rows, steps: int) -> list[tuple[float, ...]]:
     if skipped < 0:
         raise ValueError(f"`steps` must have at most {len(rows)} steps, the rows of the table, got {steps}")
     return [(row[0], math.fsum(row[1 : skipped + 2]), *row[skipped + 2 :]) for row in rows[skipped:]]
-
-
-def _plain(rows: Sequence[Tensor]) -> Rows:
-    return tuple(tuple(check.values(row)) for row in rows)
-
-
-@functools.lru_cache(maxsize=64)
-def _tabulated(solver: Solver, times: tuple[float, ...], a: float) -> Rows:
-    """`tabulated`, once for each grid."""
-    return _plain(tabulated(solver, torch.tensor(times, dtype=torch.float64, device="cpu"), a))
 
 
 def tabulated(solver: Solver, times: Tensor, a: float = 0.0) -> list[Tensor]:

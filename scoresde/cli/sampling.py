@@ -115,13 +115,12 @@ def sample(
 
     labelled = low or judge or model
     wanted = None if label is None else label_class(label, labelled)
-    chosen = _method(method, steps, rtol, model)
     denoisers = guided(model, guidance, wanted, interval, rescale, weak, null, judge, place)
+    chosen = _method(method, steps, rtol, model, denoisers[0])
     before = None
     if low is not None:
-        before = enlarged(
-            low, _method(low_method or "ddim", low_steps, None, low, "low-"), model, wanted, augment, seed, batch
-        )
+        first = _method(low_method or "ddim", low_steps, None, low, low.denoiser, "low-")
+        before = enlarged(low, first, model, wanted, augment, seed, batch)
 
     sizes = model.set_sizes
 
@@ -204,10 +203,11 @@ def _method(
     steps: int | None,
     rtol: float | None,
     model: Any,
+    denoiser: Any,
     stage: str = "",
 ) -> Any:
     """A catalogue entry by its name: the one place where a string selects code. `best` is what is recommended for the
-    model, FILE.json what was tuned; `stage` begins the options' names."""
+    model, FILE.json what was tuned, on `denoiser`; `stage` begins the options' names."""
 
     from solvers import check
 
@@ -218,7 +218,7 @@ def _method(
     if name.endswith(".json"):
         if steps is not None or rtol is not None:
             raise UsageError(f"`--{stage}{'rtol' if steps is None else 'steps'}` must not be given for a tuned method")
-        return tuning.load(name, model.denoiser)
+        return tuning.load(name, denoiser)
 
     check.choice(f"{stage}method", name, [*catalogue.fixed_step_methods(), "probability_flow"])
     adaptive = name == "probability_flow"

@@ -105,7 +105,7 @@ def tune(
             soft=soft,
             frames=not plain,
             batch=batch,
-            looked=lambda: advance(1),
+            on_look=lambda: advance(1),
         )
         found.save(out, run=str(run), label=wanted, guidance=guidance, interval=interval, rescale=rescale)
 

@@ -22,7 +22,8 @@ from solvers.noise import Source
 from .. import tuning
 from ..denoisers.denoiser import Denoiser
 from ..processes.coordinates import EDM
-from ..samplers import catalogue, grids
+from ..samplers import catalogue
+from ..samplers.catalogue import GRIDS as GRIDS
 from ..samplers.grids import Grid
 from ..samplers.method import Method
 from ..samplers.recommend import recommended
@@ -32,12 +33,6 @@ from .problems import Problem
 
 Solve = Callable[[Problem, Tensor, Any], Tensor]  # the last a seed, or, for ours, a source of noise
 OURS = "scoresde"
-GRIDS: dict[str, Grid] = {
-    "karras": grids.karras,
-    "lambda": grids.uniform_lambda,
-    "time": grids.uniform_time,
-    "quadratic": grids.quadratic,
-}
 
 
 @dataclass(frozen=True)

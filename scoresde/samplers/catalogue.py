@@ -45,6 +45,13 @@ from .published.flow import restart as restart
 from .published.flow import sa_solver as sa_solver
 from .published.flow import unipc as unipc
 
+GRIDS: dict[str, grids.Grid] = {
+    "karras": grids.karras,
+    "lambda": grids.uniform_lambda,
+    "time": grids.uniform_time,
+    "quadratic": grids.quadratic,
+}  # by the names that stand after an @, as in unipc@quadratic
+
 
 def all_methods() -> dict[str, Callable[..., Method]]:
     """All of them by name, in the order of their files."""

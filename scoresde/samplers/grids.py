@@ -205,7 +205,7 @@ def index_at(lams: tuple[float, ...], lam: Tensor) -> Tensor:
 
 
 def at_index(lams: tuple[float, ...], u: Tensor) -> Tensor:
-    """The level at an index, its inverse."""
+    """The value at an index, linear in between: the inverse of `index_at` for the same list."""
     table = torch.tensor(lams, dtype=torch.float64, device="cpu")
     k = u.ceil().long().clamp(1, len(lams) - 1)
     return table[k - 1] + (u - (k - 1)) * (table[k] - table[k - 1])

@@ -36,8 +36,8 @@ class Method:
     frame    coordinates in which the data's Gaussian stands still (`Frame`), and from where on steps are made; for the
              flow alone
     transforms     what is put between the solver and the model (`transforms`), the first nearest to the model
-    final_denoise  whether `sample` ends with a denoise at the last level; False: its last step ends at the data, so
-                   that n levels are n - 1 steps in `sample` and in `transport`
+    final_denoise  whether `sample` ends with a denoise at the last level; False: it returns the state there, so that
+                   n levels are n - 1 steps in `sample` and in `transport`
     """
 
     process: Process
@@ -90,12 +90,14 @@ class Method:
         for transform in self.transforms:
             if not isinstance(transform, DenoiserTransform):
                 raise TypeError(f"`transforms` must hold transforms of scoresde.samplers.transforms, got {transform!r}")
-        if self.n is None and any(transform.saved_calls for transform in self.transforms):
+        answered = any(transform.saved_calls for transform in self.transforms)
+        if answered and (self.n is None or self.wrap or isinstance(self.solver, Adapter)):
             raise ValueError(
-                f"`transforms` must not answer for the model where steps are adaptive, got {self.transforms!r}"
+                "`transforms` must not answer for the model where steps are adaptive, wrapped or another library's, got"
+                f" {self.transforms!r}"
             )
         if not self.final_denoise and (self.n is None or self.n < 2):
-            raise ValueError(f"`n` must be 2 levels or more where the last step ends at the data, got {self.n!r}")
+            raise ValueError(f"`n` must be 2 levels or more where nothing is denoised at the last, got {self.n!r}")
 
         for wrapper in self.wrap:
             if not isinstance(wrapper, Wrapper):
@@ -124,7 +126,7 @@ class Method:
             *(f"Around each step: {wrapper!r}." for wrapper in self.wrap),
             *([f"It moves in {self.frame!r}."] if self.frame is not None else []),
             *(f"Between solver and model: {transform!r}." for transform in self.transforms),
-            *([] if self.final_denoise else ["The last step ends at the data; nothing is denoised after it."]),
+            *([] if self.final_denoise else ["The last step ends at the last level; nothing is denoised after it."]),
             f"Network calls of a sample: {cost}.",
         ]
         return "\n".join(lines)
@@ -202,8 +204,10 @@ class Method:
         return solver.evaluations(steps) - saved if steps else 0
 
 
-def landing(method: Method) -> Method:
-    """The method with its last denoise replaced by a step, one level more; one that ends with a step as it is.
+def with_last_step(method: Method) -> Method:
+    """The method with a step to the last level in place of its last denoise: as many calls, one level more.
+
+    A method without a last denoise, or with adaptive steps, comes back as it is.
 
     Args:
         method: on a fixed grid.

@@ -19,7 +19,7 @@ from . import catalogue
 from .adams_rules import CORRECTED, GridClock, useful_order
 from .frame import Frame
 from .grids import UniformTime
-from .method import Method, landing
+from .method import Method, with_last_step
 from .peaked import Peaked
 from .reverse import Split
 from .sampling import sample
@@ -116,7 +116,7 @@ def recommended(
         frame=Frame(known, rule.start(n)),
     )
 
-    return landing(method) if 1 < n < DENOISED else method
+    return with_last_step(method) if 1 < n < DENOISED else method
 
 
 def _rule(denoiser: BaseDenoiser) -> Rule:

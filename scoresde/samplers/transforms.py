@@ -22,6 +22,7 @@ from ..denoisers.moments import Moments
 from ..denoisers.prediction import Prediction
 from ..processes.base import Process
 from ..processes.coefficients import CachedCoefficients, as_time
+from .grids import at_index, index_at
 
 
 class DenoiserTransform(ABC):
@@ -123,15 +124,11 @@ class ToldLevels(DenoiserTransform):
 
     def __call__(self, lam: Tensor) -> Tensor:
         """The shift at a level, of the shape of lam."""
-        lams, shifts = (torch.tensor(v, dtype=torch.float64, device=lam.device) for v in (self.lams, self.shifts))
-        if len(lams) == 1:
-            return shifts[0].to(lam.dtype).expand(lam.shape)
+        if len(self.lams) == 1:
+            return torch.full_like(lam, self.shifts[0])
 
-        inside = lam.double().clamp(lams[0], lams[-1])
-        k = torch.searchsorted(lams, inside.contiguous()).clamp(1, len(lams) - 1)
-        share = (inside - lams[k - 1]) / (lams[k] - lams[k - 1])
-
-        return torch.lerp(shifts[k - 1], shifts[k], share).to(lam.dtype)
+        inside = lam.to("cpu", torch.float64).clamp(self.lams[0], self.lams[-1])
+        return at_index(self.shifts, index_at(self.lams, inside)).to(lam.device, lam.dtype)
 
     def around(
         self,

@@ -36,9 +36,8 @@ def transport(
 ) -> Solution:
     """Carry a state x of `process` at t0 to t1 along the method's own coordinates; nothing is denoised at the end.
 
-    Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made; for n where the method's
-    last step ends at the data. x is rescaled at equal
-    lam; y and, with `save`, ts and ys come back in the terms of `process`.
+    Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made; of a method without a last
+    denoise for n. x is rescaled at equal lam; y and, with `save`, ts and ys come back in the terms of `process`.
 
     Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -16,8 +17,9 @@ from torch import Tensor
 
 from solvers import Table, check
 
-from ..denoisers.denoiser import BaseDenoiser
+from ..denoisers.denoiser import BaseDenoiser, Parameterisation
 from ..denoisers.moments import Axes, Cosines, Directions, Moments
+from ..processes.base import Process
 from ..processes.coordinates import Angle
 from ..samplers.frame import Frame
 from ..samplers.grids import ExplicitGrid
@@ -104,12 +106,26 @@ def load(path: Path | str, denoiser: BaseDenoiser | None = None) -> Method:
 
 
 def fingerprint(denoiser: BaseDenoiser) -> str:
-    """SHA-256 of a model's weights and other numbers, by name."""
+    """SHA-256 of a model's weights and other numbers by name, and of what its parts are set to: the scale of guidance,
+    the process."""
     found = hashlib.sha256()
+    for name, part in denoiser.named_modules():
+        settings = {key: value for key, value in vars(part).items() if _is_setting(key, value)}
+        told = re.sub(r" at 0x[0-9a-f]+", "", repr(sorted(settings.items())))  # where a function lies is no setting
+        found.update(f"{name} {type(part).__name__} {told}".encode())
+
     for name, value in sorted(denoiser.state_dict().items()):
         found.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         found.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return found.hexdigest()
+
+
+def _is_setting(name: str, value: Any) -> bool:
+    """Whether an attribute of a module is part of what the model is: plain values, processes, parameterisations."""
+    if name.startswith("_") or name == "training":
+        return False
+    parts = value if isinstance(value, tuple) else (value,)
+    return all(isinstance(each, bool | int | float | str | None | Process | Parameterisation) for each in parts)
 
 
 def rebuilt(told: Mapping[str, Any]) -> Method:

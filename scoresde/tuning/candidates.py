@@ -6,16 +6,9 @@ import inspect
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.moments import Moments
-from ..samplers import catalogue, grids
-from ..samplers.method import Method, landing
+from ..samplers import catalogue
+from ..samplers.method import Method, with_last_step
 from ..samplers.recommend import recommended
-
-GRIDS = {
-    "karras": grids.karras,
-    "uniform_lambda": grids.uniform_lambda,
-    "uniform_time": grids.uniform_time,
-    "quadratic": grids.quadratic,
-}
 
 
 def untuned(
@@ -25,7 +18,7 @@ def untuned(
     frames: bool = True,
     denoise: bool = True,
 ) -> dict[str, Method]:
-    """Deterministic methods that make exactly so many calls, by name or `name@grid`.
+    """Deterministic methods that make exactly so many calls, by name or `name@grid` as `compare` takes them.
 
     Args:
         denoiser: the model.
@@ -36,7 +29,7 @@ def untuned(
     """
 
     def ending(method: Method) -> Method:
-        return method if denoise else landing(method)
+        return method if denoise else with_last_step(method)
 
     found = {"best": ending(catalogue.best(calls, moments.scale))}
     if frames:
@@ -44,7 +37,7 @@ def untuned(
 
     for name, make in catalogue.fixed_step_methods().items():
         takes_grid = "grid" in inspect.signature(make).parameters
-        for kind, grid in GRIDS.items() if takes_grid else [("", None)]:
+        for kind, grid in catalogue.GRIDS.items() if takes_grid else [("", None)]:
             more = {} if grid is None else {"grid": grid}
             tried = (ending(make(n, **more)) for n in range(1, calls + 1))
             method = next((m for m in tried if m.calls == calls), None)

@@ -53,12 +53,11 @@ def descend(
     until: float = math.inf,
     soft: float = 0.0,
     batch: int = 256,
-    looked: Callable[[], Any] = lambda: None,
+    on_look: Callable[[], Any] = lambda: None,
 ) -> list[dict[str, Any]]:
     """One stage by L-BFGS on all training pairs; the numbers that did best on the validation pairs stay.
 
-    The criterion of a few pairs is a smooth function of some ten to two hundred numbers, for which quasi-Newton steps
-    take a tenth of the solves that Adam does.
+    The criterion is a smooth function of some ten to two hundred numbers, which is what quasi-Newton steps are for.
 
     Args:
         student: whose numbers are learned.
@@ -69,13 +68,13 @@ def descend(
         until: of `time.monotonic`, at which it ends.
         soft: how far a start may move, in standard deviations of its noise; the answer stays.
         batch: pairs solved at once.
-        looked: called at every look at the validation pairs.
+        on_look: called at every look at the validation pairs.
 
     Returns:
         What was measured on the way: stage, step, training, validation, seconds.
     """
     begun = time.monotonic()
-    moved = torch.zeros_like(training.latents, requires_grad=soft > 0)
+    moved = torch.zeros(training.latents.shape, dtype=torch.float64, device="cpu", requires_grad=soft > 0)
     numbers = [*student.parameters(stage), *([moved] if soft > 0 else [])]
     optimizer = torch.optim.LBFGS(
         numbers,
@@ -84,18 +83,21 @@ def descend(
         line_search_fn="strong_wolfe",
     )
     history: list[dict[str, Any]] = []
-    best: tuple[float, list[Tensor]] = (math.inf, [])
+    best = math.inf, _copied(student)
 
     def loss() -> Tensor:
         optimizer.zero_grad()
-        if not all(bool(number.isfinite().all()) for number in numbers):
+        if not _finite(numbers):
             raise ArithmeticError("the numbers of a stage became NaN or infinite")
 
         total = torch.zeros((), dtype=torch.float64, device="cpu")
         shifts = within(moved, soft).split(batch) if soft > 0 else [None] * len(training)
 
         for part, shift in zip(training.parts(batch), shifts, strict=False):
-            starts = part if shift is None else Pairs(part.latents + shift, part.answers, part.cond)
+            starts = part
+            if shift is not None:
+                starts = Pairs(part.latents + shift.to(part.latents), part.answers, part.cond)
+
             some = criterion(student.answer(starts), part.answers) * (len(part) / len(training))
             some.backward(retain_graph=soft > 0)
             total += some.detach().cpu()
@@ -105,9 +107,9 @@ def descend(
     for step in range(STEPS[stage] + 1):
         value = validated(student, validation, criterion, batch)
         if value < best[0]:
-            best = value, [number.detach().clone() for number in student.numbers()]
+            best = value, _copied(student)
 
-        looked()
+        on_look()
         history.append({"stage": stage, "step": step, "validation": value, "seconds": time.monotonic() - begun})
         if step == STEPS[stage] or time.monotonic() >= until or value == math.inf:
             break
@@ -141,8 +143,19 @@ def validated(
     criterion: Criterion,
     batch: int,
 ) -> float:
-    """The criterion on pairs, infinite where a sample is not finite."""
+    """The criterion on pairs, infinite where a number of the student or a sample is not finite."""
+    if not _finite(student.numbers()):
+        return math.inf
+
     with torch.no_grad():
         made = torch.cat([student.answer(part) for part in pairs.parts(batch)])
     value = float(criterion(made, pairs.answers))
     return value if math.isfinite(value) else math.inf
+
+
+def _finite(numbers: list[Tensor]) -> bool:
+    return all(bool(number.isfinite().all()) for number in numbers)
+
+
+def _copied(student: Student) -> list[Tensor]:
+    return [number.detach().clone() for number in student.numbers()]

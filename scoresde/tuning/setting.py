@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from solvers import SolveError, Solver
 from ..denoisers.denoiser import BaseDenoiser
 from ..evaluation.judge import frechet
 from ..processes.coordinates import Angle
-from ..samplers.method import Method, landing
+from ..samplers.method import Method, with_last_step
 from ..samplers.ranges import method_levels
 from ..samplers.sampling import decode
 from .coordinates import rows_along
@@ -74,7 +75,8 @@ class Setting:
         Returns:
             The methods by name, the best first, then the best that moves in a frame.
         """
-        found = {f"{name}, a last step": landing(m) for name, m in methods.items() if landing(m).calls == m.calls}
+        ended = {name: with_last_step(m) for name, m in methods.items()}
+        found = {f"{name}, a last step": m for name, m in ended.items() if m.calls == methods[name].calls}
         tables = {name: m for name, m in {**methods, **found}.items() if self._is_table(m)}
         ranked = sorted(tables, key=lambda each: self.value(tables[each]))
         framed = [name for name in ranked if tables[name].frame is not None]  # tables of another kind
@@ -94,7 +96,11 @@ class Setting:
         """
         ranked = sorted(methods, key=lambda name: self.value(methods[name]))
         shown = dict.fromkeys([*ranked[:SHOWN], *(name for name in ALWAYS if name in methods)])
-        made = {name: self.made(methods[name], self.test) for name in shown}
+        made: dict[str, Tensor] = {}
+        for name in shown:
+            with contextlib.suppress(SolveError):  # a method that fails on these latents is no rival
+                made[name] = self.made(methods[name], self.test)
+
         own = self.made(method, self.test)
         answers = self.test.answers.flatten(1)
         baselines = {name: self.errors(x, self.test) for name, x in made.items()}

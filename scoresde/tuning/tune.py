@@ -44,7 +44,7 @@ def tune(
     frames: bool = True,
     denoise: bool = True,
     batch: int = 256,
-    looked: Callable[[], Any] = lambda: None,
+    on_look: Callable[[], Any] = lambda: None,
 ) -> Tuned:
     """Learn the sampler of a model for a budget of network calls.
 
@@ -60,7 +60,7 @@ def tune(
         seconds: after which learning ends with what it has; None: as long as its steps take.
         cond: condition of the samples: numbers, which hold for all, and tensors, whose entries are taken in turn.
         seed: of all latents; training, held-out and test latents are different ones.
-        stages: of `STAGES`, those that are learned; none: the best untuned method with a last step to the data.
+        stages: of `STAGES`, those that are learned; none: the best untuned method, with a last denoise or without.
         pairs: latents that are learned from.
         held_out: latents that choose among the steps of a stage.
         tested: latents that nothing was chosen on: the errors that come back are theirs.
@@ -70,7 +70,7 @@ def tune(
         denoise: whether the answer ends with a denoise, as that of `sample`; False: it is the state at the last level,
             as that of `transport`.
         batch: latents solved at once.
-        looked: called at every look at the held-out latents, `looks(stages)` times in all where no time is set.
+        on_look: called at every look at the held-out latents, `looks(stages)` times in all where no time is set.
 
     Returns:
         The method, its errors, those of the best untuned methods, and how it went.
@@ -115,11 +115,11 @@ def tune(
 
         for left, (name, start) in zip(range(len(starts), 0, -1), starts.items(), strict=True):
             student = Student(denoiser, start, training.latents, moments.scale)
-            history = _learned(student, wanted[:1], setting, _share(until, left + len(wanted) - 1), soft, looked)
+            history = _learned(student, wanted[:1], setting, _share(until, left + len(wanted) - 1), soft, on_look)
             trials.append((min((entry["validation"] for entry in history), default=0.0), name, student, history))
 
         _, name, student, history = min(trials, key=lambda trial: trial[0])
-        history += _learned(student, wanted[1:], setting, until, soft, looked)
+        history += _learned(student, wanted[1:], setting, until, soft, on_look)
         method = student.method()
         error, baselines, found = setting.report(method, methods)
         doubt = converged(denoiser, setting.test.latents, setting.test.cond, denoise, coarse=True)
@@ -161,7 +161,7 @@ def _learned(
     setting: Setting,
     until: float,
     soft: float,
-    looked: Callable[[], Any],
+    on_look: Callable[[], Any],
 ) -> list[dict[str, Any]]:
     """The stages one after the other, each with its share of the time that is left."""
     history: list[dict[str, Any]] = []
@@ -176,7 +176,7 @@ def _learned(
             _share(until, left),
             soft,
             setting.batch,
-            looked,
+            on_look,
         )
 
     return history

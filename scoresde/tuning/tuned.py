@@ -50,7 +50,8 @@ class Tuned:
     method     the sampler, for `sample`, `transport` and all that takes a `Method`
     error      on test latents, which nothing was chosen on
     baselines  the same of the best untuned methods of as many calls, by name
-    history    what was measured on the way, one entry a look: stage, step, training, validation, seconds
+    history    what was measured on the way from the start that went on, one entry a look: stage, step, training,
+               validation (infinite where a sample was), seconds
     about      how it was made: calls, pairs, seed, errors on the training and held-out latents, Frechet distances of
                the samples to the converged ones, error of the reference, fingerprint of the model, seconds
     """
@@ -88,5 +89,10 @@ class Tuned:
             **about,
             "test": asdict(self.error),
             "baselines": {name: asdict(errors) for name, errors in self.baselines.items()},
-            "history": self.history,
+            "history": [{**entry, "validation": _finite(entry["validation"])} for entry in self.history],
         }
+
+
+def _finite(value: float) -> float | None:
+    """The number, or None where JSON has none for it."""
+    return value if math.isfinite(value) else None

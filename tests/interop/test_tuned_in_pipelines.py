@@ -13,7 +13,7 @@ from torch import Tensor
 from scoresde import Denoiser, Eps, Method, Moments, catalogue, recommended
 from scoresde.denoisers.noise_conditioning import Timesteps
 from scoresde.interop.scheduler import MethodScheduler
-from scoresde.samplers.method import landing
+from scoresde.samplers.method import with_last_step
 from scoresde.samplers.sampling import decode
 from scoresde.tuning.student import Student
 
@@ -35,7 +35,7 @@ def model_of(scheduler: MethodScheduler) -> Denoiser:
     return model
 
 
-@pytest.mark.parametrize("ending", [landing, lambda method: method])
+@pytest.mark.parametrize("ending", [with_last_step, lambda method: method])
 def test_a_loop_makes_what_sample_makes(ending: Callable[[Method], Method]) -> None:
     """All numbers of a student without a frame moved: driven by outputs it makes the samples of `decode`, in as many
     timesteps as calls. The network is told shifted levels from the second call on."""

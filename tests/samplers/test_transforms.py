@@ -140,6 +140,9 @@ BAD: dict[str, Any] = {
     "`transforms` must not answer": lambda: replace(
         catalogue.probability_flow(), transforms=(AnalyticalFirstCall(Moments(0.0, 1.0)),)
     ),
+    "`transforms` must not answer for the model where steps are adaptive, wrapped": lambda: replace(
+        catalogue.edm_stochastic(4), transforms=(AnalyticalFirstCall(Moments(0.0, 1.0)),)
+    ),
     "`compile` must be False for a first call": lambda: replace(
         catalogue.ddim(4), transforms=(AnalyticalFirstCall(Moments(0.0, 1.0)),)
     ).compiled(),

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from solvers import Amended, Equation, Euler, ExpAdams, ExpAdamsPC, ExpEuler, Heun, Noise, Solver, Table, solve
+from solvers import Equation, Euler, ExpAdams, ExpAdamsPC, ExpEuler, Heun, Noise, Solver, Table, solve
 from solvers.table import tabulated
 from tests.helpers.problems import MORE_SOLVERS, SOLVERS
 
@@ -93,20 +93,6 @@ def test_fewer_steps_take_the_last_rows() -> None:
         solve(decay(0.0), start(), table, TIMES)
 
 
-def test_an_amended_method_is_its_table_with_numbers_added() -> None:
-    """On the grid it is given, whichever; nothing added is the method itself."""
-    added = tuple(tuple(0.01 * (k + j) for j in range(k + 2)) for k in range(6))
-    for times in (TIMES, torch.linspace(0.0, 1.0, 7, dtype=F64)):
-        base = Table.of(ExpAdamsPC(3), times, GROWTH)
-        whole = tuple(tuple(a + b for a, b in zip(*pair, strict=True)) for pair in zip(base.rows, added, strict=True))
-        theirs = solve(decay(), start(), Table(whole), times)
-        assert torch.equal(solve(decay(), start(), Amended(ExpAdamsPC(3), added), times).y, theirs.y)
-        none = Amended(ExpAdamsPC(3), tuple(tuple(0.0 for _ in row) for row in added))
-        assert torch.equal(solve(decay(), start(), none, times).y, solve(decay(), start(), base, times).y)
-    with pytest.raises(ValueError, match="`solver` must evaluate once a step"):
-        solve(decay(), start(), Amended(Heun(), added), TIMES)
-
-
 def test_a_sample_does_not_depend_on_its_batch() -> None:
     table = Table.of(ExpAdamsPC(3), TIMES)
     whole = solve(decay(0.0), start(), table, TIMES).y
@@ -133,6 +119,5 @@ def test_it_keeps_single_precision_and_is_a_value() -> None:
     ],
 )
 def test_rows_that_cannot_be(rows: Any, said: str) -> None:
-    for made in (Table, lambda rows: Amended(Euler(), rows)):
-        with pytest.raises((TypeError, ValueError), match=said):
-            made(rows)
+    with pytest.raises((TypeError, ValueError), match=said):
+        Table(rows)

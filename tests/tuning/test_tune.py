@@ -3,6 +3,7 @@ is judged by."""
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 import math
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from scoresde import (
     EDM,
     VPSDE,
+    CustomProcess,
     Denoiser,
     Method,
     Moments,
@@ -30,16 +32,19 @@ from scoresde import (
     sampling,
     tuning,
 )
+from scoresde.compare import competitors
 from scoresde.guidance import ClassifierFree
-from scoresde.samplers.method import landing
+from scoresde.samplers.method import with_last_step
 from scoresde.samplers.plan import Plan
 from scoresde.samplers.sampling import decode
 from scoresde.tuning import descent
+from scoresde.tuning.artefact import fingerprint
 from scoresde.tuning.candidates import untuned
 from scoresde.tuning.descent import Criterion, descend, within
 from scoresde.tuning.pairs import Pairs, distances, drawn, in_turn
 from scoresde.tuning.setting import Setting
 from scoresde.tuning.student import STAGES, Student
+from solvers import Table
 
 F64 = torch.float64
 ANGLE = 2 * math.pi * torch.arange(8, dtype=F64) / 8
@@ -87,7 +92,8 @@ STARTS = {
 }
 
 
-every_start = pytest.mark.parametrize(("name", "ending"), list(itertools.product(STARTS, (landing, lambda m: m))))
+ENDINGS = (with_last_step, lambda method: method)
+every_start = pytest.mark.parametrize(("name", "ending"), list(itertools.product(STARTS, ENDINGS)))
 
 
 @every_start
@@ -122,7 +128,7 @@ def test_the_method_is_what_was_learned(name: str, ending: Ending) -> None:
 def test_gradients_are_those_of_differences() -> None:
     """Of the criterion, in every kind of number."""
     pairs = drawn(MIXTURE, (2,), 8, denoise=False)
-    student = Student(MIXTURE, landing(STARTS["recommended"]()), pairs.latents, 0.7)
+    student = Student(MIXTURE, with_last_step(STARTS["recommended"]()), pairs.latents, 0.7)
     criterion = Criterion(0.7)
     with torch.no_grad():
         for number in student.numbers():
@@ -146,7 +152,7 @@ def test_from_pure_noise() -> None:
     """A model whose range begins at alpha = 0: levels stay rising, the first stays where there is no signal."""
     data = exact.GaussianMixture(RING, 0.05**2, process=RectifiedFlow())
     pairs = drawn(data, (2,), 8)
-    student = Student(data, landing(catalogue.euler(5)), pairs.latents, 0.7)
+    student = Student(data, with_last_step(catalogue.euler(5)), pairs.latents, 0.7)
     assert student.lams[0] == -math.inf
     with torch.no_grad():
         for number in student.numbers():
@@ -162,7 +168,7 @@ def test_a_stage_never_does_worse_on_held_out_pairs(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(descent.STEPS, "table", 2)
     pairs = drawn(MIXTURE, (2,), 24, denoise=False)
     training, validation = pairs.rows(0, 16), pairs.rows(16, 24)
-    student = Student(MIXTURE, landing(STARTS["recommended"]()), training.latents, 0.7)
+    student = Student(MIXTURE, with_last_step(STARTS["recommended"]()), training.latents, 0.7)
     criterion = Criterion(0.7)
     wrong = Pairs(training.latents, -training.answers)  # what is learned is of no use
     before = descent.validated(student, validation, criterion, 256)
@@ -173,10 +179,31 @@ def test_a_stage_never_does_worse_on_held_out_pairs(monkeypatch: pytest.MonkeyPa
     assert history[-1]["validation"] > before  # it did harm on the way
 
 
+def test_numbers_that_are_not_finite_are_never_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step to NaN ends the stage with the numbers that were best before; a start that fails stays as it was."""
+    pairs = drawn(MIXTURE, (2,), 8, denoise=False)
+    student = Student(MIXTURE, with_last_step(STARTS["best"]()), pairs.latents, 0.7)
+
+    def wild(self: torch.optim.LBFGS, closure: Callable[[], Tensor]) -> Tensor:
+        with torch.no_grad():
+            self.param_groups[0]["params"][0].fill_(math.nan)
+        return closure()
+
+    monkeypatch.setattr(torch.optim.LBFGS, "step", wild)
+    history = descend(student, "table", pairs, pairs, Criterion(0.7))
+    assert [entry["step"] for entry in history] == [0]
+    assert all(bool((number == 0).all()) for number in student.numbers())
+
+    broken = Pairs(pairs.latents, pairs.answers * math.nan)
+    history = descend(student, "table", pairs, broken, Criterion(0.7))
+    assert [entry["validation"] for entry in history] == [math.inf]
+    assert all(bool((number == 0).all()) for number in student.numbers())
+
+
 def test_a_time_is_kept() -> None:
     """What has no time left has not moved."""
     pairs = drawn(MIXTURE, (2,), 8, denoise=False)
-    student = Student(MIXTURE, landing(STARTS["best"]()), pairs.latents, 0.7)
+    student = Student(MIXTURE, with_last_step(STARTS["best"]()), pairs.latents, 0.7)
     history = descend(student, "scale", pairs, pairs, Criterion(0.7), until=0.0)
     assert len(history) == 1
     assert all(bool((number == 0).all()) for number in student.numbers())
@@ -185,7 +212,7 @@ def test_a_time_is_kept() -> None:
 def test_soft_starts_stay_in_their_ball(monkeypatch: pytest.MonkeyPatch) -> None:
     """A training start moves by at most `soft` standard deviations, and it does move."""
     pairs = drawn(MIXTURE, (2,), 8, denoise=False)
-    student = Student(MIXTURE, landing(STARTS["best"]()), pairs.latents, 0.7)
+    student = Student(MIXTURE, with_last_step(STARTS["best"]()), pairs.latents, 0.7)
     moved: list[Tensor] = []
     answer = Student.answer
 
@@ -246,7 +273,9 @@ def test_everything_is_told(found: tuning.Tuned) -> None:
 def test_every_untuned_method_makes_the_calls_it_is_for() -> None:
     methods = untuned(MIXTURE, 6, MIXTURE.moments)
     assert {m.calls for m in methods.values()} == {6}
-    assert {"unipc@karras", "ddim@quadratic", "dpm_solver_2@uniform_lambda"} & set(methods) >= {"unipc@karras"}
+    assert {"unipc@karras", "deis@quadratic", "dpm_solver_pp_2m@lambda"} <= set(methods)
+    for name in methods:
+        competitors.entry(name)  # which raises where `compare` does not know it
     assert not any(m.stochastic or m.wrap for m in methods.values())
     assert all(m.frame is None for m in untuned(MIXTURE, 6, MIXTURE.moments, frames=False).values())
     steps = untuned(MIXTURE, 6, MIXTURE.moments, denoise=False)
@@ -300,6 +329,29 @@ def test_another_model_is_told(found: tuning.Tuned, tmp_path: Path) -> None:
     found.save(tmp_path / "m.json")
     with pytest.warns(UserWarning, match="was tuned on the model [0-9a-f]{16}, and this one is [0-9a-f]{16}"):
         tuning.load(tmp_path / "m.json", exact.GaussianMixture(RING, 0.06**2, process=EDM()))
+
+
+def test_another_scale_of_guidance_is_another_model() -> None:
+    """And another process; not another copy of the same."""
+    model = network()
+    assert fingerprint(ClassifierFree(model, 2.0)) == fingerprint(ClassifierFree(copy.deepcopy(model), 2.0))
+    others = [ClassifierFree(model, 4.0), model, Denoiser(model.network, EDM(), V()), Denoiser(model.network, VPSDE())]
+    assert len({fingerprint(each) for each in [ClassifierFree(model, 2.0), *others]}) == 5
+
+
+def test_a_process_of_functions_is_the_same_in_another_session() -> None:
+    """Where its functions lie in memory says nothing."""
+    models = [
+        Denoiser(Small(), CustomProcess(lambda t: 1 - t, lambda t: t, t_noise=0.999, t_data=1e-3)) for _ in range(2)
+    ]
+    models[1].network.load_state_dict(models[0].network.state_dict())
+    assert fingerprint(models[0]) == fingerprint(models[1])
+
+
+def test_a_value_that_json_lacks_is_none(found: tuning.Tuned, tmp_path: Path) -> None:
+    entry = {**found.history[0], "validation": math.inf}
+    replace(found, history=[entry]).save(tmp_path / "m.json")
+    assert json.loads((tmp_path / "m.json").read_text())["history"][0]["validation"] is None
 
 
 def changed(found: tuning.Tuned, path: Path, *keys: Any, value: Any) -> Path:
@@ -452,3 +504,12 @@ def test_a_setting_ranks_by_the_criterion() -> None:
     baselines = setting.report(better, {"a": worse, "b": better})[1]
     assert list(baselines) == ["b", "a"]
     assert baselines["b"].rms < baselines["a"].rms
+
+
+def test_a_rival_that_fails_on_the_test_latents_is_left_out() -> None:
+    """It was no rival; the tuned method is told all the same."""
+    pairs = drawn(MIXTURE, (2,), 12)
+    setting = Setting(MIXTURE, pairs, pairs, Pairs(pairs.latents, pairs.answers), None, 256)
+    broken = replace(catalogue.euler(4), solver=Table(((0.0, 1e200), (0.0, 0.0, 1e200), (0.0, 0.0, 0.0, 1e200))))
+    baselines = setting.report(catalogue.unipc(8), {"broken": broken, "ddim": catalogue.ddim(4)})[1]
+    assert list(baselines) == ["ddim"]

@@ -31,7 +31,7 @@ from ..adams_rules import (
 )
 from ..eta import ERNoise
 from ..grids import Grid, Tolerance
-from ..method import Method, landing
+from ..method import Method, with_last_step
 from ..peaked import Peaked
 from ..reverse import Split
 from ..wrappers.churn import Churn, Restart
@@ -281,7 +281,7 @@ def best(n: int, unit: float = 1.0) -> Method:
 
     method = Method(along, Split.FLOW, solver, Peaked.blended((0.86, 0.76, 0.5), (0.0, 0.52, 0.7), n, unit), n)
 
-    return landing(method) if 1 < n < DENOISED else method
+    return with_last_step(method) if 1 < n < DENOISED else method
 
 
 def probability_flow(rtol: float = 1e-5, atol: float | None = None, process: Process = Angle()) -> Method:
