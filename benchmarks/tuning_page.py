@@ -135,8 +135,8 @@ the mean of their logarithms. Some samples end at another digit than the flow do
 method does, and they rule the first. In the second they count by their logarithm. That is why tables here give the
 error of the median sample beside the RMS. The numbers are learned by L-BFGS, with all pairs at each step.
 
-The file is JSON: numbers and names, no code. It says for which model it was made, by the SHA-256 of its weights. On
-another model it warns. `--sigmas` prints the levels for other libraries. `--plain` leaves out methods that move in the
+The file is JSON: numbers and names, no code. It says for which model it was made, by the SHA-256 of its weights and
+settings. On another model, or at another scale of guidance, it warns. `--sigmas` prints the levels for other libraries. `--plain` leaves out methods that move in the
 data's [frame](choosing.md), which the schedulers of diffusers cannot run. With `--guidance` the guided model is tuned.
 
 An answer ends with a denoise, as that of `sample` does. `compare` and `transport` judge by the state at the last level
