@@ -11,6 +11,7 @@ import subprocess
 import textwrap
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,8 @@ def environment(dtype: torch.dtype) -> dict[str, Any]:
         ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=RESULTS.parent, check=False
     ).stdout.strip()
     host = {"python": platform.python_version(), "machine": platform.machine(), "threads": torch.get_num_threads()}
-    return {"versions": versions, **host, "dtype": str(dtype), "commit": commit}
+    today = datetime.now(UTC).date().isoformat()
+    return {"date": today, "versions": versions, **host, "dtype": str(dtype), "commit": commit}
 
 
 def show(title: str, rows: list[dict[str, Any]]) -> None:

@@ -43,7 +43,7 @@ if ! usable .venv/bin/python; then
 fi
 
 echo "set-up: installing the pinned dependencies, a few minutes, once (to watch: tail -f $log)"
-if ! .venv/bin/python -m pip install --disable-pip-version-check --no-input -e ".[test]" -c constraints.txt >"$log" 2>&1; then
+if ! .venv/bin/python -m pip install --disable-pip-version-check --no-input -e ".[test,docs]" -c constraints.txt >"$log" 2>&1; then
     why=$(grep -E '^ *ERROR: ' "$log" | tail -n 1 | sed 's/^ *ERROR: //' | cut -c 1-200)
     if grep -q 'No space left on device' "$log"; then
         remedy="the disk is full: make room and run make again"

@@ -5,43 +5,52 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from benchmarks import catalogue_table, guidance_page, posterior_page, solver_table, stages_page, video_page
 
-DOCS = Path(__file__).parents[2] / "docs"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
 
 
-def test_write_your_own_solver_runs(tmp_path):
-    """The blocks of the page, one after the other, as a user would paste them."""
-    blocks = re.findall(
-        r"^```python\n(.*?)^```", (DOCS / "write-your-own-solver.md").read_text(encoding="utf-8"), re.M | re.S
-    )
-    assert len(blocks) == 2
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", "\n".join(blocks)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+def blocks(page: Path) -> list[str]:
+    """The Python of a page."""
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def pasted(page: Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """What comes of its blocks, one after the other, as a user pastes them into an empty folder."""
+    program = [sys.executable, "-c", "\n".join(blocks(page))]
+    return subprocess.run(program, cwd=folder, capture_output=True, text=True, timeout=300, check=False)
+
+
+PAGES = sorted(page for page in [*ROOT.glob("*.md"), *DOCS.rglob("*.md")] if page.parent != DOCS / "generated")
+WITH_PYTHON = [page for page in PAGES if blocks(page)]
+OF_A_RUN = {"latent.md": "runs/latent", "video.md": "runs/video"}  # the run that a page has trained by a command
+PARTS = {"CONTRIBUTING.md"}  # shows how code is written, not a program
+
+
+def test_pages_with_python_are_found():
+    assert len(WITH_PYTHON) >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [p for p in WITH_PYTHON if p.name not in {*OF_A_RUN, *PARTS}], ids=lambda p: p.stem)
+def test_the_python_of_a_page_runs(page, tmp_path):
+    done = pasted(page, tmp_path)
     assert done.returncode == 0, done.stderr
-    assert blocks[0].count("\n") <= 24
 
 
-def test_the_page_on_diffusers_runs(tmp_path):
-    """Folders both ways and a method in a scheduler's place, pasted block by block."""
-    blocks = re.findall(r"^```python\n(.*?)^```", (DOCS / "diffusers.md").read_text(encoding="utf-8"), re.M | re.S)
-    assert len(blocks) == 4
-    done = subprocess.run(
-        [sys.executable, "-c", "\n".join(blocks)],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == "ddpm.linear(1000) Eps()\n"
+@pytest.mark.parametrize(("name", "run"), OF_A_RUN.items())
+def test_the_python_of_a_page_that_needs_a_run_is_valid_up_to_it(name, run, tmp_path):
+    """All its imports are there, and the first thing that is missing is the run."""
+    done = pasted(DOCS / name, tmp_path)
+    assert done.stderr.strip().splitlines()[-1].startswith(f"scoresde.storage.files.CheckpointError: {run}/run.json is")
+
+
+def test_a_solver_is_one_page():
+    """The solver of docs/write-your-own-solver.md."""
+    assert blocks(DOCS / "write-your-own-solver.md")[0].count("\n") <= 24
 
 
 def test_solver_table_is_up_to_date():
