@@ -17,7 +17,8 @@ import torch
 from torch import Tensor
 
 from . import check
-from .noise import TREE, Source, box_muller, philox
+from .noise import TREE, Source
+from .philox import box_muller, philox
 
 _LEVELS = 36  # the finest cell is 1.5e-11 of the range
 _NUMBERS = 1 << 20  # numbers drawn at once

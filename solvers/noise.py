@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from . import check
+from .philox import MASK, box_muller, open_unit
+from .philox import philox as philox
 
 
 class Path(Protocol):
@@ -119,37 +121,7 @@ class _WhitePath(BoundPath):
 
 # Streams keep uses of one seed apart; they are part of the counter, so that no two draws ever share a number.
 PRIOR, INCREMENT, AREA, CORRECTOR, CHURN, TRAIN_TIME, TRAIN_NOISE, PROBE, TREE = range(9)
-_MASK = 0xFFFFFFFF
 _BLOCK_ELEMENTS = 1 << 19  # pre-drawn steps are grouped up to this many numbers, to stay in cache and in memory
-
-
-def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox4x32-10 in torch integers: four 32-bit words (held in int64) from a 4-word counter and a 2-word key.
-
-    Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11."""
-
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
-
-    for _ in range(10):
-        p0 = c0 * 0xD2511F53  # the low 64 bits are right although the product wraps
-        p1 = c2 * 0xCD9E8D57
-        c0 = (p1 >> 32).bitwise_and_(_MASK).bitwise_xor_(c1 ^ k0)
-        c1 = p1.bitwise_and_(_MASK)
-        c2 = (p0 >> 32).bitwise_and_(_MASK).bitwise_xor_(c3 ^ k1)
-        c3 = p0.bitwise_and_(_MASK)
-        k0 = (k0 + 0x9E3779B9) & _MASK
-        k1 = (k1 + 0xBB67AE85) & _MASK
-
-    return c0, c1, c2, c3
-
-
-def box_muller(words: Tensor) -> Tensor:
-    """Pairs of standard normals from pairs of 32-bit words, in float64: (..., 2 n) -> (..., n, 2)."""
-    uniform = words.to(torch.float64).add_(0.5).mul_(2.0**-32)
-    radius = uniform[..., 0::2].log().mul_(-2.0).sqrt_()
-    angle = uniform[..., 1::2].mul(2 * math.pi)
-    return torch.stack((radius * angle.cos(), radius.mul_(angle.sin())), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -197,13 +169,13 @@ class SeededNoise(Normals):
         block = torch.arange(blocks, device=device)
         shape = (len(steps), batch, blocks)
         counter = [
-            (sample & _MASK).expand(shape),
+            (sample & MASK).expand(shape),
             (sample >> 32).expand(shape),
             step.expand(shape),
             block.expand(shape),
         ]
 
-        return torch.stack(philox(counter, (self.seed & _MASK, self.seed >> 32)), dim=-1)
+        return torch.stack(philox(counter, (self.seed & MASK, self.seed >> 32)), dim=-1)
 
     def uniform(
         self,
@@ -226,7 +198,7 @@ class SeededNoise(Normals):
         words = self.words(stream, steps, shape[0], -(-count // 2), device)
 
         return (
-            _open_unit(words[..., 0::2], words[..., 1::2]).flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
+            open_unit(words[..., 0::2], words[..., 1::2]).flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
         )
 
     def normal(
@@ -251,11 +223,6 @@ class SeededNoise(Normals):
         pairs = box_muller(self.words(stream, steps, shape[0], -(-count // 4), device))
 
         return pairs.flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
-
-
-def _open_unit(high: Tensor, low: Tensor) -> Tensor:
-    """53 bits of two words as a float64 in (0, 1)."""
-    return ((high << 21) + (low >> 11)).to(torch.float64).mul_(2.0**-53).add_(2.0**-54)
 
 
 class _SeededPath(BoundPath):

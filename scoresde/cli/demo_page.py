@@ -14,9 +14,14 @@ from ..evaluation.judge import Judge
 from ..reports import images
 from ..reports.page import embedded, save_page
 from ..runs import Trained
+from ..runtime.torch_state import untouched
 from ..samplers import catalogue
 from ..samplers.recommend import recommended
 from ..samplers.sampling import trajectory
+
+with untouched():
+    from rich.console import Console
+    from rich.table import Table
 
 DIGITS = {
     "calls": 0,
@@ -174,3 +179,49 @@ def _shares(row: dict[str, Any]) -> dict[str, Any]:
         "shares": [max(1, round(130 * s)) for s in shares],
         "shares_text": ", ".join(f"{i}: {s:.1%}" for i, s in enumerate(shares)),
     }
+
+
+def show_table(
+    console: Console,
+    judge: Judge,
+    rows: list[dict[str, Any]],
+    floors: dict[str, float],
+) -> None:
+    """The page's table, on the terminal.
+
+    Args:
+        console: where it is printed.
+        judge: its classifier, where it has one, adds two columns.
+        rows: what `demo.judged` gave, in the order of the table.
+        floors: Frechet distances of exact sets, by what the sets are.
+    """
+    table = Table(
+        caption="Fréchet: lower is better, 95 % intervals; floors: "
+        + ", ".join(f"{k} {v:.2f}" for k, v in floors.items())
+    )
+    heads = [
+        "method",
+        "model calls",
+        "seconds",
+        "Fréchet",
+        *(["confidence", "rarest class"] if judge.classifier else []),
+        "nearest training",
+    ]
+
+    for head in heads:
+        table.add_column(head, justify="left" if head == "method" else "right")
+
+    for row in rows:
+        cell = {key: said(row.get(key), digits) for key, digits in DIGITS.items()}
+        distance = f"{cell['frechet']} ({cell['frechet_low']} to {cell['frechet_high']})"
+        extra = [cell["confidence"], f"{min(row['class_shares']):.1%}"] if judge.classifier else []
+        table.add_row(
+            row["name"],
+            cell["calls"],
+            cell["seconds"],
+            distance,
+            *extra,
+            cell["nearest"],
+        )
+
+    console.print(table)

@@ -9,13 +9,10 @@ same for everyone. Rows are appended to rows.jsonl; a run that was stopped goes 
 
 from __future__ import annotations
 
-import functools
-import math
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +24,13 @@ from ..denoisers.exact import Gaussian
 from ..evaluation import affine_laws, distances
 from ..runs.own_code import allow_code, is_allowed
 from ..runtime.distributed import safe_path
-from . import peers, problems, store, trained
+from . import peers
+from .cases import distances_of
+from .cases import floor as floor
+from .cases import forget as forget
+from .cases import model as model
+from .cases import problem as problem
+from .cases import reference as reference
 from .competitors import OURS, Entry, Solve, entry
 from .problems import Problem, rms
 from .store import Row, Store
@@ -78,62 +81,6 @@ def tasks(
             for cost in TOLERANCES if each.adaptive else budgets:
                 for seed in range(seeds):
                     yield Task(source, each.name, float(cost), seed, device)
-
-
-@functools.lru_cache(maxsize=8)
-def problem(source: str, device: str = "cpu") -> Problem:
-    """A shared problem by its name, else the trained run or the pipeline in that folder."""
-    makers = problems.all_problems()
-    if source in makers:
-        made = makers[source]()
-        made.denoiser.to(device)
-        return made
-    return trained.of_folder(Path(source), device)
-
-
-@functools.lru_cache(maxsize=32)
-def reference(source: str, seed: int, device: str = "cpu") -> tuple[Tensor, float]:
-    """The converged answer and its error, as `store.reference` keeps it."""
-    case = problem(source, device)
-    return case.reference(seed) if case.flow is not None else store.reference(case, seed)
-
-
-@functools.lru_cache(maxsize=8)
-def model(source: str, device: str = "cpu") -> str:
-    """The digest of a problem's model, which its rows carry."""
-    return store.digest(problem(source, device))
-
-
-def forget() -> None:
-    """Read models and references anew: a run may have been trained again, and a relative name may mean another folder
-    now."""
-    for known in (problem, reference, model, floor):
-        known.cache_clear()
-
-
-@functools.lru_cache(maxsize=32)
-def floor(source: str) -> dict[str, float]:
-    """Mean distances of two exact sets of the size that is judged."""
-    case = problem(source)
-    assert case.draw is not None
-    return {
-        name: distances.floor(
-            distances.METRICS[name],
-            case.draw,
-            case.judged,
-            case.judged,
-            pairs=4,
-            seed=100,
-        )[0]
-        for name in _laws(case)
-    }
-
-
-def _laws(case: Problem) -> dict[str, str]:
-    """Distances a law is judged by, and what their columns begin with; Frechet between Gaussians fitted to the samples
-    where that is affordable."""
-    wide = math.prod(case.shape) > 256
-    return {"sliced": "", "energy": "energy_", "mmd": "mmd_"} | ({} if wide else {"frechet": "frechet_"})
 
 
 def measure(task: Task) -> Row:
@@ -190,7 +137,7 @@ def _law(case: Problem, task: Task, y: Tensor) -> Row:
     exact = case.draw(case.judged, task.seed + 1000)
     out: Row = {"metric": "sliced W2", "n": len(y)}
 
-    for kind, prefix in _laws(case).items():
+    for kind, prefix in distances_of(case).items():
         got = distances.estimate(distances.METRICS[kind], y, exact, blocks=10, floor=floor(task.source)[kind])
         out |= {
             f"{prefix}error": got.value,
@@ -238,7 +185,14 @@ def run(
     jobs: int = 1,
     report: Callable[[Row], None] | None = None,
 ) -> None:
-    """Measure what the store lacks, on `jobs` processes of one thread each; interrupted, what is done is kept."""
+    """Measure what the store lacks, on `jobs` processes of one thread each; interrupted, what is done is kept.
+
+    Args:
+        todo: the rows that are wanted.
+        store: what was measured before; it takes the new rows.
+        jobs: number of processes.
+        report: called with every new row, or None.
+    """
     have = store.done
     named = {found[:-1] for found in store.done}
     left = [task for task in todo if task.key not in have]

@@ -42,6 +42,18 @@ def answer(
 
 
 def flattened(x: Tensor, d: int) -> Tensor:
+    """Samples as rows.
+
+    Args:
+        x: samples, (B, ...), floating.
+        d: numbers per sample.
+
+    Returns:
+        The same numbers, (B, d).
+
+    Raises:
+        TypeError, ValueError: naming `x` where it is not floating or has not d numbers per sample.
+    """
     flat = check.floating("x", x).reshape(len(x), -1)
     if flat.shape[1] != d:
         raise ValueError(f"`x` must hold {d} numbers per sample, got shape {tuple(x.shape)}")

@@ -56,7 +56,13 @@ class _Places(NamedTuple):
     draw: Callable[[int, Tensor], Tensor]
 
     def put(self, x: Tensor, t: Tensor, index: int) -> Tensor:
-        """x with the measurement in its place."""
+        """x with the measurement in its place.
+
+        Args:
+            x: the state, (B, ...).
+            t: its time, 0-d.
+            index: of the draw of noise.
+        """
         operator = self.measurement.operator
         spread = self._spread(t)
         alpha = self.process.alpha(t).item()
@@ -67,7 +73,13 @@ class _Places(NamedTuple):
         return kept + alpha * put_there + noise
 
     def held(self, x: Tensor, before: Tensor, t: Tensor) -> Tensor:
-        """x with the directions of `before` that were put at a noisier level, and are put no more."""
+        """x with the directions of `before` that were put at a noisier level, and are put no more.
+
+        Args:
+            x: the state, (B, ...).
+            before: an earlier state at the same time, like x.
+            t: the time of both, 0-d.
+        """
         spread = self._spread(t)
         return x + self.measurement.operator.spectral(before - x, lambda c: ((c > SEEN) & (spread(c) < 0)).to(c))
 

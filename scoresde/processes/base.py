@@ -23,6 +23,8 @@ from solvers.counting import checked
 from solvers.noise import PRIOR
 
 from .coefficients import as_time, like
+from .coefficients import check_range as check_range
+from .coefficients import widened as widened
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]  # (x, t) -> tensor like x
 Rates = tuple[float | None, float | None]
@@ -233,26 +235,6 @@ class TowardData(Process):
     def t_max(self) -> float:  # pyright: ignore[reportIncompatibleVariableOverride]
         """The clean end."""
         return self.t_data
-
-
-def check_range(
-    low: tuple[str, float],
-    high: tuple[str, float],
-    *,
-    above: float = -math.inf,
-    below: float = math.inf,
-) -> None:
-    """Two ends in order, both finite and inside (above, below); errors name the offending one."""
-    check.number(high[0], high[1], above=above, below=below)
-    check.number(low[0], low[1], above=above, below=below)
-    if low[1] >= high[1]:
-        raise ValueError(f"`{high[0]}` must be greater than {low[0]} = {low[1]!r}, got {high[1]!r}")
-
-
-def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
-    """exp(log(t)) like t, in float64 where the device has it: exp turns a rounding of log into |log| roundings."""
-    t = as_time(t)
-    return log(t).exp() if t.device.type == "mps" else log(t.double()).exp().to(t.dtype)
 
 
 def _score_equation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -92,3 +93,38 @@ def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
     return ones * (
         value if value.dim() == 0 else value.reshape(-1)
     )  # a 0-d one neither promotes nor has to be on x's device
+
+
+def check_range(
+    low: tuple[str, float],
+    high: tuple[str, float],
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    """Two ends in order, both finite and inside (above, below); errors name the offending one.
+
+    Args:
+        low: name and value of the lower end.
+        high: name and value of the upper end.
+        above: what both must be greater than.
+        below: what both must be less than.
+
+    Raises:
+        TypeError, ValueError: naming the end.
+    """
+    check.number(high[0], high[1], above=above, below=below)
+    check.number(low[0], low[1], above=above, below=below)
+    if low[1] >= high[1]:
+        raise ValueError(f"`{high[0]}` must be greater than {low[0]} = {low[1]!r}, got {high[1]!r}")
+
+
+def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
+    """exp(log(t)) like t, in float64 where the device has it: exp turns a rounding of log into |log| roundings.
+
+    Args:
+        log: time tensor -> logarithm, of the same shape.
+        t: times, a number or a floating tensor.
+    """
+    t = as_time(t)
+    return log(t).exp() if t.device.type == "mps" else log(t.double()).exp().to(t.dtype)

@@ -205,7 +205,12 @@ def index_at(lams: tuple[float, ...], lam: Tensor) -> Tensor:
 
 
 def at_index(lams: tuple[float, ...], u: Tensor) -> Tensor:
-    """The value at an index, linear in between: the inverse of `index_at` for the same list."""
+    """The value at an index, linear in between: the inverse of `index_at` for the same list.
+
+    Args:
+        lams: rising levels, at least 2.
+        u: indices, whole or between two levels; any shape.
+    """
     table = torch.tensor(lams, dtype=torch.float64, device="cpu")
     k = u.ceil().long().clamp(1, len(lams) - 1)
     return table[k - 1] + (u - (k - 1)) * (table[k] - table[k - 1])

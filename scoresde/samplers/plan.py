@@ -254,7 +254,16 @@ def plan_for(
     source: Any,
     backward: bool = False,
 ) -> Plan:
-    """A plan over the denoiser's own range, or back over it."""
+    """A plan over the denoiser's own range, or back over it.
+
+    Args:
+        denoiser: the model.
+        method: to run.
+        cond: a condition with one entry per sample, or None.
+        state: a batch like those that come: its numbers do not matter.
+        source: of the method's noise, or None.
+        backward: whether the levels run from data to noise.
+    """
     lams = method_levels(denoiser, method)
     carried = method.frame is not None and method.frame.start < math.inf  # to the first level, from the range's end
     own = isinstance(method.grid, AbsoluteGrid) and not carried

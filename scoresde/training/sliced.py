@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from solvers import check
-from solvers.noise import PROBE, philox
+from solvers.noise import PROBE
+from solvers.philox import philox
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..processes.coefficients import as_time, like

@@ -143,7 +143,14 @@ def validated(
     criterion: Criterion,
     batch: int,
 ) -> float:
-    """The criterion on pairs, infinite where a number of the student or a sample is not finite."""
+    """The criterion on pairs, infinite where a number of the student or a sample is not finite.
+
+    Args:
+        student: whose numbers are judged.
+        pairs: latents and the answers that belong to them.
+        criterion: of samples and answers.
+        batch: pairs solved at once.
+    """
     if not _finite(student.numbers()):
         return math.inf
 

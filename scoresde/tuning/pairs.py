@@ -40,7 +40,12 @@ class Pairs:
         return len(self.latents)
 
     def rows(self, start: int, stop: int) -> Pairs:
-        """Those from `start` up to `stop`."""
+        """Those from `start` up to `stop`.
+
+        Args:
+            start: index of the first pair.
+            stop: index after the last pair.
+        """
         some = slice(start, stop)
         return Pairs(self.latents[some], self.answers[some], conditions.rows(self.cond, some))
 

@@ -54,7 +54,15 @@ class Setting:
         return Criterion(float(answers.double().std(0).square().mean().sqrt()), self.features)
 
     def made(self, method: Method, pairs: Pairs) -> Tensor:
-        """What a method makes of latents."""
+        """What a method makes of latents.
+
+        Args:
+            method: to run.
+            pairs: whose latents it starts from.
+
+        Returns:
+            Samples, like the latents.
+        """
         parts = pairs.parts(self.batch)
         return torch.cat([decode(self.denoiser, part.latents, method, cond=part.cond) for part in parts])
 
@@ -112,7 +120,12 @@ class Setting:
         return self.errors(own, self.test), baselines, about
 
     def errors(self, made: Tensor, pairs: Pairs) -> Errors:
-        """Of samples made of the latents of these pairs."""
+        """Of samples made of the latents of these pairs.
+
+        Args:
+            made: samples, one for each pair.
+            pairs: whose answers are right.
+        """
         return Errors.of(distances(made, pairs.answers, self.features))
 
     def _is_table(self, method: Method) -> bool:
