@@ -174,7 +174,7 @@ def _measure(
 
     with bar("comparing", sum(task.key not in done for task in todo)) as advance:
 
-        def step(_: dict[str, Any]) -> None:
+        def step(_: object) -> None:
             advance(1)
 
         try:

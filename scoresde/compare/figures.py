@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..runtime.torch_state import untouched
-from .runner import Row
+from .rows import Measured, Row
 
 COLOURS = {
     "scoresde": "#1769aa",
@@ -67,12 +67,8 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
     by it."""
 
     measured = [row for row in rows if "failed" not in row]
-    again = [
-        row | dict.fromkeys(("error", "low", "high"), row["w2"]) | {"metric": EXACT, "floor": 0.0}
-        for row in measured
-        if "w2" in row
-    ]
-    groups: dict[tuple[str, str], dict[tuple[str, str], dict[float, list[Row]]]] = defaultdict(
+    again = [_by_exact_law(row, row["w2"]) for row in measured if "w2" in row]
+    groups: dict[tuple[str, str], dict[tuple[str, str], dict[float, list[Measured]]]] = defaultdict(
         lambda: defaultdict(lambda: defaultdict(list))
     )
     floors: dict[tuple[str, str], float] = {}
@@ -93,11 +89,17 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
     return out
 
 
-def _point(cost: float, rows: Sequence[Row]) -> Point:
-    def mean(name: str) -> float:
-        return math.exp(sum(math.log(max(r[name], 1e-300)) for r in rows) / len(rows))
+def _by_exact_law(row: Measured, w2: float) -> Measured:
+    """The row with the distance of its exact law in the place of the sampled one."""
+    return {**row, "error": w2, "low": w2, "high": w2, "metric": EXACT, "floor": 0.0}
 
-    error = mean("error")
+
+def _point(cost: float, rows: Sequence[Measured]) -> Point:
+    def mean(values: list[float]) -> float:
+        """The geometric mean."""
+        return math.exp(sum(math.log(max(value, 1e-300)) for value in values) / len(values))
+
+    error = mean([row["error"] for row in rows])
     k = len(rows)
     if k > 1:
         from scipy.stats import t
@@ -111,8 +113,8 @@ def _point(cost: float, rows: Sequence[Row]) -> Point:
         high = rows[0].get("high", error)
 
     return Point(
-        mean("calls"),
-        mean("seconds"),
+        mean([row["calls"] for row in rows]),
+        mean([row["seconds"] for row in rows]),
         error,
         low,
         high,

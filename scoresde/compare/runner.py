@@ -13,7 +13,7 @@ import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -33,7 +33,9 @@ from .cases import problem as problem
 from .cases import reference as reference
 from .competitors import OURS, Entry, Solve, entry
 from .problems import Problem, rms
-from .store import Row, Store
+from .rows import Asked, ExactLaw, Judged
+from .rows import Row as Row
+from .store import Store
 from .watching import environment, watched
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
@@ -87,7 +89,7 @@ def measure(task: Task) -> Row:
     """Run one task and describe what happened; a method that fails says so in its row."""
     case = problem(task.source, task.device)
     competitor = entry(task.method)
-    row: Row = {
+    row: Asked = {
         "problem": task.source,
         "method": task.method,
         "family": competitor.family,
@@ -101,7 +103,7 @@ def measure(task: Task) -> Row:
     }
     solve = competitor.bind(task.cost)
     if solve is None:
-        return row | {"failed": "the budget buys no step"}
+        return {**row, "failed": "the budget buys no step"}
 
     x = case.start(task.seed, case.judged if competitor.stochastic else case.n).to(task.device)
 
@@ -109,17 +111,19 @@ def measure(task: Task) -> Row:
         solve(case, x[:2], task.seed)  # imports and first calls are not what is timed
         y, spent = watched(case, lambda: solve(case, x, task.seed), len(x), task.device)
     except (SolveError, ValueError, RuntimeError, ArithmeticError) as error:
-        return row | {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+        return {**row, "failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
 
     if not bool(y.isfinite().all()):
-        return row | spent | {"failed": "not finite"}
+        return {**row, **spent, "failed": "not finite"}
 
     found = _law(case, task, y.cpu()) if competitor.stochastic else _path(task, y.cpu())
 
-    return row | spent | found | _exact(case, competitor, solve, task.device) | environment(competitor.family)
+    law = _exact(case, competitor, solve, task.device)
+
+    return {**row, **spent, **found, **law, **environment(competitor.family)}
 
 
-def _path(task: Task, y: Tensor) -> Row:
+def _path(task: Task, y: Tensor) -> Judged:
     answer, error = reference(task.source, task.seed, task.device)
     apart = (y - answer).flatten(1)
     median = apart.square().mean(1).sqrt().median().item()
@@ -132,10 +136,10 @@ def _path(task: Task, y: Tensor) -> Row:
     }
 
 
-def _law(case: Problem, task: Task, y: Tensor) -> Row:
+def _law(case: Problem, task: Task, y: Tensor) -> Judged:
     assert case.draw is not None
     exact = case.draw(case.judged, task.seed + 1000)
-    out: Row = {"metric": "sliced W2", "n": len(y)}
+    out: dict[str, Any] = {"metric": "sliced W2", "n": len(y)}
 
     for kind, prefix in distances_of(case).items():
         got = distances.estimate(distances.METRICS[kind], y, exact, blocks=10, floor=floor(task.source)[kind])
@@ -146,7 +150,7 @@ def _law(case: Problem, task: Task, y: Tensor) -> Row:
             f"{prefix}floor": got.floor,
         }
 
-    return out
+    return cast(Judged, out)
 
 
 def _exact(
@@ -154,7 +158,7 @@ def _exact(
     competitor: Entry,
     solve: Solve,
     device: str,
-) -> Row:
+) -> ExactLaw:
     """W2 of the method's own law from the data's at the last level; not where steps are adaptive, noise is a peer's,
     or a move is not affine."""
 

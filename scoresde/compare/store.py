@@ -11,7 +11,7 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
@@ -19,10 +19,10 @@ from torch import Tensor
 from ..denoisers.denoiser import Denoiser
 from ..storage import files
 from .problems import Problem
+from .rows import Row as Row
 
-Row = dict[str, Any]
 KEY = ("problem", "method", "cost", "seed", "device", "model")
-_SUM = "checksum"
+_SUM: Final = "checksum"
 
 
 def digest(case: Problem) -> str:
@@ -120,7 +120,7 @@ def _table(line: bytes) -> Row | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) else None
+    return cast(Row, row) if isinstance(row, dict) else None
 
 
 def _checksum(row: Row) -> str:

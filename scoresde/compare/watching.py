@@ -17,7 +17,7 @@ from torch import Tensor
 from ..storage import files
 from .competitors import OURS
 from .problems import Problem
-from .store import Row
+from .rows import Environment, Spent
 
 
 def watched(
@@ -25,7 +25,7 @@ def watched(
     run: Callable[[], Tensor],
     count: int,
     device: str,
-) -> tuple[Tensor, Row]:
+) -> tuple[Tensor, Spent]:
     """The answer, and model calls a sample, batched calls, seconds and peak memory in MiB above what was held
     before.
 
@@ -75,7 +75,7 @@ def _memory(device: str, reset: bool = False) -> float | None:
 
 
 @functools.cache
-def environment(family: str) -> Row:
+def environment(family: str) -> Environment:
     """What a figure depends on: versions, processor, threads, commit, day."""
     import importlib.metadata
 
