@@ -35,7 +35,8 @@ Rule = Callable[[Tensor], Tensor]
 
 
 class Step(NamedTuple):
-    """What one step needs; `start` set: the starter makes it. `correct` None: y is not corrected."""
+    """What one step needs. Where `start` is set, the starter makes the step. Where `correct` is None, y is not
+    corrected."""
 
     start: Any | None
     growth: Tensor

@@ -2,11 +2,11 @@
 
 The error of a step is measured per sample, sqrt(mean((e / (atol + rtol max(|y0|, |y1|)))^2)), and each sample accepts,
 rejects and chooses its next step by itself (PI control: Gustafsson 1991; Hairer, Norsett & Wanner, "Solving ODEs I",
-II.4), so that an answer never depends on batch mates. Steps are clamped to the interval: f is never evaluated outside
-it. Finished samples leave the batch and cost nothing more.
+II.4), so that an answer never depends on the other samples of the batch. Steps are clamped to the interval: f is never
+evaluated outside it. Finished samples leave the batch and cost nothing more.
 
-Stochastic equations go the same way on a BrownianTree: a rejected step is tried again, shorter, on the path it was
-rejected on. Drawing its noise afresh would throw away the unlucky increments and bias the law.
+Stochastic equations are solved in the same way on a BrownianTree: a rejected step is repeated, shorter, on the same
+Brownian path. New noise after each rejection would discard large increments and bias the distribution.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .tableau import RungeKutta
 
 
 class AdaptiveRun:
-    """One adaptive solve of a batch: buffers for the samples that ended, `Live` for the rest."""
+    """One adaptive solve of a batch: buffers for the samples that ended, `Live` for the others."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class AdaptiveRun:
         self.solution(strict)
 
     def solution(self, strict: bool) -> Solution:
-        """What was reached; raises where a sample failed and `strict`."""
+        """The solution. Raises where a sample failed and `strict` is True."""
         ok = self.status == DONE
         evals = self.evals
         ts = self.save
@@ -141,7 +141,7 @@ class AdaptiveRun:
                 if len(now.rows) == len(self.t) or now.eq.select is not None:
                     raise
                 said = (
-                    "`eq` must have a `select`, which takes rows, where f or g hold per-sample data, got none:"
+                    "`eq` must have a `select`, the equation of some rows, where f or g hold per-sample data, got none:"
                     f" {len(now.rows)} of {len(self.t)} samples are left"
                 )
                 raise ValueError(f"{said}, and f or g failed on them ({' '.join(str(error).split())[:200]})") from error
@@ -185,7 +185,8 @@ class AdaptiveRun:
             yield
 
     def _goal(self) -> Tensor:
-        """Where each live sample must stop next: t1, or a save time that no interpolant serves."""
+        """The time at which each live sample must stop next: t1, or the next save time if the solver has no
+        interpolant."""
         c = self.control
         now = self.live
         goal = torch.full_like(now.t, c.t1)

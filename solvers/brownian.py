@@ -1,4 +1,4 @@
-"""Brownian paths that are asked more than one interval: a fixed fine grid, and a tree that answers any interval.
+"""Brownian paths that answer for several intervals consistently: on a fixed fine grid, and a tree for any interval.
 
 Both know W and its time integral A(t) = int W at chosen points, from which any interval [s, t] between them has
 
@@ -27,8 +27,8 @@ _LOW32 = (1 << 32) - 1
 
 
 class GridPath(Source):
-    """One fine path, drawn at construction; any interval between two of its times sums it exactly: couples coarse to
-    fine.
+    """One fine Brownian path, drawn at construction. The increment over any interval between two of its times is the
+    exact sum, so that coarse and fine solves see the same path.
 
     y0     a state: the path has its shape, dtype and device
     times  1-D, strictly monotone, either direction
@@ -84,7 +84,7 @@ class GridPath(Source):
         if t in self.index:
             return self.index[t]
 
-        near = int((self.times - t).abs().argmin())  # a time computed another way may be a rounding off
+        near = int((self.times - t).abs().argmin())  # a time may differ by a rounding error
         if not math.isclose(self.times[near].item(), t, rel_tol=1e-14, abs_tol=self.rounding):
             ends = check.values(self.times[[0, -1]])
             hint = "use BrownianTree for any time"
@@ -231,7 +231,7 @@ class BrownianTree(Source):
 
 
 def same_state(y: Tensor, like: Tensor) -> None:
-    """Refuse a path for another kind of state.
+    """Raise ValueError where a path was made for another shape, dtype or device.
 
     Args:
         y: the state of the solve.

@@ -1,8 +1,8 @@
 """The step of a solver as one graph: right-hand side, coefficients and update fused by `torch.compile`.
 
-Times, weights and the step's noise enter as tensors, so that one graph serves every step of a grid, of the next grid,
-and of another equation of the same making. A multistep method has a graph for each length of its memory while that
-grows. Noise is drawn before the graph is entered: no generator is touched inside.
+Times, weights and the step's noise enter as tensors, so that one graph serves every step of a grid, every other grid,
+and other equations made by the same functions. A multistep method compiles one graph per history length during
+start-up. Noise is drawn before the graph is entered, so that no generator is used inside.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Compiled(Solver):
     inner    the solver
     backend  as in torch.compile
 
-    Graphs are kept: a later solve with a state of the same shape, dtype and device compiles nothing, on any grid, and
-    a second shape makes a graph for all of them. For fixed grids: adaptive steps are made for ever fewer samples.
-    Raises TypeError naming `inner`; the first step raises ValueError naming it where a step is not one graph."""
+    Graphs are kept. A later solve with a state of the same shape, dtype and device compiles nothing, on any grid. A
+    second shape compiles one graph that serves all shapes. It is for fixed grids: adaptive solves change the batch
+    size. Raises TypeError naming `inner`; the first step raises ValueError naming it where a step is not one graph."""
 
     inner: Solver
     backend: str = "inductor"
@@ -93,7 +93,7 @@ class Compiled(Solver):
 
 
 class Drawn:
-    """The path of one step, drawn beforehand: asked part by part, each once."""
+    """The Brownian increments of one step, drawn beforehand. Each part is read once, in order."""
 
     def __init__(self, draws: tuple[Any, ...]):
         self.left = list(draws)
@@ -115,7 +115,7 @@ def _step(
     draws: Draws,
     w: Any,
 ) -> tuple[Tensor, State, int, int]:
-    """What is compiled: a step, and how often it called f and g."""
+    """The function that is compiled: one step. It also returns how often f and g were called."""
     tally = Tally()
     y1, _, state = solver.step(
         counted(eq, tally),
@@ -155,7 +155,7 @@ def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State,
         try:
             return graph(solver, *values)
         except (TorchDynamoException, FailOnRecompileLimitHit) as error:
-            _step(solver, *values)  # a fault of the equation's own says so itself
+            _step(solver, *values)  # an error of the equation itself is raised here
             reason = " ".join(str(error).split("\n\n")[0].split())
             raise ValueError(
                 f"`inner` must make steps that are one graph, f included, got {solver!r}: {reason}; leave"

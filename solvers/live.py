@@ -1,4 +1,4 @@
-"""The samples of an adaptive solve that are still on their way."""
+"""The samples of an adaptive solve that have not reached the end."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .solver import State
 
 @dataclass
 class Live:
-    """The samples still on their way: their rows in the batch, equation, path, time, state, next step, last error
-    ratio."""
+    """The samples that have not reached the end: their rows in the batch, equation, path, time, state, next step, last
+    error ratio."""
 
     rows: Tensor
     eq: Equation
@@ -26,7 +26,7 @@ class Live:
     before: Tensor
 
     def keep(self, going: Tensor) -> Live:
-        """The rows where `going`."""
+        """The rows where `going` is True."""
         state = tuple(s[going] for s in self.state)
         index = going.nonzero().flatten()
         eq = self.eq if self.eq.select is None else self.eq.select(index)

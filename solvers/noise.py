@@ -30,7 +30,8 @@ class Path(Protocol):
 
 
 class BoundPath(ABC):
-    """Abstract: a path that a source has bound to a grid and a state, whose answers fit them by construction."""
+    """Abstract: a path that a source made for a grid and a state. Its increments have the right shape, dtype and
+    device."""
 
     @abstractmethod
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
@@ -55,7 +56,7 @@ class Source(ABC):
 
 
 class Normals(Source):
-    """Abstract: a source that also gives plain normals, for what is done around steps."""
+    """Abstract: a source that also draws plain normals, which step wrappers need."""
 
     @abstractmethod
     def draw(self, stream: int, index: int, y: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ class Normals(Source):
 
 @dataclass(frozen=True)
 class WhiteNoise(Normals):
-    """Fresh normals from a torch generator: the fast default where reproducibility per sample is not asked.
+    """Fresh normals from a torch generator: faster than SeededNoise, and not reproducible per sample.
 
     The generator must live on the state's device. Asking one interval twice gives two different increments."""
 
@@ -226,7 +227,7 @@ class SeededNoise(Normals):
 
 
 class _SeededPath(BoundPath):
-    """Increments on a fixed grid, drawn some steps ahead; what it answers depends on the interval alone."""
+    """Increments on a fixed grid, drawn several steps ahead. An increment depends on its interval only."""
 
     def __init__(self, source: SeededNoise, times: Tensor, y: Tensor):
         self.source = source

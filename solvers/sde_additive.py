@@ -92,12 +92,12 @@ class AdditiveRungeKutta(OneStep):
         h: Tensor,
         drive: Drive,
     ) -> ErrorEstimate:
-        """The error a draw of typical size would have made, and h |f'| between the first and the last stage.
+        """The error estimate rescaled to noise of typical size, and h |f'| between the first and the last stage.
 
-        The difference from Euler-Maruyama is h f' (Y - y), proportional to the noise that was drawn: where that is
-        small by chance, most of all in one dimension, a long step would pass unnoticed, and passing would select for
-        small noise. It is therefore scaled up by RMS size of Y - y over its size here. The other part, (g1 - g0) (dW -
-        J), enters by its RMS.
+        The difference from Euler-Maruyama is h f' (Y - y), which is proportional to the noise that was drawn. If that
+        noise is small by chance, a step that is too long would be accepted, and accepted steps would have too little
+        noise. So the difference is multiplied by the expected RMS size of Y - y over its actual size. The other part of
+        the error, (g1 - g0) (dW - J), is replaced by its RMS.
 
         Args:
             error: that difference for the noise drawn, like the state.
@@ -145,7 +145,7 @@ class Drive(NamedTuple):
         dw: Tensor,
         area: Tensor,
     ) -> Drive:
-        """From what the path answers.
+        """The noise of a step from the increments of the path.
 
         Args:
             g0: diffusion at the start of the step.

@@ -44,7 +44,7 @@ from .interpretations import (
     variance,
 )
 
-MAX_LOSS_RATIO = 1.25  # a loss that the fitted Gaussian shames
+MAX_LOSS_RATIO = 1.25  # a network is reported whose loss is this many times that of a Gaussian fitted to the batch
 RANGE = "wrong data range"
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from solvers import check
 
 Kernel = Callable[[Tensor, Tensor], Tensor]
+Metric = Callable[[Tensor, Tensor], float]
 _BLOCK = 1024
 
 

@@ -46,8 +46,9 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
 
     Args:
         make: n levels -> Method, such as catalogue.unipc, "unipc" by its name, or lambda n: catalogue.ddim(n,
-            grid=grids.Trailing(chain)). Not an adaptive method, nor one that calls its model elsewhere than at its
-            first level first (annealed Langevin, churn there). Only what has a name in the catalogue can be saved.
+            grid=grids.Trailing(chain)). The method must not be adaptive. Its first model call must be at its first
+            noise level (not annealed Langevin, nor churn at that level). Only a method with a name in the catalogue can
+            be saved.
         config: the scheduler configuration of the pipeline it is for: its chain and what its network predicts.
         seed: of the noise of stochastic methods, where `step` is given no generator.
 

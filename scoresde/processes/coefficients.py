@@ -1,4 +1,5 @@
-"""Times and coefficients: float64 scalars off the hot path, cast to the state right before the multiply."""
+"""Times and coefficients. They are computed as float64 scalars, and cast to the state's dtype just before they multiply
+it."""
 
 from __future__ import annotations
 
@@ -17,9 +18,8 @@ _MOST = 1 << 14
 
 
 class CachedCoefficients(Generic[T]):
-    """A function of times that is worked out once for each plain one in float64, and from then on looked up: a grid's
-    levels come again with every batch. Under a graph being compiled, and of tensors that are not plain, it is the
-    function itself."""
+    """Caches f(t) for scalar float64 CPU times, because every batch visits the same noise levels. Inside torch.compile,
+    and for any other tensor, f is called directly."""
 
     def __init__(self, f: Callable[..., T]):
         self.f = f
@@ -40,7 +40,7 @@ class CachedCoefficients(Generic[T]):
 
 
 def as_number(c: Tensor | float) -> Tensor | float:
-    """A coefficient as a number where it may be one."""
+    """The coefficient as a Python float where `is_plain_scalar` allows it; else the tensor itself."""
     return c.item() if isinstance(c, Tensor) and is_plain_scalar(c) else c
 
 
@@ -78,7 +78,7 @@ def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
 
 
 def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
-    """The same as one value per sample, (B,), in x's dtype: what a network is given.
+    """A coefficient as one value per sample, (B,), in x's dtype: the form that a network takes.
 
     Args:
         c: a number, or a coefficient as `like` takes it.
@@ -102,7 +102,7 @@ def check_range(
     above: float = -math.inf,
     below: float = math.inf,
 ) -> None:
-    """Two ends in order, both finite and inside (above, below); errors name the offending one.
+    """Check that both ends of a range are finite, lie in (above, below), and are in order.
 
     Args:
         low: name and value of the lower end.
@@ -120,7 +120,8 @@ def check_range(
 
 
 def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
-    """exp(log(t)) like t, in float64 where the device has it: exp turns a rounding of log into |log| roundings.
+    """exp(log(t)), in the dtype of t. It is computed in float64 where the device has it, because exp multiplies the
+    rounding error of log by |log|.
 
     Args:
         log: time tensor -> logarithm, of the same shape.

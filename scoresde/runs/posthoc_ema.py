@@ -1,8 +1,8 @@
-"""Averages of weights of any width, made after the training from a few that were stored.
+"""Averages of weights of any width, computed after training from a few stored averages.
 
-A power-function average after n steps weighs step k by p(k) = (k^(g+1) - (k-1)^(g+1))/n^(g+1), whatever n is. Stored
-ones, of two widths at several n, span profiles of other widths: p_r is met best by sum_i c_i p_i, with sum c_i = 1 so
-that weights that stand still stay, at
+A power-function average after n steps weighs step k by p(k) = (k^(g+1) - (k-1)^(g+1))/n^(g+1), for every n. The stored
+averages, of two widths at several n, have the profiles p_i. The target profile p_r is fitted in least squares by sum
+c_i p_i, subject to sum c_i = 1, so that constant weights are reproduced exactly:
 
     A c + mu = b,    sum c = 1,    A_ij = int p_i p_j,    b_i = int p_i p_r,
     int p_i p_j = (g_i + 1)(g_j + 1)/(g_i + g_j + 1) (n_<^(g_>))/(n_>^(g_> + 1)),    g_> of the longer profile, p(t) =

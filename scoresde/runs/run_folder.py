@@ -79,7 +79,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def check_description(path: Path, about: dict[str, Any]) -> None:
-    """Raise CheckpointError naming the first thing that a run's description lacks or tells as something else.
+    """Raise CheckpointError naming the first key of a run's description that is missing or has the wrong type.
 
     Args:
         path: of the file, for messages.

@@ -54,7 +54,7 @@ GRIDS: dict[str, grids.Grid] = {
 
 
 def all_methods() -> dict[str, Callable[..., Method]]:
-    """All of them by name, in the order of their files."""
+    """All methods by name, in the order of their files."""
     return {
         name: make
         for module in (chains, single_step, flow, elsewhere)
@@ -64,5 +64,5 @@ def all_methods() -> dict[str, Callable[..., Method]]:
 
 
 def fixed_step_methods() -> dict[str, Callable[..., Method]]:
-    """The lines that take a number of levels first, by name: for whoever is given a name."""
+    """All methods whose first argument is n, by name (for the command line)."""
     return {name: make for name, make in all_methods().items() if next(iter(inspect.signature(make).parameters)) == "n"}
