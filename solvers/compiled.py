@@ -129,10 +129,18 @@ def _step(
     return y1, state, tally.f, tally.g
 
 
+def _step_with_own_cache(solver: Solver) -> Callable[..., tuple[Tensor, State, int, int]]:
+    """A copy of `_step` whose compiled graphs belong to one solver.
+
+    torch.compile keeps graphs, and which sizes have varied so far, by the code of a function and its name. With a name
+    for each solver, the graphs of one solver do not count against the limit of another.
+    """
+    return FunctionType(_step.__code__.replace(co_name=f"step of {solver!r}"), globals())
+
+
 @lru_cache(maxsize=64)
 def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State, int, int]]:
-    """The step of a solver, compiled. torch keeps graphs, and what it has seen vary, by code and its name: each solver
-    has its own.
+    """The step of a solver, compiled.
 
     Args:
         solver: not compiled yet; one that is equal gets the same function.
@@ -145,11 +153,11 @@ def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State,
 
     from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # slow to import
 
-    own = FunctionType(_step.__code__.replace(co_name=f"step of {solver!r}"), globals())
-    room: dict[str, Any] = (
-        {"recompile_limit": _MOST} if "recompile_limit" in signature(torch.compile).parameters else {}
-    )  # 8 before torch 2.13
-    graph = torch.compile(own, backend=backend, fullgraph=True, **room)
+    limit: dict[str, Any] = {}
+    if "recompile_limit" in signature(torch.compile).parameters:  # before torch 2.13 it is 8
+        limit["recompile_limit"] = _MOST
+
+    graph = torch.compile(_step_with_own_cache(solver), backend=backend, fullgraph=True, **limit)
 
     def run(*values: Any) -> tuple[Tensor, State, int, int]:
         try:

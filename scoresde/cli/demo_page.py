@@ -71,13 +71,18 @@ def draw_paths(
     rows: list[tuple[str, list[Tensor]]] = []
 
     for name, states in paths.items():
-        nearest = [min(states, key=lambda state, level=level: abs(float(state[0]) - level)) for level in levels]
-        rows.append((name, [x[:4] for _, x in nearest]))
+        rows.append((name, [_nearest(states, level)[:4] for level in levels]))
 
     images.save_trajectories(rows, levels, folder / "trajectory.png")
     images.save_gif(
         [images.tiled(x, columns=6, side=48) for x in moving([x for _, x in paths[FLOW]])], folder / "flow.gif"
     )
+
+
+def _nearest(states: list[tuple[Tensor, Tensor]], level: float) -> Tensor:
+    """The state x, of pairs (lam, x), whose lam is nearest to a level."""
+    distances = [abs(float(lam) - level) for lam, _ in states]
+    return states[distances.index(min(distances))][1]
 
 
 def moving(states: list[Tensor]) -> list[Tensor]:

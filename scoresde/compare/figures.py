@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..runtime.torch_state import untouched
 from .rows import Measured, Row
 
+K = TypeVar("K", bound=Hashable)
 COLOURS = {
     "scoresde": "#1769aa",
     "diffusers": "#e08a00",
@@ -68,25 +68,34 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
 
     measured = [row for row in rows if "failed" not in row]
     again = [_by_exact_law(row, row["w2"]) for row in measured if "w2" in row]
-    groups: dict[tuple[str, str], dict[tuple[str, str], dict[float, list[Measured]]]] = defaultdict(
-        lambda: defaultdict(lambda: defaultdict(list))
-    )
-    floors: dict[tuple[str, str], float] = {}
-
-    for row in measured + again:
-        key = row["problem"], row["metric"]
-        groups[key][row["method"], row["family"]][row["cost"]].append(row)
-        floors[key] = max(floors.get(key, 0.0), row["floor"])
-
+    groups = _grouped(measured + again, lambda row: (row["problem"], row["metric"]))
     out: list[Panel] = []
 
-    for key, methods in groups.items():
-        curves = [
-            Curve(*name, sorted(_point(cost, each) for cost, each in costs.items())) for name, costs in methods.items()
-        ]
-        out.append(Panel(*key, floors[key], curves))
+    for (name, metric), group in groups.items():
+        highest = max(0.0, *(row["floor"] for row in group))
+        out.append(Panel(name, metric, highest, _curves(group)))
 
     return out
+
+
+def _curves(rows: Sequence[Measured]) -> list[Curve]:
+    """A curve for each method, in the order they came."""
+    groups = _grouped(rows, lambda row: (row["method"], row["family"]))
+    return [Curve(method, family, _points(group)) for (method, family), group in groups.items()]
+
+
+def _points(rows: Sequence[Measured]) -> list[Point]:
+    """A point for each cost, cheapest first."""
+    groups = _grouped(rows, lambda row: row["cost"])
+    return sorted(_point(cost, group) for cost, group in groups.items())
+
+
+def _grouped(rows: Iterable[Measured], key: Callable[[Measured], K]) -> dict[K, list[Measured]]:
+    """Rows by a key, in the order they came."""
+    groups: dict[K, list[Measured]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def _by_exact_law(row: Measured, w2: float) -> Measured:

@@ -101,9 +101,17 @@ def affine(
     scale: float = 1.0,
     device: str = "cpu",
 ) -> Affine:
-    """The maps of a method.
+    """The maps of a method, from two runs. The first has one row, and counts the normals that are drawn.
 
-    Two runs: one row tells how many normals are drawn, then a row for each. Raises NotAffine.
+    The rows of the second run, with e_i the unit vectors:
+
+        rows                       x               normals           answer of an affine method
+        0                          0               0                 b
+        1 to d                     scale e_i       0                 b + scale a e_i
+        d more for each normal k   0               z_k = e_i         b + c_k e_i
+        the last                   -2 scale sum    z_k = -2 sum      b - 2 (sum of all rows from 1, each less b)
+
+    where sum is the sum of all e_i. Raises NotAffine where the last row is another.
 
     Args:
         run: (x, noise) -> y on states (B, d) in float64; it draws from `noise` alone.
@@ -120,9 +128,10 @@ def affine(
     names = list(source.slots)
     y = run(torch.cat([zero, eye, zero.expand(d * len(names), d), AT_ONCE * eye.sum(0, keepdim=True)]), source).cpu()
     apart = y[1:] - y[0]
-    if list(source.slots) != names or not bool(
-        ((AT_ONCE * apart[:-1].sum(0) - apart[-1]).abs() <= 1e-6 * (1 + apart.abs().sum(0))).all()
-    ):
+    error = (AT_ONCE * apart[:-1].sum(0) - apart[-1]).abs()
+    adds_up = bool((error <= 1e-6 * (1 + apart.abs().sum(0))).all())
+
+    if list(source.slots) != names or not adds_up:
         raise NotAffine(
             "`run` must be affine in its state and the normals it draws; all impulses at once do not add up"
         )

@@ -111,16 +111,14 @@ def doctor(
 
 
 def _misread(model: BaseDenoiser, batch: Batch, process: Process) -> tuple[float, list[Finding]]:
-    """The loss as best understood, and in what that differs from what is declared."""
+    """The loss under the best interpretation, and how that interpretation differs from the declared one."""
     declared = as_declared(model)
+    tables = dict.fromkeys((declared.table, *TABLES))  # the declared one first, each once
+    clocks = CLOCKS if isinstance(model, Denoiser) else CLOCKS[:1]
     ratios: dict[Interpretation, float] = {}
 
-    for data, clock in product(data_ranges(batch.x0), CLOCKS if isinstance(model, Denoiser) else CLOCKS[:1]):
-        choices = [
-            Interpretation(table, sign, clock, data)
-            for table in {declared.table: 0, **dict.fromkeys(TABLES, 0)}
-            for sign in (1, -1)
-        ]
+    for data, clock in product(data_ranges(batch.x0), clocks):
+        choices = [Interpretation(table, sign, clock, data) for table, sign in product(tables, (1, -1))]
         with contextlib.suppress(IndexError, ValueError, RuntimeError):  # a network may refuse another clock
             ratios |= loss_ratios(model, batch.scaled(data), process, clock, choices)
 

@@ -54,27 +54,40 @@ class KernelDistance:
         blocks: int,
         off_diagonal: bool,
     ) -> Tensor:
-        """Mean of the kernel over the pairs that are left: sums over pairs of blocks, then inclusion and exclusion."""
+        """Mean of the kernel over all pairs, 0-d where blocks is 0; else without block k of both sets, (blocks,)."""
         parts = max(1, blocks)
-        cuts_a, cuts_b = ([k * len(each) // parts for k in range(parts + 1)] for each in (a, b))
         sums = torch.zeros(parts, parts, dtype=torch.float64, device="cpu")
         counts = torch.zeros(parts, parts, dtype=torch.float64, device="cpu")
 
-        for i, j in ((i, j) for i in range(parts) for j in range(parts)):
-            inner = a[cuts_a[i] : cuts_a[i + 1]]
-            outer = b[cuts_b[j] : cuts_b[j + 1]]
-            counts[i, j] = len(inner) * len(outer) - (len(inner) if off_diagonal and i == j else 0)
-
-            for first in range(0, len(inner), _BLOCK):
-                values = self.kernel(inner[first : first + _BLOCK], outer)
-                sums[i, j] += values.sum() - (values.diagonal(first).sum() if off_diagonal and i == j else 0)
+        for i in range(parts):
+            for j in range(parts):
+                rows = a[i * len(a) // parts : (i + 1) * len(a) // parts]
+                columns = b[j * len(b) // parts : (j + 1) * len(b) // parts]
+                sums[i, j], counts[i, j] = self._sum(rows, columns, off_diagonal and i == j)
 
         if not blocks:
             return sums[0, 0] / counts[0, 0]
 
-        total, count = (each.sum() - each.sum(0) - each.sum(1) + each.diagonal() for each in (sums, counts))
+        return _without_each(sums) / _without_each(counts)
 
-        return total / count
+    def _sum(self, rows: Tensor, columns: Tensor, off_diagonal: bool) -> tuple[Tensor, int]:
+        """The kernel summed over all pairs of two blocks, and the number of pairs; `off_diagonal` leaves out the pairs
+        of a sample with itself."""
+        total = torch.zeros((), dtype=torch.float64, device="cpu")
+
+        for first in range(0, len(rows), _BLOCK):
+            values = self.kernel(rows[first : first + _BLOCK], columns)
+            total += values.sum() - (values.diagonal(first).sum() if off_diagonal else 0)
+
+        return total, len(rows) * len(columns) - (len(rows) if off_diagonal else 0)
+
+
+def _without_each(sums: Tensor) -> Tensor:
+    """The sum of a square matrix without row k and column k, for every k.
+
+    The entry (k, k) is in both, so that it is subtracted twice and added once.
+    """
+    return sums.sum() - sums.sum(0) - sums.sum(1) + sums.diagonal()
 
 
 def paired(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tuple[Tensor, Tensor]:

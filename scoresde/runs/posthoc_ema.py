@@ -110,16 +110,18 @@ def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
         )
 
     total: dict[str, Tensor] = {}
-    kinds: dict[str, torch.dtype] = {}
+    dtypes: dict[str, torch.dtype] = {}
+    shares = weights.reshape(-1, len(WIDTHS)).tolist()  # of each file, one for each stored width
 
-    for path, pair in zip(
-        paths.values(), weights.reshape(-1, len(WIDTHS)).tolist(), strict=True
-    ):  # one at a time: they may be large
-        for key, value in checkpoints.unseal(path).tensors.items():
-            k, _, name = key.partition(".")
-            total[name], kinds[name] = total.get(name, 0.0) + pair[int(k)] * value.double(), value.dtype
+    for path, share in zip(paths.values(), shares, strict=True):
+        stored = checkpoints.unseal(path).tensors  # one file at a time: they may be large
 
-    return {name: value.to(kinds[name]) for name, value in total.items()}
+        for key, value in stored.items():
+            width_index, _, name = key.partition(".")
+            total[name] = total.get(name, 0.0) + share[int(width_index)] * value.double()
+            dtypes[name] = value.dtype
+
+    return {name: value.to(dtypes[name]) for name, value in total.items()}
 
 
 def combination(profiles: list[tuple[int, float]], count: int, width: float) -> tuple[Tensor, float]:

@@ -20,6 +20,8 @@ from .plan import Plan as Plan
 from .plan import check_method, plan_for
 from .ranges import between, reaches_noise
 
+_COUNTS = ("evals", "calls", "g_calls", "accepted", "rejected")  # of a solution, added over its parts
+
 
 def transport(
     denoiser: BaseDenoiser,
@@ -86,26 +88,24 @@ def transport(
     )
     start = plan.enter(x, process.alpha(t0), process.sigma(t0))
     parts = plan.run(start, save)
-    total: dict[str, Any] = {
-        name: sum(getattr(p, name) for p in parts) for name in ("evals", "calls", "g_calls", "accepted", "rejected")
-    }
-
-    if save:
-        ys = torch.cat([start.unsqueeze(0), *(cast(Tensor, p.ys)[1:] for p in parts)])
-        own = process.time(lams)
-        total |= {
-            "ts": own,
-            "ys": torch.stack(
-                [
-                    plan.leave(y, t, process.alpha(o), process.sigma(o))
-                    for y, t, o in zip(ys, plan.times, own, strict=True)
-                ]
-            ),
-        }
-
+    counts = {name: sum(getattr(part, name) for part in parts) for name in _COUNTS}
     y = plan.leave(parts[-1].y, plan.times[-1], process.alpha(t1), process.sigma(t1))
+    solution = replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64, device="cpu"), y=y, **counts)
 
-    return replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64, device="cpu"), y=y, **total)
+    if not save:
+        return solution
+
+    ts = process.time(lams)
+    states = [start]  # along the method's own process
+    for part in parts:
+        states.extend(cast(Tensor, part.ys)[1:])
+
+    ys = [
+        plan.leave(state, own_t, process.alpha(t), process.sigma(t))
+        for state, own_t, t in zip(states, plan.times, ts, strict=True)
+    ]
+
+    return replace(solution, ts=ts, ys=torch.stack(ys))
 
 
 def encode(

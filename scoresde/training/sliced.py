@@ -58,6 +58,11 @@ class Sliced(Loss):
 def signs(eps: Tensor, count: int) -> Tensor:
     """Rademacher probes, Philox words whose counter is the bits of each sample's first two normals.
 
+    No generator is used, because the loss must be a function of its arguments alone: it gives the same probes to a
+    sample in every batch, chunk and process, and on every device, and leaves the random state untouched. The normals
+    of a sample serve as its counter, since the loss is not told which sample of which step it gets. The probes are
+    independent of the normals up to the quality of Philox.
+
     Args:
         eps: normals, (B, ...).
         count: number of probes; they are (count, B, ...).

@@ -131,21 +131,20 @@ class Wrapped(Solver):
         return self.inner.substeps
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        grounds = [StepContext(self.process, self.eta, self.source, place, self.ask) for place in range(len(self.wrap))]
-        moves = list(
-            zip(
-                *(w.around(self.inner, ground, eq, times, y) for w, ground in zip(self.wrap, grounds, strict=True)),
-                strict=True,
-            )
-        )
-        starts = [
-            next((m.start for m in step if m.start is not None), t) for step, t in zip(moves, times, strict=False)
-        ]
+        hooks: list[Sequence[StepHooks]] = []  # of each wrapper, one for each step
 
-        return [
-            (SubSolve.of(self.inner, eq, torch.stack(ends), y), step)
-            for *ends, step in zip(starts, times[1:], moves, strict=True)
-        ]
+        for place, wrapper in enumerate(self.wrap):
+            context = StepContext(self.process, self.eta, self.source, place, self.ask)
+            hooks.append(wrapper.around(self.inner, context, eq, times, y))
+
+        plan: list[tuple[SubSolve, tuple[StepHooks, ...]]] = []
+
+        for t0, t1, moves in zip(times[:-1], times[1:], zip(*hooks, strict=True), strict=True):
+            starts = [move.start for move in moves if move.start is not None]
+            start = starts[0] if starts else t0
+            plan.append((SubSolve.of(self.inner, eq, torch.stack((start, t1)), y), moves))
+
+        return plan
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
         return ()
