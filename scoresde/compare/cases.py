@@ -1,4 +1,4 @@
-"""What a row is measured on, found by its name and kept: the problem, its converged answer, its floors."""
+"""The problem of a row, its converged answer and its floors, found by name and cached."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .problems import Problem
 
 @functools.lru_cache(maxsize=8)
 def problem(source: str, device: str = "cpu") -> Problem:
-    """A shared problem by its name, else the trained run or the pipeline in that folder.
+    """The shared problem of this name; else the trained run or the pipeline in this folder.
 
     Args:
         source: name of a shared problem, or a folder.
@@ -57,8 +57,8 @@ def model(source: str, device: str = "cpu") -> str:
 
 
 def forget() -> None:
-    """Read models and references anew: a run may have been trained again, and a relative name may mean another folder
-    now."""
+    """Empty the caches of models and references: a run may have been trained again, and a relative name may mean
+    another folder."""
     for known in (problem, reference, model, floor):
         known.cache_clear()
 

@@ -1,4 +1,4 @@
-"""Rows made readable: curves over seeds, the Pareto front, a table for the terminal and a picture."""
+"""Rows as curves over seeds, with the Pareto front, and as a table for the terminal."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Curve(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """What can be compared with each other: one problem, one metric."""
+    """The curves that can be compared with each other: those of one problem and one metric."""
 
     problem: str
     metric: str
@@ -63,8 +63,8 @@ class Panel(NamedTuple):
 
 
 def panels(rows: Iterable[Row]) -> list[Panel]:
-    """Rows by problem and metric, in the order they came; failed rows are left out, those with an exact law come again
-    by it."""
+    """Rows by problem and metric, in the order they came. Failed rows are left out. A row with an exact law is in two
+    panels: by samples, and by that law."""
 
     measured = [row for row in rows if "failed" not in row]
     again = [_by_exact_law(row, row["w2"]) for row in measured if "w2" in row]

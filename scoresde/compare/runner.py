@@ -1,10 +1,11 @@
-"""One row for each (problem, method, cost, seed): what was spent and how wrong it was, kept as it comes.
+"""Measurement of one row for each (problem, method, cost, seed): the cost and the error. Each row is stored at once.
 
 A deterministic method is judged by the RMS distance of its states from the converged flow of the same starts; a
 stochastic one by the distance of its samples from exact ones (sliced W2, energy, MMD, Frechet, with intervals and the
-floor of two exact sets). Where the data are Gaussian and the method is affine, its law is Gaussian too, and its W2
-from the data's stands beside, exact (`laws`). Model calls are counted at the model: rows evaluated over samples, the
-same for everyone. Rows are appended to rows.jsonl; a run that was stopped goes on where it was.
+floor of two exact sets). If the data are Gaussian and the method is affine, its samples are Gaussian too, and their
+exact W2 from the data is part of the row (`affine_laws`). Model calls are counted at the model, as rows evaluated per
+sample, in the same way for all libraries. Rows are appended to rows.jsonl; a comparison that was stopped continues
+there.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class Task:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What a row is found by."""
+        """The key by which a row is found."""
         return (self.source, self.method, self.cost, self.seed, self.device, model(self.source, self.device))
 
 
@@ -86,7 +87,7 @@ def tasks(
 
 
 def measure(task: Task) -> Row:
-    """Run one task and describe what happened; a method that fails says so in its row."""
+    """Run one task and return its row. If the method fails, the row holds the reason."""
     case = problem(task.source, task.device)
     competitor = entry(task.method)
     row: Asked = {
@@ -189,7 +190,8 @@ def run(
     jobs: int = 1,
     report: Callable[[Row], None] | None = None,
 ) -> None:
-    """Measure what the store lacks, on `jobs` processes of one thread each; interrupted, what is done is kept.
+    """Measure the rows that the store does not have, on `jobs` processes of one thread each. If it is interrupted,
+    finished rows are kept.
 
     Args:
         todo: the rows that are wanted.

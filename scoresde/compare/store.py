@@ -1,7 +1,7 @@
-"""What was measured, kept: rows.jsonl of a comparison, and converged references in the user's cache.
+"""Storage of what was measured: rows.jsonl of a comparison, and converged references in the user's cache.
 
-Every row carries a checksum and the digest of the model it was measured on, every reference a checksum: what does not
-fit is named, left out, and measured again.
+Every row holds a checksum and the digest of its model; every reference holds a checksum. A damaged row or reference is
+reported, left out, and computed again.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def key(row: Row) -> tuple[Any, ...]:
-    """What a row is found by."""
+    """The key by which a row is found."""
     return tuple(row.get(name) for name in KEY)
 
 

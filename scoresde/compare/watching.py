@@ -1,4 +1,4 @@
-"""What a measurement ran on, and what it took."""
+"""The cost of a measurement, and the machine that it ran on."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def _memory(device: str, reset: bool = False) -> float | None:
 
 @functools.cache
 def environment(family: str) -> Environment:
-    """What a figure depends on: versions, processor, threads, commit, day."""
+    """What a measured number depends on: versions, processor, threads, commit, day."""
     import importlib.metadata
 
     root = Path(__file__).parents[2]

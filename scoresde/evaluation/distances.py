@@ -7,8 +7,8 @@
     frechet   |m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2)        Heusel et al. 2017, arXiv:1706.08500
 
 Sets are (n, ...) and are flattened; sums run in float64 over blocks, so that the answer does not depend on memory.
-Everything here is zero on identical sets, except `kid` and `unbiased=True`, which have mean zero on equal laws
-instead.
+Every distance is zero on identical sets, except `kid` and `unbiased=True`; those have mean zero if both distributions
+are equal.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _BLOCK = 1024
 
 
 def energy(x: Tensor, y: Tensor, unbiased: bool = False) -> float:
-    """Energy distance (squared, as usually stated); 0 iff the laws agree.
+    """Energy distance (squared, as usually stated); 0 only if the two distributions are equal.
 
     Args:
         x: samples, (n, ...).
@@ -65,7 +65,7 @@ def mmd(
 
 
 def kid(x: Tensor, y: Tensor) -> float:
-    """Kernel inception distance on whatever features it is given: unbiased, so it may be negative.
+    """Kernel inception distance of two sets of features. It is unbiased, so it may be negative.
 
     Args:
         x: features, (n, d).
@@ -75,8 +75,8 @@ def kid(x: Tensor, y: Tensor) -> float:
 
 
 def sliced(x: Tensor, y: Tensor, directions: Tensor | None = None) -> float:
-    """Sliced W2 over `directions` (m, d), unit rows; default 256 of a fixed seed. Sets of unequal size meet on a
-    common grid of quantiles.
+    """Sliced W2 over `directions` (m, d), unit rows; default 256 of a fixed seed. Sets of unequal size are compared on
+    a common grid of quantiles.
 
     Args:
         x: samples, (n, ...).
@@ -166,8 +166,7 @@ def mmd_gaussian(
 
 
 def precision_recall(real: Tensor, made: Tensor, k: int = 3) -> tuple[float, float]:
-    """Share of `made` inside the k-nearest-neighbour balls of `real`, and the reverse. Kynkaanniemi et al. 2019,
-    arXiv:1904.06991.
+    """Precision and recall by k-nearest-neighbour balls. Kynkaanniemi et al. 2019, arXiv:1904.06991.
 
     Args:
         real: samples of the data, (n, ...).

@@ -1,4 +1,4 @@
-"""What is wrong with a score model: findings with evidence and remedy, none for a healthy one.
+"""Examination of a score model: findings with evidence and remedy; none for a healthy model.
 
 Idea: interpret the output in every way (`interpretations`): parameterisation, sign, clock, scale of the data. The true
 score fits a batch at least as well as any other. If another interpretation explains the batch much better than the
@@ -134,7 +134,7 @@ def _explain(
     ratios: dict[Interpretation, float],
     x0: Tensor,
 ) -> Iterator[Finding]:
-    """A finding for each choice in which the best reading differs from the declared one."""
+    """A finding for each choice in which the best interpretation differs from the declared one."""
     loss = f"the loss is {ratios[declared]:.3g} times a Gaussian's as declared, {ratios[best]:.3g} times"
     name, other = (type(reading.table).__name__ for reading in (declared, best))
     sign = "-" if best.sign < 0 else ""

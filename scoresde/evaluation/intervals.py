@@ -15,7 +15,7 @@ from .kernel_distance import KernelDistance, Metric
 
 @dataclass(frozen=True)
 class DistanceEstimate:
-    """A distance, its interval from low to high, and what two exact sets of this size would show."""
+    """A distance, its 95 % interval from low to high, and the mean distance of two exact sets of this size."""
 
     value: float
     low: float
@@ -33,8 +33,8 @@ def estimate(
     """The distance with a 95 % interval by the delete-a-block jackknife: value +- t (B-1)^1/2 std of the B
     leave-one-block-out values.
 
-    Samples of a set must be in random order. Wide near zero, where a squared distance is no longer linear in the
-    samples.
+    The samples of each set must be in random order. The interval is too wide near zero, where a squared distance is not
+    linear in the samples.
 
     Args:
         metric: the distance.

@@ -52,7 +52,7 @@ def store_average(
 
 
 def drop_after(run: Path, step: int) -> None:
-    """Drop what was stored beyond a step: a run is taken up that had gone further.
+    """Delete the averages stored after a step, because the run is resumed from that step.
 
     Args:
         run: the run's folder.
@@ -125,7 +125,7 @@ def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
 
 
 def combination(profiles: list[tuple[int, float]], count: int, width: float) -> tuple[Tensor, float]:
-    """Weights c of stored profiles that meet best a wanted one, and what share of it they miss.
+    """Weights c of stored profiles that fit a wanted one best, and the share of it that they miss.
 
     Args:
         profiles: (steps, width) of each.
