@@ -197,7 +197,12 @@ _ELSEWHERE = {
 
 
 def today(module: str, name: str) -> Any:
-    """What an old name of a module stands for. Raises AttributeError for any other name."""
+    """What an old name of a module stands for. Raises AttributeError for any other name.
+
+    Args:
+        module: its dotted name today, a key of `RENAMED`.
+        name: a name that the module had before.
+    """
     new = RENAMED.get(module, {}).get(name)
     if new is None:
         raise AttributeError(f"module {module!r} has no attribute {name!r}")
@@ -210,7 +215,13 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """A spec for an old name, None for any other."""
+        """A spec for an old name, None for any other.
+
+        Args:
+            fullname: dotted name of the module that is imported.
+            path: where Python would look for it; not used.
+            target: a module that is loaded anew; not used.
+        """
         return importlib.util.spec_from_loader(fullname, self) if fullname in MODULES else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:

@@ -35,7 +35,8 @@ Rule = Callable[[Tensor], Tensor]
 
 
 class Step(NamedTuple):
-    """What one step needs; `start` set: the starter makes it. `correct` None: y is not corrected."""
+    """What one step needs. Where `start` is set, the starter makes the step. Where `correct` is None, y is not
+    corrected."""
 
     start: Any | None
     growth: Tensor
@@ -130,16 +131,15 @@ class Adams(Solver):
         correct: list[list[Tensor]] = []
         count = len(times) - 1
 
-        for k in range(1, self.order + 1):
-            rows = torch.arange(k - 1, k if k < self.order else count, device="cpu")  # steps with k values at hand
-            rows = rows[rows < count]
-            if not len(rows):
-                break
-
-            past = rows[:, None] - torch.arange(k, device="cpu")
-            s = (tau[past] - tau[rows, None]) / (tau[rows + 1] - tau[rows])[:, None]
+        # Step k - 1 knows k values of f, until the order is reached; from there on all steps know as many.
+        for k in range(1, min(self.order, count) + 1):
+            rows = torch.arange(k - 1, k if k < self.order else count, device="cpu")  # the steps of k values, (R,)
+            past = rows[:, None] - torch.arange(k, device="cpu")  # indices of their values, newest first, (R, k)
+            step = tau[rows + 1] - tau[rows]  # in the clock, (R,)
+            s = (tau[past] - tau[rows, None]) / step[:, None]  # nodes: 0 at the start of the step, 1 at its end, (R, k)
+            with_end = torch.cat((torch.ones_like(s[:, :1]), s), 1)  # the corrector also uses f at the end, (R, k + 1)
             predict += self._solved(s, moments[rows, :k], y)
-            correct += self._solved(torch.cat((torch.ones_like(s[:, :1]), s), 1), moments[rows, : k + 1], y)
+            correct += self._solved(with_end, moments[rows, : k + 1], y)
 
         return predict, correct
 
@@ -177,7 +177,7 @@ class Adams(Solver):
         return torch.stack([(decay * (s**m).reshape(*s.shape, *rest)).sum(1) for m in range(self.order + 1)], 1)
 
     def _solved(self, s: Tensor, moments: Tensor, y: Tensor) -> list[list[Tensor]]:
-        """Weights w_j of each row from its nodes and moments; entries ready for `axpy`."""
+        """Weights w_j = sum_m c_jm moment_m of each row, ready for `axpy`; s (R, k), moments (R, k, ...)."""
         k = s.shape[1]
         if self.midpoint and k == 2:
             moments = torch.stack((moments[:, 0], 0.5 * moments[:, 0]), 1)
@@ -185,9 +185,11 @@ class Adams(Solver):
         if self.rule is not None:
             moments = self.rule(moments)
 
-        w = (lagrange(s).reshape(len(s), k, k, *[1] * (moments.dim() - 2)) * moments.unsqueeze(1)).sum(2)
+        coefficients = lagrange(s).reshape(len(s), k, k, *[1] * (moments.dim() - 2))  # c_jm of each row
+        w = (coefficients * moments.unsqueeze(1)).sum(2)  # (R, k, ...)
+        columns = [unbind(w[:, j], y) for j in range(k)]  # w_j of all rows
 
-        return [list(row) for row in zip(*(unbind(w[:, j], y) for j in range(k)), strict=True)]
+        return [list(row) for row in zip(*columns, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Interpolants of what an Adams method remembers."""
+"""Polynomials through the past values of f that an Adams method keeps."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def started(
     y: Tensor,
     noise: Path | None,
 ) -> tuple[Tensor, Tensor]:
-    """One step of the starter, and the f(t0, y) it evaluated on the way, so that the history costs nothing more.
+    """One step of the starter, and the f(t0, y) that it evaluated. So the history needs no further evaluation.
 
     Args:
         start: the starter, and what its `plan` prepared for the step.

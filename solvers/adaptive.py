@@ -2,11 +2,11 @@
 
 The error of a step is measured per sample, sqrt(mean((e / (atol + rtol max(|y0|, |y1|)))^2)), and each sample accepts,
 rejects and chooses its next step by itself (PI control: Gustafsson 1991; Hairer, Norsett & Wanner, "Solving ODEs I",
-II.4), so that an answer never depends on batch mates. Steps are clamped to the interval: f is never evaluated outside
-it. Finished samples leave the batch and cost nothing more.
+II.4), so that an answer never depends on the other samples of the batch. Steps are clamped to the interval: f is never
+evaluated outside it. Finished samples leave the batch and cost nothing more.
 
-Stochastic equations go the same way on a BrownianTree: a rejected step is tried again, shorter, on the path it was
-rejected on. Drawing its noise afresh would throw away the unlucky increments and bias the law.
+Stochastic equations are solved in the same way on a BrownianTree: a rejected step is repeated, shorter, on the same
+Brownian path. New noise after each rejection would discard large increments and bias the distribution.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .brownian import BrownianTree
 from .control import Adaptive
 from .counting import Tally, counted
 from .equation import Equation
-from .live import Live
+from .live import Attempt, Live
 from .solution import Solution
 from .solver import ErrorEstimate, Solver, State
 from .step_control import DONE, EVALS, NOT_FINITE, RUNNING, UNDERFLOW, error_ratio, failure, rms, step_factor
@@ -30,7 +30,7 @@ from .tableau import RungeKutta
 
 
 class AdaptiveRun:
-    """One adaptive solve of a batch: buffers for the samples that ended, `Live` for the rest."""
+    """One adaptive solve of a batch: buffers for the samples that ended, `Live` for the others."""
 
     def __init__(
         self,
@@ -70,18 +70,15 @@ class AdaptiveRun:
             (4, batch), dtype=torch.int64, device=device
         )
         self.saved = None if self.save is None else y0.unsqueeze(0).repeat(len(self.save), *[1] * y0.dim())
-        rows = torch.arange(batch, device=device)
-        span = torch.full_like(self.t, control.span)
-        one = torch.ones_like(self.t)
         self.live = Live(
-            rows,
-            counted(eq, self.tally),
-            path,
-            self.t.clone(),
-            y0,
-            (),
-            span,
-            one,
+            rows=torch.arange(batch, device=device),
+            eq=counted(eq, self.tally),
+            path=path,
+            t=self.t.clone(),
+            y=y0,
+            state=(),
+            h=torch.full_like(self.t, control.span),
+            before=torch.ones_like(self.t),
         )
 
     def states(self, strict: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
@@ -94,7 +91,7 @@ class AdaptiveRun:
         self.solution(strict)
 
     def solution(self, strict: bool) -> Solution:
-        """What was reached; raises where a sample failed and `strict`."""
+        """The solution. Raises where a sample failed and `strict` is True."""
         ok = self.status == DONE
         evals = self.evals
         ts = self.save
@@ -118,74 +115,87 @@ class AdaptiveRun:
 
     def attempts(self) -> Iterator[None]:
         """Step all live samples once per turn until none is left."""
-        c = self.control
-        solver = self.solver
         self._start()
 
         while len(self.live.rows):
-            now = self.live
-            goal = self._goal()
-            t1 = torch.where(now.h * 1.01 >= (goal - now.t).abs(), goal, now.t + self.way * now.h)
-            ends = now.t.reshape(self.column), t1.reshape(self.column)
-
-            try:
-                y1, estimate, state = solver.step(
-                    now.eq,
-                    *ends,
-                    now.y,
-                    now.state,
-                    now.path,
-                    None,
-                )
-            except RuntimeError as error:
-                if len(now.rows) == len(self.t) or now.eq.select is not None:
-                    raise
-                said = (
-                    "`eq` must have a `select`, which takes rows, where f or g hold per-sample data, got none:"
-                    f" {len(now.rows)} of {len(self.t)} samples are left"
-                )
-                raise ValueError(f"{said}, and f or g failed on them ({' '.join(str(error).split())[:200]})") from error
-
-            self.evals[now.rows] += solver.evals
-            ratio = error_ratio(
-                cast("Tensor | ErrorEstimate", estimate),
-                c.atol + c.rtol * torch.maximum(now.y.abs(), y1.abs()),
-                self.order,
-            )
-            finite = ratio.isfinite() & torch.isfinite(y1.detach()).reshape(len(y1), -1).all(1)
-            ratio = torch.where(finite, ratio, torch.inf)
-            accept = ratio <= 1
-
+            attempt = self._judge(self._propose())
             if self.save is not None:
-                self._save(accept, t1, y1, state)
+                self._save(attempt.accept, attempt.t1, attempt.y1, attempt.state)
 
-            self.accepted[now.rows] += accept
-            self.rejected[now.rows] += ~accept
-            made = (t1 - now.t).abs()
-            h = made * step_factor(ratio, now.before, accept, self.order)
-            cut = accept & (made < 0.99 * now.h)  # by a save time: what was proposed before it holds
-            h = torch.where(cut, torch.maximum(h, now.h), h)
-            status = torch.where(~accept & (h < c.smallest), torch.where(finite, UNDERFLOW, NOT_FINITE), RUNNING)
-            keep = accept.reshape(self.column)
-            carried = state[len(state) - len(now.state) :]
-            self.live = Live(
-                now.rows,
-                now.eq,
-                now.path,
-                torch.where(accept, t1, now.t),
-                torch.where(keep, y1, now.y),
-                tuple(torch.where(keep, new, old) for new, old in zip(carried, now.state, strict=True)),
-                h.clamp(c.smallest, c.largest),
-                torch.where(accept & ~cut, ratio.clamp(min=1e-4), now.before),
-            )
-            status = torch.where(
-                (self.evals[now.rows] + solver.evals > c.max_evals) & (status == RUNNING), EVALS, status
-            )
-            self._retire(torch.where(self.live.t == c.t1, DONE, status))
+            self._advance(attempt)
             yield
 
+    def _propose(self) -> Tensor:
+        """The end of the next step of each live sample: its proposed step, or its goal where that is as near."""
+        now = self.live
+        goal = self._goal()
+        return torch.where(now.h * 1.01 >= (goal - now.t).abs(), goal, now.t + self.way * now.h)
+
+    def _judge(self, t1: Tensor) -> Attempt:
+        """The steps to t1 with their errors over the tolerance."""
+        now = self.live
+        y1, estimate, state = self._step(t1)
+        self.evals[now.rows] += self.solver.evals
+
+        scale = self.control.atol + self.control.rtol * torch.maximum(now.y.abs(), y1.abs())
+        ratio = error_ratio(cast("Tensor | ErrorEstimate", estimate), scale, self.order)
+        finite = ratio.isfinite() & torch.isfinite(y1.detach()).reshape(len(y1), -1).all(1)
+        ratio = torch.where(finite, ratio, torch.inf)
+
+        return Attempt(t1=t1, y1=y1, state=state, ratio=ratio, finite=finite, accept=ratio <= 1)
+
+    def _step(self, t1: Tensor) -> tuple[Tensor, Any, State]:
+        """One step of the solver for all live samples."""
+        now = self.live
+        t0 = now.t.reshape(self.column)
+
+        try:
+            return self.solver.step(now.eq, t0, t1.reshape(self.column), now.y, now.state, now.path, None)
+        except RuntimeError as error:
+            if len(now.rows) == len(self.t) or now.eq.select is not None:
+                raise
+            said = (
+                "`eq` must have a `select`, the equation of some rows, where f or g hold per-sample data, got none:"
+                f" {len(now.rows)} of {len(self.t)} samples are left"
+            )
+            raise ValueError(f"{said}, and f or g failed on them ({' '.join(str(error).split())[:200]})") from error
+
+    def _advance(self, attempt: Attempt) -> None:
+        """Count the steps, move the samples whose step is accepted, and drop those that ended."""
+        c = self.control
+        now = self.live
+        accept = attempt.accept
+        self.accepted[now.rows] += accept
+        self.rejected[now.rows] += ~accept
+
+        # A step that a save time cut short keeps the step that was proposed before.
+        made = (attempt.t1 - now.t).abs()
+        h = made * step_factor(attempt.ratio, now.before, accept, self.order)
+        cut = accept & (made < 0.99 * now.h)
+        h = torch.where(cut, torch.maximum(h, now.h), h)
+
+        failed = torch.where(attempt.finite, UNDERFLOW, NOT_FINITE)
+        status = torch.where(~accept & (h < c.smallest), failed, RUNNING)
+        spent = self.evals[now.rows] + self.solver.evals > c.max_evals
+        status = torch.where(spent & (status == RUNNING), EVALS, status)
+
+        keep = accept.reshape(self.column)
+        carried = attempt.state[len(attempt.state) - len(now.state) :]
+        self.live = Live(
+            rows=now.rows,
+            eq=now.eq,
+            path=now.path,
+            t=torch.where(accept, attempt.t1, now.t),
+            y=torch.where(keep, attempt.y1, now.y),
+            state=tuple(torch.where(keep, new, old) for new, old in zip(carried, now.state, strict=True)),
+            h=h.clamp(c.smallest, c.largest),
+            before=torch.where(accept & ~cut, attempt.ratio.clamp(min=1e-4), now.before),
+        )
+        self._retire(torch.where(self.live.t == c.t1, DONE, status))
+
     def _goal(self) -> Tensor:
-        """Where each live sample must stop next: t1, or a save time that no interpolant serves."""
+        """The time at which each live sample must stop next: t1, or the next save time if the solver has no
+        interpolant."""
         c = self.control
         now = self.live
         goal = torch.full_like(now.t, c.t1)

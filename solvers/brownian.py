@@ -1,4 +1,4 @@
-"""Brownian paths that are asked more than one interval: a fixed fine grid, and a tree that answers any interval.
+"""Brownian paths that answer for several intervals consistently: on a fixed fine grid, and a tree for any interval.
 
 Both know W and its time integral A(t) = int W at chosen points, from which any interval [s, t] between them has
 
@@ -11,13 +11,16 @@ that going back negates dW and keeps H.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from . import check
-from .noise import TREE, Source, box_muller, philox
+from .noise import TREE, Source
+from .philox import box_muller, philox
 
 _LEVELS = 36  # the finest cell is 1.5e-11 of the range
 _NUMBERS = 1 << 20  # numbers drawn at once
@@ -26,8 +29,8 @@ _LOW32 = (1 << 32) - 1
 
 
 class GridPath(Source):
-    """One fine path, drawn at construction; any interval between two of its times sums it exactly: couples coarse to
-    fine.
+    """One fine Brownian path, drawn at construction. The increment over any interval between two of its times is the
+    exact sum, so that coarse and fine solves see the same path.
 
     y0     a state: the path has its shape, dtype and device
     times  1-D, strictly monotone, either direction
@@ -83,7 +86,7 @@ class GridPath(Source):
         if t in self.index:
             return self.index[t]
 
-        near = int((self.times - t).abs().argmin())  # a time computed another way may be a rounding off
+        near = int((self.times - t).abs().argmin())  # a time may differ by a rounding error
         if not math.isclose(self.times[near].item(), t, rel_tol=1e-14, abs_tol=self.rounding):
             ends = check.values(self.times[[0, -1]])
             hint = "use BrownianTree for any time"
@@ -172,47 +175,44 @@ class BrownianTree(Source):
 
     def _path(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """W and A at the fractions x (Q, B or 1) of the range, (Q, *y0.shape) in float64."""
-        wide = [1] * (self.y0.dim() - 1)
-        position = x * 2.0**_LEVELS
-        cell = position.to(torch.int64).clamp_(max=2**_LEVELS - 1)
         width = abs(self.t1 - self.t0)
+        position = x * 2.0**_LEVELS
+        index = position.to(torch.int64).clamp_(max=2**_LEVELS - 1)  # of the finest cell that holds x
+
         root = self._normals(torch.zeros(1, 1, 1, dtype=torch.int64, device=x.device))[0]
         w = root[0] * math.sqrt(width)
         h = root[1] * math.sqrt(width / 12)
-        left = torch.zeros_like(w)  # W and A at the left end of the cell
-        below = torch.zeros_like(w)
-        ahead = max(1, _NUMBERS // (2 * x.shape[0] * self.y0.numel()))
+        cell = _Cell(w, h, torch.zeros_like(w), torch.zeros_like(w))
+        ahead = max(1, _NUMBERS // (2 * x.shape[0] * self.y0.numel()))  # levels drawn at once
 
         for first in range(0, _LEVELS, ahead):
-            levels = torch.arange(first, min(first + ahead, _LEVELS), device=x.device).reshape(-1, 1, 1)
-            nodes = (1 << levels) + (cell >> (_LEVELS - levels))  # heap order: one number for every cell of every level
-            rights = ((cell >> (_LEVELS - 1 - levels)) & 1).to(torch.float64).reshape(*nodes.shape, *wide)
-            sizes = [width * 0.5**level for level in range(first, first + len(levels))]
-            spread = (
-                torch.tensor(sizes, dtype=torch.float64, device=x.device).sqrt().reshape(-1, *[1] * (left.dim()))
-            )  # of the cells of each level
-            z, n = (self._normals(nodes) * spread.unsqueeze(1)).unbind(1)
-            parts = zip(
-                (0.25 * z).unbind(),
-                (0.5 * 12**-0.5 * n).unbind(),
-                rights.unbind(),
-                (1 - 2 * rights).unbind(),
-                strict=True,
-            )
+            for turn in self._turns(index, range(first, min(first + ahead, _LEVELS)), width):
+                cell = cell.half(*turn)
 
-            for size, (z, n, right, sign) in zip(sizes, parts, strict=True):
-                lean = 1.5 * h + z
-                passed = 0.5 * w + lean  # increment of the left half, which a right turn leaves behind
-                h = 0.25 * h - 0.5 * z
-                below = below + right * (0.5 * size * (left + 0.5 * passed + h + n))
-                left = left + right * passed
-                w = 0.5 * w + sign * lean
-                h = h + sign * n
+        # Inside the finest cell, at the fraction theta of it, the path is its mean given w and h.
+        theta = (position - index).reshape(*x.shape, *[1] * (self.y0.dim() - 1))
+        inside = theta * (0.5 * theta * cell.w + theta * (3 - 2 * theta) * cell.h)
+        w_at = cell.w_left + theta * (cell.w + 6 * (1 - theta) * cell.h)
+        a_at = cell.a_left + (0.5**_LEVELS * width) * (theta * cell.w_left + inside)
 
-        theta = (position - cell).reshape(*x.shape, *wide)
-        inside = theta * (0.5 * theta * w + theta * (3 - 2 * theta) * h)
+        return w_at, a_at
 
-        return left + theta * (w + 6 * (1 - theta) * h), below + (0.5**_LEVELS * width) * (theta * left + inside)
+    def _turns(
+        self, index: Tensor, levels: range, width: float
+    ) -> Iterator[tuple[float, Tensor, Tensor, Tensor, Tensor]]:
+        """What `_Cell.half` takes at each of some levels, on the way to the finest cells `index`."""
+        level = torch.arange(levels.start, levels.stop, device=index.device).reshape(-1, 1, 1)
+        nodes = (1 << level) + (index >> (_LEVELS - level))  # heap order: one number for every cell of every level
+        right = ((index >> (_LEVELS - 1 - level)) & 1).to(torch.float64)
+        right = right.reshape(*nodes.shape, *[1] * (self.y0.dim() - 1))
+
+        sizes = [width * 0.5**each for each in levels]
+        scale = torch.tensor(sizes, dtype=torch.float64, device=index.device).sqrt()
+        normals = self._normals(nodes) * scale.reshape(-1, 1, *[1] * (self.y0.dim() + 1))
+        z = 0.25 * normals[:, 0]
+        half_n = 0.5 * 12**-0.5 * normals[:, 1]
+
+        yield from zip(sizes, z, half_n, right, 1 - 2 * right, strict=True)
 
     def _normals(self, nodes: Tensor) -> Tensor:
         """Two normals per element for each cell: (levels, Q, B or 1) -> (levels, 2, Q, *y0.shape)."""
@@ -229,8 +229,48 @@ class BrownianTree(Source):
         return pairs.movedim(-1, 1).reshape(shape[0], 2, shape[1], *self.y0.shape)
 
 
+class _Cell(NamedTuple):
+    """A cell of the tree: increment w and area h of the path over it, W and A at its left end."""
+
+    w: Tensor
+    h: Tensor
+    w_left: Tensor
+    a_left: Tensor
+
+    def half(
+        self,
+        size: float,
+        z: Tensor,
+        half_n: Tensor,
+        right: Tensor,
+        sign: Tensor,
+    ) -> _Cell:
+        """The half of the cell that holds a point: its left one where right is 0, its right one where right is 1.
+
+        The halves have the increments w/2 +- (3h/2 + Z) and the areas h/4 - Z/2 +- N/2.
+
+        Args:
+            size: width of the cell.
+            z: Z ~ N(0, size/16).
+            half_n: N/2, N ~ N(0, size/12).
+            right: 0 or 1.
+            sign: 1 - 2 right.
+        """
+        lean = 1.5 * self.h + z
+        w_of_left = 0.5 * self.w + lean
+        mean_h = 0.25 * self.h - 0.5 * z
+        a_of_left = 0.5 * size * (self.w_left + 0.5 * w_of_left + mean_h + half_n)  # int W over the left half
+
+        return _Cell(
+            w=0.5 * self.w + sign * lean,
+            h=mean_h + sign * half_n,
+            w_left=self.w_left + right * w_of_left,
+            a_left=self.a_left + right * a_of_left,
+        )
+
+
 def same_state(y: Tensor, like: Tensor) -> None:
-    """Refuse a path for another kind of state.
+    """Raise ValueError where a path was made for another shape, dtype or device.
 
     Args:
         y: the state of the solve.

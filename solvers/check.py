@@ -51,7 +51,7 @@ def number(
 
 
 def detached(name: str, value: Any) -> None:
-    """No tensor that asks for a gradient: a time, a tolerance or a step has none.
+    """Raise ValueError for a tensor that requires a gradient: times, tolerances and steps must not.
 
     Args:
         name: of the argument, for messages.

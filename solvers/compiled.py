@@ -1,8 +1,8 @@
 """The step of a solver as one graph: right-hand side, coefficients and update fused by `torch.compile`.
 
-Times, weights and the step's noise enter as tensors, so that one graph serves every step of a grid, of the next grid,
-and of another equation of the same making. A multistep method has a graph for each length of its memory while that
-grows. Noise is drawn before the graph is entered: no generator is touched inside.
+Times, weights and the step's noise enter as tensors, so that one graph serves every step of a grid, every other grid,
+and other equations made by the same functions. A multistep method compiles one graph per history length during
+start-up. Noise is drawn before the graph is entered, so that no generator is used inside.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ class Compiled(Solver):
     inner    the solver
     backend  as in torch.compile
 
-    Graphs are kept: a later solve with a state of the same shape, dtype and device compiles nothing, on any grid, and
-    a second shape makes a graph for all of them. For fixed grids: adaptive steps are made for ever fewer samples.
-    Raises TypeError naming `inner`; the first step raises ValueError naming it where a step is not one graph."""
+    Graphs are kept. A later solve with a state of the same shape, dtype and device compiles nothing, on any grid. A
+    second shape compiles one graph that serves all shapes. It is for fixed grids: adaptive solves change the batch
+    size. Raises TypeError naming `inner`; the first step raises ValueError naming it where a step is not one graph."""
 
     inner: Solver
     backend: str = "inductor"
@@ -93,7 +93,7 @@ class Compiled(Solver):
 
 
 class Drawn:
-    """The path of one step, drawn beforehand: asked part by part, each once."""
+    """The Brownian increments of one step, drawn beforehand. Each part is read once, in order."""
 
     def __init__(self, draws: tuple[Any, ...]):
         self.left = list(draws)
@@ -115,7 +115,7 @@ def _step(
     draws: Draws,
     w: Any,
 ) -> tuple[Tensor, State, int, int]:
-    """What is compiled: a step, and how often it called f and g."""
+    """The function that is compiled: one step. It also returns how often f and g were called."""
     tally = Tally()
     y1, _, state = solver.step(
         counted(eq, tally),
@@ -129,10 +129,18 @@ def _step(
     return y1, state, tally.f, tally.g
 
 
+def _step_with_own_cache(solver: Solver) -> Callable[..., tuple[Tensor, State, int, int]]:
+    """A copy of `_step` whose compiled graphs belong to one solver.
+
+    torch.compile keeps graphs, and which sizes have varied so far, by the code of a function and its name. With a name
+    for each solver, the graphs of one solver do not count against the limit of another.
+    """
+    return FunctionType(_step.__code__.replace(co_name=f"step of {solver!r}"), globals())
+
+
 @lru_cache(maxsize=64)
 def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State, int, int]]:
-    """The step of a solver, compiled. torch keeps graphs, and what it has seen vary, by code and its name: each solver
-    has its own.
+    """The step of a solver, compiled.
 
     Args:
         solver: not compiled yet; one that is equal gets the same function.
@@ -145,17 +153,17 @@ def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State,
 
     from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # slow to import
 
-    own = FunctionType(_step.__code__.replace(co_name=f"step of {solver!r}"), globals())
-    room: dict[str, Any] = (
-        {"recompile_limit": _MOST} if "recompile_limit" in signature(torch.compile).parameters else {}
-    )  # 8 before torch 2.13
-    graph = torch.compile(own, backend=backend, fullgraph=True, **room)
+    limit: dict[str, Any] = {}
+    if "recompile_limit" in signature(torch.compile).parameters:  # before torch 2.13 it is 8
+        limit["recompile_limit"] = _MOST
+
+    graph = torch.compile(_step_with_own_cache(solver), backend=backend, fullgraph=True, **limit)
 
     def run(*values: Any) -> tuple[Tensor, State, int, int]:
         try:
             return graph(solver, *values)
         except (TorchDynamoException, FailOnRecompileLimitHit) as error:
-            _step(solver, *values)  # a fault of the equation's own says so itself
+            _step(solver, *values)  # an error of the equation itself is raised here
             reason = " ".join(str(error).split("\n\n")[0].split())
             raise ValueError(
                 f"`inner` must make steps that are one graph, f included, got {solver!r}: {reason}; leave"

@@ -1,4 +1,4 @@
-"""What is asked of adaptive steps."""
+"""The tolerances and limits of adaptive steps."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from . import check
 class Adaptive:
     """Integrate from t0 to t1 (either direction) with steps that meet a tolerance.
 
-    rtol, atol    error per step of each sample at most atol + rtol |y|, as an RMS over its elements; for a stochastic
-                  equation the error of the embedded Euler-Maruyama method, which the result beats by half an order,
-                  and h |f'| at most 1/4 whatever the tolerance: beyond that the estimate cannot be believed
+    rtol, atol    error per step of each sample at most atol + rtol |y|, as an RMS over its elements. For a stochastic
+                  equation it is the error of the embedded Euler-Maruyama method; the result is better by half an order.
+                  There h |f'| is also kept at most 1/4, because the estimate is not reliable beyond that
     h_init        first step (positive); None: chosen from the equation by one more evaluation (Hairer's rule)
-    h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span. Steps see f at their
-                  stages alone: a pulse that lies between them is stepped over. h_max of some three times its width, or
-                  a save time within it, keeps it in sight
-    max_evals     evaluations of f per sample before a sample is given up
+    h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span. A step evaluates f at its
+                  stages only, so a short pulse of f between two stages is missed. To resolve it, take h_max at most
+                  about three times its width, or put a save time inside it
+    max_evals     evaluations of f per sample; a sample that needs more fails
 
     Raises TypeError or ValueError naming the argument.
     """

@@ -21,7 +21,8 @@ class Tally:
     last: dict[str, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
 
     def note(self, name: str, out: Tensor) -> None:
-        """Refuse an answer written over the one before, which a solver may still hold.
+        """Raise ValueError where an answer is written into the tensor of the last answer, which a solver may still
+        hold.
 
         Args:
             name: "f" or "g".
@@ -31,7 +32,7 @@ class Tally:
         before = None if kept is None else kept()
         if before is not None and before._version != version:
             raise ValueError(
-                f"`{name}` must return a new tensor at each call, and has written over its answer of before;"
+                f"`{name}` must return a new tensor at each call, but it wrote into the tensor of its last answer;"
                 " return a clone of the buffer"
             )
 
@@ -39,7 +40,7 @@ class Tally:
             self.last[name] = weakref.ref(out), out._version
 
     def add(self, f: int, g: int) -> None:
-        """So many more.
+        """Add to the counts.
 
         Args:
             f: calls of f.
@@ -71,7 +72,7 @@ class Counted:
 
         if y._version != before:
             raise ValueError(
-                f"`{self.name}` must leave y as it is, and changed it in place; write y.neg(), say, and not y.neg_()"
+                f"`{self.name}` must not change y, but it did so in place; write y.neg(), for example, not y.neg_()"
             )
 
         self.tally.note(self.name, out)
@@ -80,11 +81,11 @@ class Counted:
 
 
 def counted(eq: Equation, tally: Tally) -> Equation:
-    """The same equation; its calls go to `tally` alone, and what would broadcast, promote or move the state is
-    refused.
+    """The same equation with its calls counted by `tally`. An answer that would change the shape, dtype or device of
+    the state raises.
 
     Args:
-        eq: the equation; one that is counted already leaves its tally.
+        eq: the equation; a counter that it already has gets no more calls.
         tally: what counts.
     """
 
@@ -104,7 +105,7 @@ def counted(eq: Equation, tally: Tally) -> Equation:
 
 
 def add_calls(eq: Equation, f: int, g: int) -> None:
-    """Tell the tally of an equation, if it has one, of calls that went past it.
+    """Add calls that were made inside a compiled step to the equation's counter, if it has one.
 
     Args:
         eq: the equation.

@@ -14,7 +14,7 @@ from .solver import Solver, cut
 
 
 def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
-    """The checks every solve shares; `solver` None: an adapter makes its own.
+    """The checks that every solve shares. With `solver` None the solver is not checked: adapters check themselves.
 
     Args:
         eq: the equation.
@@ -52,7 +52,7 @@ def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
 
 
 def check_times(eq: Equation, steps: Any) -> Tensor:
-    """A fixed grid, in a direction and a range the equation allows.
+    """The times of a fixed grid, checked: the equation must allow their direction and their range.
 
     Args:
         eq: the equation.
@@ -64,16 +64,16 @@ def check_times(eq: Equation, steps: Any) -> Tensor:
         low, high = eq.time_range
         outside = times[
             (times < low - 1e-6 * abs(low)) | (times > high + 1e-6 * abs(high))
-        ]  # an end that came through float32 is that end
+        ]  # an end that was rounded to float32 is accepted
         if len(outside):
             raise ValueError(
-                f"`steps` must lie in [{low:g}, {high:g}], where this equation is meant, got {outside[0].item():g}"
+                f"`steps` must lie in [{low:g}, {high:g}], the time range of the equation, got {outside[0].item():g}"
             )
 
     if eq.g is not None and eq.direction is not None and eq.direction * (times[-1] - times[0]).item() < 0:
         way = "increasing" if eq.direction > 0 else "decreasing"
         raise ValueError(
-            f"`steps` must be {way}, the way this stochastic equation is meant, got {times[0].item():g} to"
+            f"`steps` must be {way}, the direction of this stochastic equation, got {times[0].item():g} to"
             f" {times[-1].item():g}; flip the grid"
         )
 
@@ -145,8 +145,8 @@ class UserPath:
 
 
 def saved_indices(save: Any, times: Tensor) -> list[int]:
-    """The indices of the save times in the grid, in the order asked; a time that came through float32 is the point it
-    came from.
+    """The indices of the save times in the grid, in the order asked. A time that was rounded to float32 matches its
+    grid point.
 
     Args:
         save: times at which the state is kept, or None.

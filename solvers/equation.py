@@ -2,8 +2,8 @@
 
     dy = [a y + f(t, y)] dt + g(t, y) dW,      y of shape (B, ...), dW of independent N(0, |dt|) entries.
 
-The structure lives here (what is linear, how the noise enters, which way it runs, in which sense it is meant); a
-solver reads as much of it as it understands.
+The equation holds its structure: the linear part, the kind of noise, the direction of time, the stochastic sense. A
+solver reads the parts that it can use.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ Field = Callable[[Tensor, Tensor], Tensor]
 
 
 class Noise(enum.IntEnum):
-    """How the noise enters; ordered, so that a solver fits an equation iff `equation.noise <= solver.noise`."""
+    """How the noise enters. The kinds are ordered: a solver can solve an equation if `equation.noise <=
+    solver.noise`."""
 
     NONE = 0  # g is None: an ordinary differential equation
     ADDITIVE = 1  # g depends on t alone

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor
 
 from . import check
+from .philox import MASK, box_muller, open_unit
+from .philox import philox as philox
 
 
 class Path(Protocol):
@@ -28,7 +30,8 @@ class Path(Protocol):
 
 
 class BoundPath(ABC):
-    """Abstract: a path that a source has bound to a grid and a state, whose answers fit them by construction."""
+    """Abstract: a path that a source made for a grid and a state. Its increments have the right shape, dtype and
+    device."""
 
     @abstractmethod
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
@@ -53,7 +56,7 @@ class Source(ABC):
 
 
 class Normals(Source):
-    """Abstract: a source that also gives plain normals, for what is done around steps."""
+    """Abstract: a source that also draws plain normals, which step wrappers need."""
 
     @abstractmethod
     def draw(self, stream: int, index: int, y: Tensor) -> Tensor:
@@ -68,7 +71,7 @@ class Normals(Source):
 
 @dataclass(frozen=True)
 class WhiteNoise(Normals):
-    """Fresh normals from a torch generator: the fast default where reproducibility per sample is not asked.
+    """Fresh normals from a torch generator: faster than SeededNoise, and not reproducible per sample.
 
     The generator must live on the state's device. Asking one interval twice gives two different increments."""
 
@@ -119,37 +122,7 @@ class _WhitePath(BoundPath):
 
 # Streams keep uses of one seed apart; they are part of the counter, so that no two draws ever share a number.
 PRIOR, INCREMENT, AREA, CORRECTOR, CHURN, TRAIN_TIME, TRAIN_NOISE, PROBE, TREE = range(9)
-_MASK = 0xFFFFFFFF
 _BLOCK_ELEMENTS = 1 << 19  # pre-drawn steps are grouped up to this many numbers, to stay in cache and in memory
-
-
-def philox(counter: Sequence[Tensor], key: tuple[int, int]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Philox4x32-10 in torch integers: four 32-bit words (held in int64) from a 4-word counter and a 2-word key.
-
-    Salmon, Moraes, Dror & Shaw 2011, "Parallel random numbers: as easy as 1, 2, 3", SC'11."""
-
-    c0, c1, c2, c3 = counter
-    k0, k1 = key
-
-    for _ in range(10):
-        p0 = c0 * 0xD2511F53  # the low 64 bits are right although the product wraps
-        p1 = c2 * 0xCD9E8D57
-        c0 = (p1 >> 32).bitwise_and_(_MASK).bitwise_xor_(c1 ^ k0)
-        c1 = p1.bitwise_and_(_MASK)
-        c2 = (p0 >> 32).bitwise_and_(_MASK).bitwise_xor_(c3 ^ k1)
-        c3 = p0.bitwise_and_(_MASK)
-        k0 = (k0 + 0x9E3779B9) & _MASK
-        k1 = (k1 + 0xBB67AE85) & _MASK
-
-    return c0, c1, c2, c3
-
-
-def box_muller(words: Tensor) -> Tensor:
-    """Pairs of standard normals from pairs of 32-bit words, in float64: (..., 2 n) -> (..., n, 2)."""
-    uniform = words.to(torch.float64).add_(0.5).mul_(2.0**-32)
-    radius = uniform[..., 0::2].log().mul_(-2.0).sqrt_()
-    angle = uniform[..., 1::2].mul(2 * math.pi)
-    return torch.stack((radius * angle.cos(), radius.mul_(angle.sin())), dim=-1)
 
 
 @dataclass(frozen=True)
@@ -197,13 +170,13 @@ class SeededNoise(Normals):
         block = torch.arange(blocks, device=device)
         shape = (len(steps), batch, blocks)
         counter = [
-            (sample & _MASK).expand(shape),
+            (sample & MASK).expand(shape),
             (sample >> 32).expand(shape),
             step.expand(shape),
             block.expand(shape),
         ]
 
-        return torch.stack(philox(counter, (self.seed & _MASK, self.seed >> 32)), dim=-1)
+        return torch.stack(philox(counter, (self.seed & MASK, self.seed >> 32)), dim=-1)
 
     def uniform(
         self,
@@ -226,7 +199,7 @@ class SeededNoise(Normals):
         words = self.words(stream, steps, shape[0], -(-count // 2), device)
 
         return (
-            _open_unit(words[..., 0::2], words[..., 1::2]).flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
+            open_unit(words[..., 0::2], words[..., 1::2]).flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
         )
 
     def normal(
@@ -253,13 +226,8 @@ class SeededNoise(Normals):
         return pairs.flatten(2)[..., :count].reshape(len(steps), *shape).to(dtype)
 
 
-def _open_unit(high: Tensor, low: Tensor) -> Tensor:
-    """53 bits of two words as a float64 in (0, 1)."""
-    return ((high << 21) + (low >> 11)).to(torch.float64).mul_(2.0**-53).add_(2.0**-54)
-
-
 class _SeededPath(BoundPath):
-    """Increments on a fixed grid, drawn some steps ahead; what it answers depends on the interval alone."""
+    """Increments on a fixed grid, drawn several steps ahead. An increment depends on its interval only."""
 
     def __init__(self, source: SeededNoise, times: Tensor, y: Tensor):
         self.source = source

@@ -60,9 +60,9 @@ def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     """Nodes u (n, N) and weights w (n, N) with sum w e^{a (t1-u)} q(u) = int e^{a (t1-u)} q(u) du over each step, for
     smooth q.
 
-    Where the exponential varies by more than e^20 over a step, the step is cut into parts that grow fourfold away from
-    the end at which the exponential is largest, so that each part is smooth; away from both ends where entries of `a`
-    have both signs.
+    Where the exponential varies by more than e^20 over a step, the step is cut into parts, so that the integrand is
+    smooth on each. The parts grow fourfold from the end at which the exponential is largest; from both ends where
+    entries of `a` have both signs.
 
     Args:
         a: the linear part, of any shape; one set of nodes serves all its entries.

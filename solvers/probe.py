@@ -1,4 +1,4 @@
-"""Whether a noise coefficient is what its equation declares, as far as one look at it tells."""
+"""Checks at one state whether a noise coefficient is of the kind that its equation declares."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _MOVE = 1e-3  # of 1 + |y|
 
 
 def _some(y: Tensor) -> Tensor:
-    """Components to move, like y: in sample b those whose index has bit b, so that over the samples any two components
-    are told apart."""
+    """A mask like y of the components to move. In sample b it holds those whose index has bit b set, so that any two
+    components differ in some sample."""
     size = y[0].numel()
     bits = max(1, (size - 1).bit_length())
     index = torch.arange(size, device=y.device).unsqueeze(0)
@@ -29,11 +29,11 @@ def check_declared(
     t: Tensor,
     y: Tensor,
 ) -> None:
-    """Look at g at a state and at another one near it: two calls of g, counted nowhere.
+    """Compare g at a state and at a state near it: two calls of g, which are not counted.
 
-    Additive noise must not change; of diagonal noise, with a solver whose strong order rests on it, g_i must not
-    change with other components. An equation that says which way it runs (`direction`) was made by a process, and is
-    known to be right.
+    Additive noise must not change with y. For diagonal noise g_i must not change with the other components; this is
+    checked only for solvers whose strong order depends on it. An equation with a `direction` was made by a process, and
+    is not checked.
 
     Args:
         eq: the equation.
@@ -73,8 +73,8 @@ def check_declared(
                     f"`g` must depend on t alone, as its noise is declared ADDITIVE, but changes with y; {said}"
                 )
         elif changed.dim() == y.dim() and bool((changed & ~moved).any()):
-            said = f"the order of {solver!r} rests on it; take EulerMaruyama()"
+            said = f"the order of {solver!r} depends on this; take EulerMaruyama()"
             raise ValueError(
-                "`g` must have components g_i of t and y_i alone, as its noise is declared DIAGONAL, but one"
-                f" changes with others; {said}"
+                "`g` must have components g_i that depend on t and y_i alone, as its noise is declared DIAGONAL, but"
+                f" one changes with another component of y; {said}"
             )

@@ -1,8 +1,8 @@
 """A solve that asks its caller for every value: reverse communication.
 
-A step is a function of values alone. Where a function in it has no value yet it raises; the step is thrown away, the
-caller is asked, and the step is made again up to the next question. No thread, nothing inside a solver: every solver
-can be driven from outside, at the cost of repeating the arithmetic of one step once for each of its evaluations.
+A step is a function of values alone. If a value is missing, the step is aborted by an exception, the value is requested
+from the caller, and the step is repeated from its start. This needs no thread and no change of a solver. The price: the
+arithmetic of a step is repeated once for each of its evaluations.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ T = TypeVar("T")
 
 
 class Unanswered(Exception):
-    """A question that has no answer yet; `args` is the question."""
+    """A value is missing; `args` is the question."""
 
 
 class Oracle:
-    """A function answered from outside: the calls of one piece of work in their order; one call too many raises
+    """A function whose values are given from outside, in the order of its calls. A call that has no value yet raises
     Unanswered."""
 
     def __init__(self) -> None:
@@ -40,7 +40,8 @@ class Oracle:
         return self.known[self.used - 1]
 
     def run(self, work: Callable[[], T]) -> Generator[tuple[Any, ...], Any, T]:
-        """Do the work as often as it has questions: yields each, is sent the answer, returns what the work returned."""
+        """Repeat the work until it has all its values: yields each question, is sent the answer, returns the result of
+        the work."""
         self.known = []
 
         while True:
@@ -62,8 +63,7 @@ def driven(
     path: Path | None,
     answers: Oracle,
 ) -> Generator[tuple[Any, ...], Any, Tensor]:
-    """The solve of `eq` over a grid where `answers` is called somewhere inside eq.f: yields its questions, returns the
-    state at the end.
+    """Solve `eq`, whose f calls `answers`, over a grid: yields the questions of `answers`, returns the last state.
 
     Args:
         eq: the equation.

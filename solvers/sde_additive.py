@@ -92,12 +92,12 @@ class AdditiveRungeKutta(OneStep):
         h: Tensor,
         drive: Drive,
     ) -> ErrorEstimate:
-        """The error a draw of typical size would have made, and h |f'| between the first and the last stage.
+        """The error estimate rescaled to noise of typical size, and h |f'| between the first and the last stage.
 
-        The difference from Euler-Maruyama is h f' (Y - y), proportional to the noise that was drawn: where that is
-        small by chance, most of all in one dimension, a long step would pass unnoticed, and passing would select for
-        small noise. It is therefore scaled up by RMS size of Y - y over its size here. The other part, (g1 - g0) (dW -
-        J), enters by its RMS.
+        The difference from Euler-Maruyama is h f' (Y - y), which is proportional to the noise that was drawn. If that
+        noise is small by chance, a step that is too long would be accepted, and accepted steps would have too little
+        noise. So the difference is multiplied by the expected RMS size of Y - y over its actual size. The other part of
+        the error, (g1 - g0) (dW - J), is replaced by its RMS.
 
         Args:
             error: that difference for the noise drawn, like the state.
@@ -107,20 +107,24 @@ class AdditiveRungeKutta(OneStep):
             drive: the noise of the step.
         """
 
-        (s1, s0, r, q) = self.tableau.n[-1]
         size = h.abs().to(error.dtype)
-        x = r + (s1 + s0) / 2  # Y - y = h sum a k + g (x dW + z H)
-        z = q + s1 + s0
-        drift = weighted(self.tableau.a[-1], k) * h.to(error.dtype)
-        usual = per_sample(drift**2 + times_noise(drive.g1**2, (x * x + z * z / 12) * size.expand_as(error)))
-        here = per_sample(moved**2).clamp(min=torch.finfo(error.dtype).tiny)
-        stiffness = (per_sample(((k[-1] - k[0]) * size) ** 2) / here).sqrt()
-        error = error * (usual / here).sqrt().clamp(min=1.0)
+        expected = self._expected_displacement(k, h, drive)
+        actual = per_sample(moved**2).clamp(min=torch.finfo(error.dtype).tiny)
+        rescaled = error * (expected / actual).sqrt().clamp(min=1.0)
+        of_diffusion = times_noise((drive.g1 - drive.g0) ** 2, (size / 3).expand_as(error))
+        stiffness = (per_sample(((k[-1] - k[0]) * size) ** 2) / actual).sqrt()
 
-        return ErrorEstimate(
-            torch.sqrt(error**2 + times_noise((drive.g1 - drive.g0) ** 2, (size / 3).expand_as(error))),
-            stiffness.flatten(),
-        )
+        return ErrorEstimate(torch.sqrt(rescaled**2 + of_diffusion), stiffness.flatten())
+
+    def _expected_displacement(self, k: list[Tensor], h: Tensor, drive: Drive) -> Tensor:
+        """E |Y - y|^2 of the last stage over the noise, a mean over each sample: Y - y = h sum a k + g (x dW + z H)."""
+        s1, s0, r, q = self.tableau.n[-1]
+        x = r + (s1 + s0) / 2
+        z = q + s1 + s0
+        drift = weighted(self.tableau.a[-1], k) * h.to(k[0].dtype)
+        size = h.abs().to(k[0].dtype).expand_as(k[0])
+
+        return per_sample(drift**2 + times_noise(drive.g1**2, (x * x + z * z / 12) * size))
 
 
 def per_sample(x: Tensor) -> Tensor:
@@ -145,7 +149,7 @@ class Drive(NamedTuple):
         dw: Tensor,
         area: Tensor,
     ) -> Drive:
-        """From what the path answers.
+        """The noise of a step from the increments of the path.
 
         Args:
             g0: diffusion at the start of the step.

@@ -98,8 +98,7 @@ class Milstein(OneStep):
 def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
     """g(t, y) and dg_i/dy_i: for a diagonal g the gradient of the sum of its components.
 
-    Graphs are kept where y or the weights of g ask for gradients, and nowhere else: a step that none asks for leaves
-    nothing behind.
+    The autograd graph is kept only where y or the weights of g require gradients.
 
     Args:
         g: diagonal: component i depends on component i of y.

@@ -1,4 +1,4 @@
-"""One loop for everything: `iterate` yields after each step, `solve` runs to the end. All argument checks happen here,
+"""The loop over steps: `iterate` yields after each step, `solve` runs to the end. All arguments are checked here,
 once."""
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def iterate(
     steps: Tensor | Adaptive,
     noise: Any = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (t, y) after each step; the caller's loop is the callback, the progress bar and the early stop.
+    """Yield (t, y) after each step. The caller's loop can show progress, or stop early.
 
     Arguments as in `solve`. Under an `Adaptive`, t is (B,) and a yield follows each attempted step. Adapters run whole
     solves and cannot be iterated: TypeError. The checks run at the call, before the first step.
@@ -128,7 +128,7 @@ def _integrated(
     save: Tensor | None,
     strict: bool,
 ) -> Solution:
-    """What another library makes of it: at every time of the grid, or at those of `save`."""
+    """The solution by another library, with the states at the times of `save`."""
     keep = saved_indices(save, times)
     solution = solver.integrate(eq, y0, times, noise)
     if keep and solution.ys is not None:
@@ -151,7 +151,7 @@ def fixed_steps(
     times: Tensor,
     path: Path | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The loop. No host synchronisation, no check: `eq` and `path` come ready.
+    """The loop over a fixed grid. It checks no argument and waits for no device; `eq` and `path` must be prepared.
 
     Args:
         eq: the equation.
@@ -276,8 +276,8 @@ def adaptive_run(
 
     if not isinstance(noise, BrownianTree):
         raise ValueError(
-            f"`noise` must be a BrownianTree for adaptive steps, got {noise!r}: a step redrawn after a rejection"
-            " biases the law;"
+            f"`noise` must be a BrownianTree for adaptive steps, got {noise!r}: new noise after a rejected step"
+            " biases the distribution;"
             f" use BrownianTree(y0, {steps.t0!r}, {steps.t1!r}, seed=0)"
         )
 

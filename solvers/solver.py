@@ -1,4 +1,4 @@
-"""What every solver is: class facts, and four functions of values. No attribute is ever written."""
+"""What every solver has: facts of its class, and four functions of values. A solver holds no state."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ State = tuple[Tensor, ...]
 
 
 class ErrorEstimate(NamedTuple):
-    """An embedded error, and h |f'| of each sample as its stages saw it: where that is not small, the error means
-    nothing."""
+    """An embedded error estimate, and a stiffness estimate h |f'| of each sample, taken from the stages. The error
+    estimate is only reliable where the stiffness is small."""
 
     error: Tensor
     stiffness: Tensor
@@ -32,7 +32,7 @@ class Solver(ABC):
     noise         the most general noise the solver takes
     sense         the sense in which it reads diagonal noise; None: noise it takes has one meaning only
     needs_levy_area  whether it needs the space-time Levy area H beside dW
-    substeps          fractions of a step at which it asks the path for a part of the step
+    substeps          points inside a step (as fractions) at which the solver needs its own Brownian increment
     embedded      order of its embedded error estimate, whose local size is h^(embedded + 1); None: fixed grids only
     """
 
@@ -110,7 +110,7 @@ class OneStep(Solver):
 
 
 def cut(times: Tensor, fractions: tuple[float, ...]) -> Tensor:
-    """The grid with every step cut at `fractions` of it: where a solver asks its path.
+    """The grid with the points at `fractions` of every step inserted: the times at which a solver reads its path.
 
     Args:
         times: the grid, strictly monotone, 1-D float64.
@@ -121,8 +121,7 @@ def cut(times: Tensor, fractions: tuple[float, ...]) -> Tensor:
 
 
 def is_plain_scalar(w: Tensor) -> bool:
-    """Whether w may as well be a number: 0-d, on the CPU, without a gradient, and no graph is being made in which it
-    varies."""
+    """True if w can be replaced by a Python float: a 0-d CPU tensor without gradient, outside torch.compile."""
     return w.dim() == 0 and w.is_cpu and not w.requires_grad and not torch.compiler.is_dynamo_compiling()
 
 
@@ -140,8 +139,8 @@ def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
 
 
 def scale_by_exp(y: Tensor, w: Tensor) -> Tensor:
-    """y e^z from w = e^z - 1. Adding y w where w is small keeps a rounded factor near 1 from drifting off over many
-    steps.
+    """y e^z from w = e^z - 1. Where w is small, y w is added to y: this avoids the error that a rounded factor near 1
+    would accumulate over many steps.
 
     Args:
         y: the state, (B, ...).

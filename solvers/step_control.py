@@ -1,4 +1,4 @@
-"""How long the next adaptive step may be, sample by sample, and what a sample that failed says.
+"""The size of the next adaptive step of each sample, and the error message of a sample that failed.
 
 PI control: Gustafsson 1991; Hairer, Norsett & Wanner, "Solving ODEs I", II.4.
 """
@@ -23,7 +23,8 @@ RUNNING, DONE, EVALS, UNDERFLOW, NOT_FINITE = range(5)
 
 
 def error_ratio(estimate: Tensor | ErrorEstimate, scale: Tensor, order: float) -> Tensor:
-    """Error over tolerance; or, of an estimate that says it, h |f'| over its limit, in the same power of h.
+    """Error over tolerance, (B,). Where the estimate has a stiffness, and that over its limit is larger, the latter
+    counts, raised to the power that makes it scale with h as the error does.
 
     Args:
         estimate: of the error of a step, like the state.
@@ -43,7 +44,7 @@ def step_factor(
     accept: Tensor,
     order: float,
 ) -> Tensor:
-    """Next step over this one, (B,).
+    """Size of the next step over that of this step, (B,).
 
     Args:
         ratio: error over tolerance, (B,).
@@ -75,7 +76,7 @@ def rms(x: Tensor, scale: Tensor) -> Tensor:
 
 
 def failure(status: Tensor, solution: Solution, control: Adaptive) -> SolveError:
-    """What the first sample that failed says.
+    """The error of the first sample that failed.
 
     Args:
         status: of each sample, (B,).
@@ -89,7 +90,7 @@ def failure(status: Tensor, solution: Solution, control: Adaptive) -> SolveError
     where = f"at t = {t:.6g} in {count} of {len(solution.t)} samples (first: {row})"
     limit = control.max_evals
     smallest = control.smallest
-    jump = "a jump of f (solve up to it, and go on from it)"
+    jump = "a jump of f (solve up to it, then start a new solve there)"
     kinds: dict[int, tuple[type[SolveError], str, str]] = {
         EVALS: (
             MaxStepsError,
@@ -104,7 +105,7 @@ def failure(status: Tensor, solution: Solution, control: Adaptive) -> SolveError
         NOT_FINITE: (
             NonFiniteError,
             "f is NaN or infinite",
-            "a singular right-hand side near that time, or a state that ran away",
+            "a singular right-hand side near that time, or a state that diverged",
         ),
     }
     kind, what, why = kinds[int(status[row])]

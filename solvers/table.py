@@ -30,8 +30,8 @@ class Table(Solver):
     It is the most general linear method that makes one evaluation a step: Adams methods and predictor-corrector pairs
     are tables (`Table.of`). A row is consistent where c_k = 0 and its weights sum to 1. No order is claimed.
 
-    A solve of fewer steps than rows takes the last ones; what they give to slopes before its beginning goes to its
-    first slope.
+    A solve of fewer steps than rows uses the last rows. Their weights of slopes before the start are added to the
+    weight of the first slope.
 
     Args:
         rows: (c_k, w_k0, ..., w_kk) for k = 0, 1, ...: k + 2 finite numbers in row k.
@@ -106,7 +106,7 @@ class Table(Solver):
 
 
 def _last(rows: Rows, steps: int) -> list[tuple[float, ...]]:
-    """The last rows, for so many steps: weights of slopes before their beginning go to the first slope."""
+    """The last rows, one for each step. Weights of slopes before the start are added to that of the first slope."""
     skipped = len(rows) - steps
     if skipped < 0:
         raise ValueError(f"`steps` must have at most {len(rows)} steps, the rows of the table, got {steps}")

@@ -185,7 +185,7 @@ def processes(device: str) -> Any:
 
     if wanted is not None and wanted != distributed.world():
         warn(
-            f"{wanted} processes were asked for, {distributed.world()} runs; give accelerate --multi_gpu, on the"
+            f"{wanted} processes were requested, but {distributed.world()} runs; give accelerate --multi_gpu, on the"
             " CPU too, or torchrun --nproc_per_node"
         )
 

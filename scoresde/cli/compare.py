@@ -47,7 +47,20 @@ def compare(
 ) -> None:
     """Work against precision: how wrong, for how many model calls and seconds, against other libraries.
 
-    Example: scoresde compare --problem gmm2d --methods ddim,unipc,diffusers:unipc_3 --budgets 5,10,20"""
+    Example: scoresde compare --problem gmm2d --methods ddim,unipc,diffusers:unipc_3 --budgets 5,10,20
+    \f
+    Args:
+        run: folder of a run or of a diffusers pipeline; None: shared problems.
+        problem: names of shared problems, between commas.
+        methods: names of competitors, between commas; `all` prints the names and measures nothing.
+        budgets: numbers of model calls, between commas.
+        seeds: starts per figure, 1 or more.
+        jobs: processes, 1 or more; 1 on a GPU.
+        out: folder of rows, pictures and report, new or written by this command.
+        score_error: largest error of a perturbed score that the split of the error is made with; 0: no split.
+        device: cpu, cuda or cuda:NUMBER.
+        allow_code: whether a network of the user's own may be imported and run.
+    """
 
     from ..compare import drawing, figures, page, runner
     from ..compare.competitors import names
@@ -161,7 +174,7 @@ def _measure(
 
     with bar("comparing", sum(task.key not in done for task in todo)) as advance:
 
-        def step(_: dict[str, Any]) -> None:
+        def step(_: object) -> None:
             advance(1)
 
         try:

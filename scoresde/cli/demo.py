@@ -28,12 +28,11 @@ from ..training.losses import PlainV
 from ..training.norms import Huber
 from ..training.objective import Objective
 from ..training.state import Training
-from .demo_page import DIGITS, draw_paths, losses, said, write_page
+from .demo_page import draw_paths, losses, show_table, write_page
 from .progress import counting, progress, train_with_bar
 
 with untouched():
     from rich.console import Console
-    from rich.table import Table
 
 TIGHT = 1e-3  # tolerance of the adaptive flow, far below the model's own error
 SHOWN = 16  # samples of each method in the pictures, and the pixels a side of one
@@ -257,42 +256,3 @@ def draw(
         start = time.perf_counter()
         x = sample(denoiser, shape, method, seed).cpu()
         return x, round(calls.rows / shape[0], 1), time.perf_counter() - start
-
-
-def show_table(
-    console: Console,
-    judge: Judge,
-    rows: list[dict[str, Any]],
-    floors: dict[str, float],
-) -> None:
-    """The page's table, on the terminal."""
-    table = Table(
-        caption="Fréchet: lower is better, 95 % intervals; floors: "
-        + ", ".join(f"{k} {v:.2f}" for k, v in floors.items())
-    )
-    heads = [
-        "method",
-        "model calls",
-        "seconds",
-        "Fréchet",
-        *(["confidence", "rarest class"] if judge.classifier else []),
-        "nearest training",
-    ]
-
-    for head in heads:
-        table.add_column(head, justify="left" if head == "method" else "right")
-
-    for row in rows:
-        cell = {key: said(row.get(key), digits) for key, digits in DIGITS.items()}
-        distance = f"{cell['frechet']} ({cell['frechet_low']} to {cell['frechet_high']})"
-        extra = [cell["confidence"], f"{min(row['class_shares']):.1%}"] if judge.classifier else []
-        table.add_row(
-            row["name"],
-            cell["calls"],
-            cell["seconds"],
-            distance,
-            *extra,
-            cell["nearest"],
-        )
-
-    console.print(table)

@@ -14,9 +14,14 @@ from ..evaluation.judge import Judge
 from ..reports import images
 from ..reports.page import embedded, save_page
 from ..runs import Trained
+from ..runtime.torch_state import untouched
 from ..samplers import catalogue
 from ..samplers.recommend import recommended
 from ..samplers.sampling import trajectory
+
+with untouched():
+    from rich.console import Console
+    from rich.table import Table
 
 DIGITS = {
     "calls": 0,
@@ -66,13 +71,18 @@ def draw_paths(
     rows: list[tuple[str, list[Tensor]]] = []
 
     for name, states in paths.items():
-        nearest = [min(states, key=lambda state, level=level: abs(float(state[0]) - level)) for level in levels]
-        rows.append((name, [x[:4] for _, x in nearest]))
+        rows.append((name, [_nearest(states, level)[:4] for level in levels]))
 
     images.save_trajectories(rows, levels, folder / "trajectory.png")
     images.save_gif(
         [images.tiled(x, columns=6, side=48) for x in moving([x for _, x in paths[FLOW]])], folder / "flow.gif"
     )
+
+
+def _nearest(states: list[tuple[Tensor, Tensor]], level: float) -> Tensor:
+    """The state x, of pairs (lam, x), whose lam is nearest to a level."""
+    distances = [abs(float(lam) - level) for lam, _ in states]
+    return states[distances.index(min(distances))][1]
 
 
 def moving(states: list[Tensor]) -> list[Tensor]:
@@ -174,3 +184,49 @@ def _shares(row: dict[str, Any]) -> dict[str, Any]:
         "shares": [max(1, round(130 * s)) for s in shares],
         "shares_text": ", ".join(f"{i}: {s:.1%}" for i, s in enumerate(shares)),
     }
+
+
+def show_table(
+    console: Console,
+    judge: Judge,
+    rows: list[dict[str, Any]],
+    floors: dict[str, float],
+) -> None:
+    """The page's table, on the terminal.
+
+    Args:
+        console: where it is printed.
+        judge: its classifier, where it has one, adds two columns.
+        rows: what `demo.judged` gave, in the order of the table.
+        floors: Frechet distances of exact sets, by what the sets are.
+    """
+    table = Table(
+        caption="Fréchet: lower is better, 95 % intervals; floors: "
+        + ", ".join(f"{k} {v:.2f}" for k, v in floors.items())
+    )
+    heads = [
+        "method",
+        "model calls",
+        "seconds",
+        "Fréchet",
+        *(["confidence", "rarest class"] if judge.classifier else []),
+        "nearest training",
+    ]
+
+    for head in heads:
+        table.add_column(head, justify="left" if head == "method" else "right")
+
+    for row in rows:
+        cell = {key: said(row.get(key), digits) for key, digits in DIGITS.items()}
+        distance = f"{cell['frechet']} ({cell['frechet_low']} to {cell['frechet_high']})"
+        extra = [cell["confidence"], f"{min(row['class_shares']):.1%}"] if judge.classifier else []
+        table.add_row(
+            row["name"],
+            cell["calls"],
+            cell["seconds"],
+            distance,
+            *extra,
+            cell["nearest"],
+        )
+
+    console.print(table)

@@ -35,7 +35,16 @@ def doctor(
 ) -> None:
     """Look for what is wrong with a trained run or a saved pipeline: exit code 0 where nothing is found, 3 otherwise.
 
-    Example: scoresde doctor runs/demo"""
+    Example: scoresde doctor runs/demo
+    \f
+    Args:
+        run: folder of a run or of a diffusers pipeline.
+        n: samples examined, 1 or more.
+        seed: of the noise.
+        data: what the model was trained on, where it does not say so itself.
+        device: cpu, cuda or cuda:NUMBER.
+        allow_code: whether a network of the user's own may be imported and run.
+    """
 
     from .. import runs
     from ..denoisers import conditions
@@ -121,7 +130,16 @@ def import_(
 ) -> None:
     """Take weights trained elsewhere, without running any code of theirs; what would have to run is refused.
 
-    Example: scoresde import weights.pth --config network.toml --shape 1,28,28 --out runs/theirs"""
+    Example: scoresde import weights.pth --config network.toml --shape 1,28,28 --out runs/theirs
+    \f
+    Args:
+        source: file of weights, or folder of a diffusers pipeline.
+        out: folder to write.
+        config: TOML file of the network and the process; None: a pipeline says so itself.
+        shape: of one sample, numbers between commas; given together with `config`.
+        overwrite: whether `out` may exist already.
+        allow_code: whether a network of the user's own may be imported and run.
+    """
 
     from ..interop import importing
     from ..runs import toml

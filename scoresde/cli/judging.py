@@ -25,7 +25,19 @@ def likelihood(
     """Log-likelihood of held-out data by the probability flow, with its standard errors; of a model of latents a lower
     bound on it.
 
-    Example: scoresde likelihood runs/demo --n 64 --probes 4"""
+    Example: scoresde likelihood runs/demo --n 64 --probes 4
+    \f
+    Args:
+        run: folder of a run or of a diffusers pipeline.
+        n: samples, 1 or more.
+        probes: Hutchinson probes; 0: the exact trace.
+        rtol: relative and absolute tolerance of the flow.
+        seed: of the probes.
+        batch: samples at once, 1 or more.
+        data: what the model was trained on, where it does not say so itself.
+        device: cpu, cuda or cuda:NUMBER.
+        allow_code: whether a network of the user's own may be imported and run.
+    """
 
     import torch
 
@@ -112,7 +124,12 @@ def likelihood(
 def info(run: Folder, allow_code: AllowCode = False) -> None:
     """Say what a run or a saved pipeline is; verify a run's files, and say how to repeat it.
 
-    Example: scoresde info runs/demo"""
+    Example: scoresde info runs/demo
+    \f
+    Args:
+        run: folder of a run or of a diffusers pipeline.
+        allow_code: whether a network of the user's own may be imported and run.
+    """
 
     from rich.table import Table
 

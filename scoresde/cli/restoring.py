@@ -50,7 +50,24 @@ def restore(
 
     Example: scoresde restore runs/demo --operator box:0,4,8,4 --std 0.05 --method pigdm --n 8 --out restored.png
 
-    Video: scoresde restore runs/video --operator frames:0 --std 0 --method pigdm --n 4 --out animated.gif"""
+    Video: scoresde restore runs/video --operator frames:0 --std 0 --method pigdm --n 4 --out animated.gif
+    \f
+    Args:
+        run: folder of a run or of a diffusers pipeline.
+        operator: what is measured, as NAME:ARGUMENTS.
+        out: a .png, .gif or .npz file to write.
+        std: standard deviation of the measured noise, in the model's scale; 0: exact data.
+        method: one of `METHODS`.
+        steps: noise levels, 1 or more.
+        n: samples of the posterior, 1 or more.
+        index: which held-out sample is measured, from 0.
+        particles: of the methods twisted and mcgdiff.
+        seed: of the measurement's noise and of the samples.
+        data: what the model was trained on, where it does not say so itself.
+        device: cpu, cuda or cuda:NUMBER.
+        overwrite: whether `out` may exist already.
+        allow_code: whether a network of the user's own may be imported and run.
+    """
 
     import torch
 

@@ -81,7 +81,34 @@ def sample(
     ...`: the same ones.
 
     Examples: scoresde sample runs/demo --method ddim --steps 20 --n 64 --seed 0 --out digits.png;
-    scoresde sample runs/classes --label 3 --guidance 0,1,2,4,8 --n 8 --out strip.png"""
+    scoresde sample runs/classes --label 3 --guidance 0,1,2,4,8 --n 8 --out strip.png
+    \f
+    Args:
+        run: folder of a run or of a diffusers pipeline.
+        method: name of the catalogue, or a .json file that `tune` wrote.
+        steps: noise levels; None: 20. Not for probability_flow.
+        rtol: tolerance of probability_flow; None: 1e-4. Not for other methods.
+        n: samples, 1 or more.
+        seed: sample i is a function of (seed, i).
+        batch: samples at once, 1 or more.
+        out: file to write; None: samples.png or samples.npz in `run`.
+        label: class of all samples, its number or its name; None: no class is asked for.
+        guidance: scale, or several scales between commas; None: no guidance.
+        interval: levels LO,HI of lam in which guidance holds; None: all.
+        rescale: 0 to 1, how far guided samples keep the spread of conditional ones.
+        weak: folder of a weaker run that guidance leads away from, or None.
+        classifier: folder of a classifier along whose gradient guidance leads, or None.
+        null: the label that a pipeline takes for none; None: a run knows its own.
+        low_method: method of a cascade's first stage; None: ddim.
+        low_steps: noise levels of a cascade's first stage; None: 20.
+        augment: noise of the images that a cascade enlarges; None: its default.
+        best: whether the checkpoint of the least held-out loss is taken instead of the last.
+        ema_width: width of an average of the weights made afterwards; None: the average made in training.
+        compile: whether each step runs as one compiled graph.
+        device: cpu, cuda or cuda:NUMBER.
+        overwrite: whether `out` may exist already.
+        allow_code: whether a network of the user's own may be imported and run.
+    """
 
     import torch
 
@@ -180,7 +207,12 @@ def sample(
 
 
 def label_class(label: str, model: Any) -> int:
-    """The class that a number or a name stands for. Raises UsageError naming `--label`."""
+    """The class that a number or a name stands for. Raises UsageError naming `--label`.
+
+    Args:
+        label: a number, or a name that the model knows.
+        model: of `interop.models.load`.
+    """
     if model.classes is None:
         raise UsageError(
             f"`--label` must be left out, got {label}: {model.folder} is not class-conditional; train it with"

@@ -34,7 +34,17 @@ def demo(
 ) -> None:
     """Train on digits, sample by eight methods, judge, draw and report.
 
-    Example: scoresde demo --out runs/demo --steps 2500"""
+    Example: scoresde demo --out runs/demo --steps 2500
+    \f
+    Args:
+        out: folder to write.
+        steps: of training.
+        n: samples of each method, 2 or more.
+        device: cpu, cuda or cuda:NUMBER.
+        seed: of training and sampling.
+        data: digits, a .npz file or a folder of images.
+        overwrite: whether `out` may exist already.
+    """
 
     from solvers import check
 
@@ -69,7 +79,16 @@ def train(
 
     Ctrl-C once: finish the step, save, stop; twice: stop now. Go on with --resume: the result is the same to the bit.
 
-    Example: scoresde train docs/digits.toml --out runs/digits"""
+    Example: scoresde train docs/digits.toml --out runs/digits
+    \f
+    Args:
+        config: TOML file that describes the run.
+        out: folder to write.
+        resume: whether the run in `out` continues from its last checkpoint; not together with `overwrite`.
+        device: cpu, cuda or cuda:NUMBER.
+        overwrite: whether `out` may exist already.
+        allow_code: whether a network of the user's own may be imported and run.
+    """
 
     from .. import runs
     from ..runs import toml

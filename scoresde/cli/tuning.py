@@ -54,7 +54,30 @@ def tune(
     """Learn the best sampler of a model for a budget of network calls, and measure its error.
 
     Example: scoresde tune runs/demo --calls 7 --out method.json, then
-    scoresde sample runs/demo --method method.json"""
+    scoresde sample runs/demo --method method.json
+    \f
+    Args:
+        run: folder of a run or of a diffusers pipeline.
+        calls: network calls of a sample, 2 or more.
+        out: the .json file to write.
+        time: duration after which learning ends, as 90s, 5m or 1h; None: no limit.
+        stage: the last stage that runs: grid, levels, table or scale.
+        pairs: latents that are learned from, 1 or more.
+        seed: of all latents.
+        soft: how far the start of a pair may move, in standard deviations of its noise.
+        plain: whether methods with a frame are left out.
+        label: class of all samples; None: all classes.
+        guidance: scale, or several scales between commas; None: no guidance.
+        interval: levels LO,HI of lam in which guidance holds; None: all.
+        rescale: 0 to 1, how far guided samples keep the spread of conditional ones.
+        weak: folder of a weaker run that guidance leads away from, or None.
+        null: the label that a pipeline takes for none; None: a run knows its own.
+        sigmas: whether the levels are printed as falling sigma/alpha.
+        batch: samples at once, 1 or more.
+        device: cpu, cuda or cuda:NUMBER.
+        overwrite: whether `out` may exist already.
+        allow_code: whether a network of the user's own may be imported and run.
+    """
 
     import torch
 

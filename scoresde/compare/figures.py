@@ -1,16 +1,16 @@
-"""Rows made readable: curves over seeds, the Pareto front, a table for the terminal and a picture."""
+"""Rows as curves over seeds, with the Pareto front, and as a table for the terminal."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from ..runtime.torch_state import untouched
-from .runner import Row
+from .rows import Measured, Row
 
+K = TypeVar("K", bound=Hashable)
 COLOURS = {
     "scoresde": "#1769aa",
     "diffusers": "#e08a00",
@@ -49,7 +49,7 @@ class Curve(NamedTuple):
 
 
 class Panel(NamedTuple):
-    """What can be compared with each other: one problem, one metric."""
+    """The curves that can be compared with each other: those of one problem and one metric."""
 
     problem: str
     metric: str
@@ -63,41 +63,52 @@ class Panel(NamedTuple):
 
 
 def panels(rows: Iterable[Row]) -> list[Panel]:
-    """Rows by problem and metric, in the order they came; failed rows are left out, those with an exact law come again
-    by it."""
+    """Rows by problem and metric, in the order they came. Failed rows are left out. A row with an exact law is in two
+    panels: by samples, and by that law."""
 
     measured = [row for row in rows if "failed" not in row]
-    again = [
-        row | dict.fromkeys(("error", "low", "high"), row["w2"]) | {"metric": EXACT, "floor": 0.0}
-        for row in measured
-        if "w2" in row
-    ]
-    groups: dict[tuple[str, str], dict[tuple[str, str], dict[float, list[Row]]]] = defaultdict(
-        lambda: defaultdict(lambda: defaultdict(list))
-    )
-    floors: dict[tuple[str, str], float] = {}
-
-    for row in measured + again:
-        key = row["problem"], row["metric"]
-        groups[key][row["method"], row["family"]][row["cost"]].append(row)
-        floors[key] = max(floors.get(key, 0.0), row["floor"])
-
+    again = [_by_exact_law(row, row["w2"]) for row in measured if "w2" in row]
+    groups = _grouped(measured + again, lambda row: (row["problem"], row["metric"]))
     out: list[Panel] = []
 
-    for key, methods in groups.items():
-        curves = [
-            Curve(*name, sorted(_point(cost, each) for cost, each in costs.items())) for name, costs in methods.items()
-        ]
-        out.append(Panel(*key, floors[key], curves))
+    for (name, metric), group in groups.items():
+        highest = max(0.0, *(row["floor"] for row in group))
+        out.append(Panel(name, metric, highest, _curves(group)))
 
     return out
 
 
-def _point(cost: float, rows: Sequence[Row]) -> Point:
-    def mean(name: str) -> float:
-        return math.exp(sum(math.log(max(r[name], 1e-300)) for r in rows) / len(rows))
+def _curves(rows: Sequence[Measured]) -> list[Curve]:
+    """A curve for each method, in the order they came."""
+    groups = _grouped(rows, lambda row: (row["method"], row["family"]))
+    return [Curve(method, family, _points(group)) for (method, family), group in groups.items()]
 
-    error = mean("error")
+
+def _points(rows: Sequence[Measured]) -> list[Point]:
+    """A point for each cost, cheapest first."""
+    groups = _grouped(rows, lambda row: row["cost"])
+    return sorted(_point(cost, group) for cost, group in groups.items())
+
+
+def _grouped(rows: Iterable[Measured], key: Callable[[Measured], K]) -> dict[K, list[Measured]]:
+    """Rows by a key, in the order they came."""
+    groups: dict[K, list[Measured]] = {}
+    for row in rows:
+        groups.setdefault(key(row), []).append(row)
+    return groups
+
+
+def _by_exact_law(row: Measured, w2: float) -> Measured:
+    """The row with the distance of its exact law in the place of the sampled one."""
+    return {**row, "error": w2, "low": w2, "high": w2, "metric": EXACT, "floor": 0.0}
+
+
+def _point(cost: float, rows: Sequence[Measured]) -> Point:
+    def mean(values: list[float]) -> float:
+        """The geometric mean."""
+        return math.exp(sum(math.log(max(value, 1e-300)) for value in values) / len(values))
+
+    error = mean([row["error"] for row in rows])
     k = len(rows)
     if k > 1:
         from scipy.stats import t
@@ -111,8 +122,8 @@ def _point(cost: float, rows: Sequence[Row]) -> Point:
         high = rows[0].get("high", error)
 
     return Point(
-        mean("calls"),
-        mean("seconds"),
+        mean([row["calls"] for row in rows]),
+        mean([row["seconds"] for row in rows]),
         error,
         low,
         high,

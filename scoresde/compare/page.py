@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..reports.page import embedded, save_page
 from .figures import COLOURS, Panel
-from .runner import Row
+from .rows import Row
 
 
 def write(
@@ -31,7 +31,7 @@ def write(
     """
 
     measured = [row for row in rows if "failed" not in row]
-    last = measured[-1] if measured else {}
+    last: Mapping[str, Any] = measured[-1] if measured else {}
     versions = {k: v for row in measured for k, v in row["versions"].items()}
     facts = [
         ("rows", f"{len(measured)} measured, {len(rows) - len(measured)} failed"),

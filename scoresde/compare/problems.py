@@ -47,8 +47,8 @@ class Problem:
               none
     flow      the probability flow's map from high to low in closed form; None: solved to `tolerance`
     high, low ends of s
-    steps     Heun steps of the reference where D is a network, too rough for a tolerance; None: Dormand-Prince 8(5,3)
-              to `tolerance`
+    steps     Heun steps of the reference solve, used if D is a network (not smooth enough for a tolerance); None:
+              Dormand-Prince 8(5,3) to `tolerance`
     """
 
     name: str

@@ -1,22 +1,20 @@
-"""One row for each (problem, method, cost, seed): what was spent and how wrong it was, kept as it comes.
+"""Measurement of one row for each (problem, method, cost, seed): the cost and the error. Each row is stored at once.
 
 A deterministic method is judged by the RMS distance of its states from the converged flow of the same starts; a
 stochastic one by the distance of its samples from exact ones (sliced W2, energy, MMD, Frechet, with intervals and the
-floor of two exact sets). Where the data are Gaussian and the method is affine, its law is Gaussian too, and its W2
-from the data's stands beside, exact (`laws`). Model calls are counted at the model: rows evaluated over samples, the
-same for everyone. Rows are appended to rows.jsonl; a run that was stopped goes on where it was.
+floor of two exact sets). If the data are Gaussian and the method is affine, its samples are Gaussian too, and their
+exact W2 from the data is part of the row (`affine_laws`). Model calls are counted at the model, as rows evaluated per
+sample, in the same way for all libraries. Rows are appended to rows.jsonl; a comparison that was stopped continues
+there.
 """
 
 from __future__ import annotations
 
-import functools
-import math
 import signal
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -27,10 +25,18 @@ from ..denoisers.exact import Gaussian
 from ..evaluation import affine_laws, distances
 from ..runs.own_code import allow_code, is_allowed
 from ..runtime.distributed import safe_path
-from . import peers, problems, store, trained
+from . import peers
+from .cases import distances_of
+from .cases import floor as floor
+from .cases import forget as forget
+from .cases import model as model
+from .cases import problem as problem
+from .cases import reference as reference
 from .competitors import OURS, Entry, Solve, entry
 from .problems import Problem, rms
-from .store import Row, Store
+from .rows import Asked, ExactLaw, Judged
+from .rows import Row as Row
+from .store import Store
 from .watching import environment, watched
 
 TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
@@ -49,7 +55,7 @@ class Task:
 
     @property
     def key(self) -> tuple[Any, ...]:
-        """What a row is found by."""
+        """The key by which a row is found."""
         return (self.source, self.method, self.cost, self.seed, self.device, model(self.source, self.device))
 
 
@@ -80,67 +86,11 @@ def tasks(
                     yield Task(source, each.name, float(cost), seed, device)
 
 
-@functools.lru_cache(maxsize=8)
-def problem(source: str, device: str = "cpu") -> Problem:
-    """A shared problem by its name, else the trained run or the pipeline in that folder."""
-    makers = problems.all_problems()
-    if source in makers:
-        made = makers[source]()
-        made.denoiser.to(device)
-        return made
-    return trained.of_folder(Path(source), device)
-
-
-@functools.lru_cache(maxsize=32)
-def reference(source: str, seed: int, device: str = "cpu") -> tuple[Tensor, float]:
-    """The converged answer and its error, as `store.reference` keeps it."""
-    case = problem(source, device)
-    return case.reference(seed) if case.flow is not None else store.reference(case, seed)
-
-
-@functools.lru_cache(maxsize=8)
-def model(source: str, device: str = "cpu") -> str:
-    """The digest of a problem's model, which its rows carry."""
-    return store.digest(problem(source, device))
-
-
-def forget() -> None:
-    """Read models and references anew: a run may have been trained again, and a relative name may mean another folder
-    now."""
-    for known in (problem, reference, model, floor):
-        known.cache_clear()
-
-
-@functools.lru_cache(maxsize=32)
-def floor(source: str) -> dict[str, float]:
-    """Mean distances of two exact sets of the size that is judged."""
-    case = problem(source)
-    assert case.draw is not None
-    return {
-        name: distances.floor(
-            distances.METRICS[name],
-            case.draw,
-            case.judged,
-            case.judged,
-            pairs=4,
-            seed=100,
-        )[0]
-        for name in _laws(case)
-    }
-
-
-def _laws(case: Problem) -> dict[str, str]:
-    """Distances a law is judged by, and what their columns begin with; Frechet between Gaussians fitted to the samples
-    where that is affordable."""
-    wide = math.prod(case.shape) > 256
-    return {"sliced": "", "energy": "energy_", "mmd": "mmd_"} | ({} if wide else {"frechet": "frechet_"})
-
-
 def measure(task: Task) -> Row:
-    """Run one task and describe what happened; a method that fails says so in its row."""
+    """Run one task and return its row. If the method fails, the row holds the reason."""
     case = problem(task.source, task.device)
     competitor = entry(task.method)
-    row: Row = {
+    row: Asked = {
         "problem": task.source,
         "method": task.method,
         "family": competitor.family,
@@ -154,7 +104,7 @@ def measure(task: Task) -> Row:
     }
     solve = competitor.bind(task.cost)
     if solve is None:
-        return row | {"failed": "the budget buys no step"}
+        return {**row, "failed": "the budget buys no step"}
 
     x = case.start(task.seed, case.judged if competitor.stochastic else case.n).to(task.device)
 
@@ -162,17 +112,19 @@ def measure(task: Task) -> Row:
         solve(case, x[:2], task.seed)  # imports and first calls are not what is timed
         y, spent = watched(case, lambda: solve(case, x, task.seed), len(x), task.device)
     except (SolveError, ValueError, RuntimeError, ArithmeticError) as error:
-        return row | {"failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
+        return {**row, "failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
 
     if not bool(y.isfinite().all()):
-        return row | spent | {"failed": "not finite"}
+        return {**row, **spent, "failed": "not finite"}
 
     found = _law(case, task, y.cpu()) if competitor.stochastic else _path(task, y.cpu())
 
-    return row | spent | found | _exact(case, competitor, solve, task.device) | environment(competitor.family)
+    law = _exact(case, competitor, solve, task.device)
+
+    return {**row, **spent, **found, **law, **environment(competitor.family)}
 
 
-def _path(task: Task, y: Tensor) -> Row:
+def _path(task: Task, y: Tensor) -> Judged:
     answer, error = reference(task.source, task.seed, task.device)
     apart = (y - answer).flatten(1)
     median = apart.square().mean(1).sqrt().median().item()
@@ -185,12 +137,12 @@ def _path(task: Task, y: Tensor) -> Row:
     }
 
 
-def _law(case: Problem, task: Task, y: Tensor) -> Row:
+def _law(case: Problem, task: Task, y: Tensor) -> Judged:
     assert case.draw is not None
     exact = case.draw(case.judged, task.seed + 1000)
-    out: Row = {"metric": "sliced W2", "n": len(y)}
+    out: dict[str, Any] = {"metric": "sliced W2", "n": len(y)}
 
-    for kind, prefix in _laws(case).items():
+    for kind, prefix in distances_of(case).items():
         got = distances.estimate(distances.METRICS[kind], y, exact, blocks=10, floor=floor(task.source)[kind])
         out |= {
             f"{prefix}error": got.value,
@@ -199,7 +151,7 @@ def _law(case: Problem, task: Task, y: Tensor) -> Row:
             f"{prefix}floor": got.floor,
         }
 
-    return out
+    return cast(Judged, out)
 
 
 def _exact(
@@ -207,7 +159,7 @@ def _exact(
     competitor: Entry,
     solve: Solve,
     device: str,
-) -> Row:
+) -> ExactLaw:
     """W2 of the method's own law from the data's at the last level; not where steps are adaptive, noise is a peer's,
     or a move is not affine."""
 
@@ -238,7 +190,15 @@ def run(
     jobs: int = 1,
     report: Callable[[Row], None] | None = None,
 ) -> None:
-    """Measure what the store lacks, on `jobs` processes of one thread each; interrupted, what is done is kept."""
+    """Measure the rows that the store does not have, on `jobs` processes of one thread each. If it is interrupted,
+    finished rows are kept.
+
+    Args:
+        todo: the rows that are wanted.
+        store: what was measured before; it takes the new rows.
+        jobs: number of processes.
+        report: called with every new row, or None.
+    """
     have = store.done
     named = {found[:-1] for found in store.done}
     left = [task for task in todo if task.key not in have]

@@ -1,7 +1,7 @@
-"""What was measured, kept: rows.jsonl of a comparison, and converged references in the user's cache.
+"""Storage of what was measured: rows.jsonl of a comparison, and converged references in the user's cache.
 
-Every row carries a checksum and the digest of the model it was measured on, every reference a checksum: what does not
-fit is named, left out, and measured again.
+Every row holds a checksum and the digest of its model; every reference holds a checksum. A damaged row or reference is
+reported, left out, and computed again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import os
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
@@ -19,10 +19,10 @@ from torch import Tensor
 from ..denoisers.denoiser import Denoiser
 from ..storage import files
 from .problems import Problem
+from .rows import Row as Row
 
-Row = dict[str, Any]
 KEY = ("problem", "method", "cost", "seed", "device", "model")
-_SUM = "checksum"
+_SUM: Final = "checksum"
 
 
 def digest(case: Problem) -> str:
@@ -45,7 +45,7 @@ def _bytes(tensor: Tensor) -> bytes:
 
 
 def key(row: Row) -> tuple[Any, ...]:
-    """What a row is found by."""
+    """The key by which a row is found."""
     return tuple(row.get(name) for name in KEY)
 
 
@@ -120,7 +120,7 @@ def _table(line: bytes) -> Row | None:
         row = json.loads(line)
     except (ValueError, RecursionError):
         return None
-    return row if isinstance(row, dict) else None
+    return cast(Row, row) if isinstance(row, dict) else None
 
 
 def _checksum(row: Row) -> str:

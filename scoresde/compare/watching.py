@@ -1,4 +1,4 @@
-"""What a measurement ran on, and what it took."""
+"""The cost of a measurement, and the machine that it ran on."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from torch import Tensor
 from ..storage import files
 from .competitors import OURS
 from .problems import Problem
-from .store import Row
+from .rows import Environment, Spent
 
 
 def watched(
@@ -25,7 +25,7 @@ def watched(
     run: Callable[[], Tensor],
     count: int,
     device: str,
-) -> tuple[Tensor, Row]:
+) -> tuple[Tensor, Spent]:
     """The answer, and model calls a sample, batched calls, seconds and peak memory in MiB above what was held
     before.
 
@@ -75,8 +75,8 @@ def _memory(device: str, reset: bool = False) -> float | None:
 
 
 @functools.cache
-def environment(family: str) -> Row:
-    """What a figure depends on: versions, processor, threads, commit, day."""
+def environment(family: str) -> Environment:
+    """What a measured number depends on: versions, processor, threads, commit, day."""
     import importlib.metadata
 
     root = Path(__file__).parents[2]

@@ -10,10 +10,28 @@ from torch import Tensor
 
 @lru_cache(maxsize=2)
 def permutation(n: int, seed: int) -> Tensor:
+    """A random order of n samples. The two orders that were asked for last are kept.
+
+    Args:
+        n: number of samples.
+        seed: of the order.
+
+    Returns:
+        The numbers 0 to n - 1, each once, (n,) int64 on the CPU. Every caller gets the same tensor: do not change it.
+    """
     return torch.randperm(n, generator=torch.Generator().manual_seed(seed), device="cpu")
 
 
 def generator_for(seed: int, step: int) -> torch.Generator:
+    """A generator of random numbers for one training step.
+
+    Args:
+        seed: of the run.
+        step: of training; another step gives other numbers.
+
+    Returns:
+        A new CPU generator.
+    """
     return torch.Generator().manual_seed(mixed(seed, step))
 
 

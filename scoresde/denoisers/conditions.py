@@ -12,7 +12,8 @@ from ..networks.labels import NO_LABEL
 
 
 def each(f: Callable[[Any, str], Any], cond: Any, name: str = "cond") -> Any:
-    """f(leaf, its name) for everything in a condition that is no dict, list or tuple, in the same structure.
+    """Apply f(leaf, name) to every leaf of a condition: all that is not a dict, list or tuple. The structure stays the
+    same.
 
     Args:
         f: gets each leaf, None too, and its name, as in `cond['text']` or `cond[0]`.
@@ -109,7 +110,7 @@ def differ(a: Any, b: Any) -> Tensor:
 
 
 def hidden(cond: Any, where: Tensor) -> Any:
-    """A condition left out for some samples.
+    """The condition with its entries for some samples replaced by "no condition".
 
     Args:
         cond: None, a tensor, or a dict, list or tuple of them, (B, ...) each.
@@ -120,7 +121,7 @@ def hidden(cond: Any, where: Tensor) -> Any:
         zero, and truth values False.
 
     Raises:
-        TypeError: naming a tensor of unsigned numbers, of which none says "no label".
+        TypeError: naming a tensor of unsigned integers, in which no value can mean "no label".
     """
 
     def masked(leaf: Any, name: str) -> Any:
@@ -133,7 +134,7 @@ def hidden(cond: Any, where: Tensor) -> Any:
             left_out = NO_LABEL
         else:
             raise TypeError(
-                f"`{name}` must be signed to be left out, which {NO_LABEL} says, got {leaf.dtype}; pass {name}.long()"
+                f"`{name}` must be signed so that {NO_LABEL} can mean no label, got {leaf.dtype}; pass {name}.long()"
             )
 
         mask = where.to(leaf.device).reshape(-1, *[1] * (leaf.dim() - 1))

@@ -1,7 +1,7 @@
 """A network made into a denoiser D(x; alpha, sigma) = E[x0 | alpha x0 + sigma eps = x].
 
-A denoiser is homogeneous: scaling (x, alpha, sigma) together changes nothing, so that a model trained on one process
-can be integrated along any other. What a network predicts is its row of `parameterisations`.
+A denoiser is homogeneous: if x, alpha and sigma are multiplied by one number, its answer stays the same. So a model
+trained on one process can be integrated along any other. `parameterisations` says what a network may predict.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class BaseDenoiser(ScoreModel, ABC):
     """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction; `process` is the one it was trained on,
     or None.
 
-    moments  mean and standard deviations of its data where they are known, which `recommended` uses; None where not"""
+    moments  mean and standard deviations of its data, which `recommended` uses; None where they are not known"""
 
     process: Process | None
     moments: Moments | None = None
@@ -68,14 +68,14 @@ class Denoiser(BaseDenoiser):
     """A network, the process it was trained on, and what it predicts.
 
     network   network(x_in, c_noise, cond=None) -> tensor like x_in; c_noise (B,) in float32 or wider
-    process   its training process; x is brought into the process' frame at equal lam before it is fed
-    table     Eps() (default), X0(), V(), Score(), Karras(), or LearnedRange(one of them): the output then has twice
-              the channels of x_in
+    process   its training process; x is scaled to the alpha and sigma of this process at the same lam for the network
+    table     what it predicts: Eps() (default), X0(), V(), Score(), KarrasPreconditioning(), or LearnedRange(one of
+              them), whose output has twice the channels of x_in
     time      lam -> c_noise; default process.time. Sinusoidal embeddings want 1000 * process.time(lam)
 
-    Casts to the dtype of the network's floating weights and back. process, table and time cannot be set anew:
-    coefficients follow from them. Raises TypeError or ValueError naming `network` when its output is not like x,
-    `cond` when it is not what the network takes."""
+    x is cast to the dtype of the network's floating weights, and the answer is cast back. process, table and time
+    cannot be changed later, because coefficients are computed from them once. Raises TypeError or ValueError naming
+    `network` when its output is not like x, `cond` when it is not what the network takes."""
 
     process: Process  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -92,7 +92,8 @@ class Denoiser(BaseDenoiser):
         if not isinstance(process, Process):
             raise TypeError(f"`process` must be a Process, got {type(process).__name__}; for example VPSDE()")
         if not isinstance(table, Parameterisation | None):
-            raise TypeError(f"`table` must be Eps(), X0(), V(), Score(), Karras() or LearnedRange(...), got {table!r}")
+            known = "Eps(), X0(), V(), Score(), KarrasPreconditioning() or LearnedRange(...)"
+            raise TypeError(f"`table` must be {known}, got {table!r}")
 
         called = network.forward if isinstance(network, nn.Module) else network
         self._takes_cond = _accepts(called, 3)
@@ -119,7 +120,7 @@ class Denoiser(BaseDenoiser):
         """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against
         x.
 
-        A module's weights are the denoiser's own: its dtype, device and mode follow.
+        If the score is a module, its weights become those of the denoiser: `to`, `train` and `eval` apply to it.
 
         Args:
             score: a function (x, t) or a denoiser.
@@ -129,7 +130,7 @@ class Denoiser(BaseDenoiser):
         return cls(_OfScore(score), process, Score())
 
     def around(self, network: nn.Module) -> Denoiser:
-        """The same with another network in its place: a compiled one, or one of averaged weights.
+        """The same denoiser with another network, such as a compiled one or one with averaged weights.
 
         Args:
             network: called as the present one is.
@@ -159,7 +160,8 @@ class Denoiser(BaseDenoiser):
         )
 
     def _coefficients(self, alpha: Tensor, sigma: Tensor) -> tuple[Tensor | float, Tensor | float, Pair, Pair]:
-        """Of x as it is fed, c_noise, and of x0 and eps: numbers where they may be."""
+        """The scale of the network's input, c_noise, and the coefficients of x0 and of eps; Python numbers where
+        possible."""
         lam = alpha.log() - sigma.log()
         t = self.process.time(lam)
         own_alpha = self.process.alpha(t)
@@ -211,7 +213,7 @@ class Denoiser(BaseDenoiser):
 def weight_dtype(network: nn.Module, default: torch.dtype) -> torch.dtype:
     """The dtype a network computes in: that of its first floating weight, or of the parts of its first complex one.
 
-    Packed and quantised weights (whole numbers, float8) say nothing of it.
+    Packed and quantised weights (integers, float8) are ignored.
 
     Args:
         network: its parameters are looked at, then its buffers.
@@ -233,7 +235,7 @@ def weight_dtype(network: nn.Module, default: torch.dtype) -> torch.dtype:
 
 
 def _accepts(function: Callable[..., Any], arguments: int) -> bool:
-    """Whether it can be called with so many positional arguments, as far as its signature can be read."""
+    """Whether a callable takes this number of positional arguments. True where its signature cannot be read."""
     try:
         inspect.signature(function).bind(*[None] * arguments)
     except ValueError:  # built in, without a signature
@@ -245,7 +247,7 @@ def _accepts(function: Callable[..., Any], arguments: int) -> bool:
 
 
 class _OfScore(nn.Module):
-    """A score in a network's place."""
+    """A score function as the network of a denoiser."""
 
     def __init__(self, score: ScoreFunction):
         super().__init__()
@@ -256,7 +258,7 @@ class _OfScore(nn.Module):
 
 
 class _Function(nn.Module):
-    """A plain function in a network's place."""
+    """A plain function as the network of a denoiser."""
 
     def __init__(self, function: Callable[..., Tensor]):
         super().__init__()

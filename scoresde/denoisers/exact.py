@@ -1,9 +1,9 @@
 """Closed-form denoisers: the truth for tests and benchmarks.
 
 For data N(m, C): D = m + alpha C (alpha^2 C + sigma^2 I)^{-1} (x - alpha m), eps = sigma (alpha^2 C + sigma^2 I)^{-1}
-(x - alpha m). A mixture weighs its components' answers by posterior responsibilities, in log space. Sums over
-components and dimensions go by broadcasting, not by matrix products, while they are small: each sample's answer is
-then bit-equal in any batch.
+(x - alpha m). A mixture weights the answers of its components by their posterior probabilities, computed in log space.
+Small sums over components and dimensions use broadcasting instead of matrix products: then the answer for a sample has
+the same bits in every batch.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ def answer(
     alpha: Tensor,
     sigma: Tensor,
 ) -> Prediction:
-    """A prediction from both answers, held as v, which loses neither.
+    """A prediction from x0 and eps. It is stored as v, from which both are computed without cancellation.
 
     Args:
         x: the state, (B, ...).
@@ -42,6 +42,18 @@ def answer(
 
 
 def flattened(x: Tensor, d: int) -> Tensor:
+    """Samples as rows.
+
+    Args:
+        x: samples, (B, ...), floating.
+        d: numbers per sample.
+
+    Returns:
+        The same numbers, (B, d).
+
+    Raises:
+        TypeError, ValueError: naming `x` where it is not floating or has not d numbers per sample.
+    """
     flat = check.floating("x", x).reshape(len(x), -1)
     if flat.shape[1] != d:
         raise ValueError(f"`x` must hold {d} numbers per sample, got shape {tuple(x.shape)}")
@@ -136,7 +148,7 @@ class Gaussian(BaseDenoiser):
 
 
 class MomentsGaussian(BaseDenoiser):
-    """The denoiser of a Gaussian with given moments, whatever their basis:
+    """The denoiser of a Gaussian whose moments are given in any basis:
 
         x0 = m + B diag(alpha l/(alpha^2 l + sigma^2)) B' (x - alpha m).
 

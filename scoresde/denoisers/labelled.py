@@ -18,7 +18,8 @@ from .prediction import Prediction
 
 
 class Labelled(BaseDenoiser):
-    """A class-conditional denoiser in closed form: a label leaves the components that bear it, no label all of them.
+    """A class-conditional denoiser in closed form. With a label the data are the components that have it; without a
+    label they are all components.
 
     Args:
         mixture: the data of all classes.
@@ -48,7 +49,7 @@ class Labelled(BaseDenoiser):
 
     @property
     def moments(self) -> Moments:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Those of all classes together."""
+        """The moments of all classes together."""
         return self.mixture.moments
 
     def forward(
@@ -72,7 +73,7 @@ class Labelled(BaseDenoiser):
             label: in [0, classes).
 
         Raises:
-            ValueError: where no component bears it.
+            ValueError: where no component has this label.
         """
         mine = self.labels == check.integer("label", label, least=0)
         if not bool(mine.any()):

@@ -83,7 +83,8 @@ class GaussianMixture(BaseDenoiser):
 
     @property
     def moments(self) -> Moments:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Mean and covariance of the mixture; beyond 1024 dimensions one standard deviation for all directions."""
+        """Mean and covariance of the mixture. In more than 1024 dimensions all directions get one standard
+        deviation."""
         weights = self.log_weights.exp()
         mean = weights @ self.means
         apart = self.means - mean
@@ -137,7 +138,7 @@ class GaussianMixture(BaseDenoiser):
         return answer(x, x0.reshape(x.shape), eps.reshape(x.shape), alpha, sigma)
 
     def _turn(self, x: Tensor, back: bool = False) -> Tensor:
-        """Into the eigenbases of the components, (B, K, d) -> (B, K, d), or back."""
+        """Coordinates in the eigenbases of the components, (B, K, d) -> (B, K, d), or back from them."""
         if self.basis is None:
             return x
 
@@ -215,7 +216,7 @@ class GaussianMixture(BaseDenoiser):
         sigma: Tensor,
         log_weights: Tensor,
     ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Rows of a batch, few enough at once."""
+        """Slices of a batch that are small enough for memory."""
         a = like(alpha, x)
         s = like(sigma, x)
         rows = max(1, _CHUNK // self.means.numel())
@@ -245,7 +246,8 @@ def Empirical(data: Tensor, std: float, process: Process | None = None) -> Gauss
 
 
 def _principal(covariances: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (K, d) and eigenvectors (K, d, d) of covariances, what rounding made negative being 0."""
+    """Eigenvalues (K, d) and eigenvectors (K, d, d) of covariances. Eigenvalues that rounding made negative are set to
+    0."""
     values, basis = torch.linalg.eigh(covariances)
     floor = -_ROUNDING * values[..., -1:].abs()
     return torch.where(values >= floor, values.clamp(min=0.0), values), basis

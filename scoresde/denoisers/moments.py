@@ -1,5 +1,5 @@
-"""What is known of data before any model is asked: its mean, and its standard deviation along each direction of a
-basis.
+"""Moments of the data: the mean, and the standard deviation along each direction of a basis. No model is needed for
+them.
 
 A Gaussian with these moments has a probability flow in closed form; `frame` integrates what a model adds to it.
 """
@@ -27,7 +27,7 @@ SAMPLES = 4096  # of a data set that are looked at
 
 
 class Basis(ABC):
-    """Abstract: directions in which data are told apart, as coordinates u = to(x), of which back(u) makes x again."""
+    """Abstract: a basis. u = to(x) are the coordinates of x, and back(u) is x again."""
 
     @abstractmethod
     def to(self, x: Tensor) -> Tensor:
@@ -39,12 +39,12 @@ class Basis(ABC):
 
     @abstractmethod
     def on(self, x: Tensor) -> Basis:
-        """The same, ready for states of the shape, dtype and device of x (B, ...)."""
+        """The same basis, prepared for states of the shape, dtype and device of x (B, ...)."""
 
 
 @dataclass(frozen=True)
 class Axes(Basis):
-    """The elements of a sample themselves."""
+    """The basis in which the coordinates are the elements of a sample."""
 
     def to(self, x: Tensor) -> Tensor:
         return x
@@ -105,8 +105,8 @@ class _Turned(Basis):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Directions(Basis):
-    """Orthonormal rows (k, d) for points (B, d); what lies across them follows as it is, so that there are k + d
-    coordinates."""
+    """Orthonormal rows (k, d) for points (B, d). The part of a point across the rows is appended as it is, so that
+    there are k + d coordinates."""
 
     rows: Tensor
 
@@ -192,8 +192,8 @@ class Moments:
 
     @classmethod
     def of(cls, x: Tensor) -> Moments:
-        """Of samples (N, ...), two or more: along cosines for images and series, along principal directions for points
-        (N, d)."""
+        """The moments of samples (N, ...), two or more: along cosines for images and series, along principal directions
+        for points (N, d)."""
 
         x = check.state("x", x).detach().to("cpu", F64)
         if x.dim() < 2 or len(x) < 2:
@@ -211,7 +211,7 @@ class Moments:
 
     @classmethod
     def gaussian(cls, mean: Tensor, covariance: Tensor) -> Moments:
-        """Of points (d,) of a given covariance (d, d), along its leading principal directions.
+        """The moments of points (d,) with a given covariance (d, d), along its leading principal directions.
 
         Args:
             mean: (d,).
@@ -257,7 +257,7 @@ class Moments:
             raise ValueError(f"{path} does not hold moments: {error}") from error
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it by name."""
+        """All numbers, as tensors by name."""
         rows = {"rows": self.basis.rows} if isinstance(self.basis, Directions) else {}
         cosines = {"cosines": torch.ones(1, dtype=F64, device="cpu")} if isinstance(self.basis, Cosines) else {}
 
@@ -271,7 +271,7 @@ class Moments:
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that stand for all of it."""
+        """A hash of all numbers, as eight hexadecimal digits."""
         found = hashlib.sha256(repr(self.basis).encode())
         for value in self.tensors().values():
             found.update(value.contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""c_noise: the number by which a network is told the noise level."""
+"""c_noise: the number that gives a network the noise level."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..processes.ddpm import DiscreteVP
 
 @dataclass(frozen=True)
 class NoiseConditioning:
-    """c_noise in 0..1000, what sinusoidal embeddings resolve: 1000 t/t_max for bounded clocks, 250 log sigma
-    otherwise."""
+    """c_noise in 0..1000, the range that sinusoidal embeddings resolve: 1000 t/t_max for a process with bounded time,
+    250 log sigma otherwise."""
 
     process: Process
 
@@ -26,8 +26,8 @@ class NoiseConditioning:
 
 @dataclass(frozen=True)
 class Timesteps:
-    """c_noise of a network of discrete time: level i of the chain is timestep i - 1; between levels it is a
-    fraction."""
+    """c_noise of a network trained on discrete timesteps: level i of the chain is timestep i - 1. Between two levels it
+    is not an integer."""
 
     chain: DiscreteVP
 

@@ -1,4 +1,4 @@
-"""A classifier that knows the noise level: log p(c | x) of x = alpha x0 + sigma eps."""
+"""A classifier of noisy samples: log p(c | x) of x = alpha x0 + sigma eps."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .noise_conditioning import NoiseConditioning
 class NoisyClassifier(nn.Module):
     """A network of logits, and the process whose noisy samples it was trained on.
 
-    x is brought to alpha^2 + sigma^2 = 1 before it is fed, so that any process may ask. `guidance.Classifier` takes its
-    `log_prob`. Dhariwal & Nichol 2021, arXiv:2105.05233.
+    x is scaled to alpha^2 + sigma^2 = 1 for the network, so that it may come from any process. `guidance.Classifier`
+    takes its `log_prob`. Dhariwal & Nichol 2021, arXiv:2105.05233.
 
     Args:
         network: network(x, c_noise) -> logits (B, classes).
-        process: whose noise it knows.
-        time: lam -> c_noise; None: as networks of a run are told (`NoiseConditioning`).
+        process: that its noisy training samples came from.
+        time: lam -> c_noise; None: `NoiseConditioning`, as for the networks of a run.
     """
 
     moments: Moments | None = None
@@ -44,7 +44,7 @@ class NoisyClassifier(nn.Module):
         self.time = NoiseConditioning(process) if time is None else time
 
     def around(self, network: nn.Module) -> NoisyClassifier:
-        """The same with another network in its place.
+        """The same classifier with another network.
 
         Args:
             network: called as the present one is.

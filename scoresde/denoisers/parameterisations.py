@@ -4,7 +4,7 @@ The answer of a denoiser is linear in its input x and the network's output F, wi
 
     x0 = k_0 x + o_0 F,    eps = k_1 x + o_1 F,
 
-one class per parameterisation: no prediction is ever recovered from another by cancellation.
+one class per parameterisation. No prediction is computed from another by a difference of nearly equal numbers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Pair = tuple[Tensor | float, Tensor | float]
 
 
 class Parameterisation(ABC):
-    """Abstract: what a network predicts, as coefficients of x and its output in the process' own frame; `outputs`
-    numbers for each of x."""
+    """Abstract: what a network predicts, as coefficients of x and of its output, in the frame of the process. The
+    network gives `outputs` numbers for each number of x."""
 
     outputs: ClassVar[int] = 1
 
@@ -46,7 +46,7 @@ class Parameterisation(ABC):
 
     @abstractmethod
     def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
-        """c with F fed c x.
+        """c, where the network gets c x.
 
         Args:
             alpha: signal coefficient, 0-d or (B,).
@@ -55,7 +55,7 @@ class Parameterisation(ABC):
 
 
 class Unscaled(Parameterisation):
-    """Abstract: F is fed x itself."""
+    """Abstract: the network gets x itself."""
 
     def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
         return 1.0
@@ -137,7 +137,8 @@ class KarrasPreconditioning(Parameterisation):
 
 @dataclass(frozen=True)
 class LearnedRange(Parameterisation):
-    """F = (F of `mean`, s): twice the channels. s in [-1, 1] places the variance of a reverse step between its limits,
+    """The network has two outputs for each element of x. The first is that of the parameterisation `mean`. The second,
+    s in [-1, 1], interpolates the log variance of a reverse step between beta~ and beta,
 
         log variance = v log beta + (1 - v) log beta~,    v = (s + 1)/2,    beta~ = beta (1 - abar_{i-1})/(1 - abar_i),
 

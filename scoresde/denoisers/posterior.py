@@ -13,7 +13,7 @@ from .mixture import GaussianMixture
 
 
 class LinearMeasurement(Protocol):
-    """y = A x0 + std eta, as `inverse.Measurement` is."""
+    """A measurement y = A x0 + std eta, such as `inverse.Measurement`."""
 
     y: Tensor
     std: float
@@ -24,7 +24,8 @@ class LinearMeasurement(Protocol):
 
 
 def posterior(prior: Gaussian | GaussianMixture, measurement: LinearMeasurement) -> GaussianMixture:
-    """The law of x0 given y = A x0 + s eta, for x0 of a Gaussian or a mixture: a mixture again.
+    """The distribution of x0 given y = A x0 + s eta. The prior of x0 is a Gaussian or a mixture; the posterior is a
+    mixture.
 
         S_k = A V_k A' + s^2 I,    w_k <- w_k N(y; A m_k, S_k),
         m_k <- m_k + V_k A' S_k^-1 (y - A m_k),    V_k <- V_k - V_k A' S_k^-1 A V_k.
@@ -32,7 +33,7 @@ def posterior(prior: Gaussian | GaussianMixture, measurement: LinearMeasurement)
     Components whose weight is 0 to rounding are left out.
 
     Args:
-        prior: the law of x0.
+        prior: the distribution of x0.
         measurement: a linear one, with one y.
 
     Returns:

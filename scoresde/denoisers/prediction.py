@@ -1,4 +1,4 @@
-"""What a denoiser answers, read as x0, eps, v, score or velocity."""
+"""The answer of a denoiser, which can be read as x0, eps, v, score or velocity."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ _ANGULAR = V()
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a denoiser says of x, lazily: .x0 .eps .score .v .velocity, all shaped like x.
+    """The answer of a denoiser for x: .x0 .eps .score .v .velocity, all shaped like x. Each is computed when it is
+    read.
 
-    x0, eps, v and velocity do not change when (x, alpha, sigma) are scaled together; score = -eps/sigma is that of the
-    frame of the call; v = (alpha eps - sigma x0)/hypot(alpha, sigma); velocity = eps - x0. Raises ValueError where one
-    is singular. spread (`LearnedRange`) says how wide reverse steps are, element by element; None: the network does
-    not."""
+    x0, eps, v and velocity do not change when x, alpha and sigma are multiplied by one number. score = -eps/sigma
+    belongs to the x and sigma of the call. v = (alpha eps - sigma x0)/hypot(alpha, sigma); velocity = eps - x0. Raises
+    ValueError where one of them is singular. variance_logit (`LearnedRange`) gives the variance of reverse steps,
+    element by element; None: the network predicts none."""
 
     x: Tensor
     out: Tensor
@@ -39,7 +40,7 @@ class Prediction:
         alpha: Tensor,
         sigma: Tensor,
     ) -> Prediction:
-        """The prediction with this angular velocity, which no end of the noise levels makes singular.
+        """The prediction with this angular velocity v, which is regular at all noise levels.
 
         Args:
             x: the noisy state, (B, ...).
@@ -74,7 +75,7 @@ class Prediction:
         )
 
     def shifted(self, delta: Tensor) -> Prediction:
-        """The prediction x0 + delta for the same x, whose eps is less by (alpha/sigma) delta.
+        """The prediction x0 + delta for the same x; its eps is lower by (alpha/sigma) delta.
 
         Args:
             delta: what is added to x0, shaped like it.
@@ -88,7 +89,7 @@ class Prediction:
         x0: Tensor | float = 0.0,
         eps: Tensor | float = 0.0,
     ) -> Tensor:
-        """A linear combination of x, x0 and eps, made as one of x and the network's output.
+        """A linear combination of x, x0 and eps, computed as a combination of x and the network's output.
 
         Args:
             x: weight of x.
@@ -147,13 +148,13 @@ def _check_finite(name: str, *coefficients: Tensor | float) -> None:
         known = not isinstance(c, Tensor) or (c.device.type == "cpu" and not torch.compiler.is_compiling())
         if known and not (bool(c.isfinite().all()) if isinstance(c, Tensor) else math.isfinite(c)):
             raise ValueError(
-                f"`{name}` must not be asked here: it is singular at alpha = 0 or sigma = 0 in this"
-                " parameterisation; stop short of it, or use V"
+                f"`{name}` cannot be computed at alpha = 0 or sigma = 0 from this parameterisation; end the grid"
+                " earlier or use V"
             )
 
 
 def require_variance(prediction: Prediction) -> Tensor:
-    """Its spread. Raises ValueError naming `denoiser` where there is none."""
+    """The variance logit of a prediction. Raises ValueError naming `denoiser` where there is none."""
     if prediction.variance_logit is None:
         raise ValueError(
             "`denoiser` must predict variances: table = LearnedRange(Eps()), network.variance = true in a configuration"

@@ -1,9 +1,9 @@
 """What an affine method does to a Gaussian, exactly and without a single random number.
 
-On Gaussian data every step of a method with affine updates maps Gaussians to Gaussians. Fed with unit impulses as a
-batch, it shows its maps: y = a x + b + sum_k c_k z_k over the standard normals z_k that it draws, and from these the
-law of y for a Gaussian x. A last row with all impulses at once, minus twice each, says whether the method is affine at
-all: moves scaled by norms and adaptive steps are not.
+On Gaussian data every step of a method with affine updates maps Gaussians to Gaussians. A batch of unit impulses gives
+the map y = a x + b + sum_k c_k z_k over the standard normals z_k that the method draws, and from it the distribution of
+y for a Gaussian x. The last row of the batch holds all impulses times -2: an affine map must reproduce it from the
+other rows. Moves scaled by norms, and adaptive steps, are not affine.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ Key = tuple[float, ...]  # stream and interval of a Brownian path, or stream and
 Run = Callable[[Tensor, Source], Tensor]
 Law = tuple[Tensor, Tensor]  # mean (d,), covariance (d, d)
 F64 = torch.float64
-# of each impulse in the last row: the other way and as far again, so that what bends or turns shows in one element too
+# Value of every impulse in the last row: an affine map reproduces that row from the others, any other map does not.
 AT_ONCE = -2.0
 
 
 class NotAffine(ValueError):
-    """A method whose law cannot be had this way."""
+    """The method is not affine, so that its distribution is not found this way."""
 
 
 class Impulses(Normals):
-    """Normals that are one in one element of one row each, and minus two all over the last row; in a batch of one row
-    nothing, only noted."""
+    """Noise in which each normal is 1 in one row and 0 in the others, and -2 in the last row. In a batch of one row all
+    are 0; such a run only counts the normals."""
 
     def __init__(self) -> None:
         self.slots: dict[Key, int] = {}
@@ -101,9 +101,17 @@ def affine(
     scale: float = 1.0,
     device: str = "cpu",
 ) -> Affine:
-    """The maps of a method.
+    """The maps of a method, from two runs. The first has one row, and counts the normals that are drawn.
 
-    Two runs: one row tells how many normals are drawn, then a row for each. Raises NotAffine.
+    The rows of the second run, with e_i the unit vectors:
+
+        rows                       x               normals           answer of an affine method
+        0                          0               0                 b
+        1 to d                     scale e_i       0                 b + scale a e_i
+        d more for each normal k   0               z_k = e_i         b + c_k e_i
+        the last                   -2 scale sum    z_k = -2 sum      b - 2 (sum of all rows from 1, each less b)
+
+    where sum is the sum of all e_i. Raises NotAffine where the last row is another.
 
     Args:
         run: (x, noise) -> y on states (B, d) in float64; it draws from `noise` alone.
@@ -120,9 +128,10 @@ def affine(
     names = list(source.slots)
     y = run(torch.cat([zero, eye, zero.expand(d * len(names), d), AT_ONCE * eye.sum(0, keepdim=True)]), source).cpu()
     apart = y[1:] - y[0]
-    if list(source.slots) != names or not bool(
-        ((AT_ONCE * apart[:-1].sum(0) - apart[-1]).abs() <= 1e-6 * (1 + apart.abs().sum(0))).all()
-    ):
+    error = (AT_ONCE * apart[:-1].sum(0) - apart[-1]).abs()
+    adds_up = bool((error <= 1e-6 * (1 + apart.abs().sum(0))).all())
+
+    if list(source.slots) != names or not adds_up:
         raise NotAffine(
             "`run` must be affine in its state and the normals it draws; all impulses at once do not add up"
         )

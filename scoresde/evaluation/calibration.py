@@ -1,7 +1,8 @@
-"""Whether posteriors say what they know: simulation-based calibration, TARP, and coverage.
+"""Tests whether posterior samples have the right distribution: simulation-based calibration, TARP, and coverage.
 
-Both take problems drawn from the prior, the truth of each and samples of its posterior, and make numbers that are
-uniform on (0, 1) where the posteriors are right. Exactly so for any number of samples: ranks are spread by a uniform.
+Both take problems drawn from the prior, with the truth and samples of the posterior for each. They compute numbers that
+are uniform on (0, 1) if the posteriors are right. This is exact for any number of samples, because a uniform number is
+added to each rank.
 """
 
 from __future__ import annotations
@@ -86,9 +87,9 @@ def tarp(
 ) -> Calibration:
     """Tests of accuracy with random points: the share of samples that lie nearer to a random point than the truth.
 
-    It is uniform for every law of the points that is blind to the truth only where the whole posterior is right, not
-    its margins alone. Coordinates are scaled by their standard deviation over the truths. Lemos et al. 2023,
-    arXiv:2302.03026.
+    It is uniform for every distribution of the points that does not depend on the truth only if the whole posterior is
+    right, not its marginals alone. Coordinates are scaled by their standard deviation over the truths. Lemos et al.
+    2023, arXiv:2302.03026.
 
     Args:
         truths: of N problems drawn from the prior, (N, ...).
@@ -130,7 +131,7 @@ def _wilson(share: float, count: float) -> tuple[float, float]:
 
 
 def _problems(truths: Tensor, samples: Tensor) -> tuple[Tensor, Tensor]:
-    """Both flattened, (N, d) and (N, L, d), float64 on the CPU."""
+    """The truths and the samples, flattened to (N, d) and (N, L, d), float64 on the CPU."""
     truths = check.state("truths", truths)
     samples = check.state("samples", samples)
 

@@ -1,4 +1,4 @@
-"""What is wrong with a score model: findings with evidence and remedy, none for a healthy one.
+"""Examination of a score model: findings with evidence and remedy; none for a healthy model.
 
 Idea: interpret the output in every way (`interpretations`): parameterisation, sign, clock, scale of the data. The true
 score fits a batch at least as well as any other. If another interpretation explains the batch much better than the
@@ -44,7 +44,7 @@ from .interpretations import (
     variance,
 )
 
-MAX_LOSS_RATIO = 1.25  # a loss that the fitted Gaussian shames
+MAX_LOSS_RATIO = 1.25  # a network is reported whose loss is this many times that of a Gaussian fitted to the batch
 RANGE = "wrong data range"
 
 
@@ -111,16 +111,14 @@ def doctor(
 
 
 def _misread(model: BaseDenoiser, batch: Batch, process: Process) -> tuple[float, list[Finding]]:
-    """The loss as best understood, and in what that differs from what is declared."""
+    """The loss under the best interpretation, and how that interpretation differs from the declared one."""
     declared = as_declared(model)
+    tables = dict.fromkeys((declared.table, *TABLES))  # the declared one first, each once
+    clocks = CLOCKS if isinstance(model, Denoiser) else CLOCKS[:1]
     ratios: dict[Interpretation, float] = {}
 
-    for data, clock in product(data_ranges(batch.x0), CLOCKS if isinstance(model, Denoiser) else CLOCKS[:1]):
-        choices = [
-            Interpretation(table, sign, clock, data)
-            for table in {declared.table: 0, **dict.fromkeys(TABLES, 0)}
-            for sign in (1, -1)
-        ]
+    for data, clock in product(data_ranges(batch.x0), clocks):
+        choices = [Interpretation(table, sign, clock, data) for table, sign in product(tables, (1, -1))]
         with contextlib.suppress(IndexError, ValueError, RuntimeError):  # a network may refuse another clock
             ratios |= loss_ratios(model, batch.scaled(data), process, clock, choices)
 
@@ -136,7 +134,7 @@ def _explain(
     ratios: dict[Interpretation, float],
     x0: Tensor,
 ) -> Iterator[Finding]:
-    """A finding for each choice in which the best reading differs from the declared one."""
+    """A finding for each choice in which the best interpretation differs from the declared one."""
     loss = f"the loss is {ratios[declared]:.3g} times a Gaussian's as declared, {ratios[best]:.3g} times"
     name, other = (type(reading.table).__name__ for reading in (declared, best))
     sign = "-" if best.sign < 0 else ""

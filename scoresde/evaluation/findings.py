@@ -1,4 +1,4 @@
-"""What may be wrong with a model, one check a function: each yields findings with evidence and a remedy."""
+"""Checks of a model, one per function. Each yields findings with evidence and a remedy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_CHANGE = 1e-3  # relative change of the output that counts as none
 
 @dataclass(frozen=True)
 class Finding:
-    """One fault: what, the evidence in numbers, and what to do."""
+    """One fault: what it is, the evidence in numbers, and the remedy."""
 
     what: str
     evidence: str
@@ -80,7 +80,7 @@ def not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[
 
 
 def nondeterminism(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
-    """Another answer for the same question, or for a sample in other company.
+    """The model answers differently for the same input, or for the same sample in another batch.
 
     Args:
         model: the model, as it is used.
@@ -118,7 +118,8 @@ def missing_inverse_sigma(model: BaseDenoiser, batch: Batch, process: Process) -
     """A score without its 1/sigma where the loss hardly feels it: beta = E[eps_hat eps]/E[eps_hat^2], 1 for a
     denoiser, is 1/sigma.
 
-    Errors of a network make beta less than one, a constant factor does not run with sigma: only this fault does.
+    Errors of a network make beta less than one, and a constant factor does not change with sigma: only this fault gives
+        a beta that does.
 
     Args:
         model: the model; only a `Denoiser` that predicts the score is looked at.
@@ -156,7 +157,7 @@ def ignored_inputs(
     process: Process,
     ratio: float,
 ) -> Iterator[Finding]:
-    """A condition that changes nothing; a noise level that changes nothing although it should.
+    """The model ignores its condition, or ignores the noise level although it should not.
 
     Args:
         model: the model.
@@ -197,7 +198,7 @@ def ignored_inputs(
 
 
 def far_samples(model: BaseDenoiser, batch: Batch, seed: int) -> Iterator[Finding]:
-    """Samples of the flow where no data are.
+    """Samples of the flow lie far outside the data.
 
     Args:
         model: the model.
@@ -230,7 +231,7 @@ def stale_average(
     batch: Batch,
     process: Process,
 ) -> Iterator[Finding]:
-    """An average far behind the weights it averages.
+    """The averaged weights lie far behind the weights that they average.
 
     Args:
         model: with averaged weights.

@@ -1,12 +1,12 @@
-"""Ways to understand a network's output, and how well each explains a batch.
+"""Interpretations of a network's output, and how well each of them explains a batch.
 
 One number compares them, the denoising loss relative to that of a Gaussian fitted to the batch,
 
     r = exp mean_k log( E|eps_hat - eps|^2 / E|eps_gauss - eps|^2 ),    E|eps_gauss - eps|^2 = d v e^{2 lam} / (1 + v
         e^{2 lam}),
 
-over levels k with lam + log std in [-2, 1.5], where neither x0 nor eps is plain to see; v the batch's variance. The
-true score has r <= 1 and no reading of its output has less.
+over levels k with lam + log std in [-2, 1.5], where neither x0 nor eps can be read off x; v is the variance of the
+batch. The true score has r <= 1, and no interpretation of its output has less.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ class Velocity(Unscaled):
 
 @dataclass(frozen=True)
 class ClockHypothesis:
-    """scale * c, or scale * (first + last - c) when reversed: other noise levels to feed a network, c running from
-    first to last."""
+    """Another c_noise for the network: scale * c, or scale * (first + last - c) if reversed, where c runs from first to
+    last."""
 
     scale: float = 1.0
     reversed: bool = False
@@ -68,7 +68,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Interpretation:
-    """One way to understand a network: what its output is, its sign, its clock, the scale of the data."""
+    """One interpretation of a network: what its output is, its sign, its c_noise, the scale of the data."""
 
     table: Parameterisation
     sign: int = 1
@@ -76,8 +76,8 @@ class Interpretation:
     range: Range = Range()
 
     def doubt(self, declared: Interpretation) -> float:
-        """What the loss must fall by before this reading is believed instead: a clock is felt less than a wrong
-        output."""
+        """The factor by which the loss must fall before this interpretation is preferred. It differs, because another
+        c_noise changes the loss less than another output."""
 
         other = BETTER if (self.table, self.sign) != (declared.table, declared.sign) else 1.0
         return (
@@ -110,7 +110,7 @@ class Batch:
             yield self.x0 * like(alpha, self.x0) + eps * like(sigma, eps), alpha, sigma, eps
 
     def scaled(self, to: Range) -> Batch:
-        """The same with the data mapped, and the levels moved along."""
+        """The same batch with the data in another scale, and the noise levels shifted with it."""
         return replace(self, x0=(self.x0 - to.centre) / to.half, lams=self.lams + math.log(to.half))
 
 
@@ -125,7 +125,7 @@ def draw(
     process: Process,
     seed: int,
 ) -> Batch:
-    """Noise for the first samples of a batch, which is repeated while it is small.
+    """Noise for the first samples of a batch. A small batch is repeated.
 
     Args:
         x0: clean samples, (B, ...).
@@ -151,12 +151,12 @@ CLOCKS = tuple(ClockHypothesis(scale, back) for back in (False, True) for scale 
 
 
 def as_declared(model: BaseDenoiser) -> Interpretation:
-    """How a denoiser reads its own output; one that is no network is read by its eps."""
+    """The declared interpretation of a denoiser. A denoiser that is not a network is interpreted by its eps."""
     return Interpretation(model.table if isinstance(model, Denoiser) else Eps())
 
 
 def data_ranges(x0: Tensor) -> list[Range]:
-    """As given, and the other scale that images of these values often have."""
+    """The data as given, and in the other scale that images with such values often have."""
     low = x0.min().item()
     high = x0.max().item()
     if low >= 0:
@@ -171,7 +171,7 @@ def loss_ratios(
     clock: ClockHypothesis,
     readings: list[Interpretation],
 ) -> dict[Interpretation, float]:
-    """r for each reading, the loss over a Gaussian's, from one call a level.
+    """r, the loss over that of a Gaussian, for each interpretation, from one call per level.
 
     Args:
         model: the model; one that is no `Denoiser` is read by its eps.
@@ -196,7 +196,7 @@ def loss_ratios(
 
 
 def with_clock(model: Denoiser, clock: ClockHypothesis) -> Denoiser:
-    """The same network told other noise levels.
+    """The same network with another c_noise.
 
     Args:
         model: of the network.

@@ -1,4 +1,5 @@
-"""How far samples are from data: Frechet distance between features, and a small classifier to give the features."""
+"""The distance of samples from data: the Frechet distance between features, and a small classifier that gives the
+features."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Guidance: a denoiser made of another, which leads samples toward a condition. Each may be put around another."""
+"""Guidance: denoisers that change another denoiser, so that samples follow a condition. They can be nested."""
 
 from .autoguidance import AutoGuidance as AutoGuidance
 from .base import Guided as Guided

@@ -1,4 +1,4 @@
-"""What every guided denoiser is: a denoiser made of another."""
+"""The base of guided denoisers: a denoiser that changes the answers of another."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Guided(BaseDenoiser, ABC):
 
     @property
     def table(self) -> Parameterisation | None:
-        """What the network within predicts; None where it does not say."""
+        """What the network inside predicts; None where it is not known."""
         return getattr(self.denoiser, "table", None)
 
 
@@ -183,7 +183,7 @@ def per_sample_norm(a: Tensor) -> Tensor:
 
 
 def per_sample_std(a: Tensor) -> Tensor:
-    """Of the elements of each sample, ready to multiply them."""
+    """The standard deviation of the elements of each sample, shaped to multiply the samples."""
     dims = tuple(range(1, a.dim()))
     return a.std(dims, correction=0, keepdim=True)
 

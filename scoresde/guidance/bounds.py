@@ -1,4 +1,4 @@
-"""Denoised samples kept within bounds."""
+"""Denoisers whose x0 is kept within bounds."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ from .base import (
 
 
 class ConditionalPair(Guided, ABC):
-    """A denoiser asked twice, with its condition and with that of no condition, as one batch of 2B.
+    """A denoiser evaluated with its condition and without it, as one batch of 2B.
 
     always  both are asked at scale 1 too, where else the conditional model alone is"""
 

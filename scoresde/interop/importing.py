@@ -33,9 +33,9 @@ def convert(
 ) -> str:
     """Import `source` into the folder `out`, and say what came of it.
 
-    A pipeline folder becomes one that every command but train takes. A file becomes out/weights.safetensors, every
-    tensor by name. With a configuration whose network the weights fit, a file becomes a run. Without `data` the run
-    knows none: `doctor` and `likelihood` then ask for some.
+    A diffusers pipeline is copied into a folder that all commands except `train` accept. A file of weights becomes
+    out/weights.safetensors, every tensor by name. With a configuration whose network the weights fit, it becomes a run.
+    Without `data` the run holds no data set: `doctor` and `likelihood` then need the option --data.
 
     Args:
         source: a file of weights (`read`) or the folder of a diffusers pipeline.

@@ -26,11 +26,11 @@ from solvers.reverse_communication import Oracle
 from ..data.batches import mixed
 from ..denoisers.denoiser import Denoiser
 from ..denoisers.noise_conditioning import Timesteps
-from ..processes.coefficients import like
 from ..samplers import catalogue
 from ..samplers.method import Method
 from ..samplers.ranges import method_levels
 from . import chains
+from .chain_noise import ChainNoise
 from .driven_run import NEAR, ExternalNetwork, beginning, check_output, method_of, questions, timesteps_asked
 from .noise import source
 
@@ -38,7 +38,7 @@ _OWN = {"method": None, "seed": 0, "chain_class": None}  # entries of the config
 Make = Callable[..., Method]
 
 
-class MethodScheduler(SchedulerMixin, ConfigMixin):
+class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
     """`make(n)` as a diffusers scheduler: pipe.scheduler = MethodScheduler(catalogue.unipc, pipe.scheduler.config).
 
     States are those of the chain, x = alpha x0 + sigma eps, and start at `init_noise_sigma` = sigma of the first
@@ -46,8 +46,9 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
 
     Args:
         make: n levels -> Method, such as catalogue.unipc, "unipc" by its name, or lambda n: catalogue.ddim(n,
-            grid=grids.Trailing(chain)). Not an adaptive method, nor one that calls its model elsewhere than at its
-            first level first (annealed Langevin, churn there). Only what has a name in the catalogue can be saved.
+            grid=grids.Trailing(chain)). The method must not be adaptive. Its first model call must be at its first
+            noise level (not annealed Langevin, nor churn at that level). Only a method with a name in the catalogue can
+            be saved.
         config: the scheduler configuration of the pipeline it is for: its chain and what its network predicts.
         seed: of the noise of stochastic methods, where `step` is given no generator.
 
@@ -125,7 +126,13 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         return (scheduler, kwargs) if return_unused_kwargs else scheduler
 
     def save_config(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """Write scheduler_config.json. Raises ValueError naming `make` where the catalogue does not name the method."""
+        """Write scheduler_config.json. Raises ValueError naming `make` where the catalogue does not name the method.
+
+        Args:
+            save_directory: folder that is written to.
+            push_to_hub: handed to diffusers, which uploads the folder where this is True.
+            kwargs: handed to diffusers.
+        """
         if self.config["method"] is None:
             raise ValueError(f"`make` must be a line of the catalogue, such as 'unipc', to be saved, got {self.make!r}")
         super().save_config(save_directory, push_to_hub, **kwargs)
@@ -190,30 +197,13 @@ class MethodScheduler(SchedulerMixin, ConfigMixin):
         self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device or "cpu")
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
-        """The sample: `step` returns what the model is to see."""
-        return sample
-
-    def _coefficients(self, sample: Tensor, timesteps: Any) -> tuple[Tensor, Tensor]:
-        """alpha and sigma at timesteps, one or one a sample."""
-        t = (torch.as_tensor(timesteps, dtype=torch.float64, device="cpu").reshape(-1) + 1) / self.process.steps
-        t = t if len(t) == len(sample) else t.expand(len(sample))
-        return like(self.process.alpha(t), sample, "timesteps"), like(self.process.sigma(t), sample, "timesteps")
-
-    def add_noise(self, original_samples: Tensor, noise: Tensor, timesteps: Any) -> Tensor:
-        """alpha x0 + sigma eps.
+        """The sample: `step` returns what the model is to see.
 
         Args:
-            original_samples: x0, (B, ...).
-            noise: eps, like x0.
-            timesteps: of the chain, from 0; one, or one a sample.
+            sample: the state, (B, ...).
+            timestep: not used; diffusers hands it in.
         """
-        alpha, sigma = self._coefficients(original_samples, timesteps)
-        return alpha * original_samples + sigma * noise
-
-    def get_velocity(self, sample: Tensor, noise: Tensor, timesteps: Any) -> Tensor:
-        """v = alpha eps - sigma x0, what a network of v_prediction is trained on."""
-        alpha, sigma = self._coefficients(sample, timesteps)
-        return alpha * noise - sigma * sample
+        return sample
 
     @torch.no_grad()
     def step(

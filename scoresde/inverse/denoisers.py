@@ -1,4 +1,4 @@
-"""Denoisers that know a measurement: E[x0 | x, y] by an approximation of p(y | x).
+"""Denoisers for a given measurement: E[x0 | x, y] by an approximation of p(y | x).
 
     x0 <- x0 + (sigma^2/alpha) J' A' u,    J = d x0/d x,
 
@@ -27,7 +27,7 @@ Product = Callable[[Tensor], Tensor]
 
 
 class Led(NamedTuple):
-    """What a measurement makes of a prediction.
+    """The prediction for a measurement, beside that of the prior.
 
     prediction  that knows the measurement
     plain       that of the prior
@@ -40,7 +40,7 @@ class Led(NamedTuple):
 
 
 class Measured(Guided, ABC):
-    """Abstract: a denoiser that knows a measurement, which is checked against the first samples it meets."""
+    """Abstract: a denoiser for a given measurement, whose shape is checked on the first batch."""
 
     def __init__(self, denoiser: BaseDenoiser, measurement: Measurement):
         super().__init__(denoiser)

@@ -1,6 +1,7 @@
-"""Sequential Monte Carlo along noise levels: particles are moved, weighed, and drawn anew where few carry the weight.
+"""Sequential Monte Carlo along noise levels: particles are moved, weighted, and resampled where few of them have most
+of the weight.
 
-A `Twist` says how they move and what they weigh: of it the filters differ, and of nothing else.
+A `Twist` defines how particles move and what they weigh; the filters differ in nothing else.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Particles(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is known of the particles at a level.
+    """Predictions for the particles at a level.
 
     plain  x0 of the prior
     led    x0 that knows the measurement, or the prior's

@@ -1,4 +1,5 @@
-"""Clips of which some frames are given: an image animated, a clip extended, joined to another, or made a loop."""
+"""Measurements of clips of which some frames are given: to animate an image, to extend a clip, to join two clips, or to
+make a loop."""
 
 from __future__ import annotations
 

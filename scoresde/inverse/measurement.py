@@ -75,7 +75,7 @@ class Measurement:
         return self.y.to(made) - made
 
     def _shaped(self, made: Tensor) -> Tensor:
-        """What the operator made, if y has its shape."""
+        """The operator's result, checked to have the shape of y."""
         if made.shape[1:] != self.y.shape:
             raise ValueError(
                 f"`y` must have the shape that the operator makes of one sample, {tuple(made.shape[1:])}, got"
@@ -91,7 +91,7 @@ class Measurement:
         )
 
     def imposed(self, x0: Tensor) -> Tensor:
-        """x0 with what A sees as it was measured, x0 + A^+ (y - A x0), and the rest untouched.
+        """x0 with its measured part replaced by the measurement, x0 + A^+ (y - A x0). The rest is unchanged.
 
         Where std is 0 no sample of the posterior differs from it. A `Mask` gives back every bit of y.
 

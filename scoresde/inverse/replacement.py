@@ -1,4 +1,5 @@
-"""What is measured is put in its place after every step: replacement, and RePaint, which goes back up between."""
+"""Samplers that insert the measurement after every step: replacement, and RePaint, which also goes back to noisier
+levels."""
 
 from __future__ import annotations
 
@@ -21,12 +22,13 @@ from .measurement import SEEN, Measurement, check_linear
 
 @dataclass(frozen=True)
 class InPlace(Wrapper):
-    """Abstract: after a step, the directions that A sees become those of the measurement, noised to the level.
+    """Abstract: after each step, the directions that A sees are replaced by those of the measurement, noised to the
+    level.
 
         x <- alpha A^+ y + sqrt(sigma^2 - alpha^2 std^2/a^2) z
 
-    in a direction of singular value a, so that the measurement's noise is part of the level's. Where it is more than
-    the level's, x stays the model's.
+    in a direction of singular value a, so that the noise of the measurement is part of the noise of the level. Where
+    the measurement is noisier than the level, x is not changed.
     """
 
     measurement: Measurement
@@ -35,14 +37,14 @@ class InPlace(Wrapper):
         check_linear(self.measurement)
 
     def _places(self, ground: StepContext, y: Tensor) -> _Places:
-        """The measurement's part of states like y."""
+        """The measurement, prepared for states like y."""
         self.measurement.check_fits(y)
         known = self.measurement.pseudo_inverse().to(y)
         return _Places(self.measurement, known, ground.process, ground.drawing(CORRECTOR))
 
 
 class _Places(NamedTuple):
-    """Where a measurement is put, level by level.
+    """A measurement and the noise with which it is inserted at each level.
 
     measurement  with a linear operator
     known        A^+ y
@@ -56,7 +58,13 @@ class _Places(NamedTuple):
     draw: Callable[[int, Tensor], Tensor]
 
     def put(self, x: Tensor, t: Tensor, index: int) -> Tensor:
-        """x with the measurement in its place."""
+        """x with the measurement inserted.
+
+        Args:
+            x: the state, (B, ...).
+            t: its time, 0-d.
+            index: of the draw of noise.
+        """
         operator = self.measurement.operator
         spread = self._spread(t)
         alpha = self.process.alpha(t).item()
@@ -67,7 +75,13 @@ class _Places(NamedTuple):
         return kept + alpha * put_there + noise
 
     def held(self, x: Tensor, before: Tensor, t: Tensor) -> Tensor:
-        """x with the directions of `before` that were put at a noisier level, and are put no more."""
+        """x with the directions of `before` in which the measurement is noisier than the level at t.
+
+        Args:
+            x: the state, (B, ...).
+            before: an earlier state at the same time, like x.
+            t: the time of both, 0-d.
+        """
         spread = self._spread(t)
         return x + self.measurement.operator.spectral(before - x, lambda c: ((c > SEEN) & (spread(c) < 0)).to(c))
 
@@ -80,7 +94,7 @@ class _Places(NamedTuple):
 
 @dataclass(frozen=True)
 class Replacement(InPlace):
-    """After every step, what A sees is put in its place, as `InPlace` says. It goes into a method's `wrap`.
+    """Replacement after every step, as in `InPlace`. It is an entry of a method's `wrap`.
 
     Song et al. 2021, arXiv:2011.13456, appendix I.
 
@@ -105,11 +119,12 @@ class Replacement(InPlace):
 
 @dataclass(frozen=True)
 class RePaint(InPlace):
-    """Replacement that harmonises: after every `jump` steps it goes back up `jump` levels and down again, `resamplings`
-    times in all.
+    """Replacement with resampling: after every `jump` steps it goes back by `jump` levels and repeats the steps, so
+    that each step is made `resamplings` times.
 
-    Going up and down, a direction would forget a measurement that is put in it no more. So there the first way down
-    holds. For eta 0. Lugmayr et al. 2022, arXiv:2201.09865, whose jump and resamplings are 10 and 10 on 250 levels.
+    Repeated steps would lose a direction in which the measurement is noisier than the level. So such a direction keeps
+    its value of the first pass. For eta 0. Lugmayr et al. 2022, arXiv:2201.09865, whose jump and resamplings are 10 and
+    10 on 250 levels.
 
     Args:
         measurement: with a linear operator.

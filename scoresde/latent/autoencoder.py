@@ -1,4 +1,4 @@
-"""An autoencoder with the noise it is observed under: the terms of its bound on log p(x)."""
+"""An autoencoder with a stated observation noise, and the terms of its bound on log p(x)."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Autoencoder(nn.Module):
         self.process: Process = VPSDE()  # training draws noise levels for every model; here they are not looked at
 
     def around(self, network: nn.Module) -> Autoencoder:
-        """The same with another network in its place.
+        """The same autoencoder with another network.
 
         Args:
             network: called as the present one is.
@@ -54,7 +54,7 @@ class Autoencoder(nn.Module):
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
-        """Of one z."""
+        """The shape of one z."""
         return self.network.latent_shape
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:

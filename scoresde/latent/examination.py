@@ -1,4 +1,4 @@
-"""What may be wrong with an autoencoder."""
+"""Examination of an autoencoder: findings with evidence and remedy."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def examine(autoencoder: Autoencoder, x: Tensor, seed: int = 0) -> tuple[Finding
 
 
 def _unused(kl: Tensor) -> Iterator[Finding]:
-    """Numbers of z that hold nothing."""
+    """A finding where many numbers of z carry no information."""
     unused = int((kl < _UNUSED).sum())
     if 2 * unused > len(kl):
         yield Finding(
@@ -64,7 +64,7 @@ def _unused(kl: Tensor) -> Iterator[Finding]:
 
 
 def _noise(residual: float, std: float) -> Iterator[Finding]:
-    """A stated noise that the residual contradicts."""
+    """A finding where the stated noise differs from the residual."""
     if not std / _OFF < residual < std * _OFF:
         yield Finding(
             "the observation noise is not what is left over",

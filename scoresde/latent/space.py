@@ -69,7 +69,7 @@ class LatentSpace:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of one latent."""
+        """The shape of one latent."""
         return self.autoencoder.latent_shape
 
     def posterior(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -131,7 +131,7 @@ class LatentSpace:
             return self.decode(u)
 
     def about(self) -> dict[str, Any]:
-        """Plain values for a run's description."""
+        """The space as plain values, for the description of a run."""
         return {
             "autoencoder": self.folder,
             "sha256": self.digest,
@@ -141,7 +141,7 @@ class LatentSpace:
         }
 
     def _channels(self, values: Tensor, like: Tensor) -> Tensor:
-        """One value a channel, laid along the latents' channels."""
+        """One value per channel, shaped to multiply latents."""
         return values.to(like).reshape(-1, *[1] * (like.dim() - 2))
 
 

@@ -2,10 +2,10 @@
 
     f = alpha'/alpha,   g^2 = (sigma^2)' - 2 f sigma^2 = -2 lam' sigma^2,   lam = log(alpha/sigma), half the log-SNR.
 
-Sampler coordinates are processes too: along EDM, LogSNR or Angle the same model is integrated in another clock and
-scale. `g2` is signed, negative where t runs toward data. Times are plain numbers or tensors, 0-d, (B,) or (B, 1, ...,
-1); a plain number becomes a 0-d float64 tensor, which never promotes a state. Song et al. 2021, arXiv:2011.13456;
-Kingma et al. 2021, arXiv:2107.00630.
+Sampler coordinates are processes too: along EDM, LogSNR or Angle the same model is integrated in another time variable
+and scale. `g2` is signed: it is negative where t runs toward data. Times are plain numbers or tensors, 0-d, (B,) or (B,
+1, ..., 1). A plain number becomes a 0-d float64 tensor, which never promotes a state. Song et al. 2021,
+arXiv:2011.13456; Kingma et al. 2021, arXiv:2107.00630.
 """
 
 from __future__ import annotations
@@ -23,13 +23,15 @@ from solvers.counting import checked
 from solvers.noise import PRIOR
 
 from .coefficients import as_time, like
+from .coefficients import check_range as check_range
+from .coefficients import widened as widened
 
 ScoreFunction = Callable[[Tensor, Tensor], Tensor]  # (x, t) -> tensor like x
 Rates = tuple[float | None, float | None]
 
 
 class ScoreModel(nn.Module, ABC):
-    """Abstract: what knows the score of any process. Denoisers do."""
+    """Abstract: a model that gives the score along any process, as denoisers do."""
 
     @abstractmethod
     def score(self, process: Process) -> ScoreFunction:
@@ -37,9 +39,9 @@ class ScoreModel(nn.Module, ABC):
 
 
 class Process(ABC):
-    """Abstract process: what varies below, everything else derived.
+    """Abstract process. A subclass defines the abstract methods; everything else is derived from them.
 
-    t_min, t_max     its range; t_noise, t_data the same two, by meaning"""
+    t_min, t_max     the range of t; t_noise and t_data are the same two times, named by what lies there"""
 
     t_min: float
     t_max: float
@@ -60,7 +62,7 @@ class Process(ABC):
 
     @abstractmethod
     def variance_rate(self, t: Any) -> Tensor:
-        """d sigma^2 / dt, which stays finite where sigma does not rise smoothly from zero."""
+        """d sigma^2 / dt. It is finite even where d sigma / dt is infinite, as for sigma = sqrt t at 0."""
 
     @abstractmethod
     def time(self, lam: Any) -> Tensor:
@@ -68,7 +70,8 @@ class Process(ABC):
 
     @abstractmethod
     def constant_rates(self) -> Rates:
-        """alpha'/alpha and sigma'/sigma where constant in t, else None: what exponential solvers solve exactly."""
+        """alpha'/alpha and sigma'/sigma, each None where it is not constant in t. Exponential solvers treat a constant
+        rate exactly."""
 
     def alpha(self, t: Any) -> Tensor:
         """Signal coefficient."""
@@ -108,7 +111,7 @@ class Process(ABC):
         return x * like(self.alpha_rate(t) / self.alpha(t), x)
 
     def perturb(self, x0: Tensor, t: Any, eps: Tensor) -> Tensor:
-        """alpha(t) x0 + sigma(t) eps, x0 and eps (B, ...), t in [t_min, t_max]: a draw from the marginal given x0.
+        """alpha(t) x0 + sigma(t) eps: a noisy sample given x0.
 
         Args:
             x0: clean samples, (B, ...).
@@ -134,7 +137,7 @@ class Process(ABC):
         dtype: torch.dtype | None = None,
         device: Any = None,
     ) -> Tensor:
-        """N(0, sigma(t)^2 I), t defaulting to the noisy end. Sample i depends on (seed, first + i) alone.
+        """Draws from N(0, sigma(t)^2 I). Sample i depends on (seed, first + i) alone.
 
         Args:
             shape: (B, ...), of the samples to draw.
@@ -184,7 +187,7 @@ class Process(ABC):
         return _score_equation(self, score, (1 + check.number("eta", eta, least=0.0) ** 2) / 2, eta, -self._sign)
 
     def probability_flow(self, score: ScoreFunction | ScoreModel) -> Equation:
-        """dx = [f x - g^2 score / 2] dt, either way."""
+        """dx = [f x - g^2 score / 2] dt, in either direction of time."""
         return self.reverse(score, 0.0)
 
     def inside(self, t: Any, name: str = "t") -> Tensor:
@@ -235,26 +238,6 @@ class TowardData(Process):
         return self.t_data
 
 
-def check_range(
-    low: tuple[str, float],
-    high: tuple[str, float],
-    *,
-    above: float = -math.inf,
-    below: float = math.inf,
-) -> None:
-    """Two ends in order, both finite and inside (above, below); errors name the offending one."""
-    check.number(high[0], high[1], above=above, below=below)
-    check.number(low[0], low[1], above=above, below=below)
-    if low[1] >= high[1]:
-        raise ValueError(f"`{high[0]}` must be greater than {low[0]} = {low[1]!r}, got {high[1]!r}")
-
-
-def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
-    """exp(log(t)) like t, in float64 where the device has it: exp turns a rounding of log into |log| roundings."""
-    t = as_time(t)
-    return log(t).exp() if t.device.type == "mps" else log(t.double()).exp().to(t.dtype)
-
-
 def _score_equation(
     process: Process,
     score: ScoreFunction | ScoreModel | None,
@@ -262,8 +245,8 @@ def _score_equation(
     eta: float,
     toward: int,
 ) -> Equation:
-    """dx = [f x - weight g^2 score] dt + eta g dW in the process' own t; with a score, on the range of the process
-    alone."""
+    """dx = [f x - weight g^2 score] dt + eta g dW in the time of the process. With a score, the equation is limited to
+    the range of the process."""
 
     if isinstance(score, ScoreModel):
         score = score.score(process)

@@ -1,7 +1,9 @@
-"""Times and coefficients: float64 scalars off the hot path, cast to the state right before the multiply."""
+"""Times and coefficients. They are computed as float64 scalars, and cast to the state's dtype just before they multiply
+it."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
@@ -16,9 +18,8 @@ _MOST = 1 << 14
 
 
 class CachedCoefficients(Generic[T]):
-    """A function of times that is worked out once for each plain one in float64, and from then on looked up: a grid's
-    levels come again with every batch. Under a graph being compiled, and of tensors that are not plain, it is the
-    function itself."""
+    """Caches f(t) for scalar float64 CPU times, because every batch visits the same noise levels. Inside torch.compile,
+    and for any other tensor, f is called directly."""
 
     def __init__(self, f: Callable[..., T]):
         self.f = f
@@ -39,7 +40,7 @@ class CachedCoefficients(Generic[T]):
 
 
 def as_number(c: Tensor | float) -> Tensor | float:
-    """A coefficient as a number where it may be one."""
+    """The coefficient as a Python float where `is_plain_scalar` allows it; else the tensor itself."""
     return c.item() if isinstance(c, Tensor) and is_plain_scalar(c) else c
 
 
@@ -77,7 +78,7 @@ def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
 
 
 def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
-    """The same as one value per sample, (B,), in x's dtype: what a network is given.
+    """A coefficient as one value per sample, (B,), in x's dtype: the form that a network takes.
 
     Args:
         c: a number, or a coefficient as `like` takes it.
@@ -92,3 +93,39 @@ def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
     return ones * (
         value if value.dim() == 0 else value.reshape(-1)
     )  # a 0-d one neither promotes nor has to be on x's device
+
+
+def check_range(
+    low: tuple[str, float],
+    high: tuple[str, float],
+    *,
+    above: float = -math.inf,
+    below: float = math.inf,
+) -> None:
+    """Check that both ends of a range are finite, lie in (above, below), and are in order.
+
+    Args:
+        low: name and value of the lower end.
+        high: name and value of the upper end.
+        above: what both must be greater than.
+        below: what both must be less than.
+
+    Raises:
+        TypeError, ValueError: naming the end.
+    """
+    check.number(high[0], high[1], above=above, below=below)
+    check.number(low[0], low[1], above=above, below=below)
+    if low[1] >= high[1]:
+        raise ValueError(f"`{high[0]}` must be greater than {low[0]} = {low[1]!r}, got {high[1]!r}")
+
+
+def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
+    """exp(log(t)), in the dtype of t. It is computed in float64 where the device has it, because exp multiplies the
+    rounding error of log by |log|.
+
+    Args:
+        log: time tensor -> logarithm, of the same shape.
+        t: times, a number or a floating tensor.
+    """
+    t = as_time(t)
+    return log(t).exp() if t.device.type == "mps" else log(t.double()).exp().to(t.dtype)

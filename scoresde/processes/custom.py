@@ -1,7 +1,7 @@
 """A user's own process, from two functions of t.
 
-Rates by automatic differentiation, time(lam) by Newton's method inside a bracket (bisection where a step leaves it),
-which needs lam to be monotone and nothing else.
+Rates are computed by automatic differentiation. time(lam) is found by Newton's method inside a bracket, with bisection
+where a step leaves the bracket. It needs only that lam is monotone.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ _LOOKS = 257  # times at which the two functions are tried before they are belie
 class CustomProcess(Process):
     """x = signal(t) x0 + noise(t) eps, t from `t_data` to `t_noise`, either of which may be the larger.
 
-    signal, noise  alpha and sigma: elementwise functions of a float tensor made of torch operations, of nothing else,
-                   noise positive, signal positive
-                   (zero at t_noise is legal), their ratio strictly falling toward t_noise
-    Defined inside its range alone: `time` raises ValueError naming `lam` beyond it. time(lam) is good to 1e-10 in
+    signal, noise  alpha(t) and sigma(t): elementwise torch functions of a float tensor. sigma > 0; alpha > 0, or 0 at
+                   t_noise only; alpha/sigma must decrease strictly towards t_noise
+
+    It is defined on its range only: outside, `time` raises ValueError naming `lam`. time(lam) is accurate to 1e-10 in
     float64 and is not differentiable. Example: CustomProcess(lambda t: 1 - t, lambda t: t, t_noise=1.0, t_data=1e-3)
     is RectifiedFlow. Raises TypeError or ValueError naming the argument."""
 

@@ -1,9 +1,10 @@
-"""Discrete DDPM: a chain of T noise levels, its posterior and its bound; the bridge to the VP-SDE both ways.
+"""Discrete DDPM: a chain of T noise levels, its posterior, and its conversion to and from the VP-SDE.
 
     q(x_i | x_{i-1}) = N(sqrt(1 - beta_i) x_{i-1}, beta_i),   abar_i = prod_{j <= i} (1 - beta_j),   i = 1..T.
 
-`DiscreteVP` is the chain as a continuous process, exact at t = i/T with -log abar linear between, so that every solver
-runs on it. `linear(1000)` is the chain of Ho et al. 2020 (arXiv:2006.11239); it approximates VPSDE(0.1, 20) to O(1/T).
+`DiscreteVP` is the chain as a continuous process, so that every solver runs on it. It is exact at t = i/T; between two
+levels log abar is linear. `linear(1000)` is the chain of Ho et al. 2020 (arXiv:2006.11239); it approximates VPSDE(0.1,
+20) to O(1/T).
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ class DiscreteVP(TowardNoise):
     """The variance-preserving process through the levels of a chain. `log_abar` holds log abar_1 .. log abar_T,
     falling.
 
-    t runs over [1/T, 1]; t = i/T is level i. Below 1/T the first beta extends to zero. The last level may be -inf, no
-    signal at all: alpha then falls linearly over the last interval, and lam is minus infinity at t = 1, where flows
-    may begin (`Split.FLOW` along this process or RectifiedFlow) and SDEs may not."""
+    t runs over [1/T, 1]; t = i/T is level i. Below 1/T the first beta is continued to t = 0. The last level may be
+    -inf, where there is no signal. Then alpha falls linearly over the last interval, and lam(1) = -inf. A flow can
+    begin there (`Split.FLOW` along this process or RectifiedFlow); an SDE cannot."""
 
     log_abar: tuple[float, ...]
     name: str = "user"
@@ -70,8 +71,8 @@ class DiscreteVP(TowardNoise):
         return self.__dict__["_levels"]
 
     def _place(self, t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """The interval around t: -log abar at its start, its rise (0 where that is infinite), the fraction of it at t,
-        and whether it is infinite."""
+        """The interval that holds t: -log abar at its start, its increase over the interval (0 where that is infinite),
+        the position of t in it from 0 to 1, and whether the increase is infinite."""
 
         table = self._table.to(t.device)
         at = t.to(torch.float64) * self.steps
@@ -112,7 +113,7 @@ class DiscreteVP(TowardNoise):
 
 
 def chain(betas: Tensor, name: str = "user") -> DiscreteVP:
-    """The process of given beta_1 .. beta_T, each in (0, 1); the last may be 1, after which no signal is left.
+    """The process of given beta_1 .. beta_T, each in (0, 1). The last may be 1, where no signal is left.
 
     Args:
         betas: beta_1 .. beta_T, 1-D.
@@ -182,11 +183,11 @@ def sigmoid(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Discr
 
 
 def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
-    """The chain with sqrt(abar) shifted to 0 at level T and scaled to what it was at level 1. Lin et al. 2023,
-    arXiv:2305.08891, algorithm 1.
+    """The chain with sqrt(abar) shifted so that it is 0 at level T, and scaled so that it keeps its value at level 1.
+    Lin et al. 2023, arXiv:2305.08891, algorithm 1.
 
-    At t = 1 alpha is 0: eps says nothing of x0 there, so the network must predict V or X0, and the method must have
-    eta 0 and `Split.FLOW` along the chain or RectifiedFlow. Raises TypeError or ValueError naming `chain`."""
+    At t = 1 alpha is 0, so that x0 cannot be computed from eps there. The network must predict V or X0, and the method
+    must have eta 0 and `Split.FLOW` along the chain or RectifiedFlow. Raises TypeError or ValueError naming `chain`."""
 
     if not isinstance(chain, DiscreteVP):
         raise TypeError(f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000)")
@@ -201,7 +202,7 @@ def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
 
 
 def of(process: Process, steps: int) -> DiscreteVP:
-    """The chain whose levels are those of a variance-preserving process at t_max i/T: the bridge from the SDE.
+    """The chain whose level i is that of a variance-preserving process at time t_max i/T.
 
     Args:
         process: the process whose clock and scale are meant.
@@ -241,8 +242,8 @@ def posterior(process: DiscreteVP, i: int) -> tuple[float, float, float]:
 
 
 def log_variances(process: DiscreteVP, i: int) -> tuple[float, float]:
-    """(log beta~, log beta) of step i in 1..T, the "small" variance and the "large" one, between which a learned one
-    lies.
+    """(log beta~, log beta) of step i in 1..T: the "small" and the "large" variance. A learned variance lies between
+    them.
 
     beta~_1 = 0 is replaced by beta~_2. Nichol & Dhariwal 2021, arXiv:2102.09672, section 3.1.
 

@@ -1,4 +1,4 @@
-"""Forward processes: laws of motion that turn data into noise as t grows. Each is a handful of closed forms."""
+"""Forward processes in closed form: each turns data into noise as t grows."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ class VESDE(TowardNoise):
 class CosineVP(TowardNoise):
     """alpha = cos u / cos u_0, u = (t + s)/(1 + s) pi/2, u_0 = u(0), sigma^2 = 1 - alpha^2; s = 0 is the plain cosine.
 
-    t_max stops short of 1, where log-SNR runs off to minus infinity. Nichol & Dhariwal 2021, arXiv:2102.09672."""
+    t_max is below 1, because the log-SNR tends to minus infinity there. Nichol & Dhariwal 2021, arXiv:2102.09672."""
 
     s: float = 0.008
     t_min: float = 1e-3
@@ -196,7 +196,8 @@ class RectifiedFlow(TowardNoise):
     """alpha = 1 - t, sigma = t: straight paths from data to noise. Liu et al. 2023, arXiv:2209.03003; Lipman et al.
     2023, arXiv:2210.02747.
 
-    At t = 1 there is no signal: lam is minus infinity there, which the time-uniform grids of this process bear."""
+    At t = 1 there is no signal: lam(1) = -inf. Use `UniformTime(RectifiedFlow())`; grids uniform in lam cannot start
+    there."""
 
     t_min: float = 1e-3
     t_max: float = 1.0

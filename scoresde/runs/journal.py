@@ -1,8 +1,8 @@
 """What a run notes while it trains: log.jsonl, TensorBoard where it is installed, pictures and their quality.
 
-A line of log.jsonl every few steps: step, mean loss, gradient norm, rate, samples a second, and `levels`, the mean
-loss in equal cells of lam (half the log-SNR), each named by its middle: where a network is weak shows there and
-nowhere else.
+A line of log.jsonl every few steps: step, mean loss, gradient norm, rate, samples a second, and `levels`. `levels`
+holds the mean loss in equal bins of lam (half the log-SNR), keyed by the centre of the bin. It shows at which noise
+levels the network is weak.
 """
 
 from __future__ import annotations

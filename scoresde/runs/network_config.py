@@ -54,7 +54,8 @@ class NetworkConfig:
     predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
     widths         of a U-Net's levels, () for as many as the grid needs; or (width,) of the MLP or a transformer
     variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
-    layers         residual blocks a level of a U-Net, blocks of a transformer less 3, layers of the MLP less 2
+    layers         depth: residual blocks per level of a U-Net = layers; blocks of a DiT or of another transformer =
+                   layers + 3; hidden layers of an MLP = layers + 2
     patch          sides of a patch, one an axis of a sample; () for about 256 of them (`patch_for`): patches
     fourier        features of x that the MLP is given, 0: x alone
     latent_channels  of an autoencoder; each of its widths after the first halves an image's sides

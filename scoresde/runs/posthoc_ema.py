@@ -1,8 +1,8 @@
-"""Averages of weights of any width, made after the training from a few that were stored.
+"""Averages of weights of any width, computed after training from a few stored averages.
 
-A power-function average after n steps weighs step k by p(k) = (k^(g+1) - (k-1)^(g+1))/n^(g+1), whatever n is. Stored
-ones, of two widths at several n, span profiles of other widths: p_r is met best by sum_i c_i p_i, with sum c_i = 1 so
-that weights that stand still stay, at
+A power-function average after n steps weighs step k by p(k) = (k^(g+1) - (k-1)^(g+1))/n^(g+1), for every n. The stored
+averages, of two widths at several n, have the profiles p_i. The target profile p_r is fitted in least squares by sum
+c_i p_i, subject to sum c_i = 1, so that constant weights are reproduced exactly:
 
     A c + mu = b,    sum c = 1,    A_ij = int p_i p_j,    b_i = int p_i p_r,
     int p_i p_j = (g_i + 1)(g_j + 1)/(g_i + g_j + 1) (n_<^(g_>))/(n_>^(g_> + 1)),    g_> of the longer profile, p(t) =
@@ -52,7 +52,7 @@ def store_average(
 
 
 def drop_after(run: Path, step: int) -> None:
-    """Drop what was stored beyond a step: a run is taken up that had gone further.
+    """Delete the averages stored after a step, because the run is resumed from that step.
 
     Args:
         run: the run's folder.
@@ -110,20 +110,22 @@ def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
         )
 
     total: dict[str, Tensor] = {}
-    kinds: dict[str, torch.dtype] = {}
+    dtypes: dict[str, torch.dtype] = {}
+    shares = weights.reshape(-1, len(WIDTHS)).tolist()  # of each file, one for each stored width
 
-    for path, pair in zip(
-        paths.values(), weights.reshape(-1, len(WIDTHS)).tolist(), strict=True
-    ):  # one at a time: they may be large
-        for key, value in checkpoints.unseal(path).tensors.items():
-            k, _, name = key.partition(".")
-            total[name], kinds[name] = total.get(name, 0.0) + pair[int(k)] * value.double(), value.dtype
+    for path, share in zip(paths.values(), shares, strict=True):
+        stored = checkpoints.unseal(path).tensors  # one file at a time: they may be large
 
-    return {name: value.to(kinds[name]) for name, value in total.items()}
+        for key, value in stored.items():
+            width_index, _, name = key.partition(".")
+            total[name] = total.get(name, 0.0) + share[int(width_index)] * value.double()
+            dtypes[name] = value.dtype
+
+    return {name: value.to(dtypes[name]) for name, value in total.items()}
 
 
 def combination(profiles: list[tuple[int, float]], count: int, width: float) -> tuple[Tensor, float]:
-    """Weights c of stored profiles that meet best a wanted one, and what share of it they miss.
+    """Weights c of stored profiles that fit a wanted one best, and the share of it that they miss.
 
     Args:
         profiles: (steps, width) of each.

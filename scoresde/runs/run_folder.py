@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from ..storage.files import FORMAT, CheckpointError, versions, write_json, write_whole
 
+_ABSENT: Any = object()  # the value of a key that run.json does not have
+
 
 def save_run(
     folder: Path,
@@ -79,7 +81,7 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def check_description(path: Path, about: dict[str, Any]) -> None:
-    """Raise CheckpointError naming the first thing that a run's description lacks or tells as something else.
+    """Raise CheckpointError naming the first key of a run's description that is missing or has the wrong type.
 
     Args:
         path: of the file, for messages.
@@ -89,10 +91,10 @@ def check_description(path: Path, about: dict[str, Any]) -> None:
         value: Any = about
 
         for part in key.split("."):
-            value = value.get(part, ...) if isinstance(value, dict) else ...
+            value = value.get(part, _ABSENT) if isinstance(value, dict) else _ABSENT
 
         if not fits(value) or (key in _SCALES and isinstance(value, list) and len(value) != about["data"]["shape"][-1]):
-            said = "missing" if value is ... else f"{value!r:.60}"
+            said = "missing" if value is _ABSENT else f"{value!r:.60}"
             raise CheckpointError(f"{path} is not a run description: its `{key}` is {said}")
 
 
@@ -121,7 +123,7 @@ _SCALES = ("data.centre", "data.half_range")  # one number, or one a column
 
 def _is_latent(value: Any) -> bool:
     """Absent, or what `LatentSpace.about` says."""
-    if value is ...:
+    if value is _ABSENT:
         return True
     if not isinstance(value, dict):
         return False
@@ -134,7 +136,7 @@ def _is_latent(value: Any) -> bool:
 
 def _is_cascade(value: Any) -> bool:
     """Absent, or what `Upsampling.about` says."""
-    if value is ...:
+    if value is _ABSENT:
         return True
     if not isinstance(value, dict):
         return False
@@ -153,12 +155,12 @@ _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
         _SCALES,
         lambda value: _number(value) or (isinstance(value, list) and all(map(_number, cast("list[Any]", value)))),
     ),
-    **dict.fromkeys(("data.columns", "data.class_names"), lambda value: value in (..., None) or _is_names(value)),
+    **dict.fromkeys(("data.columns", "data.class_names"), lambda value: value in (_ABSENT, None) or _is_names(value)),
     "data.latent": _is_latent,
     "data.cascade": _is_cascade,
-    "data.set_sizes": lambda value: value in (..., None) or _is_counts(value),
-    "network_source": lambda value: value is ... or _text(value),
-    "data.kind": lambda value: value in (..., None) or _text(value),
+    "data.set_sizes": lambda value: value in (_ABSENT, None) or _is_counts(value),
+    "network_source": lambda value: value is _ABSENT or _text(value),
+    "data.kind": lambda value: value in (_ABSENT, None) or _text(value),
     "training.seconds": _number,
     "training.loss": _is(int, float, type(None)),
 }

@@ -1,6 +1,6 @@
-"""What papers bring beside processes, solvers and grids: noise per step, clocks and rules of Adams methods, a starter.
+"""Variants of Adams methods that papers use: integration rules, clocks, a starter, and the order for a budget of calls.
 
-Frozen dataclasses that are called, so that a method's repr says all of it.
+They are frozen dataclasses, so that the repr of a method names all its choices.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from .grids import Grid
 
 @dataclass(frozen=True)
 class EqualStepWeights:
-    """An Adams rule: the interpolant integrated as if its clock ran evenly, so that Adams-Bashforth keeps its
-    equal-step weights on any grid."""
+    """An Adams rule: uses the Adams-Bashforth weights of equal steps on every grid, as iPNDM does."""
 
     def __call__(self, moments: Tensor) -> Tensor:
         k = moments.shape[1]
@@ -32,7 +31,7 @@ class EqualStepWeights:
 
 @dataclass(frozen=True)
 class PublishedThirdOrder:
-    """An Adams rule: DPM-Solver++(3M) as published weighs the quadratic term with phi_3 where its integral is 2
+    """An Adams rule: the exact weight of the quadratic term is 2 phi_3, and DPM-Solver++(3M) as published uses
     phi_3."""
 
     def __call__(self, moments: Tensor) -> Tensor:
@@ -44,14 +43,13 @@ DENOISED = 7  # calls from which on `best` spends the last one better on a denoi
 
 
 def useful_order(calls: int) -> int:
-    """The order of an Adams predictor that a budget of calls can use: 2 up to nine, 3 at ten and eleven, 4 from
-    there."""
+    """The order of an Adams predictor that suits a budget of calls: 2 up to 9 calls, 3 at 10 and 11, 4 from 12."""
     return min(4, max(2, (check.integer("n", calls) - 4) // 2))
 
 
 @dataclass(frozen=True)
 class GridClock:
-    """A clock for Adams methods: the one in which the levels of `grid` are equally spaced, read off `along`."""
+    """A clock for Adams methods: a function of the time of `along` in which the levels of `grid` are equally spaced."""
 
     along: Process
     grid: Grid
@@ -62,8 +60,7 @@ class GridClock:
 
 @dataclass(frozen=True)
 class PseudoRK4(Solver):
-    """Runge-Kutta 4 with its inner stages in the middle of the step on `grid`, each a whole increment of time: for a =
-    0.
+    """Runge-Kutta 4 for a = 0. Its two inner stages lie in the middle of the step on `grid`.
 
     Order 2, four evaluations. Liu et al. 2022, arXiv:2202.09778, algorithm 1."""
 

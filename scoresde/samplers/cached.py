@@ -1,4 +1,4 @@
-"""A denoiser that may be asked beside the solve."""
+"""A denoiser that a step wrapper can evaluate without a further network call."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..processes.base import Process
 
 
 class CachedDenoiser(BaseDenoiser):
-    """A denoiser that may be asked beside the solve: asked the same next, it gives the same answer and calls
-    nothing."""
+    """Wraps a denoiser so that a step wrapper can evaluate it first. If the solver then evaluates the same (x, alpha,
+    sigma), the stored prediction is returned without a network call."""
 
     def __init__(self, inner: BaseDenoiser):
         super().__init__()
@@ -29,7 +29,7 @@ class CachedDenoiser(BaseDenoiser):
         sigma: Tensor,
         cond: Any,
     ) -> Prediction:
-        """The prediction, kept.
+        """The prediction, which is stored for the next call.
 
         Args:
             x: states or samples, (B, ...).

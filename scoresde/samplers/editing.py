@@ -1,4 +1,4 @@
-"""A given sample drawn anew from a noise level on."""
+"""Editing: a given sample is noised and sampled again from there."""
 
 from __future__ import annotations
 
@@ -28,9 +28,10 @@ def edit(
     cond: Any = None,
     first: int = 0,
 ) -> Tensor:
-    """Noise clean samples to time t of the training process, and sample from there: SDEdit.
+    """Noise clean samples to time t of the training process, and sample from that state: SDEdit.
 
-    The earlier t, the nearer to x. It repairs, varies, or carries over a style. Meng et al. 2022, arXiv:2108.01073.
+    The smaller the noise at t, the closer the result is to x. Uses: repair, variation, transfer of a style. Meng et al.
+    2022, arXiv:2108.01073.
 
     Args:
         denoiser: the model; it must know its training process.
@@ -75,7 +76,8 @@ def finished(
     cond: Any,
     source: Any,
 ) -> Tensor:
-    """Samples by a method from states on the way: its levels lie between the two ends, and the last is denoised.
+    """Samples by a method that starts from given noisy states. Its levels lie between the two ends; the state at the
+    last is denoised.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.

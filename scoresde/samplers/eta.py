@@ -1,4 +1,4 @@
-"""How much noise a step adds, where that varies from step to step."""
+"""The amount of noise of each step, for methods where it varies from step to step."""
 
 from __future__ import annotations
 

@@ -1,13 +1,13 @@
-"""Coordinates in which the data's Gaussian stands still, so that a solver integrates only what a model adds to it.
+"""Coordinates in which the flow of the Gaussian fitted to the data is constant, so that a solver integrates only the
+model's difference from it.
 
 For data of the mean m and the variances l along the columns of B, with q = sqrt(alpha^2 l + sigma^2), the state of x =
 alpha x0 + sigma eps is
 
     y = B diag(1/q) B' (x - alpha m).
 
-Along the probability flow of the Gaussian with these moments y is constant at every level, from pure noise, where it
-is x/sigma, to the data, which it whitens. Wang & Vastola 2024, arXiv:2412.09726, use the same Gaussian in place of the
-first steps.
+Along the probability flow of the Gaussian with these moments y is constant. At pure noise y is x/sigma; at the data it
+is the whitened sample. Wang & Vastola 2024, arXiv:2412.09726, use the same Gaussian in place of the first steps.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Frame:
 
     Args:
         moments: of the data.
-        start: noise level, in units of `moments.scale`, down from which steps are made. From the first level to there
-            the state is carried along the Gaussian's flow, which costs no call. Infinity: nothing is carried.
+        start: noise level, in units of `moments.scale`, at which steps begin. From the first level to this one the
+            state is moved along the Gaussian's flow, which costs no call. Infinity: steps begin at the first level.
     """
 
     moments: Moments
@@ -50,19 +50,20 @@ class Frame:
             check.number("start", self.start, above=0.0)
 
     def begin(self, lam: float) -> float:
-        """The level at which steps begin for a first level of lam."""
+        """The lam at which steps begin where the first level is `lam`."""
         return max(lam, -math.log(self.start * self.moments.scale))
 
 
 class Whitened(BaseDenoiser):
-    """A denoiser in the coordinates of a frame: its state is r y, r = hypot(alpha scale, sigma), and its flow along any
-    process is that of `denoiser`, carried over.
+    """A denoiser in the coordinates of a frame. Its state is r y, r = hypot(alpha scale, sigma). Its flow along any
+    process is the flow of `denoiser` in these coordinates.
 
-    As `Karras` writes it, the network's output F is what the model adds to the Gaussian:
+    In the terms of `KarrasPreconditioning`, the network's output F is the model's difference from the Gaussian:
 
         F = -(r^2/scale) B [B'(v + sigma m) - (1 - l) (alpha sigma/q) B'y] / q,    alpha^2 + sigma^2 = 1,
 
-    0 for the Gaussian itself; no end is singular. It is no posterior mean, so it serves the flow alone.
+    F is 0 for the Gaussian itself, and regular at all noise levels. It is not a posterior mean, so it can be used for
+    the flow only.
 
     Args:
         denoiser: the model;  moments  of its data
@@ -78,8 +79,8 @@ class Whitened(BaseDenoiser):
         self.shape = moments.sample_shape(state)
         self.basis = moments.basis.on(self._as_data(state))
         self.mean = moments.mean.to(state.device, state.dtype)
-        # A direction without variance would be blown up without end as noise vanishes, and with it whatever the model
-        # errs there.
+        # Without this, y of a direction without variance would grow without bound as noise vanishes, and the model's
+        # error with it.
         self.variance = moments.std.clamp(min=LEAST * self.scale).to(state.device, state.dtype).square()
 
     def forward(
@@ -124,7 +125,7 @@ class Whitened(BaseDenoiser):
         return self.basis.back(u / self._spread(alpha, sigma, u)).reshape(x.shape)
 
     def leave(self, y: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The state at a level, of y.
+        """The state x = alpha x0 + sigma eps of y.
 
         Args:
             y: the state, (B, ...).
@@ -136,9 +137,9 @@ class Whitened(BaseDenoiser):
         return x.reshape(y.shape)
 
     def _as_data(self, x: Tensor) -> Tensor:
-        """In the shape that the moments are of: points, where those of images were taken so."""
+        """Samples in the shape of the moments, which may be flat where the samples are images."""
         return x.reshape(len(x), *self.shape)
 
     def _spread(self, alpha: Tensor, sigma: Tensor, u: Tensor) -> Tensor:
-        """q, for one u or for all."""
+        """q, one number or one for each coordinate."""
         return (self.variance * like(alpha, u) ** 2 + like(sigma, u) ** 2).sqrt()

@@ -1,10 +1,10 @@
 """Grids of noise levels: functions (n_levels, lam_first, lam_last) -> lam.
 
 lam is half the log-SNR, rising from lam_first (noise) to lam_last (data): a float64 CPU tensor, strictly monotone,
-both ends assigned exactly, independent of the process integrated along. A choice of grid is a frozen dataclass, so
-that its repr says which it was; `uniform_time`, `quadratic`, `uniform_lambda`, `karras` and `cosine` are the usual
-choices, ready to call. `from_list` takes a user's levels, `Leading`, `Trailing` and `Linspace` those of a chain's
-index, `tuning.error_balanced_grid` measures where a model needs them.
+both ends assigned exactly, independent of the process integrated along. A grid is a frozen dataclass, so that its repr
+names it; `uniform_time`, `quadratic`, `uniform_lambda`, `karras` and `cosine` are the usual choices, ready to call.
+`from_list` takes a user's levels, `Leading`, `Trailing` and `Linspace` those of a chain's index,
+`tuning.error_balanced_grid` measures where a model needs them.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ class Grid(ABC):
         first, last = self.clock(ends)
         if not bool(torch.isfinite(last - first)):
             raise ValueError(
-                f"`lam_first` must be finite on {self!r}, got {lam_first!r}: pure noise needs a clock that"
-                " reaches it, as RectifiedFlow's time"
+                f"`lam_first` must be finite on {self!r}, got {lam_first!r}: pure noise needs a grid that"
+                " reaches it, as UniformTime(RectifiedFlow())"
             )
 
         lam = self.level(first + (last - first) * torch.linspace(0, 1, n_levels, dtype=torch.float64, device="cpu"))
@@ -64,8 +64,8 @@ class Grid(ABC):
 
 
 class AbsoluteGrid(Grid):
-    """Abstract: levels of its own, which `sample` takes whatever the range of the model; between given ends it is its
-    clock."""
+    """Abstract: a grid with absolute levels. `sample` uses them as they are, whatever the range of the model. Called
+    with two ends, it interpolates like any other grid."""
 
     @abstractmethod
     def fixed_levels(self, n_levels: int) -> Tensor:
@@ -122,8 +122,8 @@ class KarrasGrid(Grid):
 
 @dataclass(frozen=True)
 class InterpolatedGrid(Grid):
-    """Equal steps in the index of a rising list of levels, linear in lam between them and beyond: a clock made of
-    points."""
+    """Equal steps in the index of a rising list of levels. Between two entries, and beyond the list, lam is linear in
+    the index."""
 
     lams: tuple[float, ...]
 
@@ -139,7 +139,8 @@ class InterpolatedGrid(Grid):
 
 @dataclass(frozen=True)
 class ExplicitGrid(AbsoluteGrid):
-    """The levels of a list and no others (see `from_list`). The first may be minus infinity, no signal at all."""
+    """The levels of a list and no others (see `from_list`). The first may be minus infinity, where there is no
+    signal."""
 
     lams: tuple[float, ...]
 
@@ -159,7 +160,7 @@ class ExplicitGrid(AbsoluteGrid):
 
 
 def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> ExplicitGrid:
-    """The levels given, and no others; in either order. The method's n is their number.
+    """A grid of the given levels, which may rise or fall. The method's n must be their number.
 
     Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond
     the range of `process`.
@@ -193,7 +194,7 @@ def _check_rising(lams: tuple[float, ...], least: int, finite: bool) -> None:
 
 
 def index_at(lams: tuple[float, ...], lam: Tensor) -> Tensor:
-    """The index at a level, a polyline.
+    """The index at a level, linear between two levels of the list.
 
     Args:
         lams: rising levels, at least 2.
@@ -205,15 +206,20 @@ def index_at(lams: tuple[float, ...], lam: Tensor) -> Tensor:
 
 
 def at_index(lams: tuple[float, ...], u: Tensor) -> Tensor:
-    """The value at an index, linear in between: the inverse of `index_at` for the same list."""
+    """The value at an index, linear in between: the inverse of `index_at` for the same list.
+
+    Args:
+        lams: rising levels, at least 2.
+        u: indices, whole or between two levels; any shape.
+    """
     table = torch.tensor(lams, dtype=torch.float64, device="cpu")
     k = u.ceil().long().clamp(1, len(lams) - 1)
     return table[k - 1] + (u - (k - 1)) * (table[k] - table[k - 1])
 
 
 class ChainGrid(AbsoluteGrid):
-    """Abstract: n of the T levels of a chain, evenly spaced in their index. Between given ends uniform in the chain's
-    time."""
+    """Abstract: n of the T levels of a chain, evenly spaced in their index. Called with two ends, it is uniform in the
+    chain's time."""
 
     chain: DiscreteVP
 
@@ -240,7 +246,7 @@ class ChainGrid(AbsoluteGrid):
 @dataclass(frozen=True)
 class Leading(ChainGrid):
     """Timesteps 0, r, 2r, ... + offset with r = floor(T/n): the spacing of DDIM (Song et al. 2021, arXiv:2010.02502).
-    It does not begin at T."""
+    It does not begin at level T."""
 
     chain: DiscreteVP
     offset: int = 0
@@ -252,7 +258,7 @@ class Leading(ChainGrid):
 
 @dataclass(frozen=True)
 class Trailing(ChainGrid):
-    """Timesteps T - 1 downward in steps of T/n, rounded: begins at T, as it should. Lin et al. 2023, arXiv:2305.08891,
+    """Timesteps from T - 1 downward in steps of T/n, rounded: it begins at level T. Lin et al. 2023, arXiv:2305.08891,
     table 2."""
 
     chain: DiscreteVP
@@ -282,7 +288,7 @@ cosine = UniformTime(CosineVP())
 
 @dataclass(frozen=True)
 class Tolerance:
-    """In a grid's place: steps chosen per sample to meet rtol, atol on the state of the process integrated along."""
+    """Adaptive steps, in the place of a grid. Each sample gets its own steps, which meet rtol and atol on the state."""
 
     rtol: float = 1e-5
     atol: float = 1e-5

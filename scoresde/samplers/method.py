@@ -1,4 +1,5 @@
-"""A sampler is a point: (process integrated along, split, solver, grid, eta), and what it knows of the data."""
+"""A sampler is a choice of (process integrated along, split, solver, grid, eta), with options that use moments of the
+data."""
 
 from __future__ import annotations
 
@@ -25,16 +26,16 @@ class Method:
 
     process  the coordinates integrated along
     split    which part of the drift is called linear
-    solver   textbook numerics, or an adapter to another library, for which the levels are output times and its steps
-             its own
+    solver   a solver of `solvers`, or an adapter to another library. For an adapter the levels are output times; the
+             library chooses its own steps
     grid     a grid of levels, or a `Tolerance` for adaptive steps
     n        number of noise levels of `sample` (n - 1 steps, then one denoise); None where adaptive
     eta      noise in the equation: 0 the probability-flow ODE, 1 the reverse SDE; a callable (lam0, lam1) gives one
              value a step
-    wrap     what is done around every step (`wrappers`), in that order: churn, Restart, a Langevin corrector, wider
-             noise
-    frame    coordinates in which the data's Gaussian stands still (`Frame`), and from where on steps are made; for the
-             flow alone
+    wrap     step wrappers (`wrappers`), applied in this order: churn, Restart, a Langevin corrector, noise of a larger
+             variance
+    frame    coordinates in which the flow of the data's Gaussian is constant (`Frame`), and the level at which steps
+             begin; for eta 0 only
     transforms     what is put between the solver and the model (`transforms`), the first nearest to the model
     final_denoise  whether `sample` ends with a denoise at the last level; False: it returns the state there, so that
                    n levels are n - 1 steps in `sample` and in `transport`
@@ -83,7 +84,7 @@ class Method:
             )
         if self.frame is not None and (self.stochastic or self.wrap):
             raise ValueError(
-                "`frame` must be None where there is noise or a wrapper, whose score is not the frame's, got"
+                "`frame` must be None for a method with noise or wrappers, because the frame gives the flow alone, got"
                 f" {self.frame!r}"
             )
 
@@ -93,22 +94,22 @@ class Method:
         answered = any(transform.saved_calls for transform in self.transforms)
         if answered and (self.n is None or self.wrap or isinstance(self.solver, Adapter)):
             raise ValueError(
-                "`transforms` must not answer for the model where steps are adaptive, wrapped or another library's, got"
+                "`transforms` must not replace a model call where steps are adaptive, wrapped or another library's, got"
                 f" {self.transforms!r}"
             )
         if not self.final_denoise and (self.n is None or self.n < 2):
-            raise ValueError(f"`n` must be 2 levels or more where nothing is denoised at the last, got {self.n!r}")
+            raise ValueError(f"`n` must be 2 levels or more for a method without a last denoise, got {self.n!r}")
 
         for wrapper in self.wrap:
             if not isinstance(wrapper, Wrapper):
-                raise TypeError(f"`wrap` must hold wrappers of scoresde.steps, got {wrapper!r}")
+                raise TypeError(f"`wrap` must hold wrappers of scoresde.samplers.wrappers, got {wrapper!r}")
             if wrapper.stochastic not in (None, self.stochastic):
                 raise ValueError(
                     f"`eta` must be {'above 0' if wrapper.stochastic else '0'} with {wrapper!r}, got {self.eta!r}"
                 )
 
     def describe(self) -> str:
-        """The method in words, one sentence a line: what is integrated, by what, over which levels, at what cost."""
+        """The method in words, one sentence per line: the equation, the solver, the levels, the cost."""
         equation = "the probability-flow ODE"
         if callable(self.eta):
             equation = f"the generative SDE with noise {self.eta!r} from step to step"
@@ -137,7 +138,7 @@ class Method:
         return callable(self.eta) or self.eta > 0
 
     def around(self, source: Any, ask: Any) -> Solver | Adapter:
-        """The solver with what is wrapped around it.
+        """The solver inside its step wrappers.
 
         Args:
             source: noise source of the solve, from which wrappers draw.
@@ -155,8 +156,8 @@ class Method:
         )
 
     def compiled(self) -> Method:
-        """The same with each step of the solver one graph (`solvers.Compiled`), the network in it; what is wrapped
-        around steps stays outside.
+        """The same method with each step of the solver, the network included, as one compiled graph
+        (`solvers.Compiled`). Step wrappers stay outside the graph.
 
         Raises ValueError naming `compile` where network calls would be left outside."""
 
@@ -188,12 +189,12 @@ class Method:
 
     @property
     def transport_calls(self) -> int | None:
-        """Network calls of a transport, which denoises nothing; None where adaptive or another library's."""
+        """Network calls of a transport, which has no last denoise; None where adaptive or another library's."""
         return None if self.n is None else self._spent(self.n - 1 + self.more_levels)
 
     @property
     def more_levels(self) -> int:
-        """Levels that a transport has beside the n of `sample`: one more where `sample` ends with a denoise."""
+        """Levels of a transport beyond the n of `sample`: 1 where `sample` ends with a denoise, else 0."""
         return int(self.final_denoise)
 
     def _spent(self, steps: int) -> int | None:
@@ -205,9 +206,9 @@ class Method:
 
 
 def with_last_step(method: Method) -> Method:
-    """The method with a step to the last level in place of its last denoise: as many calls, one level more.
+    """The method with a step to one more level in place of its last denoise. The number of calls is the same.
 
-    A method without a last denoise, or with adaptive steps, comes back as it is.
+    A method without a last denoise, or with adaptive steps, is returned unchanged.
 
     Args:
         method: on a fixed grid.

@@ -1,4 +1,4 @@
-"""A grid dense around one noise level, thinning out on both sides at rates of their own."""
+"""A grid that is dense around one noise level, and thins out on each side at a rate of its own."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ Levels = tuple[float, float, float]
 class Peaked(Grid):
     """Levels of the density 1/(e^{fall x} + e^{-rise x}), x = lam + log(unit) - centre.
 
-    Most lie around sigma/alpha = unit e^{-centre}; their number thins out as e^{-fall x} toward data and as e^{rise x}
-    toward noise. Equal steps are taken in its integral, I_z(rise/(rise + fall), fall/(rise + fall)) with z = 1/(1 +
-    e^{-(rise + fall) x}) and I the regularised incomplete beta function, so that the first level may be pure noise.
+    Most levels lie around sigma/alpha = unit e^{-centre}. The density falls as e^{-fall x} toward data and as e^{rise
+    x} toward noise. The grid has equal steps in the integral of the density, I_z(rise/(rise + fall), fall/(rise +
+    fall)) with z = 1/(1 + e^{-(rise + fall) x}) and I the regularised incomplete beta function, so that the first level
+    may be pure noise.
 
     Args:
         centre: where the density bends, in lam of the unit's level.
@@ -60,7 +61,7 @@ class Peaked(Grid):
         calls: int,
         unit: float,
     ) -> Peaked:
-        """The levels for a budget: `few` up to five calls, `many` from ten on, linear in between: nothing jumps.
+        """The levels for a budget: `few` up to 5 calls, `many` from 10 calls on, interpolated linearly in between.
 
         Args:
             few: (centre, fall, rise) where calls are few.

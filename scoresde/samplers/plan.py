@@ -1,4 +1,4 @@
-"""One batch on its way from level to level: what `sampling` makes ready and runs."""
+"""The solve of one batch: `sampling` prepares a plan and runs it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .reverse import reverse
 
 
 class Plan:
-    """Levels, times, equation segments and noise, checked and ready.
+    """The levels, times, equation segments and noise of one solve, checked.
 
     lams   the levels of the steps (`method_levels`)
     state  a batch like those that come: its numbers do not matter
@@ -61,13 +61,13 @@ class Plan:
         self.segments = list(self._segments()) if len(lams) > 1 else []
 
     def given(self, cond: Any) -> Plan:
-        """The same for another batch, of this condition with one entry per sample."""
+        """The same plan for another batch, whose condition has one entry per sample."""
         other = copy.copy(self)
         other.cond = cond
         return other
 
     def at(self, lams: Tensor) -> Plan:
-        """The same over other levels of the same range, which may carry gradients.
+        """The same plan over other levels of the same range. They may require gradients.
 
         Args:
             lams: rising levels, as many or not.
@@ -104,19 +104,20 @@ class Plan:
             raise ValueError(f"`method` must have eta = 0 {said}; or run along VPSDE()")
 
     def _bound(self, source: Any, state: Tensor) -> Any:
-        """The noise of the whole grid, one path for all segments; what is no source stays as it is."""
+        """The noise path of the whole grid, one for all segments. Noise that is not a `Source` is returned
+        unchanged."""
         solver = self.method.solver
         if isinstance(solver, Solver) and isinstance(source, Source) and self.method.stochastic and len(self.lams) > 1:
             return source.on(cut(self.times, solver.substeps), state)
         return source
 
     def _ask(self, t: Tensor, y: Tensor) -> Prediction:
-        """What the model says of a state on the way; see `wrappers.StepContext`."""
+        """The prediction of the model for a state at time t; see `wrappers.StepContext`."""
         process = self.method.process
         return cast(CachedDenoiser, self.model).ask(y, process.alpha(t), process.sigma(t), self.cond)
 
     def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
-        """One equation for all steps, or one a step where eta varies."""
+        """One equation for all steps, or one per step where eta varies."""
         m = self.method
         times = self.times
         lams = self.lams
@@ -132,13 +133,13 @@ class Plan:
             yield reverse(m.process, self.denoiser, m.eta, m.split, self.cond), times
 
     def prior(self, z: Tensor) -> Tensor:
-        """The state that begins at noise z of unit variance."""
+        """The first state, of noise z with unit variance."""
         process = self.method.process
         t = self.first
         return self.enter(z * like(process.sigma(t), z), process.alpha(t), process.sigma(t))
 
     def enter(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The state that begins at x = alpha x0 + sigma eps of the first end.
+        """The first state, of x = alpha x0 + sigma eps at the first end.
 
         Args:
             x: states or samples, (B, ...).
@@ -171,7 +172,7 @@ class Plan:
         return self.whitened.leave(y / like(size, y), alpha, sigma)
 
     def seen(self, y: Tensor, t: Tensor) -> Tensor:
-        """The state at time t in the frame alpha^2 + sigma^2 = 1, where all levels are one scale.
+        """The state at time t scaled to alpha^2 + sigma^2 = 1, where states at all levels have a similar size.
 
         Args:
             y: the state, (B, ...).
@@ -183,7 +184,7 @@ class Plan:
         return self.leave(y, t, process.alpha(t) / radius(process, t), process.sigma(t) / radius(process, t))
 
     def _size(self, t: Tensor) -> Tensor:
-        """What states at time t are measured by: the same state at another level differs by its ratio alone."""
+        """The scale of states at time t: the same state at another level differs by the ratio of the two scales."""
         process = self.method.process
         scale = 1.0 if self.whitened is None else self.whitened.scale
         return radius(process, t) if scale == 1.0 else ((process.alpha(t) * scale) ** 2 + process.sigma(t) ** 2).sqrt()
@@ -229,7 +230,7 @@ class Plan:
                 yield pair
 
     def end(self, y: Tensor, denoise: bool) -> Tensor:
-        """The state at the last level denoised, or as it is in the frame alpha = 1.
+        """The result: the state at the last level denoised, or the noisy state scaled to alpha = 1.
 
         Args:
             y: the state, (B, ...).
@@ -254,9 +255,19 @@ def plan_for(
     source: Any,
     backward: bool = False,
 ) -> Plan:
-    """A plan over the denoiser's own range, or back over it."""
+    """A plan over the range of the denoiser, from noise to data or backward.
+
+    Args:
+        denoiser: the model.
+        method: to run.
+        cond: a condition with one entry per sample, or None.
+        state: a batch like those that come: its numbers do not matter.
+        source: of the method's noise, or None.
+        backward: whether the levels run from data to noise.
+    """
     lams = method_levels(denoiser, method)
-    carried = method.frame is not None and method.frame.start < math.inf  # to the first level, from the range's end
+    # Where a frame carries the state, it does so from the end of the range to the first level.
+    carried = method.frame is not None and method.frame.start < math.inf
     own = isinstance(method.grid, AbsoluteGrid) and not carried
     first, last = (float(lams[0]), float(lams[-1])) if own else home(denoiser, method)
 
@@ -269,7 +280,7 @@ def plan_for(
 
 
 def check_method(denoiser: Any, method: Any, compile: bool = False) -> Method:
-    """The method that runs.
+    """The method, checked, and compiled where that is asked for.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.

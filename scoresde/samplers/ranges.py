@@ -21,8 +21,8 @@ NEARLY_NOISE = -5.0  # lam just inside pure noise, sigma/alpha = 148: where VPSD
 def home(denoiser: BaseDenoiser, method: Method) -> Ends:
     """lam of the ends of the range of the denoiser's training process, or of the method's own where there is none.
 
-    Where that range begins at pure noise and the method cannot, as a grid uniform in lam, it begins at
-    `NEARLY_NOISE`.
+    If the range begins at pure noise and the method cannot start there (a grid uniform in lam cannot), the range begins
+    at `NEARLY_NOISE`.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
@@ -34,7 +34,7 @@ def home(denoiser: BaseDenoiser, method: Method) -> Ends:
 
 
 def reaches_noise(method: Method) -> bool:
-    """Whether a method can begin at lam = -inf: along a process and on a grid whose times are finite there."""
+    """Whether a method can start at lam = -inf: the times of its process and of its grid must be finite there."""
     noise = torch.tensor(-math.inf, dtype=torch.float64, device="cpu")
     if not bool(method.process.time(noise).isfinite()):
         return False
@@ -44,7 +44,8 @@ def reaches_noise(method: Method) -> bool:
 
 
 def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
-    """lam of the method's levels: those its grid fixes, or over the range of `home`; a frame begins where it says.
+    """lam of the method's levels. An absolute grid gives its own; any other grid covers the range of `home`. A frame
+    sets the first level.
 
     Args:
         denoiser: the model; its training process gives the range.
@@ -57,7 +58,7 @@ def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Ten
 
 
 def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
-    """lam of the method's levels from one end to the other, less what a frame carries.
+    """lam of the method's levels from one end to the other, without the part that a frame covers.
 
     Args:
         method: its grid, n and frame.
@@ -71,7 +72,7 @@ def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
 
 
 def radius(process: Process, t: Any) -> Tensor:
-    """sqrt(alpha^2 + sigma^2): states at equal lam differ by its ratio.
+    """sqrt(alpha^2 + sigma^2). Two states at equal lam differ by the ratio of their radii.
 
     Args:
         process: the process whose clock and scale are meant.
@@ -81,10 +82,10 @@ def radius(process: Process, t: Any) -> Tensor:
 
 
 def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:
-    """Warn where levels leave the range of the process a denoiser was trained on; Python shows one warning once.
+    """Warn if levels lie outside the range of the process that a denoiser was trained on.
 
     Args:
-        process: on which the denoiser was trained; None: nothing is known, and nothing is said.
+        process: on which the denoiser was trained; None: not known, so there is no warning.
         lams: levels, 1-D.
     """
     if process is None:
@@ -96,6 +97,6 @@ def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:
         warnings.warn(
             f"levels from lam = {low:.4g} to {high:.4g} leave [{noisy:.4g}, {clean:.4g}], where the denoiser was"
             f" trained along {process!r}:"
-            " what it says there is extrapolated; choose times or a grid inside",
+            " there it extrapolates; choose a grid inside the range",
             stacklevel=2,
         )

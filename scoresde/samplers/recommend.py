@@ -1,8 +1,8 @@
-"""The recommended sampler: what is known of the data and of the network decides.
+"""The recommended sampler, chosen from the moments of the data and from what the network predicts.
 
-`catalogue.best` knows nothing of the model. Here the data's moments give the coordinates (`frame`), and what the
-network predicts gives the levels: an exact denoiser and a trained one want others, because the error of a network does
-not fade at high noise as the data's own structure does.
+`catalogue.best` uses no property of the model. Here the data's moments give the coordinates (`frame`), and the
+parameterisation gives the levels. An exact denoiser and a trained one need different levels: at high noise the
+structure of the data vanishes, but the error of a network does not.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from .sampling import sample
 class Rule:
     """Solver and levels for one kind of model.
 
-    order   of the predictor at most; the corrector has one more
+    order   largest order of the predictor; the corrector has one more
     levels  `Peaked`'s centre, fall and rise where calls are many; where they are few, those of `FEW`
     start   noise level, in units of the data's standard deviation, at which steps begin: factor n^power, at least
             `LEAST`"""
@@ -68,10 +68,10 @@ def recommended(
     moments: Moments | None = None,
     shape: Sequence[int] | None = None,
 ) -> Method:
-    """The method to sample a model with in n calls, from what is known of it.
+    """The recommended method of n calls for a model.
 
-    Adams methods on the flow's velocity, in the coordinates in which the Gaussian of the data's moments stands still.
-    Of fewer than 10 calls all make steps; from there on the last one denoises.
+    It is an Adams method on the velocity of the flow, in the coordinates in which the flow of the data's Gaussian is
+    constant (`Frame`). Below 10 calls every call makes a step; from 10 calls on the last one denoises.
 
     Args:
         denoiser: the model; what it predicts (`table`) chooses the levels.
@@ -120,8 +120,8 @@ def recommended(
 
 
 def _rule(denoiser: BaseDenoiser) -> Rule:
-    """What the parameterisation says: eps and score networks err at high noise as much as anywhere, the others less
-    and less."""
+    """The rule for the parameterisation. The error of eps and score networks stays large at high noise; that of the
+    others falls."""
     if not isinstance(denoiser, Denoiser):
         return EXACT
     table = denoiser.table.mean if isinstance(denoiser.table, LearnedRange) else denoiser.table
@@ -135,7 +135,7 @@ def estimated(
     calls: int = 8,
     seed: int = 0,
 ) -> Moments:
-    """Moments of a model's own samples, where those of its data are not known: `count` samples of
+    """Moments of samples drawn from the model, for a model whose data are not known: `count` samples of
     `catalogue.best(calls)`.
 
     Args:

@@ -9,8 +9,8 @@ With D = E[x0|x], eps = (x - alpha D)/sigma = -sigma score and lam' = alpha'/alp
     eps split   [(alpha'/alpha) x + (1+eta^2)(sigma' - sigma alpha'/alpha) eps] dt          + eta sqrt(2|lam'|) sigma dW
     flow split  [alpha' D + sigma' eps] dt                                                   (eta 0; never divides)
 
-(Song et al. 2021, arXiv:2011.13456; Cao et al. 2023, arXiv:2306.07002.) Here, and nowhere else, `(x, t)` of score
-networks turns into `(t, y)` of solvers.
+(Song et al. 2021, arXiv:2011.13456; Cao et al. 2023, arXiv:2306.07002.) This module alone changes the argument order
+`(x, t)` of score networks to `(t, y)` of solvers.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from ..processes.coefficients import CachedCoefficients, as_number, like
 
 
 class Split(enum.Enum):
-    """Which part of the drift is called linear; all three are the same drift."""
+    """Which part of the drift is treated as linear. The drift itself is the same in all three."""
 
     X0 = "x0"
     EPS = "eps"

@@ -1,8 +1,8 @@
 """Samples: prior -> solve -> one final denoise.
 
-The state starts as N(0, sigma^2 I) at the grid's first level, runs along the method's process to the last, and is
-denoised there. Sample i depends on (seed, first + i) alone. A sampler writes no loop: it hands an `Equation` to
-`solvers`.
+The state starts as N(0, sigma^2 I) at the first level of the grid. It is integrated along the method's process to the
+last level, and denoised there. Sample i depends on (seed, first + i) alone. A sampler has no loop of its own: `solvers`
+integrates its `Equation`.
 """
 
 from __future__ import annotations
@@ -55,9 +55,10 @@ def sample(
         denoiser: the model, a `BaseDenoiser`.
         shape: (B, ...), of the samples to draw.
         method: a `Method`, such as catalogue.unipc(10).
-        seed: sample i is a function of (seed, first + i): the same in any batch, chunk or process.
+        seed: sample i is a function of (seed, first + i), whatever the batch, the chunk or the process. None: only with
+            `generator`.
         device: where tensors are made; None: as the model.
-        generator: with seed=None: plain normals from this generator instead, faster and not reproducible per sample.
+        generator: source of plain normals where seed is None; faster, and not reproducible per sample.
         cond: handed to the denoiser: a tensor, or a dict, list or tuple of them, with one entry per sample; a number
             holds for all.
         first: index of the first sample.
@@ -111,8 +112,8 @@ def trajectory(
     first: int = 0,
     dtype: torch.dtype | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (lam, x) from the first level to the last, x in the frame alpha^2 + sigma^2 = 1, where all levels are one
-    scale.
+    """Yield (lam, x) from the first level to the last. x is scaled to alpha^2 + sigma^2 = 1, so that states at all
+    levels have a similar size.
 
     Arguments as in `sample`. lam is 0-d, or (B,) where the method is adaptive.
 
@@ -153,7 +154,7 @@ def _begin(
     first: int,
     dtype: torch.dtype | None,
 ) -> tuple[Plan, Tensor]:
-    """A plan from the prior, and its start."""
+    """The plan of a solve from the prior, and its first state."""
     check_method(denoiser, method)
 
     if (seed is None) == (generator is None):
@@ -178,7 +179,8 @@ def _begin(
 
 
 def interpolate(a: Tensor, b: Tensor, weight: float) -> Tensor:
-    """Spherical interpolation between latents, sample by sample: a at 0, b at 1, the norm of a normal draw between.
+    """Spherical interpolation between latents, sample by sample: a at weight 0, b at weight 1. In between the norm
+    stays that of a normal draw.
 
     sin((1-w) th)/sin(th) a + sin(w th)/sin(th) b, th the angle between them. Shoemake 1985.
 
@@ -201,12 +203,12 @@ def interpolate(a: Tensor, b: Tensor, weight: float) -> Tensor:
 
 
 def state_place(denoiser: BaseDenoiser, device: Any, dtype: torch.dtype | None) -> tuple[torch.device, torch.dtype]:
-    """Device and state dtype that fit the denoiser.
+    """The device and the dtype of a state for the denoiser.
 
     Args:
-        denoiser: the model; its parameters and buffers say where and what it is.
-        device: wished for, of the model's type; None: the model's.
-        dtype: wished for; None: float64 for a model with float64 numbers, float32 otherwise.
+        denoiser: the model; its parameters and buffers give the device and the dtype.
+        device: of the state, of the same type as the model's; None: the model's.
+        dtype: of the state; None: float64 for a model with float64 numbers, float32 otherwise.
     """
     tensors = [t for t in (*denoiser.parameters(), *denoiser.buffers()) if t.is_floating_point()]
     home = tensors[0].device if tensors else torch.device("cpu")

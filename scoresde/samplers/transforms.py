@@ -1,6 +1,7 @@
-"""What a method puts between its solver and the model: another answer to some calls, another noise level told.
+"""Transforms that a method puts between its solver and the model: some calls are answered without the model, or the
+model gets another noise level.
 
-Frozen dataclasses, so that a method's repr says all of it.
+They are frozen dataclasses, so that the repr of a method names all its choices.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from .grids import at_index, index_at
 
 
 class DenoiserTransform(ABC):
-    """Abstract: a denoiser made of a denoiser, for one solve.
+    """Abstract: makes the denoiser of one solve from the model.
 
     saved_calls  calls of the solver that it answers without the model"""
 
@@ -50,10 +51,10 @@ class DenoiserTransform(ABC):
 
 @dataclass(frozen=True)
 class AnalyticalFirstCall(DenoiserTransform):
-    """The call at the first level is answered by the denoiser of a Gaussian with the data's moments, and costs nothing.
+    """The first call is answered by the denoiser of a Gaussian with the data's moments, without a network call.
 
-    Far out the posterior mean of any data is that of this Gaussian, up to terms of second order in alpha/sigma
-    (third order where the data's third cumulant vanishes).
+    At high noise the posterior mean of any data is that of this Gaussian, up to terms of second order in alpha/sigma
+    (third order if the third cumulant of the data is zero).
 
     Args:
         moments: mean and standard deviations of the data.
@@ -78,7 +79,7 @@ class AnalyticalFirstCall(DenoiserTransform):
 
 
 class _FirstCall(BaseDenoiser):
-    """The Gaussian at the first level, the model from there on."""
+    """The Gaussian at the first level, the model at all others."""
 
     def __init__(self, denoiser: BaseDenoiser, gaussian: BaseDenoiser, first: float):
         super().__init__()
@@ -101,9 +102,9 @@ class _FirstCall(BaseDenoiser):
 
 @dataclass(frozen=True)
 class ToldLevels(DenoiserTransform):
-    """The model is told another noise level than its input has: sigma/alpha times e^shift.
+    """The model gets another noise level than that of its input: sigma/alpha times e^shift.
 
-    A network that over- or underestimates noise at some level is corrected there.
+    This corrects a network that over- or underestimates the noise at some levels.
 
     Args:
         lams: rising levels, finite.
@@ -143,9 +144,9 @@ class ToldLevels(DenoiserTransform):
 
 
 class Told(BaseDenoiser):
-    """A denoiser that is told a multiple of the noise level of its input.
+    """A denoiser that gets a multiple of the noise level of its input.
 
-    Its x0 is what it says then; the rest follows for the level that the input has.
+    x0 is the answer at that level; eps is computed from it for the true level of the input.
 
     Args:
         denoiser: the model.

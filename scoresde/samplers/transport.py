@@ -1,4 +1,4 @@
-"""A given state carried from one noise level to another, to noise and back."""
+"""Transport of a given state from one noise level to another: to noise and back."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from .plan import Plan as Plan
 from .plan import check_method, plan_for
 from .ranges import between, reaches_noise
 
+_COUNTS = ("evals", "calls", "g_calls", "accepted", "rejected")  # of a solution, added over its parts
+
 
 def transport(
     denoiser: BaseDenoiser,
@@ -34,10 +36,11 @@ def transport(
     save: bool = False,
     compile: bool = False,
 ) -> Solution:
-    """Carry a state x of `process` at t0 to t1 along the method's own coordinates; nothing is denoised at the end.
+    """Integrate a state x of `process` from time t0 to time t1 by a method. The last state is not denoised.
 
-    Either direction for eta 0. The grid is asked for n + 1 levels, so that n steps are made; of a method without a last
-    denoise for n. x is rescaled at equal lam; y and, with `save`, ts and ys come back in the terms of `process`.
+    With eta 0 both directions are possible. The solve makes n steps over n + 1 levels; for a method without a last
+    denoise, n - 1 steps over n levels. Inside, the state is scaled to the method's own process at the same lam. y, ts
+    and ys of the solution belong to `process`.
 
     Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps.
 
@@ -65,7 +68,7 @@ def transport(
         if lam == -math.inf and not reaches_noise(method):
             said = f"`{name}` must be a time of {process!r} at which there is signal, got {t!r}"
             raise ValueError(
-                f"{said}: this method does not reach pure noise; stop short of it, or take catalogue.euler(n)"
+                f"{said}: this method cannot start from pure noise; choose another time, or take catalogue.euler(n)"
             )
 
     if save and (method.n is None or isinstance(method.grid, Tolerance)):
@@ -85,26 +88,24 @@ def transport(
     )
     start = plan.enter(x, process.alpha(t0), process.sigma(t0))
     parts = plan.run(start, save)
-    total: dict[str, Any] = {
-        name: sum(getattr(p, name) for p in parts) for name in ("evals", "calls", "g_calls", "accepted", "rejected")
-    }
-
-    if save:
-        ys = torch.cat([start.unsqueeze(0), *(cast(Tensor, p.ys)[1:] for p in parts)])
-        own = process.time(lams)
-        total |= {
-            "ts": own,
-            "ys": torch.stack(
-                [
-                    plan.leave(y, t, process.alpha(o), process.sigma(o))
-                    for y, t, o in zip(ys, plan.times, own, strict=True)
-                ]
-            ),
-        }
-
+    counts = {name: sum(getattr(part, name) for part in parts) for name in _COUNTS}
     y = plan.leave(parts[-1].y, plan.times[-1], process.alpha(t1), process.sigma(t1))
+    solution = replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64, device="cpu"), y=y, **counts)
 
-    return replace(parts[-1], t=torch.tensor(float(t1), dtype=torch.float64, device="cpu"), y=y, **total)
+    if not save:
+        return solution
+
+    ts = process.time(lams)
+    states = [start]  # along the method's own process
+    for part in parts:
+        states.extend(cast(Tensor, part.ys)[1:])
+
+    ys = [
+        plan.leave(state, own_t, process.alpha(t), process.sigma(t))
+        for state, own_t, t in zip(states, plan.times, ts, strict=True)
+    ]
+
+    return replace(solution, ts=ts, ys=torch.stack(ys))
 
 
 def encode(
@@ -114,11 +115,11 @@ def encode(
     *,
     cond: Any = None,
 ) -> Tensor:
-    """The latent of x: the probability flow from the last level to the first, as a draw of N(0, I). Deterministic
-    methods only.
+    """The latent of x: the probability flow from the last level to the first, scaled to a draw of N(0, I). For
+    deterministic methods only.
 
-    x (B, ...) is a state of the last level in the frame alpha = 1, as `sample(..., denoise=False)` returns it; data
-    will do where the last sigma is small. n levels, n - 1 steps, no denoising.
+    x (B, ...) is a state of the last level in the frame alpha = 1, as `sample(..., denoise=False)` returns it; clean
+    data can be used where the last sigma is small. n levels, n - 1 steps, no denoising.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
@@ -152,8 +153,8 @@ def decode(
     cond: Any = None,
     denoise: bool = True,
 ) -> Tensor:
-    """The sample of a latent z ~ N(0, I): what `sample` makes of its own noise. Inverse to `encode` up to the solver's
-    error.
+    """The sample of a latent z ~ N(0, I), as `sample` computes it from its own noise. It inverts `encode` up to the
+    error of the solver.
 
     Args:
         denoiser: the model.
@@ -170,7 +171,7 @@ def decode(
 
 
 def level(process: Process, name: str, t: Any) -> float:
-    """lam at a time where there is noise.
+    """lam at a time of a process at which sigma is not 0.
 
     Args:
         process: whose time it is.

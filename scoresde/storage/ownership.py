@@ -188,7 +188,7 @@ def _locked(lock: Path, what: Path) -> int:
                 os.close(handle)
                 raise
             warnings.warn(
-                f"{what} lies on a file system without locks: see to it that nothing else writes there", stacklevel=6
+                f"{what} lies on a file system without locks: make sure that nothing else writes there", stacklevel=6
             )
 
         with suppress(FileNotFoundError):

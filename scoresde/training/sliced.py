@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from solvers import check
-from solvers.noise import PROBE, philox
+from solvers.noise import PROBE
+from solvers.philox import philox
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..processes.coefficients import as_time, like
@@ -56,6 +57,11 @@ class Sliced(Loss):
 
 def signs(eps: Tensor, count: int) -> Tensor:
     """Rademacher probes, Philox words whose counter is the bits of each sample's first two normals.
+
+    No generator is used, because the loss must be a function of its arguments alone: it gives the same probes to a
+    sample in every batch, chunk and process, and on every device, and leaves the random state untouched. The normals
+    of a sample serve as its counter, since the loss is not told which sample of which step it gets. The probes are
+    independent of the normals up to the quality of Philox.
 
     Args:
         eps: normals, (B, ...).

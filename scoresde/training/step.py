@@ -153,7 +153,7 @@ def _count_skipped(
     """Leave the weights alone. Raises NonFiniteLossError where that is not tolerated, or goes on for too long."""
     state.skipped += 1
 
-    # With float16 the loss scaler overflows now and then; only repeated overflows are an error.
+    # With float16 the loss scaler overflows occasionally; only repeated overflows are an error.
     tolerated = training.skip_nonfinite or (training.precision == "float16" and math.isfinite(loss))
     if tolerated and state.skipped < PATIENCE:
         return

@@ -1,4 +1,4 @@
-"""Untuned methods of a budget: what a tuner starts from, and what it has to beat."""
+"""Untuned methods of a number of calls: a tuner starts from them, and is compared with them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The numbers of a method made better on some pairs, as judged by others."""
+"""Optimisation of the numbers of a method on training pairs, with selection on validation pairs."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ FLOOR = 1e-4  # distance, in units of the answers' standard deviation, below whi
 
 @dataclass(frozen=True)
 class Criterion:
-    """What is made small, of the distances d of samples to their answers in units of the data:
+    """The function that is minimised, of the distances d of samples to their answers in units of the data:
 
         share log sqrt(mean d^2) + (1 - share) mean log d.
 
-    The first term is the root mean square error, which few samples rule that end at another datum. In the second such a
-    sample counts by its logarithm.
+    The first term is the root mean square error. It is dominated by the few samples that converge to the wrong data
+    point. In the second term such a sample counts by its logarithm.
 
     Args:
         unit: of distances.
@@ -57,7 +57,7 @@ def descend(
 ) -> list[dict[str, Any]]:
     """One stage by L-BFGS on all training pairs; the numbers that did best on the validation pairs stay.
 
-    The criterion is a smooth function of some ten to two hundred numbers, which is what quasi-Newton steps are for.
+    The criterion is a smooth function of ten to two hundred numbers, so quasi-Newton steps are suitable.
 
     Args:
         student: whose numbers are learned.
@@ -127,7 +127,8 @@ def descend(
 
 
 def within(moved: Tensor, radius: float) -> Tensor:
-    """Shifts of starts inside a ball: as they are up to a root mean square of 1, of that size beyond, times the radius.
+    """Shifts of starts, limited to a ball. A shift with a root mean square above 1 is scaled down to 1; then all are
+    multiplied by the radius.
 
     Args:
         moved: (B, ...).
@@ -143,7 +144,14 @@ def validated(
     criterion: Criterion,
     batch: int,
 ) -> float:
-    """The criterion on pairs, infinite where a number of the student or a sample is not finite."""
+    """The criterion on pairs. It is infinite if a number of the student or a sample is not finite.
+
+    Args:
+        student: whose numbers are judged.
+        pairs: latents and the answers that belong to them.
+        criterion: of samples and answers.
+        batch: pairs solved at once.
+    """
     if not _finite(student.numbers()):
         return math.inf
 

@@ -30,7 +30,8 @@ def error_balanced_grid(
     cond: Any = None,
     points: int = 65,
 ) -> InterpolatedGrid:
-    """A clock measured on a model: equal steps in it are what an adaptive solver takes to err equally in each.
+    """A grid measured on a model: one adaptive solve shows where small steps are needed, and the levels are spaced
+    accordingly.
 
     One solve of the probability flow of `shape` samples by Dormand-Prince at `rtol` along `process`; each sample's
     count of accepted steps, from 0 to 1, is a function of lam, and their mean is the clock, kept at `points` levels.

@@ -1,4 +1,4 @@
-"""What a tuner learns from: starts, and where the converged flow takes them."""
+"""The pairs that a tuner learns from: starts, and the samples that the converged flow makes of them."""
 
 from __future__ import annotations
 
@@ -40,12 +40,17 @@ class Pairs:
         return len(self.latents)
 
     def rows(self, start: int, stop: int) -> Pairs:
-        """Those from `start` up to `stop`."""
+        """The pairs from `start` up to `stop`.
+
+        Args:
+            start: index of the first pair.
+            stop: index after the last pair.
+        """
         some = slice(start, stop)
         return Pairs(self.latents[some], self.answers[some], conditions.rows(self.cond, some))
 
     def parts(self, size: int) -> Iterator[Pairs]:
-        """All of them, `size` at a time."""
+        """All pairs, in parts of `size`."""
         for start in range(0, len(self), size):
             yield self.rows(start, start + size)
 
@@ -57,7 +62,7 @@ def converged(
     denoise: bool,
     coarse: bool = False,
 ) -> Tensor:
-    """Where the probability flow takes latents, by adaptive steps of a tolerance that the dtype allows.
+    """The samples that the probability flow makes of latents, by adaptive steps with a tolerance that suits the dtype.
 
     Args:
         denoiser: the model.
@@ -79,7 +84,7 @@ def drawn(
     denoise: bool = True,
     batch: int = 256,
 ) -> Pairs:
-    """Pairs of a seed: pair i is a function of (seed, i).
+    """Pairs drawn by a seed: pair i is a function of (seed, i).
 
     Args:
         denoiser: the model.

@@ -1,4 +1,4 @@
-"""A model and the latents of a tuning: what methods are judged by."""
+"""A model and the pairs of a tuning, by which methods are judged."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ALWAYS = ("best", "recommended")  # and those that a user would take
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """What methods are judged by.
+    """The model and the pairs by which methods are judged.
 
     Args:
         denoiser: the model.
@@ -49,17 +49,25 @@ class Setting:
 
     @property
     def criterion(self) -> Criterion:
-        """What is made small: distances in units of the answers' standard deviation."""
+        """The criterion that is minimised, with distances in units of the answers' standard deviation."""
         answers = self.training.answers if self.features is None else self.features(self.training.answers)
         return Criterion(float(answers.double().std(0).square().mean().sqrt()), self.features)
 
     def made(self, method: Method, pairs: Pairs) -> Tensor:
-        """What a method makes of latents."""
+        """The samples that a method makes of the latents.
+
+        Args:
+            method: to run.
+            pairs: whose latents it starts from.
+
+        Returns:
+            Samples, like the latents.
+        """
         parts = pairs.parts(self.batch)
         return torch.cat([decode(self.denoiser, part.latents, method, cond=part.cond) for part in parts])
 
     def value(self, method: Method) -> float:
-        """The criterion of a method on the training pairs, infinite where it fails."""
+        """The criterion of a method on the training pairs. It is infinite where the method fails."""
         try:
             return float(self.criterion(self.made(method, self.training), self.training.answers))
         except (SolveError, ValueError):
@@ -84,7 +92,7 @@ class Setting:
         return {name: tables[name] for name in list(chosen)[:count]}
 
     def report(self, method: Method, methods: dict[str, Method]) -> tuple[Errors, dict[str, Errors], dict[str, Any]]:
-        """What there is to say of a tuned method.
+        """The errors of a tuned method and of the untuned ones.
 
         Args:
             method: tuned.
@@ -112,11 +120,16 @@ class Setting:
         return self.errors(own, self.test), baselines, about
 
     def errors(self, made: Tensor, pairs: Pairs) -> Errors:
-        """Of samples made of the latents of these pairs."""
+        """The errors of samples made of the latents of these pairs.
+
+        Args:
+            made: samples, one for each pair.
+            pairs: whose answers are right.
+        """
         return Errors.of(distances(made, pairs.answers, self.features))
 
     def _is_table(self, method: Method) -> bool:
-        """Whether a method calls once a step, at its beginning."""
+        """Whether a method calls the model once per step, at its beginning."""
         lams = method_levels(self.denoiser, method)
         if len(lams) < 2 or not isinstance(method.solver, Solver):
             return False

@@ -1,4 +1,4 @@
-"""A tuned method for another budget than it was tuned for."""
+"""A tuned method for another number of calls than it was tuned for."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from ..samplers.method import Method
 def stretched(method: Method, calls: int) -> Method:
     """A tuned method with its levels and coefficients interpolated to another number of calls; untuned there.
 
-    Levels are read off at equal steps of their index. A row lies between two rows of the table, lag by lag; what it
-    would give to slopes before the first goes to the first.
+    Levels are interpolated at equal steps of their index. A row of coefficients is interpolated between two rows of the
+    table, lag by lag. Its weights of slopes before the first one are added to that of the first.
 
     Args:
         method: tuned, of a `Table` and an `ExplicitGrid`.

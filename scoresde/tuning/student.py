@@ -32,7 +32,8 @@ STAGES = ("levels", "table", "scale")  # what is learned, one after the other
 
 
 class Student:
-    """An untuned method with its numbers as parameters; those that a stage learns start at nothing changed.
+    """An untuned method with its numbers as parameters. At the start the parameters are such that the method is
+    unchanged.
 
     levels  the first level where a frame carries the state to it, and the logarithms of the gaps
     table   what is added to the weights that the untuned solver has on these levels, in units of the step along
@@ -77,7 +78,7 @@ class Student:
         self.plan = Plan(self.told, along, None, self.lams, state, None, home(denoiser, start))
 
     def parameters(self, stage: str) -> list[Tensor]:
-        """What a stage learns: it goes on with those before it."""
+        """The parameters that a stage learns: its own, and those of the stages before it."""
         every = [self.first, self.gaps], self.weights, [self.shifts]
         return [number for some in every[: STAGES.index(stage) + 1] for number in some]
 
@@ -135,7 +136,7 @@ class Student:
         return asked(self.steps, lambda t, x: self.told(x, alpha, sigma, pairs.cond).x0, t, x)
 
     def method(self) -> Method:
-        """The method as it stands."""
+        """The method with the present numbers."""
         with torch.no_grad():
             lams = self.levels()
             rows = self.rows(lams)
@@ -165,7 +166,8 @@ class Student:
 
 
 def bounded(numbers: Tensor) -> Tensor:
-    """The numbers where they are small, and never beyond `FARTHEST`: a line search tries what it likes."""
+    """The numbers, limited to `FARTHEST` in size; small numbers are unchanged. A line search may try very large
+    numbers."""
     return FARTHEST * (numbers / FARTHEST).tanh()
 
 

@@ -1,4 +1,4 @@
-"""A model and a budget in, a sampler and its expected error out."""
+"""The tuner: from a model and a number of calls to a sampler and its expected error."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def tune(
 ) -> Tuned:
     """Learn the sampler of a model for a budget of network calls.
 
-    The answer to each latent is what the probability flow makes of it, solved by adaptive steps. The best untuned
-    methods are the starts. Their levels are learned, and the one that is best then goes on: to the most general linear
-    method on its levels, then to the noise levels that the model is told. Each stage is kept as far as it helps on
-    latents that it has not learned from.
+    The answer to each latent is the sample of the probability flow, solved by adaptive steps. The tuner starts from the
+    best untuned methods. Their levels are learned first. For the best of them the coefficients of the most general
+    linear method are learned next, then the noise levels that the model gets. The result of a stage is kept only if it
+    is better on latents that were not used for learning.
 
     Args:
         denoiser: the model, whose weights are left alone; with guidance around it, guidance is part of what is tuned.

@@ -1,4 +1,4 @@
-"""What a tuner found, and how far it can be trusted."""
+"""The result of a tuner: a method with its error and the interval of the error."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Errors:
 
     rms       root mean square over samples and their elements
     low, high ends of its 95 % interval, by the bootstrap over samples
-    median    that of the median sample: single samples that end at another datum rule the first
+    median    error of the median sample; `rms` is dominated by single samples that converge to the wrong data point
     """
 
     rms: float
@@ -34,7 +34,7 @@ class Errors:
 
     @classmethod
     def of(cls, distances: Tensor) -> Errors:
-        """From the distance of each sample, (N,)."""
+        """The errors from the distance of each sample, (N,)."""
         squares = distances.detach().to("cpu", torch.float64).square()
         generator = torch.Generator().manual_seed(0)
         again = torch.randint(len(squares), (_RESAMPLED, len(squares)), generator=generator, device="cpu")
@@ -83,7 +83,7 @@ class Tuned:
         write_json(Path(path), {**artefact.plain(self.method), **self.told(), **about, "versions": versions()})
 
     def told(self) -> dict[str, Any]:
-        """What a reader of the file is to know, as plain values."""
+        """The errors and the history for the file, as plain values."""
         about = {key: asdict(value) if isinstance(value, Errors) else value for key, value in self.about.items()}
         return {
             **about,

@@ -1,6 +1,7 @@
 """Other libraries behind the same `solve` call.
 
-State goes out flattened to (B, D); time always increases there: a falling grid is integrated in tau = t0 - t."""
+The library gets the state flattened to (B, D), and a time that increases: a falling grid is integrated in tau = t0 -
+t."""
 
 from __future__ import annotations
 
@@ -39,7 +40,8 @@ class Adapter(ABC):
 
 
 class FlatEquation:
-    """An equation as a library sees it: flat state, rising time, calls counted and checked, NaN refused."""
+    """An equation in the form that a library takes: flat state, rising time. Calls are counted and checked; NaN
+    raises."""
 
     def __init__(self, eq: Equation, y0: Tensor, times: Tensor):
         self.tally = Tally()
@@ -81,7 +83,7 @@ class FlatEquation:
         return (self.eq.g(t, x).to(y.dtype) + torch.zeros_like(x)).reshape(y.shape)
 
     def time(self, tau: Any) -> Tensor:
-        """t of a library's tau, clamped into the interval: libraries step beyond its end."""
+        """The time t of the library's tau, clamped to the interval, because some libraries evaluate beyond its end."""
         tau = torch.as_tensor(tau, dtype=torch.float64, device="cpu").detach().clamp(0.0, self.end)
         return self.start + self.way * tau
 
@@ -89,7 +91,7 @@ class FlatEquation:
         return field(self.time(tau), y.reshape(-1, *self.shape[1:])).reshape(y.shape)
 
     def solution(self, times: Tensor, ys: Tensor) -> Solution:
-        """The states at the output times, reshaped back.
+        """The solution: the states at the output times, in their own shape.
 
         Args:
             times: the output times in the equation's own clock, (S,).
@@ -112,7 +114,7 @@ class FlatEquation:
 
 
 def ode_only(adapter: Adapter, eq: Equation, noise: Any) -> None:
-    """Refuse a stochastic equation, or noise for an ODE.
+    """Raise ValueError for a stochastic equation, or for noise with an ODE.
 
     Args:
         adapter: named in the message.

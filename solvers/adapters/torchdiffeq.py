@@ -15,9 +15,9 @@ from .base import Adapter, FlatEquation, ode_only
 
 @dataclass(frozen=True)
 class TorchDiffEq(Adapter):
-    """odeint(method, rtol, atol), for ODEs. Its adaptive methods share one step among the batch, and are told to step
-    on the last time, beyond which they would evaluate f otherwise; fixed-grid methods step from output time to output
-    time."""
+    """odeint(method, rtol, atol), for ODEs. Its adaptive methods use one step size for the whole batch. They are told
+    to stop at the last time, because they would otherwise evaluate f beyond it. Fixed-grid methods make one step from
+    each output time to the next."""
 
     method: str = "dopri5"
     rtol: float = 1e-5

@@ -110,7 +110,7 @@ def test_a_file_gives_back_what_was_kept(x: Tensor, tmp_path: Path) -> None:
         (lambda: Frame(Moments(), 0.0), "`start`"),
         (
             lambda: Method(Angle(), Split.X0, ExpAdamsPC(2), uniform_lambda, 5, 1.0, frame=Frame(Moments())),
-            "`frame` must be None where there is noise",
+            "`frame` must be None for a method with noise",
         ),
         (
             lambda: sampling.sample(MIXTURE, (2, 3), framed(Moments(torch.zeros(4), 1.0))),

@@ -143,7 +143,7 @@ def test_the_number_of_processes_is_told(config: Path, tmp_path: Path) -> None:
     done = subprocess.run([*command, "--out", str(tmp_path / "run")], **options)
     assert done.returncode == 0
     assert "processes: 1\n" in done.stdout
-    assert "scoresde: warning: 2 processes were asked for, 1 runs" in done.stderr
+    assert "scoresde: warning: 2 processes were requested, but 1 runs" in done.stderr
 
 
 @pytest.mark.slow

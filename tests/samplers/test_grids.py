@@ -181,7 +181,7 @@ def test_levels_beyond_the_trained_range_are_said_once():
             warnings.simplefilter("default")
             run()
         assert len(said) == 1
-        assert "extrapolated" in str(said[0].message)
+        assert "extrapolates" in str(said[0].message)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sample(model, (4, 2), catalogue.ddim(3))

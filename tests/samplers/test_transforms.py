@@ -137,10 +137,10 @@ BAD: dict[str, Any] = {
     "`shifts` must": lambda: ToldLevels((0.0, 1.0), (0.0, math.inf)),
     "`moments` must be Moments": lambda: AnalyticalFirstCall(1.0),  # pyright: ignore[reportArgumentType]
     "`transforms` must hold transforms": lambda: replace(catalogue.ddim(4), transforms=(3,)),
-    "`transforms` must not answer": lambda: replace(
+    "`transforms` must not replace a model call": lambda: replace(
         catalogue.probability_flow(), transforms=(AnalyticalFirstCall(Moments(0.0, 1.0)),)
     ),
-    "`transforms` must not answer for the model where steps are adaptive, wrapped": lambda: replace(
+    "`transforms` must not replace a model call where steps are adaptive, wrapped": lambda: replace(
         catalogue.edm_stochastic(4), transforms=(AnalyticalFirstCall(Moments(0.0, 1.0)),)
     ),
     "`compile` must be False for a first call": lambda: replace(

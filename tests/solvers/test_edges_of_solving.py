@@ -105,7 +105,7 @@ def test_per_sample_data_without_take_is_named():
     """Adaptive steps drop finished samples; a closure over the whole batch then says what is missing."""
     rates = torch.tensor([[0.1], [5.0], [60.0]], dtype=F64)
     eq = Equation(lambda t, y: -rates * y)
-    with pytest.raises(ValueError, match="take"):
+    with pytest.raises(ValueError, match="`eq` must have a `select`"):
         solve(eq, torch.ones(3, 1, dtype=F64), DormandPrince54(), Adaptive(0.0, 1.0))
 
 
@@ -162,7 +162,7 @@ def test_one_answer_that_does_not_change_is_taken():
 
 
 def test_a_state_changed_in_place_is_refused():
-    with pytest.raises(ValueError, match="`f` must leave y as it is"):
+    with pytest.raises(ValueError, match="`f` must not change y"):
         solve(Equation(lambda t, y: y.neg_()), ONE.clone(), Euler(), UNIT)
 
 
@@ -293,7 +293,7 @@ def test_additive_noise_that_depends_on_the_state_is_noticed(solver):
 def test_diagonal_noise_of_other_components_is_noticed(solver):
     """Where the order rests on it: Euler-Maruyama is right for any matrix that is diagonal."""
     eq = Equation(lambda t, y: -y, lambda t, y: 0.1 * y.flip(1))
-    with pytest.raises(ValueError, match=r"`g` must have components g_i of t and y_i alone"):
+    with pytest.raises(ValueError, match=r"`g` must have components g_i that depend on t and y_i alone"):
         solve(eq, STATE, solver, GRID, SeededNoise(0))
     solve(eq, STATE, EulerMaruyama(), GRID, SeededNoise(0))
 

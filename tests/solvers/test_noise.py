@@ -11,7 +11,7 @@ from scipy import stats
 
 from solvers import BrownianTree, Equation, EulerMaruyama, GridPath, Noise, SeededNoise, WhiteNoise, solve
 from solvers import noise as streams
-from solvers.noise import philox
+from solvers.philox import philox
 from tests.helpers.equations import noisy
 from tests.helpers.problems import F64, STOCHASTIC
 

@@ -1,8 +1,6 @@
-"""Higher order: the flow, with and without churn, and multistep methods with noise."""
+"""Higher order by multistep methods, with and without noise, and solvers of the plain probability flow."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 from solvers import (
     DormandPrince54,
@@ -10,14 +8,12 @@ from solvers import (
     ExpAdams,
     ExpAdamsPC,
     ExpEuler,
-    ExpMidpoint,
     ExpRK3,
-    Heun,
     check,
 )
 
 from ...processes.base import Process
-from ...processes.coordinates import EDM, Angle, LogSNR, UnitNoise
+from ...processes.coordinates import EDM, Angle, LogSNR
 from ...processes.forward import RectifiedFlow
 from .. import grids
 from ..adams_rules import (
@@ -34,82 +30,6 @@ from ..grids import Grid, Tolerance
 from ..method import Method, with_last_step
 from ..peaked import Peaked
 from ..reverse import Split
-from ..wrappers.churn import Churn, Restart
-
-
-def edm_heun(n: int, grid: Grid = grids.karras) -> Method:
-    """The deterministic EDM sampler. Order 2, 2n - 1 calls. Karras et al. 2022, arXiv:2206.00364, algorithm 1.
-
-    Args:
-        n: noise levels; n - 1 steps, then a denoise.
-        grid: of noise levels.
-    """
-    return Method(EDM(), Split.EPS, Heun(), grid, n)
-
-
-def edm_stochastic(
-    n: int,
-    churn: float = 40.0,
-    low: float = 0.05,
-    high: float = 50.0,
-    s_noise: float = 1.003,
-    grid: Grid = grids.karras,
-) -> Method:
-    """The stochastic EDM sampler: churn before each Heun step. Order 2 where churn is 0, 2n - 1 calls. Karras et al.
-    2022, arXiv:2206.00364, algorithm 2.
-
-    Args:
-        n: noise levels; n - 1 steps, then a denoise.
-        churn: amount of noise added in all, S_churn; each step gets churn/n of sigma, at most sqrt 2 - 1 of it.
-        low: noise level sigma/alpha from which on noise is added, S_min.
-        high: noise level sigma/alpha up to which noise is added, S_max.
-        s_noise: factor of the added noise's standard deviation, S_noise.
-        grid: of noise levels.
-    """
-
-    return replace(edm_heun(n, grid), wrap=(Churn(churn, low, high, s_noise),))
-
-
-def restart(
-    n: int,
-    low: float = 0.06,
-    high: float = 0.3,
-    times: int = 2,
-    steps: int = 2,
-    grid: Grid = grids.karras,
-) -> Method:
-    """Heun with returns. Order 2 between them, 2n - 1 + 2 times steps calls. Xu et al. 2023, arXiv:2306.14878.
-
-    Args:
-        n: noise levels; n - 1 steps, then a denoise.
-        low: noise level sigma/alpha to return from; the nearest level of the grid is taken.
-        high: noise level sigma/alpha to return to, above low.
-        times: number of returns.
-        steps: Karras steps down again, of each return.
-        grid: of noise levels.
-    """
-    return replace(edm_heun(n, grid), wrap=(Restart(low, high, times, steps),))
-
-
-def dpm_solver_1(n: int, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver-1: exponential Euler on eps. Order 1, n calls. Lu et al. 2022, arXiv:2206.00927."""
-    return Method(UnitNoise(), Split.EPS, ExpEuler(), grid, n)
-
-
-def dpm_solver_2(n: int, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver-2: exponential midpoint on eps. Order 2, 2n - 1 calls. Lu et al. 2022, arXiv:2206.00927."""
-    return Method(UnitNoise(), Split.EPS, ExpMidpoint(), grid, n)
-
-
-def dpm_solver_3(n: int, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver-3: three exponential stages on eps. Order 3, 3n - 2 calls. Lu et al. 2022, arXiv:2206.00927."""
-    return Method(UnitNoise(), Split.EPS, ExpRK3(), grid, n)
-
-
-def dpm_solver_pp_2s(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda) -> Method:
-    """DPM-Solver++(2S): exponential midpoint on x0; eta 1 its SDE form. Order 2, 2n - 1 calls. Lu et al. 2022,
-    arXiv:2211.01095."""
-    return Method(LogSNR(), Split.X0, ExpMidpoint(), grid, n, eta)
 
 
 def dpm_solver_pp_2m(n: int, eta: float = 0.0, grid: Grid = grids.uniform_lambda) -> Method:
@@ -205,7 +125,12 @@ def sa_solver(
 
 def er_sde(n: int, grid: Grid = grids.karras) -> Method:
     """ER-SDE-Solver-1: the noise between the flow's and the reverse SDE's that phi(sigma) says. Weak order 1, n calls.
-    Cui et al. 2023, arXiv:2309.06169."""
+    Cui et al. 2023, arXiv:2309.06169.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        grid: of noise levels.
+    """
     return Method(
         LogSNR(),
         Split.X0,
@@ -218,26 +143,49 @@ def er_sde(n: int, grid: Grid = grids.karras) -> Method:
 
 def deis(n: int, order: int = 3, grid: Grid = grids.quadratic) -> Method:
     """tAB-DEIS: eps a polynomial of degree `order` in VP time. Order 2 by its ramp, n calls. Zhang & Chen 2022,
-    arXiv:2204.13902."""
+    arXiv:2204.13902.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        order: degree of the polynomial, 0 to 3.
+        grid: of noise levels.
+    """
     check.integer("order", order, least=0, most=3)
     return Method(EDM(), Split.EPS, ExpAdams(order + 1, clock=GridClock(EDM(), grids.uniform_time)), grid, n)
 
 
 def lms(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
     """Linear multistep in sigma: Adams-Bashforth on any grid. Order 2 by its ramp, n calls. As in k-diffusion (Crowson
-    2022)."""
+    2022).
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        order: of the Adams-Bashforth formula, once enough steps are known.
+        grid: of noise levels.
+    """
     return Method(EDM(), Split.EPS, ExpAdams(order), grid, n)
 
 
 def ipndm(n: int, order: int = 4, grid: Grid = grids.karras) -> Method:
     """iPNDM: equal-step Adams-Bashforth weights on any grid, orders ramping up. Order 2 by its ramp, n calls. Zhang &
-    Chen 2022, arXiv:2204.13902."""
+    Chen 2022, arXiv:2204.13902.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        order: of the Adams-Bashforth formula, once enough steps are known.
+        grid: of noise levels.
+    """
     return Method(EDM(), Split.EPS, ExpAdams(order, clock=GridClock(EDM(), grid), rule=EqualStepWeights()), grid, n)
 
 
 def pndm(n: int, grid: Grid = grids.uniform_time) -> Method:
     """F-PNDM: three pseudo Runge-Kutta steps, then the pseudo linear multistep. Order 2, n + 9 calls from n = 4 on.
-    Liu et al. 2022, arXiv:2202.09778."""
+    Liu et al. 2022, arXiv:2202.09778.
+
+    Args:
+        n: noise levels; n - 1 steps, then a denoise.
+        grid: of noise levels.
+    """
 
     return Method(
         EDM(),

@@ -1,4 +1,4 @@
-"""What is done around every step of a solver: churn, Restart, Langevin moves, wider noise, learnt variances."""
+"""Step wrappers: churn, Restart, Langevin moves, noise of a larger variance, learned variances."""
 
 from .base import StepContext, StepHooks, Wrapped, Wrapper
 from .churn import Churn, Restart

@@ -1,9 +1,9 @@
-"""What does not fit the five coordinates: things done around the steps of a solver.
+"""Step wrappers: changes of the state or of the noise before and after each step of a solver.
 
-Churn and Restart add noise and go back up, LargeVariance widens the noise of a step; Langevin moves (`langevin`) stay
-on one level. A wrapper says what it does around each step of a grid; `Wrapped` is the solver that does it. Each step
-within is a solve of its own, so that nothing the inner solver remembers outlives a change of the state: multistep
-methods start afresh in each.
+Churn and Restart add noise and go back to a noisier level. LargeVariance increases the noise of a step. Langevin moves
+(`langevin`) stay on one level. A wrapper gives its hooks for each step of a grid; `Wrapped` is the solver that calls
+them. Every wrapped step is an independent solve. Multistep methods therefore restart at each step, since their history
+is invalid once the state was changed.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ _SLOT = 24  # bits of the index below the wrapper's place in `Method.wrap`
 
 
 class StepContext(NamedTuple):
-    """What a wrapper may use beside the equation: process and eta, the noise source of the solve, its own place among
-    the wrappers.
+    """What a step wrapper may use beside the equation: the process, eta, the noise source, its own place in
+    `Method.wrap`.
 
-    ask  (t, y) -> Prediction of the model, which is not called again when the solver asks the same next"""
+    ask  (t, y) -> Prediction of the model; reused if the solver evaluates the same state next"""
 
     process: Process
     eta: float
@@ -41,7 +41,8 @@ class StepContext(NamedTuple):
     ask: Ask
 
     def drawing(self, stream: int) -> Draw:
-        """Normals of a stream. Raises ValueError naming `noise` where the source has none to give."""
+        """Standard normals of one stream. Raises ValueError naming `noise` where the source cannot draw plain
+        normals."""
         source = self.source
         first = self.place << _SLOT
         if isinstance(source, Normals):
@@ -50,8 +51,8 @@ class StepContext(NamedTuple):
 
 
 class StepHooks(NamedTuple):
-    """What one wrapper does around one step: where the step starts from and how the state gets there, its path there,
-    and what follows."""
+    """Hooks of one wrapper for one step: the start time, a change of the state before the step, a change of the noise
+    path, a change of the state after the step. None: no change."""
 
     start: Tensor | None = None
     before: Callable[[Tensor], Tensor] | None = None
@@ -60,7 +61,7 @@ class StepHooks(NamedTuple):
 
 
 class Wrapper(ABC):
-    """Abstract: something done around steps. Concrete ones are frozen dataclasses."""
+    """Abstract: changes made around the steps of a solver. Concrete wrappers are frozen dataclasses."""
 
     stochastic: ClassVar[bool | None] = (
         None  # whether the equation must have noise (eta > 0), must have none, or either
@@ -85,7 +86,7 @@ class Wrapper(ABC):
         times: Tensor,
         y: Tensor,
     ) -> Sequence[StepHooks]:
-        """What happens at each step.
+        """The hooks of every step.
 
         Args:
             solver: the solver that is wrapped.
@@ -98,7 +99,7 @@ class Wrapper(ABC):
 
 @dataclass(frozen=True)
 class Wrapped(Solver):
-    """A solver whose steps have something done around them."""
+    """A solver whose steps run inside wrappers."""
 
     inner: Solver
     wrap: tuple[Wrapper, ...]
@@ -130,21 +131,20 @@ class Wrapped(Solver):
         return self.inner.substeps
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        grounds = [StepContext(self.process, self.eta, self.source, place, self.ask) for place in range(len(self.wrap))]
-        moves = list(
-            zip(
-                *(w.around(self.inner, ground, eq, times, y) for w, ground in zip(self.wrap, grounds, strict=True)),
-                strict=True,
-            )
-        )
-        starts = [
-            next((m.start for m in step if m.start is not None), t) for step, t in zip(moves, times, strict=False)
-        ]
+        hooks: list[Sequence[StepHooks]] = []  # of each wrapper, one for each step
 
-        return [
-            (SubSolve.of(self.inner, eq, torch.stack(ends), y), step)
-            for *ends, step in zip(starts, times[1:], moves, strict=True)
-        ]
+        for place, wrapper in enumerate(self.wrap):
+            context = StepContext(self.process, self.eta, self.source, place, self.ask)
+            hooks.append(wrapper.around(self.inner, context, eq, times, y))
+
+        plan: list[tuple[SubSolve, tuple[StepHooks, ...]]] = []
+
+        for t0, t1, moves in zip(times[:-1], times[1:], zip(*hooks, strict=True), strict=True):
+            starts = [move.start for move in moves if move.start is not None]
+            start = starts[0] if starts else t0
+            plan.append((SubSolve.of(self.inner, eq, torch.stack((start, t1)), y), moves))
+
+        return plan
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
         return ()
@@ -180,7 +180,7 @@ class Wrapped(Solver):
 
 @dataclass(frozen=True)
 class SubSolve:
-    """A short solve on its own grid, its weights made beforehand."""
+    """A short solve on its own grid, whose weights are computed beforehand."""
 
     solver: Solver
     times: tuple[Tensor, ...]

@@ -1,4 +1,4 @@
-"""Noise is added and the state goes back up: Churn within a step, Restart over a stretch of levels."""
+"""Wrappers that add noise and go back to a noisier level: Churn before each step, Restart over several levels."""
 
 from __future__ import annotations
 

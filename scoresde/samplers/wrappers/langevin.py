@@ -1,7 +1,8 @@
-"""Langevin moves on one noise level: x <- x + delta score + sqrt(2 delta) z, whose law tends to the level's as delta
-falls.
+"""Langevin moves on one noise level: x <- x + delta score + sqrt(2 delta) z. The stationary distribution tends to that
+of the level as delta tends to 0.
 
-A corrector after the steps of a solver, or, with `Hold` in the solver's place, annealed Langevin dynamics.
+They correct the state after the steps of a solver. With `IdentityStep` as the solver they are annealed Langevin
+dynamics.
 """
 
 from __future__ import annotations
@@ -30,8 +31,8 @@ class StepSize(ABC):
 
 @dataclass(frozen=True)
 class SnrStepSize(StepSize):
-    """delta = 2 (snr |z|/|score|)^2, norms per sample: a batch mean would couple samples. Song et al. 2021,
-    arXiv:2011.13456, algorithm 4."""
+    """delta = 2 (snr |z|/|score|)^2, with norms per sample, because a mean over the batch would couple samples. Song et
+    al. 2021, arXiv:2011.13456, algorithm 4."""
 
     snr: float = 0.16
 
@@ -115,7 +116,7 @@ class Langevin(Wrapper):
 
 @dataclass(frozen=True)
 class IdentityStep(OneStep):
-    """y1 = y, where alpha is one: annealed Langevin has no predictor. No evaluation, no order."""
+    """y1 = y, for processes with alpha = 1: annealed Langevin has no predictor. No evaluation, no order."""
 
     order: ClassVar[int] = 0
     evals: ClassVar[int] = 0

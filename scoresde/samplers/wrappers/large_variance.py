@@ -1,4 +1,4 @@
-"""Wider noise in a step."""
+"""Noise of a larger variance in each step."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .base import StepContext, StepHooks, Wrapper
 
 @dataclass(frozen=True)
 class LargeVariance(Wrapper):
-    """The noise of each step widened by sqrt(beta/beta~), beta~ = (1 - abar_1)/(1 - abar_0) beta: DDPM's "large"
-    variance. For eta 1.
+    """The noise of each step times sqrt(beta/beta~), beta~ = (1 - abar_1)/(1 - abar_0) beta: DDPM's "large" variance.
+    For eta 1.
 
     In any frame the factor is (sigma_0/r_0)/(sigma_1/r_1), r = hypot(alpha, sigma). Ho et al. 2020, arXiv:2006.11239,
     section 3.2."""
@@ -43,7 +43,7 @@ class LargeVariance(Wrapper):
 
 
 class ScaledPath(NamedTuple):
-    """A path scaled by a factor, or element by element."""
+    """A Brownian path times a factor, one for all elements or one for each."""
 
     path: Path
     factor: Tensor

@@ -1,8 +1,8 @@
-"""Ancestral steps of learned variance: the network says, element by element, how wide each is.
+"""Ancestral steps of learned variance: the network predicts the variance of every element.
 
-The noise of a reverse step has a variance between beta~ and beta (`denoiser.LearnedRange`), which lie apart as far as
-two levels do; so it belongs to steps and to no equation: exponential integrators of higher order and the flow take no
-notice of it.
+The variance of a reverse step lies between beta~ and beta (`parameterisations.LearnedRange`). Both depend on the step
+size, so the learned variance cannot be part of the SDE. Only ancestral steps use it; higher-order integrators and the
+ODE use the mean alone.
 """
 
 from __future__ import annotations
@@ -25,10 +25,11 @@ from .large_variance import ScaledPath
 
 @dataclass(frozen=True)
 class LearnedVariance(Wrapper):
-    """The noise of each step widened by (beta/beta~)^(v/2), v what the network says where the step starts. For eta 1.
+    """The noise of each step times (beta/beta~)^(v/2), with v predicted by the network at the start of the step. For
+    eta 1.
 
-    beta and beta~ are those of the step made, however far its levels are apart. Nichol & Dhariwal 2021,
-    arXiv:2102.09672, section 4. Raises ValueError naming `denoiser` where it says nothing of variances."""
+    beta and beta~ are those of the two levels of the step, however far these are apart. Nichol & Dhariwal 2021,
+    arXiv:2102.09672, section 4. Raises ValueError naming `denoiser` where it predicts no variance."""
 
     stochastic: ClassVar[bool | None] = True
     evaluates: ClassVar[bool] = True
