@@ -99,8 +99,8 @@ not the stated noise. The run is resumed, told by `info`, and loaded by `runs.lo
 autoencoder = "runs/autoencoder"
 ```
 
-Folders are named from the current one. The shape of z is that of the data at the coarsest level of `widths`, with
-`latent_channels`; for points it is `latent_channels` numbers. Everything else of the configuration is as before. Training draws z from q(z|x), after the data were shifted and flipped,
+Folders are named from the current one. Runs that were moved together are found beside each other. The shape of z is that
+of the data at the coarsest level of `widths`, with `latent_channels`; for points it is `latent_channels` numbers. Everything else of the configuration is as before. Training draws z from q(z|x), after the data were shifted and flipped,
 and brings each channel to mean 0 and variance 1. The two numbers of each channel are kept in `run.json` with the
 autoencoder's SHA-256: a missing or changed autoencoder is refused by name.
 

@@ -12,7 +12,7 @@ from pathlib import Path
 DOCS = Path(__file__).parents[1]
 PACKAGE = DOCS.parent / "scoresde"
 ROOMS = ("data", "denoisers", "latent", "networks", "processes", "training")  # what a trained network depends on
-CHAINS = (("digits",), ("autoencoder", "latent", "small", "large"))  # each in order, both at once
+CHAINS = (("digits", "autoencoder", "latent"), ("small", "large"))  # each in order, both at once
 
 
 def train_missing() -> None:

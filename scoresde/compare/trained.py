@@ -128,7 +128,8 @@ def ideal(folder: Path, std: float) -> BaseDenoiser:
         std: of the Gaussian at each of the first 5000 points, in the model's scale.
     """
     trained = load(folder)
-    data = dataset(trained.config, about=trained.about["data"]).split(trained.config.data.held_out)[0]
+    samples = dataset(trained.config, about=trained.about["data"], beside=folder)
+    data = samples.split(trained.config.data.held_out)[0]
     return Empirical(data.in_memory(5000).x.double(), std)
 
 

@@ -94,7 +94,7 @@ class Model:
                 " can be sampled and told by info"
             )
         device = next(self.denoiser.parameters()).device
-        return runs.dataset(self.run.config, device, self.run.about["data"])
+        return runs.dataset(self.run.config, device, self.run.about["data"], self.folder)
 
     def held_out(self, path: str | None = None) -> Samples:
         """Samples to examine it on.

@@ -11,18 +11,24 @@ from ..data.samples import Samples
 from ..latent.space import Latents, LatentSpace
 from ..storage.files import CheckpointError
 from .config import Config, ConfigError, an
-from .other_models import load_autoencoder, stored_space
+from .other_models import load_autoencoder, located, stored_space
 from .run_folder import StoredRun, load_run
 from .stored import run_config
 
 
-def dataset(config: Config, device: Any = "cpu", about: Mapping[str, Any] | None = None) -> Samples:
+def dataset(
+    config: Config,
+    device: Any = "cpu",
+    about: Mapping[str, Any] | None = None,
+    beside: Path | None = None,
+) -> Samples:
     """The samples that a run trains on.
 
     Args:
         config: of the run.
         device: where latents are encoded.
         about: the description of the run's data, where it has been trained: its latents have the scale they had.
+        beside: the run's folder, where it has been trained; runs that it stands on are looked for next to it too.
 
     Raises:
         ConfigError: as `Config.dataset`, and naming `cascade.low` or `latent.autoencoder`.
@@ -33,11 +39,11 @@ def dataset(config: Config, device: Any = "cpu", about: Mapping[str, Any] | None
 
     if config.latent.autoencoder is not None:
         told = None if about is None else about.get("latent")
-        space = _measured(config, data, device) if told is None else stored_space(told, device)
+        space = _measured(config, data, device) if told is None else stored_space(told, device, beside)
         return Latents(data, space)
 
     if config.cascade.low is not None:
-        low = low_run(config.cascade.low)
+        low = low_run(located(config.cascade.low, beside))
         factor = _factor(tuple(low.about["data"]["shape"]), data.shape, config.cascade.low)
         return Upsampling(data, factor, config.cascade.augment, config.cascade.low, low.about["sha256"])
 

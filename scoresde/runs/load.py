@@ -120,6 +120,6 @@ def load(
     denoiser.moments = _moments(folder, run.about)
 
     latent = run.about["data"].get("latent")
-    space = None if latent is None else stored_space(latent, device)
+    space = None if latent is None else stored_space(latent, device, beside=folder)
 
     return Trained(denoiser.to(device).eval(), config, shape, run.about, space)

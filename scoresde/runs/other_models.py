@@ -90,24 +90,40 @@ def _of_kind(folder: Path | str, kind: str, device: Any) -> tuple[Trainable, Sto
     return model, run
 
 
-def stored_space(told: Mapping[str, Any], device: Any = "cpu") -> LatentSpace:
+def located(folder: str, beside: Path | None) -> str:
+    """Where the run lies that another stands on: as it is named, from the current folder, or else next to the other.
+
+    Args:
+        folder: its name.
+        beside: the folder of the run that stands on it; None: the name alone is tried.
+    """
+    if beside is None or Path(folder).exists():
+        return folder
+
+    neighbour = beside.resolve().parent / Path(folder).name
+    return str(neighbour) if neighbour.exists() else folder
+
+
+def stored_space(told: Mapping[str, Any], device: Any = "cpu", beside: Path | None = None) -> LatentSpace:
     """The latent space that a run was trained in.
 
     Args:
         told: what run.json says of it.
         device: where the autoencoder's weights go.
+        beside: the run's folder, next to which the autoencoder is looked for too; its SHA-256 says whether it is the
+            one.
 
     Raises:
         CheckpointError: where the autoencoder is missing, or is another one.
     """
 
-    folder = told["autoencoder"]
+    folder = located(told["autoencoder"], beside)
     try:
         autoencoder, run = load_autoencoder(folder, device)
     except CheckpointError as error:
         raise CheckpointError(
-            f"{folder}, the autoencoder whose latents the model was trained on, cannot be loaded, from the current"
-            f" folder: {error}"
+            f"{folder}, the autoencoder whose latents the model was trained on, lies neither there, seen from the"
+            f" current folder, nor beside the run: {error}"
         ) from error
 
     now = run.about["sha256"]

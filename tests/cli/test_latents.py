@@ -136,6 +136,19 @@ def test_it_is_restored_through_the_decoder(folder: Path, tmp_path: Path, capsys
     assert "`--std` must be above 0 for a model of latents" in capsys.readouterr().err
 
 
+def test_runs_that_were_moved_together_still_load(folder: Path, tmp_path: Path) -> None:
+    """The autoencoder is found beside the model of its latents, where it is not where it was."""
+    for name in ("a", "l"):
+        shutil.copytree(folder / name, tmp_path / name)
+    told = (tmp_path / "l" / "run.json").read_text()
+    (tmp_path / "l" / "run.json").write_text(told.replace(str(folder / "a"), "elsewhere/a"))
+
+    model = runs.load(tmp_path / "l")
+    assert model.space is not None
+    assert model.space.folder == str(tmp_path / "a")
+    assert runs.dataset(model.config, about=model.about["data"], beside=tmp_path / "l").shape == model.shape
+
+
 def test_a_missing_or_changed_autoencoder_is_told(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -150,7 +163,7 @@ def test_a_missing_or_changed_autoencoder_is_told(
     assert called("info", str(tmp_path / "l")) == 0
     assert "latents" in capsys.readouterr().out  # what it stands on, told without it
     assert called("sample", str(tmp_path / "l"), "--n", "2") == 2
-    assert "the autoencoder whose latents the model was trained on, cannot be loaded" in capsys.readouterr().err
+    assert "the autoencoder whose latents the model was trained on, lies neither there" in capsys.readouterr().err
 
     other = tmp_path / "other.toml"
     other.write_text((folder / "a.toml").read_text().replace("steps = 4", "steps = 3"))

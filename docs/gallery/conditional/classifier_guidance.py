@@ -4,9 +4,11 @@ Guidance by a classifier
 
 Bayes' rule in scores: :math:`\nabla \log p_t(z \mid c) = \nabla \log p_t(z) + \nabla \log p_t(c \mid z)`. So a model
 without labels and a classifier of noisy states make a model of a class. Here both are exact: data are eight Gaussians
-in four classes. The first picture shows :math:`p_t(c \mid z)` of the upper right class at :math:`t = 0.25`. Samples of
-:math:`w = 0` are all data, those of :math:`w = 1` the class. With :math:`w = 4` times the classifier's gradient they
-move to the side that is farthest from the other classes.
+in four classes.
+
+The first picture shows :math:`p_t(c \mid z)` of the upper right class at :math:`t = 0.25`. Samples of :math:`w = 0` are
+all data, those of :math:`w = 1` the class. With :math:`w = 4` times the classifier's gradient they move to the side
+that is farthest from the other classes.
 """
 
 import matplotlib.pyplot as plt
@@ -33,7 +35,7 @@ def log_prob(z, alpha, sigma, cond):
 # :class:`~scoresde.guidance.gradients.Classifier` adds w times the classifier's gradient to the score.
 axis = torch.linspace(-2.2, 2.2, 150)
 grid = torch.cartesian_prod(axis, axis).double()
-chance = log_prob(grid, process.alpha(T), process.sigma(T), CLASS).exp() / 4
+chance = log_prob(grid, process.alpha(T), process.sigma(T), CLASS).exp() / 4  # p(c) = 1/4
 
 fig, axes = plt.subplots(1, 4, figsize=(8, 2.5), sharex=True, sharey=True)
 axes[0].pcolormesh(axis, axis, chance.reshape(150, 150).T, cmap="Blues", vmin=0, vmax=1, rasterized=True)

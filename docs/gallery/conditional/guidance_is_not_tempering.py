@@ -5,8 +5,10 @@ Guidance is not tempering
 Classifier-free guidance uses the score of :math:`p_t(z)\, p_t(c \mid z)^w` at each noise level. At :math:`t = 0` that
 is the score of the tempered density :math:`p(x)\, p(c \mid x)^w`, but the guided flow does not sample it. Here
 everything is known: data are three Gaussians on a line, two of which are the class c. The flow of one dimension keeps
-the order of points, so that its law follows from where it carries a grid of latents. At :math:`w = 1` all three
-curves agree. At :math:`w = 2` and :math:`4` guidance gives another law: it has almost lost the left mode of the class.
+the order of points, so that its law follows from where it carries a grid of latents.
+
+At :math:`w = 1` all three curves agree. At :math:`w = 4` the guided law has almost lost the left mode of the class,
+which the tempered density keeps.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +28,8 @@ p = mixture.log_prob(x)
 p_class = denoiser.of(CLASS).log_prob(x)
 
 # %%
-# The latents are a grid :math:`z`. The density at :math:`x(z)` is that of :math:`z`, divided by the slope :math:`dx/dz`.
+# The latents are a grid :math:`z`. The density at :math:`x(z)` is the normal density of :math:`z` over the slope
+# :math:`dx/dz`.
 z = torch.linspace(-4, 4, 801, dtype=torch.float64)[:, None]
 normal = torch.distributions.Normal(0, 1).log_prob(z).exp()
 
@@ -38,10 +41,10 @@ for ax, scale in zip(axes, SCALES, strict=True):
     density = normal / torch.gradient(carried, spacing=(z[1] - z[0]).item(), dim=0)[0]
     tempered = (p + scale * (p_class - p)).exp()
 
-    ax.fill_between(x[:, 0], p_class.exp(), color="0.85", label="class")
+    ax.fill_between(x[:, 0], p_class.exp(), color="0.8", label="class")
     ax.plot(x, tempered / torch.trapezoid(tempered, x[:, 0]), "--", color="C0", label="tempered")
     ax.plot(carried, density, color="C1", label="guided")
     ax.set(title=f"w = {scale:g}", xlabel="x", xlim=(-2, 4), ylim=(0, None))
 
 axes[0].set_ylabel("density")
-_ = axes[0].legend()
+_ = axes[2].legend(loc="upper left")

@@ -3,9 +3,11 @@ Digits at five guidance scales
 ==============================
 
 Classifier-free guidance moves the denoiser away from the model without a label:
-:math:`D_w = D_\emptyset + w\,(D_c - D_\emptyset)`. Each column starts from the same noise; the label is 3 in all rows.
-At :math:`w = 0` the label is ignored, :math:`w = 1` is the conditional model. At larger scales every image is a 3,
-the images look more alike, and the contrast grows beyond that of data.
+:math:`D_w = D_\emptyset + w\,(D_c - D_\emptyset)`.
+
+Each column starts from the same noise; the label is 3 in all rows. At :math:`w = 0` the label is ignored, :math:`w = 1`
+is the conditional model. At larger scales every image is a 3, the images look more alike, and the contrast grows beyond
+that of data.
 """
 
 from pathlib import Path

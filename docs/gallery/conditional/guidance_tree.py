@@ -2,11 +2,13 @@ r"""
 Guidance and the tails of a class
 =================================
 
-Data are two trees in the plane, one a class, made of Gaussians along their branches, so that the denoiser of the class
-and that of all data are exact. Without guidance the samples are the class. Classifier-free guidance with
-:math:`w = 4`, :math:`D_w = D_\emptyset + w\,(D_c - D_\emptyset)`, moves them away from the other class and out of the
-branches that are near it: the tails of the class are lost. Guidance in an interval of noise levels alone leaves out the
-high noise, at which a sample chooses its branch, and keeps more of them.
+The data are two trees in the plane, each of them a class. They are made of Gaussians along their branches, so that the
+denoisers of a class and of all data are exact.
+
+Without guidance the samples are the class. Classifier-free guidance with :math:`w = 4`,
+:math:`D_w = D_\emptyset + w\,(D_c - D_\emptyset)`, moves them away from the other class and out of the branches that
+are near it: the tails of the class are lost. Guidance in an interval of noise levels leaves out the high noise, at
+which a sample chooses its branch, and keeps more of them. Gray: data of the other class. Blue: data of the class.
 """
 
 import matplotlib.pyplot as plt
@@ -14,21 +16,21 @@ import torch
 
 from scoresde import VPSDE, catalogue, exact, guidance, sample
 
-SPLITS = 7  # how often a branch divides
-COUNT = 1500
+SPLITS = 6  # how often a branch divides
+COUNT = 800
 
 means, stds, weights, labels = [], [], [], []
-tips = torch.tensor([[0.0, -0.1], [0.0, 0.1]])
-angles = torch.tensor([-0.5, 0.5])  # of the two trunks, in radians
+tips = torch.tensor([[-0.1, 0.0], [0.1, 0.0]])
+angles = torch.tensor([2.1, 1.04])  # of the two trunks, in radians
 label = torch.tensor([0, 1])
 
 for split in range(SPLITS):
     step = 0.75 * 0.7**split * torch.stack([angles.cos(), angles.sin()], 1)
-    along = torch.linspace(0, 1, 8)[:, None, None]
+    along = torch.linspace(0, 1, 5)[:, None, None]
     means.append((tips + along * step).flatten(0, 1))
     stds.append(torch.full((len(means[-1]),), 0.06 * 0.7**split))
     weights.append(torch.full((len(means[-1]),), 0.5**split))
-    labels.append(label.repeat(8))
+    labels.append(label.repeat(5))
 
     tips, label = (tips + step).repeat(2, 1), label.repeat(2)
     angles = torch.cat([angles - 0.45, angles + 0.45])
@@ -42,10 +44,10 @@ guided = {
     "the same, in an interval": guidance.ClassifierFree(denoiser, 4.0, interval=(0.5, 3.0)),
 }
 
-fig, axes = plt.subplots(1, 3, figsize=(8, 3.2), sharex=True, sharey=True)
+fig, axes = plt.subplots(1, 3, figsize=(8, 2.1), sharex=True, sharey=True)
 
 for ax, (name, model) in zip(axes, guided.items(), strict=True):
-    x = sample(model, (COUNT, 2), catalogue.unipc(30), seed=0, cond=1)
+    x = sample(model, (COUNT, 2), catalogue.unipc(20), seed=0, cond=1)
     for which, colour in ((0, "0.8"), (1, "lightskyblue")):
         ax.scatter(*denoiser.of(which).sample(4000, seed=1).T, s=0.5, color=colour)
     ax.scatter(*x.T, s=2, color="C1")

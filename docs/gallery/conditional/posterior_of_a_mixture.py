@@ -4,9 +4,10 @@ An exact posterior and two methods
 
 The prior is a mixture of nine Gaussians in the plane, and one number is measured, :math:`y = a \cdot x + s \eta` with
 :math:`s = 0.3`. The posterior is again a mixture, with new weights, means and covariances, and is drawn as contours.
-``twisted`` moves particles and weighs them: its samples follow the posterior. ``dps`` moves each sample along an
-approximate gradient of :math:`\log p(y \mid z_t)`: its samples explain :math:`y`, but the shares of the modes are
-wrong.
+
+:func:`~scoresde.inverse.particles.twisted` moves particles and weighs them: its samples follow the posterior.
+:func:`~scoresde.inverse.denoisers.dps` moves each sample along an approximate gradient of :math:`\log p(y \mid z_t)`:
+its samples lie too close to the line of all :math:`x` with :math:`a \cdot x = y`, as if :math:`s` were smaller.
 """
 
 import matplotlib.pyplot as plt
@@ -32,7 +33,7 @@ sets = {
 }
 
 # %%
-# All points on the dashed line explain :math:`y` exactly.
+# The dashed line holds the points with :math:`a \cdot x = y`.
 line = torch.linspace(-2.4, 2.4, 120, dtype=torch.float64)
 grid = torch.cartesian_prod(line, line)
 density = posterior.log_prob(grid).exp().reshape(120, 120).T

@@ -2,10 +2,11 @@ r"""
 A checkerboard and the paths to it
 ==================================
 
-A network trained by denoising score matching makes a flow: each noise :math:`z_1 \sim N(0, I)` is carried to a sample
-along :math:`dz = [f z - \tfrac{1}{2} g^2 \nabla \log p_t(z)]\, dt`. The picture shows data, samples, and the paths of
-60 samples, each from a circle (noise) to a dot (sample). No two paths are at one point at the same time: the flow deforms
-the plane until the noise fills the dark squares.
+A network trained by denoising score matching makes a flow: each noise :math:`z_1 \sim \mathcal{N}(0, I)` is carried to
+a sample along :math:`dz = [f z - \tfrac{1}{2} g^2 \nabla \log p_t(z)]\, dt`.
+
+The picture shows data, samples, and the paths of 60 samples, each from a circle (noise) to a dot (sample). No two paths
+are at one point at the same time: the flow deforms the plane until the noise fills the dark squares.
 """
 
 import matplotlib.pyplot as plt

@@ -3,9 +3,10 @@ Digits in 3 to 20 calls
 =======================
 
 Each column starts from the same noise, each row allows another number :math:`n` of network calls for a sample. The
-method is :func:`~scoresde.samplers.recommend.recommended`, which solves the probability flow. More calls make the
-solution more accurate, so that the last rows agree: the digit is fixed by the noise, not by the method. The last row
-is the solution of an adaptive solver with a tolerance of :math:`10^{-4}`.
+method is :func:`~scoresde.samplers.recommend.recommended`, which solves the probability flow.
+
+More calls make the solution more accurate, so that the last rows almost agree: the digit is fixed by the noise, not by
+the method. The last row is the solution of an adaptive solver with a tolerance of :math:`10^{-4}`.
 """
 
 from pathlib import Path

@@ -2,12 +2,14 @@ r"""
 The loss at each noise level
 ============================
 
-The denoising loss :math:`E|\hat\epsilon(z_t) - \epsilon|^2` of one pixel, by the noise level. At little noise
-(right) the noise is hard to tell from the image and the loss is high; at much noise (left) :math:`z_t` is almost the
-noise itself. The model of digits is compared with the best Gaussian: the exact denoiser of
-:math:`N(\mu, \Sigma)` with the mean and the covariance of the data. The gap between the two curves is what the
-network knows of digits beyond mean and covariance. It is nothing at :math:`\lambda < -1`, and near
-:math:`\lambda = 1.5` it halves the loss. Both curves are of digits that the network was trained on.
+The denoising loss :math:`E|\hat\epsilon(z_t) - \epsilon|^2` of one pixel, by the noise level. At little noise (right)
+the noise is hard to tell from the image and the loss is high; at much noise (left) :math:`z_t` is almost the noise
+itself.
+
+The model of digits is compared with the best Gaussian: the exact denoiser of :math:`\mathcal{N}(\mu, \Sigma)` with the
+mean and the covariance of the data. The gap between the two curves is what the network knows of digits beyond mean and
+covariance. It is nothing at :math:`\lambda < -1`, and near :math:`\lambda = 1.5` it halves the loss. Both curves are of
+digits that the network was trained on.
 """
 
 from pathlib import Path
