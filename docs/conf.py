@@ -39,6 +39,7 @@ nitpicky = False
 html_theme = "furo"
 html_title = f"scoresde {release}"
 html_static_path = ["builder/static"]
+html_extra_path = ["generated/explorer"]
 html_css_files = ["site.css"]
 html_theme_options = {"source_repository": "", "footer_icons": []}
 html_show_sphinx = False
@@ -60,6 +61,7 @@ sphinx_gallery_conf = {
     "gallery_dirs": ["generated/learn", "generated/gallery"],
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"__init__\.py",
+    "subsection_order": [f"gallery/{part}" for part in ("forward", "reverse", "learnt", "conditional", "judging")],
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("matplotlib",),
     "matplotlib_animations": False,

@@ -22,7 +22,7 @@ def main() -> None:
     said("explorer", start)
     run("-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(SITE))
     said("pages", start)
-    run("-m", "pytest", "-q", "-m", "docs", "tests/site")
+    run("-m", "pytest", "-q", "-m", "docs", "tests/repository")
     said("checks", start)
     print(f"docs: open {SITE / 'index.html'}")
 

@@ -27,7 +27,7 @@ from .competitors import entry
 from .problems import Problem, rms
 
 
-def of_folder(folder: Path, device: str = "cpu", n: int = 64) -> Problem:
+def of_folder(folder: Path | str, device: str = "cpu", n: int = 64) -> Problem:
     """The model of a run or a pipeline, over the noise levels it was trained on; exact samples are the run's data. The
     reference takes 200 calls.
 
@@ -120,7 +120,7 @@ def perturbed(problem: Problem, size: float) -> Problem:
     return replace(problem, denoiser=denoiser, flow=None, n=min(problem.n, 256), tolerance=1e-8)
 
 
-def ideal(folder: Path, std: float) -> BaseDenoiser:
+def ideal(folder: Path | str, std: float) -> BaseDenoiser:
     """The denoiser that a run's training set defines: what the score part of its error is taken against.
 
     Args:
@@ -128,7 +128,7 @@ def ideal(folder: Path, std: float) -> BaseDenoiser:
         std: of the Gaussian at each of the first 5000 points, in the model's scale.
     """
     trained = load(folder)
-    samples = dataset(trained.config, about=trained.about["data"], beside=folder)
+    samples = dataset(trained.config, about=trained.about["data"], beside=Path(folder))
     data = samples.split(trained.config.data.held_out)[0]
     return Empirical(data.in_memory(5000).x.double(), std)
 

@@ -18,6 +18,7 @@ from .moments import Moments
 from .prediction import Prediction
 
 BROADCAST = 4096  # components x dimensions up to which nothing is a matrix product
+_ROUNDING = 1e-12  # of an eigenvalue, over the largest
 
 
 def answer(
@@ -60,6 +61,13 @@ def flattened(x: Tensor, d: int) -> Tensor:
     return flat
 
 
+def principal(covariances: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues (..., d) and eigenvectors (..., d, d) of covariances. Rounding below 0 is taken for 0."""
+    values, basis = torch.linalg.eigh(covariances)
+    floor = -_ROUNDING * values[..., -1:].abs()
+    return torch.where(values >= floor, values.clamp(min=0.0), values), basis
+
+
 class Gaussian(BaseDenoiser):
     """Data N(mean, cov): mean (d,), cov a number, (d,) or (d, d)."""
 
@@ -72,13 +80,13 @@ class Gaussian(BaseDenoiser):
 
         cov = torch.as_tensor(cov, dtype=torch.float64, device=mean.device)
         if cov.dim() == 2:
-            values, basis = torch.linalg.eigh(cov)
+            values, basis = principal(cov)
         else:
             values = cov.expand(len(mean)).clone()
             basis = torch.eye(len(mean), dtype=torch.float64, device=mean.device)
 
         if bool((values < 0).any()):
-            raise ValueError(f"`cov` must be positive semi-definite, got eigenvalues {values.tolist()}")
+            raise ValueError(f"`cov` must be positive semi-definite, got the eigenvalue {float(values.min()):.3g}")
 
         self.diagonal = cov.dim() < 2
         self.mean: Tensor

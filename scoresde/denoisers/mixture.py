@@ -14,13 +14,12 @@ from solvers.noise import PRIOR
 from ..processes.base import Process
 from ..processes.coefficients import as_time, like
 from .denoiser import BaseDenoiser
-from .gaussian import BROADCAST, answer, flattened
+from .gaussian import BROADCAST, answer, flattened, principal
 from .moments import Moments
 from .prediction import Prediction
 
 _MOST_DIRECTIONS = 1024  # whose covariance is looked at
 _CHUNK = 1 << 24  # numbers held at once beyond that
-_ROUNDING = 1e-12  # of an eigenvalue, over the largest
 _ASYMMETRY = 1e-9  # of a covariance, over its largest entry
 
 
@@ -53,7 +52,7 @@ class GaussianMixture(BaseDenoiser):
         count = len(means)
         given = torch.as_tensor(variances, dtype=torch.float64, device=means.device)
         _check_variances(given, means)
-        spread, basis = _principal(given) if given.dim() == 3 else (given, None)
+        spread, basis = principal(given) if given.dim() == 3 else (given, None)
         if not bool((spread >= 0).all()):
             raise ValueError("`variances` must be non-negative")
 
@@ -243,14 +242,6 @@ def Empirical(data: Tensor, std: float, process: Process | None = None) -> Gauss
     """
     std = check.number("std", std, above=0.0)
     return GaussianMixture(check.state("data", data).reshape(len(data), -1), std**2, process=process)
-
-
-def _principal(covariances: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (K, d) and eigenvectors (K, d, d) of covariances. Eigenvalues that rounding made negative are set to
-    0."""
-    values, basis = torch.linalg.eigh(covariances)
-    floor = -_ROUNDING * values[..., -1:].abs()
-    return torch.where(values >= floor, values.clamp(min=0.0), values), basis
 
 
 def _check_variances(given: Tensor, means: Tensor) -> None:

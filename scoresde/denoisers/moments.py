@@ -194,7 +194,6 @@ class Moments:
     def of(cls, x: Tensor) -> Moments:
         """The moments of samples (N, ...), two or more: along cosines for images and series, along principal directions
         for points (N, d)."""
-
         x = check.state("x", x).detach().to("cpu", F64)
         if x.dim() < 2 or len(x) < 2:
             raise ValueError(f"`x` must hold two samples or more, (N, ...), got shape {tuple(x.shape)}")
@@ -226,6 +225,11 @@ class Moments:
 
         return cls(mean, std, Directions(vectors.T.flip(0)[:count].contiguous()), variances.mean().sqrt().item())
 
+    @property
+    def isotropic(self) -> Moments:
+        """The same mean and scale, alike in all directions: for a condition that decides most of a sample."""
+        return Moments(self.mean, self.scale)
+
     def sample_shape(self, state: Tensor) -> torch.Size:
         """The shape of a sample: the mean's, or that of the samples of a batch where the mean is a number.
 
@@ -237,20 +241,20 @@ class Moments:
             )
         return shape
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path | str) -> None:
         """Write a .safetensors, whole; `load` is its inverse."""
         from safetensors.torch import save
 
         write_whole(path, save(self.tensors()))
 
     @classmethod
-    def load(cls, path: Path) -> Moments:
+    def load(cls, path: Path | str) -> Moments:
         """Read what `save` wrote. Raises OSError, or ValueError naming the file."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
         try:
-            tensors = load(path.read_bytes())
+            tensors = load(Path(path).read_bytes())
             basis = Directions(tensors["rows"]) if "rows" in tensors else Cosines() if "cosines" in tensors else Axes()
             return cls(tensors["mean"], tensors["std"], basis, tensors["scale"].item())
         except (SafetensorError, KeyError, TypeError, ValueError) as error:

@@ -164,7 +164,7 @@ def _check_kind(folder: Path) -> None:
             if {"vae", "vqvae", "movq"} & set(foreign)
             else "these parts are not read"
         )
-        hint = "run the pipeline itself with scoresde.scheduler.MethodScheduler in its scheduler's place"
+        hint = "run the pipeline itself with scoresde.interop.scheduler.MethodScheduler in its scheduler's place"
         raise CheckpointError(
             f"{folder} is a {name!r:.60}, with {', '.join(foreign):.200} beside its scheduler: {why}; {hint}"
         )
@@ -253,7 +253,8 @@ def _chain(denoiser: Denoiser) -> DiscreteVP:
         raise ValueError(
             "`denoiser` must be trained on a ddpm chain with time=pipelines.Timesteps(chain), or on a"
             " variance-preserving process with"
-            f" time=config.Clock(process), to have whole timesteps, got {process!r} with {denoiser.time!r}"
+            " time=noise_conditioning.NoiseConditioning(process) of scoresde.denoisers, to have whole timesteps, got"
+            f" {process!r} with {denoiser.time!r}"
         )
 
     return DiscreteVP(tuple(check.values(2 * process.log_alpha(t))), f"of_{type(process).__name__}")

@@ -45,6 +45,9 @@ class Measured(Guided, ABC):
     def __init__(self, denoiser: BaseDenoiser, measurement: Measurement):
         super().__init__(denoiser)
         self.measurement = is_measurement(measurement)
+        self.moments = (
+            None if denoiser.moments is None else denoiser.moments.isotropic
+        )  # of what the measurement leaves
         self._checked = False
 
     def _check_once(self, x: Tensor) -> None:

@@ -67,10 +67,10 @@ def save_image(image: Any, path: Path | str) -> None:
     origin.add_text("Software", "scoresde")
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", pnginfo=origin)
-    write_whole(Path(path), buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
-def save_gif(frames: Sequence[Any], path: Path, seconds: float = 4.0) -> None:
+def save_gif(frames: Sequence[Any], path: Path | str, seconds: float = 4.0) -> None:
     """An animated GIF that rests on its last frame, which says that we wrote it.
 
     Args:
@@ -92,7 +92,7 @@ def save_gif(frames: Sequence[Any], path: Path, seconds: float = 4.0) -> None:
     write_whole(path, buffer.getvalue())
 
 
-def save_clips(x: Tensor, columns: int, path: Path) -> None:
+def save_clips(x: Tensor, columns: int, path: Path | str) -> None:
     """Clips or volumes (N, C, frames, H, W) side by side as an animated GIF.
 
     Args:
@@ -103,7 +103,7 @@ def save_clips(x: Tensor, columns: int, path: Path) -> None:
     save_gif([tiled(frame, columns, side=64) for frame in x.unbind(2)], path, seconds=0.15 * x.shape[2])
 
 
-def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequence[float], path: Path) -> None:
+def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequence[float], path: Path | str) -> None:
     """Noise to data: for each named block, samples down and noise levels across.
 
     Args:
@@ -142,7 +142,7 @@ def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequ
     write_whole(path, buffer.getvalue())
 
 
-def save_losses(steps: Sequence[int], losses: Sequence[float], path: Path) -> None:
+def save_losses(steps: Sequence[int], losses: Sequence[float], path: Path | str) -> None:
     """The loss over the steps, as it was logged and smoothed over a twentieth of the way.
 
     Args:

@@ -117,7 +117,9 @@ def load(
         own_code.warn_if_changed(config.network.kind, config.network.options, run.about, path)
 
     restore(denoiser.network, weights, path)
-    denoiser.moments = _moments(folder, run.about)
+    moments = _moments(folder, run.about)
+    enlarges = config.cascade.low is not None  # the small image decides most of a sample: not the data's directions
+    denoiser.moments = moments.isotropic if enlarges and moments is not None else moments
 
     latent = run.about["data"].get("latent")
     space = None if latent is None else stored_space(latent, device, beside=folder)

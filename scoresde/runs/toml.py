@@ -34,7 +34,7 @@ _IMPORTED = {
 }  # what weights from elsewhere are where nothing is said
 
 
-def read(path: Path, imported: bool = False) -> Config:
+def read(path: Path | str, imported: bool = False) -> Config:
     """Parse a TOML file. Raises ConfigError naming file, line and dotted key.
 
     Args:
@@ -43,6 +43,7 @@ def read(path: Path, imported: bool = False) -> Config:
             not known, unless it says so.
     """
 
+    path = Path(path)
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
     if path.stat().st_size > _MOST_BYTES:

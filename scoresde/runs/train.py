@@ -30,7 +30,7 @@ from .writer import RunWriter
 def train(
     config: Config,
     data: Samples,
-    folder: Path,
+    folder: Path | str,
     command: str,
     device: Any = "cpu",
     report: Callable[[Progress], None] | None = None,
@@ -61,6 +61,7 @@ def train(
         CheckpointError: where the run in `folder` is another one.
     """
 
+    folder = Path(folder)
     with nullcontext() if held or distributed.rank() else ownership.writing(folder, command):
         return _train(
             config,

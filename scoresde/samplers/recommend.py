@@ -76,7 +76,9 @@ def recommended(
     Args:
         denoiser: the model; what it predicts (`table`) chooses the levels.
         n: network calls of `sample`.
-        moments: of its data; default `denoiser.moments`, which a run keeps and a closed form has.
+        moments: of its data; default `denoiser.moments`, which a run keeps and a closed form has. Where a condition
+            decides most of a sample, as a small image does, give `moments.isotropic`: directions in which the data vary
+            say nothing then.
         shape: of one sample; where no moments are known they are estimated from 64 rough samples of this shape, at 8
             calls a sample (`estimated`). Without it the method is `catalogue.best(n)`.
 

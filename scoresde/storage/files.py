@@ -27,7 +27,7 @@ class CheckpointError(RuntimeError):
     """A run that cannot be read; the message says which file and what is wrong with it."""
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path | str, content: bytes) -> None:
     """Write a file atomically and durably; on any exception the old file stays and the temporary goes.
 
     Raises OSError; its message says so where the disk is full.
@@ -36,6 +36,7 @@ def write_whole(path: Path, content: bytes) -> None:
         path: of the file; folders on the way to it are made.
         content: all of it.
     """
+    path = Path(path)
 
     try:
         _write_whole(path, content)
@@ -79,7 +80,7 @@ def sweep(folder: Path) -> None:
         stale.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path | str, value: Any) -> None:
     """JSON, readable, with NaN refused.
 
     Args:

@@ -160,6 +160,17 @@ def test_the_network_heeds_the_copy(folder: Path) -> None:
         model(x, half, half, {"low": x[..., :4], "level": torch.zeros(2)})
 
 
+def test_a_stage_is_not_taken_for_data_that_vary_in_all_directions(folder: Path) -> None:
+    """Its recommended sampler knows the size of what is left open by the small image, and no directions."""
+    high = runs.load(folder / "high").denoiser.moments
+    low = runs.load(folder / "low").denoiser.moments
+    assert high is not None
+    assert low is not None
+    assert high.std.dim() == 0
+    assert high.scale == pytest.approx(float(high.std))
+    assert low.std.dim() == 3
+
+
 def test_the_stages_begin_with_noise_of_their_own(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first stage's is not a part of the last one's, though one seed is given."""
     starts: list[torch.Tensor] = []

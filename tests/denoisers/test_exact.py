@@ -218,3 +218,14 @@ def test_weights_need_not_be_normalised():
     one, ten = (exact.GaussianMixture(MEANS, 0.3, w * torch.arange(1.0, K + 1, dtype=F64)) for w in (1.0, 10.0))
     x = points(one, 2.0)
     torch.testing.assert_close(one(x, 1.0, 0.5).x0, ten(x, 1.0, 0.5).x0, rtol=1e-13, atol=1e-13)
+
+
+def test_a_covariance_of_few_samples_is_taken() -> None:
+    """Its eigenvalues are 0 up to rounding where there are fewer samples than dimensions; a negative one is refused."""
+    x = torch.randn(5, 12, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    data = exact.Gaussian(x.mean(0), x.T.cov())
+    assert float(data.values.min()) == 0
+    torch.testing.assert_close(data.basis * data.values @ data.basis.T, x.T.cov(), rtol=0, atol=1e-12)
+
+    with pytest.raises(ValueError, match="`cov` must be positive semi-definite, got the eigenvalue -1"):
+        exact.Gaussian(torch.zeros(2, dtype=torch.float64), torch.diag(torch.tensor([1.0, -1.0], dtype=torch.float64)))

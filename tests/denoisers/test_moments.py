@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from scoresde import EDM, Angle, Frame, Method, Moments, Split, catalogue, exact, sampling
+from scoresde import EDM, Angle, Frame, Method, Moments, Split, catalogue, exact, inverse, sampling
 from scoresde.denoisers.moments import Axes, Basis, Cosines, Directions
 from scoresde.samplers.frame import LEAST, Whitened
 from scoresde.samplers.grids import Tolerance, uniform_lambda
@@ -197,3 +197,12 @@ def test_whitened_needs_no_end() -> None:
     common = model(x, one, 0.3 * one).out
     assert torch.allclose(model(x, one.expand(4), (0.3 * one).expand(4)).out, common, atol=1e-13)
     assert torch.allclose(model(3 * x, 3 * one, 0.9 * one).out, common, atol=1e-13)
+
+
+def test_a_measurement_leaves_the_scale_alone() -> None:
+    """A led denoiser has its prior's mean and scale, and no directions: the measurement has decided some of them."""
+    seen = inverse.Measurement(inverse.Mask(torch.tensor([True, False])), torch.zeros(1), 0.1)
+    moments = inverse.pigdm(MIXTURE, seen).moments
+    assert moments == MIXTURE.moments.isotropic
+    assert moments.std.dim() == 0
+    assert moments.scale == pytest.approx(MIXTURE.moments.scale)

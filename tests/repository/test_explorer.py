@@ -4,10 +4,10 @@ import base64
 import json
 import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from selenium import webdriver
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -18,8 +18,7 @@ from scoresde import sample
 
 pytestmark = pytest.mark.docs
 
-FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
---disable-component-update --disable-sync --window-size=1200,900"""
+SITE = Path(__file__).parents[2] / "build" / "docs"
 CONTROLS = "problem method budget eta play time paths answer noised error law SUMMARY"
 PICTURE = "return document.getElementById('stage').toDataURL()"
 FOCUS = """const e = document.activeElement;
@@ -28,29 +27,17 @@ FIGURES = "return document.getElementById('figures').innerText"
 
 
 @pytest.fixture(scope="session")
-def page(tmp_path_factory):
-    """The page, made once."""
-    return explorer.make(tmp_path_factory.mktemp("explorer"))
+def page():
+    """The page as it lies in the site."""
+    path = SITE / "explorer.html"
+    assert path.is_file(), "run make docs"
+    return path
 
 
 @pytest.fixture(scope="session")
 def runs(page):
     """What the page holds."""
     return json.loads(explorer.RUNS.search(page.read_text(encoding="utf-8"))[1])
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory):
-    """A browser with a profile of its own."""
-    options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-
-    driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
-    yield driver
-    driver.quit()
 
 
 @pytest.fixture

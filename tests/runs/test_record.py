@@ -17,10 +17,11 @@ import pytest
 import torch
 from PIL import Image
 
-from scoresde import EDM, VPSDE, cli, exact, runs
+from scoresde import EDM, VPSDE, Moments, cli, exact, runs
 from scoresde.data import SETS
 from scoresde.data.samples import Dataset
 from scoresde.denoisers.denoiser import KarrasPreconditioning
+from scoresde.reports.images import save_losses
 from scoresde.runs.config import (
     LEVELS,
     LOSSES,
@@ -243,3 +244,18 @@ def test_the_page_on_training_runs_and_names_every_key() -> None:
     keys = [field.name for kind in (DataConfig, NetworkConfig, Training, Record) for field in dataclasses.fields(kind)]
     names = [*SETS, *PROCESSES, *TABLES, *LOSSES, *LEVELS, *NORMS, *keys]
     assert [name for name in names if f"`{name}`" not in page] == []
+
+
+def test_folders_and_files_are_named_by_text_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A configuration, a run, its moments and a picture, without a Path."""
+    monkeypatch.chdir(tmp_path)
+    Path("c.toml").write_text("[training]\nsteps = 2\nbatch = 8\n[network]\nwidths = [8]\n")
+    points = Dataset(torch.randn(64, 2, generator=torch.Generator().manual_seed(0)), name="points")
+    model = runs.train(read("c.toml"), points, "run", "test")
+    assert runs.load("run").shape == model.shape
+
+    moments = Moments.of(points.x)
+    moments.save("m.safetensors")
+    assert Moments.load("m.safetensors") == moments
+    save_losses([1, 2], [0.5, 0.4], "loss.png")
+    assert Path("loss.png").stat().st_size > 0

@@ -36,8 +36,8 @@ for clean, y in zip(x, blur(x) + STD * torch.randn_like(x), strict=True):
     measurement = inverse.Measurement(blur, y, STD)
     rows["digit"].append(clean[None])
     rows["blurred"].append(y[None])
-    rows["pigdm"].append(sample(inverse.pigdm(denoiser, measurement), shape, catalogue.unipc(25), seed=0))
-    rows["ddrm"].append(inverse.ddrm(denoiser, measurement, shape, catalogue.ddim(25), seed=0))
+    rows["pigdm"].append(sample(inverse.pigdm(denoiser, measurement), shape, catalogue.unipc(20), seed=0))
+    rows["ddrm"].append(inverse.ddrm(denoiser, measurement, shape, catalogue.ddim(20), seed=0))
 
 images = {name: torch.cat(row) for name, row in rows.items()}
 names = [f"{name}: {(row - x).square().mean().sqrt():.2f}" for name, row in images.items()]

@@ -34,10 +34,12 @@ for scale in SCALES:
 floor = fidelity(real, data.digits().batch(step=1, size=COUNT, seed=0)[0], k=3)
 fig, ax = plt.subplots(figsize=(6, 3.2))
 
-for name, style, colour in (("precision", "o-", "C0"), ("recall", "s-", "C1")):
+for name, style, colour, shift in (("precision", "o-", "C0", 0.98), ("recall", "s-", "C1", 1.02)):
     each = [getattr(one, name) for one in found]
     value = torch.tensor([one.value for one in each])
-    ax.errorbar(SCALES, value, [one.high - one.value for one in each], fmt=style, color=colour, capsize=3, label=name)
+    error = [one.high - one.value for one in each]
+    at = shift * torch.tensor(SCALES)  # beside each other, so that both bars are seen
+    ax.errorbar(at, value, error, fmt=style, color=colour, capsize=3, label=name)
     ax.axhline(getattr(floor, name).value, color=colour, linestyle="--", linewidth=0.8)
 
 ax.set(xlabel="guidance scale w", ylabel="share", xscale="log", ylim=(0.5, 1.02))
