@@ -205,9 +205,9 @@ For a model that is sampled often at a fixed budget, `scoresde tune RUN --calls 
 
 `recommended` knows the moments of the data (a run keeps them) and what the network predicts. It was found on some problems and networks and is shown on
 others, by `python -m benchmarks.recommended`. Each figure is an error over that of the *oracle*, the best of some 90 released choices of sampler and grid
-picked for each problem and budget after the fact, in the geometric mean over the judges; nobody can choose like that. The *named rival* is the one
-released choice that did best on the problems for finding. A root mean square hangs on single samples that end at another datum, which makes the worst
-figures; "by median" compares median samples instead. One choice was not made on the set for finding alone: for trained networks a predictor of order 2
+chosen afterwards for each problem and budget, in the geometric mean over the judges. Nobody can choose like that beforehand. The *named rival* is the one
+released choice that did best on the problems for finding. A root mean square depends on single samples that end at another datum, which make the worst
+figures; "by median" compares median samples instead. One choice used more than the set for finding: for trained networks a predictor of order 2
 and one of order 3 were equal there (0.67 both), and the run of `scoresde demo` decided, before which the judges' figure was 1.19.
 
 ### Exact denoisers

@@ -116,7 +116,7 @@ How often the truth lies in 90 % sets of 100 samples, over {5 * counts.get("cove
 deviations of the posterior, RMS over the numbers, median over problems.
 
 {rows("coverage")}
-An interval that is too wide covers too: read coverage beside the distance.
+Sets that are too wide also have a high coverage, so look at the distance as well.
 
 ## Digits
 

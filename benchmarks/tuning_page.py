@@ -132,8 +132,8 @@ Both are tried.
 
 Two things are made small together: the root mean square (RMS) of the distances between samples and their pairs, and
 the mean of their logarithms. Some samples end at another digit than the flow does. Their distance is large whatever the
-method does, and they rule the first. In the second they count by their logarithm. That is why tables here give the
-error of the median sample beside the RMS. The numbers are learned by L-BFGS, with all pairs at each step.
+method does, and the RMS depends mostly on them. The mean logarithm does not. That is why tables here give the error of
+the median sample beside the RMS. The numbers are learned by L-BFGS, with all pairs at each step.
 
 The file is JSON: numbers and names, no code. It says for which model it was made, by the SHA-256 of its weights and
 settings. On another model, or at another scale of guidance, it warns. `--sigmas` prints the levels for other libraries. `--plain` leaves out methods that move in the
