@@ -95,8 +95,15 @@ class RunDescription:
         except (RuntimeError, KeyError) as error:
             raise architecture_mismatch(found.path, error) from error
 
+        wanted = self.config.training.steps
+        if state.step > wanted:
+            raise CheckpointError(
+                f"{found.path} was trained for {state.step} steps, more than training.steps = {wanted}; give"
+                f" training.steps at least {state.step}, or train into another --out"
+            )
+
         then = run_config(found.about, found.path).training
-        if then.steps != self.config.training.steps:
+        if then.steps != wanted:
             state.since = state.step, then.decay(state.step, state.since)
 
         self.done = state.step

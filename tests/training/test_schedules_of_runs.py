@@ -65,6 +65,17 @@ def test_a_lengthened_run_does_not_jump(steps, tmp_path):
     assert all(b <= a + 1e-12 for a, b in pairwise(first[4:] + then))
 
 
+def test_a_run_is_not_shortened(tmp_path):
+    """Fewer steps than were made are refused; the run stays as it was."""
+    config = made()
+    rates(config, tmp_path)
+    before = (tmp_path / "run.json").read_bytes()
+    shorter = replace(config, training=replace(config.training, steps=10))
+    with pytest.raises(CheckpointError, match=r"for 20 steps, more than training.steps = 10; give training.steps"):
+        rates(shorter, tmp_path, resume=True)
+    assert (tmp_path / "run.json").read_bytes() == before
+
+
 def test_a_lengthened_run_resumes_to_the_same_bits(tmp_path):
     """Broken off after it was lengthened, it ends as it would have without the break."""
     config = made()
