@@ -32,16 +32,14 @@ exclude_patterns = [
     "generated/**/*.ipynb",
     "generated/**/*.md5",
 ]
-suppress_warnings = ["config.cache", "myst.xref_missing"]
+suppress_warnings = ["config.cache"]  # functions among the settings of the gallery
 default_role = "code"
-nitpicky = False
 
 html_theme = "furo"
 html_title = f"scoresde {release}"
 html_static_path = ["builder/static"]
 html_extra_path = ["generated/explorer"]
 html_css_files = ["site.css"]
-html_theme_options = {"source_repository": "", "footer_icons": []}
 html_show_sphinx = False
 html_copy_source = False
 
@@ -64,17 +62,12 @@ sphinx_gallery_conf = {
     "subsection_order": [f"gallery/{part}" for part in ("forward", "reverse", "learnt", "conditional", "judging")],
     "within_subsection_order": "FileNameSortKey",
     "image_scrapers": ("matplotlib",),
-    "matplotlib_animations": False,
     "abort_on_example_error": True,
-    "only_warn_on_example_error": False,
-    "plot_gallery": True,
-    "remove_config_comments": True,
     "reset_modules": ("matplotlib", "docs.builder.resetting.start"),
     "reset_modules_order": "before",
     "show_memory": False,
     "write_computation_times": False,
     "show_signature": False,
-    "min_reported_time": 10,
     "download_all_examples": False,
     "parallel": 2,
     "doc_module": ("scoresde", "solvers"),
@@ -84,9 +77,8 @@ sphinx_gallery_conf = {
 }
 
 warnings.filterwarnings("ignore", message=".*torch.jit.script_method.*", category=DeprecationWarning)
-warnings.filterwarnings(
-    "ignore", message="__array__ implementation", category=DeprecationWarning
-)  # torch tensors in matplotlib
+# Drawing a tensor raises it inside torch.
+warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
 
 
 def setup(app):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from docs.builder import explorer, networks
 
 DOCS = Path(__file__).parents[1]
+GENERATED = DOCS / "generated"
 SITE = DOCS.parent / "build" / "docs"
 
 
@@ -18,13 +20,25 @@ def main() -> None:
     start = time.monotonic()
     networks.train_missing()
     said("networks", start)
-    explorer.make(DOCS / "generated" / "explorer")
+    forget_old_pictures()
+    explorer.make(GENERATED / "explorer")
     said("explorer", start)
     run("-m", "sphinx", "-W", "--keep-going", "-q", "-b", "html", str(DOCS), str(SITE))
     said("pages", start)
     run("-m", "pytest", "-q", "-m", "docs", "tests/repository")
     said("checks", start)
     print(f"docs: open {SITE / 'index.html'}")
+
+
+def forget_old_pictures() -> None:
+    """Remove what scripts drew with another version of the package: sphinx-gallery looks at the scripts alone."""
+    drawn_with = GENERATED / "drawn_with"
+    now = networks.sources(DOCS.parent / "scoresde", DOCS.parent / "solvers")
+    if not drawn_with.exists() or drawn_with.read_text() != now:
+        for folder in ("learn", "gallery", "explorer"):
+            shutil.rmtree(GENERATED / folder, ignore_errors=True)
+        GENERATED.mkdir(exist_ok=True)
+        drawn_with.write_text(now)
 
 
 def run(*arguments: str) -> None:

@@ -15,6 +15,15 @@ ROOMS = ("data", "denoisers", "latent", "networks", "processes", "training")  # 
 CHAINS = (("digits", "autoencoder", "latent"), ("small", "large"))  # each in order, both at once
 
 
+def sources(*folders: Path) -> str:
+    """The SHA-256 of the Python files in some folders."""
+    found = hashlib.sha256()
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            found.update(path.read_bytes())
+    return found.hexdigest()
+
+
 def train_missing() -> None:
     """Every network of docs/networks whose folder in docs/runs is missing or was trained from other inputs."""
     with ThreadPoolExecutor(len(CHAINS)) as pool:
@@ -24,10 +33,7 @@ def train_missing() -> None:
 
 def _train_chain(names: tuple[str, ...]) -> None:
     """One after the other: a network may stand on the one before, which is then among its inputs."""
-    inputs = hashlib.sha256()
-    for room in ROOMS:
-        for path in sorted((PACKAGE / room).rglob("*.py")):
-            inputs.update(path.read_bytes())
+    inputs = hashlib.sha256(sources(*(PACKAGE / room for room in ROOMS)).encode())
     for name in names:
         config = DOCS / "networks" / f"{name}.toml"
         inputs.update(config.read_bytes())
@@ -41,16 +47,8 @@ def _train(name: str, wanted: str) -> None:
         return
     print(f"network {name}: training")
     stamp.unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        "-m",
-        "scoresde",
-        "train",
-        f"networks/{name}.toml",
-        "--out",
-        f"runs/{name}",
-        "--overwrite",
-    ]
+    command = [sys.executable, "-m", "scoresde", "train"]
+    command += [f"networks/{name}.toml", "--out", f"runs/{name}", "--overwrite"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=DOCS, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
