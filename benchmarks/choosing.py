@@ -228,13 +228,13 @@ its root mean square.
 ## On a budget of calls
 
 Each error over the least error of any method on that problem, in the geometric mean over the problems: 1 would be the best everywhere.
-The first {TOP}, then the first of each library and `best`. A sample that ends at another datum than it should counts for much in a root mean square:
+The first {TOP}, then the first of each library and `best`. A sample that converges to the wrong datum dominates the root mean square:
 "by median" is the place by each problem's median sample error instead.
 {fixed(rows, problems)}
 ## To a tolerance
 
 Error, and model calls per sample: rows evaluated over samples, so that a library which evaluates the whole batch until its slowest sample is done
-pays for that. On `digits` and `patches` a few samples that end at another datum rule the error: {flips(rows)}
+pays for that. On `digits` and `patches` a few samples that converge to the wrong datum dominate the error: {flips(rows)}
 {adaptive(rows, problems)}
 ## With noise
 
