@@ -64,7 +64,7 @@ def write(folder: Path) -> None:
         "results.md": rendered("results.md.j2", rows=measured),
         "cli.md": command_line(),
         "configuration.md": keys(),
-        "api/scoresde.rst": rendered("room.rst.j2", package="scoresde", title="The front door", names=front_door()),
+        "api/scoresde.rst": rendered("room.rst.j2", package="scoresde", title="scoresde: the main names", names=front_door()),
         "api/solvers.rst": room("solvers", "solvers: equations, solvers, noise"),
     }
     for name, title in ROOMS.items():

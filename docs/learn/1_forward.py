@@ -3,10 +3,10 @@ r"""
 =====================================
 
 At the end of this page you can write down the forward process of any diffusion model, as an equation and as a kernel.
-You also know why all these processes are one process, seen with another clock and in another scale.
+You also know why all these processes are the same process, up to a change of time and a change of scale.
 
-A diffusion model needs a path from data to noise. The path is chosen by hand: nothing about it is learned. All of it
-is described by two functions of time, the **signal** :math:`\alpha(t)` and the **noise** :math:`\sigma(t)`:
+A diffusion model needs a path from data to noise. The path is chosen by hand: nothing about it is learned. Two
+functions of time describe it, the **signal** :math:`\alpha(t)` and the **noise** :math:`\sigma(t)`:
 
 .. math:: z_t = \alpha(t)\, x + \sigma(t)\, \epsilon, \qquad \epsilon \sim N(0, I).
 """
@@ -19,9 +19,10 @@ is described by two functions of time, the **signal** :math:`\alpha(t)` and the 
 #
 # .. math:: dz = f(t)\, z\, dt + g(t)\, dw, \qquad z_0 = x.
 #
-# The term :math:`f(t) z\, dt` shrinks the signal. The term :math:`g(t)\, dw` adds white noise. In the
-# variance-preserving process, :class:`~scoresde.processes.forward.VPSDE`, both come from one rate :math:`\beta(t)`:
-# :math:`f = -\beta/2` and :math:`g = \sqrt\beta`, where :math:`\beta` rises linearly from 0.1 to 20.
+# Here :math:`w` is a Wiener process (Brownian motion). The term :math:`f(t) z\, dt` shrinks the signal. The term
+# :math:`g(t)\, dw` adds white noise. In the variance-preserving process,
+# :class:`~scoresde.processes.forward.VPSDE`, both come from one rate :math:`\beta(t)`: :math:`f = -\beta/2` and
+# :math:`g = \sqrt\beta`, where :math:`\beta` rises linearly from 0.1 to 20.
 #
 # Here are paths that start at one number, :math:`x = 2`. They are computed step by step with the Euler-Maruyama
 # method, see :doc:`page 3 <3_reverse>`.
@@ -47,12 +48,14 @@ ax.set(xlabel="time t", ylabel="state $z_t$", title="Twelve paths of the forward
 # The kernel
 # ----------
 #
-# We never need the steps, because the law of :math:`z_t` is known. The equation is linear, so :math:`z_t` is Gaussian,
-# and two ordinary differential equations give its mean :math:`\alpha(t) x` and its variance :math:`\sigma(t)^2`:
+# We never need the steps, because the distribution (the *law*) of :math:`z_t` is known. The equation is linear, so
+# :math:`z_t` is Gaussian. Two ordinary differential equations give its mean :math:`\alpha(t) x` and its variance
+# :math:`\sigma(t)^2`:
 #
 # .. math:: \alpha' = f \alpha, \qquad (\sigma^2)' = 2 f \sigma^2 + g^2, \qquad \alpha(0) = 1,\ \sigma(0) = 0.
 #
-# The first is the expectation of the SDE. The second is Itô's formula for :math:`z^2`. The result is the **kernel**
+# The first equation is the expectation of the SDE. The second follows from Itô's formula for :math:`z^2`. The result is
+# the **kernel**
 #
 # .. math:: q(z_t \mid x) = N\big(\alpha(t)\, x,\ \sigma(t)^2 I\big).
 #
@@ -74,10 +77,9 @@ axes[0].set_ylabel("density")
 axes[0].legend(loc="upper left")
 
 # %%
-# This is why training is cheap: a noisy sample at any time is one line,
-# :meth:`process.perturb <scoresde.processes.base.Process.perturb>`, and no path is simulated. At :math:`t = 1` nearly
-# nothing of the data is left, and the state is close to :math:`N(0, \sigma(1)^2)`. This Gaussian is the **prior**, from
-# which sampling starts.
+# This is why training is cheap: no path is simulated. One line gives a noisy sample at any time,
+# :meth:`process.perturb <scoresde.processes.base.Process.perturb>`. At :math:`t = 1` almost nothing of the data is
+# left, and the state is close to :math:`N(0, \sigma(1)^2)`. This Gaussian is the **prior**. Sampling starts from it.
 
 x = torch.tensor([[2.0], [2.0]])
 noisy = process.perturb(x, 0.4, torch.randn(2, 1))
@@ -88,7 +90,7 @@ print(f"at t = 1: signal {process.alpha(1.0):.4f}, noise {process.sigma(1.0):.5f
 # Which processes there are
 # -------------------------
 #
-# From :math:`\alpha` and :math:`\sigma` the coefficients of the SDE follow, so that one may choose either pair:
+# The coefficients of the SDE follow from :math:`\alpha` and :math:`\sigma`. So one may choose either pair:
 #
 # .. math:: f = \frac{\alpha'}{\alpha}, \qquad g^2 = (\sigma^2)' - 2 f \sigma^2.
 #
@@ -103,7 +105,12 @@ print(f"at t = 1: signal {process.alpha(1.0):.4f}, noise {process.sigma(1.0):.5f
 # :class:`~scoresde.processes.coordinates.EDM`            1                                    :math:`t`
 # ======================================================  ===================================  =============
 #
-# A process of your own is two functions: :class:`~scoresde.processes.custom.CustomProcess`.
+# In the row of VESDE, :math:`\sigma_0` is the noise at :math:`t = 0`, and :math:`c` is the factor by which it grows
+# until :math:`t = 1`. For a process of your own, give the two functions to
+# :class:`~scoresde.processes.custom.CustomProcess`.
+#
+# The picture shows five of the processes. VPSDE and SubVPSDE have the same signal, so one curve hides the other in the
+# left panel.
 
 processes = {  # the first two have one signal, so that one curve hides the other
     "VPSDE": VPSDE(),
@@ -129,13 +136,14 @@ axes[1].legend(loc="lower right")
 # One number names the noise level
 # --------------------------------
 #
-# The right panel shows the quantity that matters,
+# The right panel above shows the quantity that matters,
 #
 # .. math:: \lambda = \log\frac{\alpha}{\sigma},
 #
-# half the logarithm of the signal-to-noise ratio :math:`\alpha^2/\sigma^2`. It falls along every forward process: at
-# :math:`\lambda = 4` the sample is almost clean, at :math:`\lambda = 0` signal and noise are equally large, at
-# :math:`\lambda = -4` only noise is left. Each process turns it into its own time by ``process.time(lam)``.
+# half the logarithm of the signal-to-noise ratio :math:`\alpha^2/\sigma^2`. It falls along every forward process. At
+# :math:`\lambda = 4` the sample is almost clean. At :math:`\lambda = 0` signal and noise are equally large. At
+# :math:`\lambda = -4` almost only noise is left. ``process.time(lam)`` is the time at which a process has the level
+# ``lam``.
 
 photo = data.photos(64).x[120:121]  # colours in [-1, 1]
 eps = torch.randn(photo.shape, generator=torch.Generator().manual_seed(0))
@@ -152,15 +160,15 @@ for ax, lam in zip(axes, (4.0, 2.0, 1.0, 0.0, -1.0, -2.0, -4.0), strict=True):
 # All processes are one
 # ---------------------
 #
-# Take two processes, and in each the time at which :math:`\lambda` has one given value. The states
+# Choose a value of :math:`\lambda`. Each of two processes reaches it at a time of its own. The states at these times,
 #
 # .. math:: \alpha_1 x + \sigma_1 \epsilon \quad\text{and}\quad \alpha_2 x + \sigma_2 \epsilon
 #
-# have the same ratio of signal to noise, so one is a multiple of the other. Therefore two processes differ in nothing
-# but **time** (when a level is reached) and **scale** (by what the state is multiplied).
+# have the same ratio of signal to noise, so one is a multiple of the other. Therefore two processes differ only in
+# **time** (when a level is reached) and in **scale** (the factor of the state).
 #
-# The left panel shows one sample and one noise in five processes. In the right panel the time is replaced by
-# :math:`\lambda`, and the state is divided by :math:`r = \sqrt{\alpha^2 + \sigma^2}`: five curves become one.
+# The left panel shows the state of one sample with one noise in five processes. In the right panel the time is replaced
+# by :math:`\lambda`, and the state is divided by :math:`r = \sqrt{\alpha^2 + \sigma^2}`. The five curves become one.
 
 five = {name: each for name, each in processes.items() if name != "VESDE"} | {"EDM": EDM()}
 lam = torch.linspace(-1.5, 5, 200)
@@ -181,14 +189,15 @@ left.legend()
 # %%
 # This fact has three uses, and the package is built on it.
 #
-# * A model that was trained along one process is sampled along any other. A denoiser is asked with the pair
-#   :math:`(\alpha, \sigma)`, and it looks at the ratio alone.
+# * A model that was trained along one process can be sampled along any other. A trained denoiser is called with a state
+#   and the pair :math:`(\alpha, \sigma)`. It scales the state to the process of its training, which is possible because
+#   only the ratio of :math:`\alpha` and :math:`\sigma` matters.
 # * A process with convenient formulas can replace the one of training. EDM is the choice
-#   :math:`\alpha = 1, \sigma = t`: its time is the noise level itself.
+#   :math:`\alpha = 1, \sigma = t`: its time is the standard deviation of the noise.
 # * Two papers with different processes are compared at equal :math:`\lambda`.
 #
-# The processes still differ in practice: in where a fixed number of equal time steps lie, and in which levels the
-# training sees how often. Both can be chosen apart from the process.
+# In practice the processes still differ in two ways. Equal time steps lie at different noise levels, and training at
+# uniform times sees some levels more often. Both can be chosen separately from the process.
 #
 # Try next
 # --------

@@ -2,8 +2,9 @@ r"""
 2. Score and denoiser
 =====================
 
-At the end of this page you know three quantities that say the same: the score of the noisy data, the denoiser, and the
-predicted noise. You can prove the identity that connects them, and you know why a network finds them by regression.
+At the end of this page you know three quantities that hold the same information: the score of the noisy data, the
+denoiser, and the predicted noise. You can prove the identity that connects them, and you know why a network learns them
+by regression.
 
 The reverse process of :doc:`page 3 <3_reverse>` needs one unknown function, the **score** of the noisy data at every
 time,
@@ -56,18 +57,18 @@ for ax, t in zip(axes, (0.05, 0.25, 0.6), strict=True):
 axes[0].set_ylabel("$z_2$")
 
 # %%
-# Blue is the density (its root), arrows are the score, with long ones shortened. With little noise each arrow points to
-# the nearest Gaussian. With much noise all arrows point to the centre.
+# Blue shows the square root of the density, and the arrows show the score. Long arrows are shortened. With little noise
+# each arrow points to a Gaussian near it. With much noise all arrows point to the centre.
 #
 # The denoiser
 # ------------
 #
-# The **denoiser** is the best guess of the clean sample, the mean of all samples that could have become :math:`z`:
+# The **denoiser** is the best estimate of the clean sample: the mean of the clean samples, given :math:`z`,
 #
 # .. math:: D(z) = E[x \mid z].
 #
-# The **predicted noise** is what is left, :math:`E[\epsilon \mid z] = (z - \alpha D(z))/\sigma`. To draw the denoiser
-# we take numbers instead of points, with two narrow peaks at -1 and 1.
+# The **predicted noise** follows from it, :math:`E[\epsilon \mid z] = (z - \alpha D(z))/\sigma`. To draw the denoiser
+# we take data that are numbers instead of points. Their density has two narrow peaks, at -1 and 1.
 
 line = exact.GaussianMixture(torch.tensor([[-1.0], [1.0]]), 0.01, process=process)
 z = torch.linspace(-3, 3, 400, dtype=torch.float64)[:, None]
@@ -80,15 +81,16 @@ ax.set(xlabel="noisy number $z$, with $\\alpha$ = 1", ylabel="D(z)", title="The 
 ax.legend()
 
 # %%
-# With little noise the denoiser moves z toward the nearer peak. With much noise it cannot know which peak it was, and
-# answers with a mean of both.
+# With little noise the denoiser moves z toward the nearer peak. With much noise the peak is uncertain, and the denoiser
+# returns a weighted mean of both.
 #
 # The identity
 # ------------
 #
 # .. math:: \boxed{\ \nabla \log p_t(z) = \frac{\alpha D(z) - z}{\sigma^2} = -\frac{E[\epsilon \mid z]}{\sigma}\ }
 #
-# So a network that removes noise knows the score. This is called Tweedie's formula. Here are three proofs.
+# So a network that removes noise knows the score. This is called Tweedie's formula. Here are two proofs and a numerical
+# check.
 #
 # **Proof 1: differentiate under the integral.** The density of the noisy data is a mean over clean samples,
 # :math:`p_t(z) = \int p(x)\, q(z \mid x)\, dx` with the kernel :math:`q(z \mid x) = N(z; \alpha x, \sigma^2 I)`. The
@@ -112,9 +114,9 @@ ax.legend()
 # :math:`\sigma \int p_t \nabla h\, dz = -\sigma \int p_t\, \nabla \log p_t\; h\, dz`. Both agree for every :math:`h`.
 # Therefore :math:`E[\epsilon | z] = -\sigma \nabla \log p_t(z)`.
 #
-# **Proof 3: compute both sides.** The left side is the gradient of ``log_prob`` by automatic differentiation. The right
-# side needs the posterior mean, which we take from a sum over a fine grid of clean numbers: weights
-# :math:`p(x)\, q(z \mid x)`, no formula of the package.
+# **Numerical check: compute both sides.** The left side is the gradient of ``log_prob`` by automatic differentiation.
+# The right side needs the posterior mean. We compute it as a weighted sum over a fine grid of clean numbers, with the
+# weights :math:`p(x)\, q(z \mid x)`. The denoiser of the package is not used.
 
 alpha, sigma = process.alpha(0.2), process.sigma(0.2)
 leaf = z.clone().requires_grad_()
@@ -140,15 +142,16 @@ ax.legend()
 #
 # .. math:: L(h) = E\, \| h(z, t) - \epsilon \|^2, \qquad z = \alpha x + \sigma \epsilon.
 #
-# Among all functions of :math:`z`, the mean squared error to a random target is least for its conditional mean. The
-# proof: split :math:`\epsilon` into :math:`E[\epsilon|z]` and a rest. The rest is uncorrelated with every function of
-# :math:`z`, so the square splits too:
+# Among all functions of :math:`z`, the conditional mean of a random target has the smallest mean squared error to it.
+# The proof: split :math:`\epsilon` into :math:`E[\epsilon|z]` and a remainder. The remainder is uncorrelated with every
+# function of :math:`z`, so the loss is a sum of two terms:
 #
 # .. math:: L(h) = E\, \| h(z, t) - E[\epsilon \mid z] \|^2 + \text{a constant}.
 #
-# So the minimiser is :math:`E[\epsilon | z] = -\sigma s`. The constant is the variance of the noise given :math:`z`.
-# It does not vanish: **a training loss above zero does not mean that the network is bad.** The picture shows pairs
-# :math:`(z, \epsilon)`, the mean of :math:`\epsilon` in narrow bins, and the exact :math:`-\sigma s`.
+# So the minimiser is :math:`E[\epsilon | z] = -\sigma s`. The constant is the mean variance of the noise given
+# :math:`z`. It does not vanish: **a training loss above zero does not mean that the network is bad.** The picture shows
+# pairs :math:`(z, \epsilon)` in grey, the mean of :math:`\epsilon` in narrow bins as blue dots, and the exact
+# :math:`-\sigma s` as an orange line.
 
 torch.manual_seed(0)
 x = line.sample(40_000)
@@ -169,9 +172,9 @@ ax.set(xlabel="z", ylabel=r"noise $\epsilon$", xlim=(-2.2, 2.2))
 ax.legend(loc="upper left", markerscale=2)
 
 # %%
-# A network does the same at all times at once. Here a small multilayer perceptron is trained for some seconds by
-# :func:`~scoresde.training.fit.fit`, which draws a time and a noise for each sample. It never sees the exact score. The
-# loss is :class:`~scoresde.training.losses.DSM`, denoising score matching, the :math:`L` from above.
+# A network learns this function at all times together. Here :func:`~scoresde.training.fit.fit` trains a small
+# multilayer perceptron for some seconds. It draws a time and a noise for each sample. The network never sees the exact
+# score. The loss is :class:`~scoresde.training.losses.DSM`, denoising score matching: the :math:`L` from above.
 
 torch.manual_seed(0)
 network = Denoiser(MLP(1, width=64, fourier=16), process, Eps(), time=NoiseConditioning(process))
@@ -195,11 +198,11 @@ axes[0].set_ylabel("predicted noise")
 axes[0].legend()
 
 # %%
-# The two losses are close. The largest differences lie between the peaks at t = 0.05, where there are hardly any
-# samples.
+# The two losses are close. The network differs most from the exact answer between the peaks at t = 0.05, where there
+# are hardly any samples.
 #
-# Four ways to say it
-# -------------------
+# Four outputs of a network
+# -------------------------
 #
 # A network may be trained to output any of four quantities. With :math:`\alpha^2 + \sigma^2 = 1` they are
 #
@@ -213,8 +216,8 @@ axes[0].legend()
 # ========================  ===============================================  ====================================
 #
 # where :math:`F` is the output of the network. Given :math:`z`, each target is a linear function of every other. So all
-# four losses have the same minimiser, and one turns into another by a weight that depends on the time alone. What a
-# denoiser answers, :class:`~scoresde.denoisers.prediction.Prediction`, can be read in each way:
+# four losses are minimised by the same denoiser. They differ by a weight that depends on the time alone. The answer of
+# a denoiser, :class:`~scoresde.denoisers.prediction.Prediction`, can be read as each of the four:
 
 answer = line(z[:1], process.alpha(0.2), process.sigma(0.2))
 print(
@@ -222,8 +225,8 @@ print(
 )
 
 # %%
-# They differ in how an error :math:`e` of the network's output spreads. The picture shows the resulting error of the
-# denoiser, and of the predicted noise. The numbers come from the classes themselves.
+# The four outputs differ in the effect of an error :math:`e` of the network's output. The picture shows by which factor
+# :math:`e` is multiplied in the denoiser, and in the predicted noise. The factors come from the classes themselves.
 
 lam = torch.linspace(-4, 4, 100, dtype=torch.float64)
 alpha, sigma = process.alpha(process.time(lam)), process.sigma(process.time(lam))
@@ -240,9 +243,9 @@ axes[1].set(xlabel=r"level $\lambda$", title="error of the predicted noise")
 axes[0].legend()
 
 # %%
-# A network that predicts eps says little about :math:`x` at high noise (left side of the left panel): its error is
-# enlarged by :math:`\sigma/\alpha`. A network that predicts x0 says little about the noise at low noise. The prediction
-# of v enlarges neither.
+# A network that predicts eps says little about :math:`x` at high noise (left side of the left panel), because its error
+# is multiplied by :math:`\sigma/\alpha`. A network that predicts x0 says little about :math:`\epsilon` at low noise
+# (right side of the right panel). With v no factor is above 1.
 #
 # Try next
 # --------

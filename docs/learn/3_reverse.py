@@ -2,8 +2,8 @@ r"""
 3. The reverse SDE and the probability flow
 ===========================================
 
-At the end of this page you know the equations that turn noise into data, why they are a family, and why a model may be
-sampled along another process than the one of its training. You can also write the simplest sampler in four lines.
+At the end of this page you know the equations that turn noise into data and why they form a family. You also know why a
+model can be sampled along a process that it was not trained on, and you can write the simplest sampler in four lines.
 
 The forward process of :doc:`page 1 <1_forward>` is :math:`dz = f z\, dt + g\, dw`, and :math:`s = \nabla \log p_t` is
 the score of :doc:`page 2 <2_score>`. Run from :math:`t = 1` down to :math:`t = 0`, the following equation has the same
@@ -13,16 +13,17 @@ density :math:`p_t` at every time, for every number :math:`\eta \ge 0`:
 
     dz = \Big[ f z - \frac{1 + \eta^2}{2}\, g^2\, s(z, t) \Big] dt + \eta\, g\, dW.
 
-:math:`\eta = 1` is the **reverse SDE** of Anderson (1982). :math:`\eta = 0` has no noise and is called the
-**probability flow**.
+Here :math:`W` is a Wiener process that runs backward in time. :math:`\eta = 1` is the **reverse SDE** of Anderson
+(1982). :math:`\eta = 0` has no noise and is called the **probability flow**.
 """
 
 # %%
 # Paths
 # -----
 #
-# The data are two peaks, 40 % at -1.5 and 60 % at 1. In the picture blue is the density :math:`p_t` at each time. Both
-# panels start from the same six draws of the prior, at the right end, and run to the left.
+# The data have two peaks: 40 % lie at -1.5 and 60 % at 1. In the picture the blue colour is darker where the density
+# :math:`p_t` is larger. The orange paths of both panels start from the same six draws of the prior, at the right end.
+# Sampling runs to the left.
 
 from itertools import pairwise
 
@@ -60,8 +61,8 @@ for ax, eta in zip(axes, (0.0, 1.0), strict=True):
 axes[0].set_ylabel("state z")
 
 # %%
-# The single paths differ. Their law does not: at every time the histogram of the states is the same density, also at
-# :math:`\eta = 2`.
+# The single paths differ, but their law (their distribution) at each time is the same. At every time the histogram
+# of the states agrees with :math:`p_t`, also for :math:`\eta = 2`.
 
 fig, axes = plt.subplots(1, 3, figsize=(8, 2.6), sharey=True)
 
@@ -87,24 +88,26 @@ axes[0].legend()
 #     \partial_t p = -\nabla \cdot (f z\, p) + \tfrac{1}{2} g^2 \Delta p
 #     = -\nabla \cdot \Big( \big[ f z - \tfrac{1}{2} g^2 s \big]\, p \Big).
 #
-# The right side is transport with the velocity :math:`v = f z - \frac12 g^2 s`, without any noise. So
-# :math:`dz = v\, dt` moves the density in the same way: this is the flow, :math:`\eta = 0`, and it may be run in either
+# The right side describes transport with the velocity :math:`v = f z - \frac12 g^2 s`, without any noise. So
+# :math:`dz = v\, dt` moves the density in the same way. This is the flow, :math:`\eta = 0`. It can be run in either
 # direction.
 #
-# Now add noise :math:`\eta g\, dW` while running backward, and a drift toward higher density with it. Their two
-# contributions cancel, by the same identity:
+# Now run backward, and add two things: the noise :math:`\eta g\, dW`, and a drift toward higher density. Their
+# contributions to the change of :math:`p` cancel, by the same identity:
 #
 # .. math:: \tfrac{1}{2} \eta^2 g^2 \Delta p - \nabla \cdot \big( \tfrac{1}{2} \eta^2 g^2 s\, p \big) = 0.
 #
-# Such a pair of noise and drift is called Langevin dynamics. The flow plus any amount of it is the family above.
+# Such a pair of noise and drift is called Langevin dynamics. The family above is the flow plus any amount of Langevin
+# dynamics.
 #
-# What is :math:`\eta` good for? With the exact score and tiny steps it makes no difference. With a learned score the
-# noise helps to forget earlier errors. With few steps it costs accuracy, because noise makes paths rough.
+# What is the use of :math:`\eta`? With the exact score and tiny steps it does not change the law. With a learned score
+# the noise helps to forget earlier errors. With few steps the noise costs accuracy, because it makes the paths rough.
 #
 # Euler-Maruyama
 # --------------
 #
-# The simplest solver freezes drift and noise over a step :math:`h`. Here it is by hand, and by the package.
+# The simplest solver keeps the drift and the size of the noise constant over a step :math:`h`. Here it is written by
+# hand, and called from the package.
 
 torch.manual_seed(0)
 hand = process.prior((10_000, 1), seed=1)
@@ -125,15 +128,15 @@ for ax, (name, x) in zip(axes, samples.items(), strict=True):
 axes[0].set_ylabel("density")
 
 # %%
-# Black is the exact density. With ten calls much noise is left. More calls cure it, slowly: Euler-Maruyama is the
-# baseline against which the solvers of :doc:`page 5 <5_solvers>` are measured.
+# The black line is the exact density. With ten calls the peaks are much too wide. With 30 and 100 calls the histogram
+# approaches the line. Euler-Maruyama has a low order, see :doc:`page 5 <5_solvers>`, which has better solvers.
 #
 # Coordinates: a model is sampled along any process
 # -------------------------------------------------
 #
-# All processes are one up to time and scale, see page 1. So the flow of one process is the flow of another in other
-# coordinates, and the samples are the same. Here eight latents are carried to data along five processes, by a solver
-# with tight tolerance.
+# All processes agree up to time and scale, see :doc:`page 1 <1_forward>`. So the flow of one process is the flow of
+# another in other coordinates, and the samples are the same. A **latent** is a starting noise of the flow. Here eight
+# latents are carried to data along five processes, by a solver with a small tolerance.
 
 latents = process.prior((8, 1), seed=3, dtype=torch.float64)
 along = {"VPSDE": VPSDE(), "EDM": EDM(), "LogSNR": LogSNR(), "Angle": Angle(), "RectifiedFlow": RectifiedFlow()}
@@ -144,9 +147,9 @@ for name, each in along.items():
     print(f"{name:14} largest difference to VPSDE: {(ends[name] - ends['VPSDE']).abs().max():.1e}")
 
 # %%
-# What does change is the shape of the paths. A solver follows straight lines over each step, so it errs where paths
-# bend. Below are the eight paths in four coordinates, and the error of ten Euler steps that are equal in the time of
-# each, from :math:`\lambda = -3.5` to 3.5.
+# But the shape of the paths changes. Euler's method follows a straight line in each step, so its error is large where
+# paths bend. Below are the eight paths in four coordinates, from :math:`\lambda = -3.5` to 3.5. Above each panel is the
+# error of ten Euler steps of equal length in the time of that process.
 
 fig, axes = plt.subplots(1, 4, figsize=(8, 2.4))
 
@@ -164,14 +167,16 @@ for ax, name in zip(axes, ("VPSDE", "EDM", "Angle", "RectifiedFlow"), strict=Tru
 axes[0].set_ylabel("state")
 
 # %%
-# The paths of EDM are straight at high noise, and bend only below t = 2. Ten equal steps waste nine of them on the
-# straight part. So EDM is used with steps that shrink toward the data: coordinates and grid are chosen together.
+# The paths of EDM are straight at high noise, and bend only below about t = 2. Of ten equal steps, nine lie on the
+# straight part, where they are not needed. So EDM is used with steps that become shorter toward the data. Coordinates
+# and the grid of levels are chosen together.
 #
 # Splits: which part is handled exactly
 # -------------------------------------
 #
 # Along one process the same drift can be written with the denoiser :math:`D`, with the predicted noise
-# :math:`\hat\epsilon = -\sigma s`, or with both. For the flow, and with :math:`' = d/dt`:
+# :math:`\hat\epsilon = -\sigma s`, or with both. For the flow, with :math:`' = d/dt` and
+# :math:`\lambda' = \alpha'/\alpha - \sigma'/\sigma`:
 #
 # ============  ====================================================================  =====================
 # split         drift                                                                 linear part
@@ -189,10 +194,10 @@ for split in Split:
     print(f"{split.name:5} drift {equation.drift(t, point).item():.6f}, linear part a = {equation.a:g}")
 
 # %%
-# The split matters to an **exponential** solver. It solves :math:`dz = a z\, dt` exactly and freezes only the rest. In
-# the x0 split the rest is the denoiser, which changes little over a step. Along
-# :class:`~scoresde.processes.coordinates.LogSNR`, where :math:`a = -1`, this is the well-known DDIM. Here are ten steps
-# of Euler and of exponential Euler along the same process on the same levels:
+# The split matters for an **exponential** solver. It solves the linear part :math:`dz = a z\, dt` exactly, and keeps
+# only the other term constant over a step. In the x0 split the other term is the denoiser, which changes little over a
+# step. Along :class:`~scoresde.processes.coordinates.LogSNR`, where :math:`a = -1`, this solver is the well-known DDIM.
+# Here are ten steps of Euler and of exponential Euler along the same process on the same levels:
 
 lines = {
     "Euler": Method(LogSNR(), Split.FLOW, Euler(), grids.uniform_lambda, 10),
@@ -209,11 +214,11 @@ for ax, (name, method) in zip(axes, lines.items(), strict=True):
 axes[0].set_ylabel("state z")
 
 # %%
-# Along LogSNR the flow contains :math:`dz = -z\, dt`, which shrinks :math:`z` by a factor :math:`e^{-h}` over a step.
-# Euler takes :math:`1 - h` for it. With steps of 0.96 that is nearly zero: all latents are forgotten, and all end at
-# one peak. Exponential Euler takes :math:`e^{-h}` itself.
+# Along LogSNR the flow contains :math:`dz = -z\, dt`, which multiplies :math:`z` by :math:`e^{-h}` over a step. Euler
+# multiplies by :math:`1 - h` instead. With steps of 0.96 this factor is nearly zero: the latents are forgotten, and all
+# paths end at one peak. Exponential Euler multiplies by :math:`e^{-h}` itself.
 #
-# DDIM has three descriptions. They look different and give the same numbers:
+# DDIM has three descriptions. They look different and give the same numbers, up to rounding:
 
 descriptions = [
     Method(LogSNR(), Split.X0, ExpEuler(), grids.karras, 10),
@@ -224,15 +229,15 @@ first, *others = [sample(model, (100, 1), method, seed=0) for method in descript
 print("largest differences:", [f"{(first - other).abs().max():.0e}" for other in others])
 
 # %%
-# So a sampler is five choices: a process to integrate along, a split, a solver, a grid of levels, and :math:`\eta`. The
-# class :class:`~scoresde.samplers.method.Method` holds them, and :doc:`the catalogue </catalogue>` lists which choices
-# the published samplers are.
+# So a sampler consists of five choices: a process to integrate along, a split, a solver, a grid of levels, and
+# :math:`\eta`. The class :class:`~scoresde.samplers.method.Method` holds them. :doc:`The catalogue </catalogue>` lists
+# the choices that make each published sampler.
 #
 # Try next
 # --------
 #
 # * :doc:`/generated/gallery/reverse/eta`: paths from one starting noise, with three values of eta.
-# * :doc:`4_ddpm`: the same sampler, found as a chain of latent variables.
+# * :doc:`4_ddpm`: a sampler for the same SDE, derived from a chain of latent variables.
 #
 # References
 # ----------

@@ -2,9 +2,9 @@ r"""
 4. DDPM as a discretised SDE, and the bound
 ===========================================
 
-At the end of this page you know the chain of Ho et al. (2020) in both readings: as an SDE in :math:`T` steps, and as a
-variational autoencoder with :math:`T` layers of latents. You can compute its bound on :math:`\log p(x)` term by term,
-and you know how far it is from :math:`\log p(x)` on data where the truth is known.
+At the end of this page you can read the chain of Ho et al. (2020) in two ways: as an SDE in :math:`T` steps, and as a
+variational autoencoder with :math:`T` layers of latents. You can compute its bound on :math:`\log p(x)` term by term.
+You also know how far the bound is from :math:`\log p(x)` on data for which the exact value is known.
 
 DDPM defines a Markov chain of :math:`T` steps that turns data into noise,
 
@@ -25,10 +25,13 @@ So the signal of :doc:`page 1 <1_forward>` is :math:`\alpha = \sqrt{\bar\alpha_i
 # Choose :math:`\beta_i = \beta(i/T)/T` from a function :math:`\beta(t)`. For small :math:`\beta_i` the root is
 # :math:`\sqrt{1 - \beta_i} \approx 1 - \beta_i/2`, so one step of the chain is
 #
-# .. math:: x_i - x_{i-1} \approx -\tfrac12 \beta(t)\, x_{i-1}\, \tfrac1T + \sqrt{\beta(t)}\, \sqrt{\tfrac1T}\, z_i .
+# .. math::
+#
+#     x_i - x_{i-1} \approx -\tfrac12 \beta(t)\, x_{i-1}\, \tfrac1T
+#     + \sqrt{\beta(t)}\, \sqrt{\tfrac1T}\, \epsilon_i, \qquad \epsilon_i \sim N(0, I).
 #
 # This is a step of Euler-Maruyama of length :math:`1/T` for :math:`dx = -\frac12 \beta x\, dt + \sqrt\beta\, dw`, the
-# variance-preserving SDE. The difference of the two signals falls like :math:`1/T`.
+# variance-preserving SDE. The difference between the signal of the chain and that of the SDE falls like :math:`1/T`.
 
 import matplotlib.pyplot as plt
 import torch
@@ -59,9 +62,9 @@ right.set(xlabel="number of steps T")
 right.legend()
 
 # %%
-# The package treats a chain as a process that is exact at :math:`t = i/T`, so that every solver runs on it.
-# ``ddpm.linear(1000)`` is the chain of Ho et al. The other way round, ``ddpm.of(VPSDE(), T)`` is the chain whose levels
-# are exactly those of the SDE.
+# The package treats a chain as a process that agrees with the chain at :math:`t = i/T`. So every solver runs on it.
+# ``ddpm.linear(1000)`` is the chain of Ho et al. In the other direction, ``ddpm.of(VPSDE(), T)`` makes a chain from an
+# SDE: it has exactly the levels of the SDE.
 
 print(ddpm.linear(1000), ddpm.linear(1000).betas[[0, -1]].tolist())
 print(ddpm.of(sde, 50), "signal at the last level:", ddpm.of(sde, 50).alpha(1.0).item())
@@ -70,7 +73,7 @@ print(ddpm.of(sde, 50), "signal at the last level:", ddpm.of(sde, 50).alpha(1.0)
 # The ancestral step
 # ------------------
 #
-# Going back, one step is known where the clean sample is given. By Bayes it is Gaussian:
+# If the clean sample :math:`x_0` is given, the step back from :math:`x_i` is known. By Bayes' rule it is Gaussian:
 #
 # .. math::
 #
@@ -79,9 +82,10 @@ print(ddpm.of(sde, 50), "signal at the last level:", ddpm.of(sde, 50).alpha(1.0)
 #     c_x = \frac{\sqrt{1 - \beta_i}\, (1 - \bar\alpha_{i-1})}{1 - \bar\alpha_i}, \quad
 #     \tilde\beta_i = \frac{1 - \bar\alpha_{i-1}}{1 - \bar\alpha_i}\, \beta_i .
 #
-# The sampler does not know :math:`x_0`, and puts the denoiser :math:`D(x_i)` in its place. That is an approximation:
-# the true step is a mixture of these Gaussians over all :math:`x_0` that are possible. The picture shows both, for the
-# state :math:`x_i = -0.1` between the two peaks of the data, and for long and short steps.
+# The sampler does not know :math:`x_0`, and takes the denoiser :math:`D(x_i)` instead. This is an approximation: the
+# true step is a mixture of these Gaussians over all possible :math:`x_0`. The picture compares the true step and the
+# approximation. The state :math:`x_i = -0.1` lies between the two peaks of the data. The steps become shorter from left
+# to right.
 
 means, weights = torch.tensor([[-1.5], [1.0]]), torch.tensor([0.4, 0.6])
 model = exact.GaussianMixture(means, 0.04, weights, process=sde)
@@ -107,9 +111,9 @@ axes[0].set_ylabel("density")
 axes[0].legend()
 
 # %%
-# With four steps the true step has two peaks, which no Gaussian can be. With a hundred it is a Gaussian, with the right
-# mean and nearly the right variance. This is why DDPM needs many steps, and why its reverse steps may be Gaussian at
-# all. A loop over such steps is the whole sampler:
+# In a chain of four steps the true step has two peaks, and a Gaussian has only one. In a chain of a hundred steps
+# the true step is nearly Gaussian, and the ancestral step has its mean and nearly its variance. So DDPM needs many
+# steps, and with many steps Gaussians are good enough. A loop over such steps is the whole sampler:
 
 chain = ddpm.of(sde, 100)
 torch.manual_seed(0)
@@ -131,8 +135,8 @@ ax.set(xlabel="x", ylabel="density", title="Ancestral samples")
 ax.legend()
 
 # %%
-# Both have the same law. Their peaks are narrower than the exact ones, because the variance of each step is a little
-# too small.
+# The two histograms agree up to chance. Their peaks are narrower than the exact ones, because the variance of each step
+# is a little too small.
 #
 # The hierarchical variational autoencoder
 # ----------------------------------------
@@ -151,7 +155,7 @@ ax.legend()
 #     + \sum_{i=2}^{T} \underbrace{KL\big(q(x_{i-1} | x_i, x_0) \,\|\, p(x_{i-1} | x_i)\big)}_{L_{i-1}}
 #     + \underbrace{\big(-\log p(x_0 | x_1)\big)}_{L_0} .
 #
-# All three have closed forms, since all laws are Gaussian:
+# All three kinds of terms have closed forms, because all these distributions are Gaussian:
 #
 # * :math:`L_T`: the **prior** term. It compares the last state with noise. It has no parameters.
 # * :math:`L_{i-1}`: the **denoising** terms. Both Gaussians have the same variance, so only the means differ:
@@ -162,11 +166,11 @@ ax.legend()
 #
 # .. math:: L_{i-1} = \tfrac12 \big( SNR(i-1) - SNR(i) \big)\, |x_0 - D(x_i)|^2 .
 #
-# So the bound is a weighted denoising loss. Ho et al. leave the weights out, in the form with :math:`\epsilon`: that is
+# So the bound is a weighted denoising loss. Ho et al. write it with :math:`\epsilon` and leave out the weights: this is
 # their "simple" loss.
 #
-# :func:`~scoresde.evaluation.elbo.elbo` computes all terms, each with one draw of :math:`x_i`. Here they are in nats, a
-# mean over 500 samples, with the exact denoiser. For the mixture :math:`-\log p` is known.
+# :func:`~scoresde.evaluation.elbo.elbo` computes all terms, each with one draw of :math:`x_i`. The table shows their
+# means over 500 samples, in nats, with the exact denoiser. For this mixture the exact :math:`-\log p` is known.
 
 x = model.sample(500, seed=1)
 exact_nats = -model.log_prob(x).mean()
@@ -180,13 +184,14 @@ for count, bound in zip(counts, by_time, strict=True):
 print(f"exact -log p: {exact_nats:.3f}")
 
 # %%
-# The prior term is nearly zero: the chain ends in noise. :math:`L_0` falls with :math:`T`, because the first level has
-# less and less noise, and the sum of the denoising terms rises with it. Their total stays above the exact value.
+# The prior term is nearly zero, because the chain ends in noise. :math:`L_0` falls as :math:`T` grows, because the
+# first level has less and less noise. From :math:`T = 30` on, the sum of the denoising terms rises. The total stays
+# above the exact value.
 #
-# Why is the bound not tight, with an exact denoiser and a thousand steps? The excess arises at the clean end. With
-# levels that are uniform in time, the second level has at least twice the noise variance of the first, *whatever T is*:
-# the first steps never become short. With levels uniform in :math:`\lambda` all steps become short, and the excess
-# vanishes like :math:`1/T`.
+# Why does an excess remain, with an exact denoiser and a thousand steps? It arises at the clean end. With levels that
+# are uniform in time, the second level has at least twice the noise variance of the first, for every :math:`T`. So the
+# first steps never become short. With levels uniform in :math:`\lambda` all steps become short, and the excess falls
+# about like :math:`1/T`.
 
 
 def uniform_chain(count):
@@ -211,11 +216,13 @@ left.legend()
 right.set(xlabel=r"level $\lambda$", title=r"$L_{i-1}$ per unit of $\lambda$, T = 1000", ylim=(0, 2))
 
 # %%
-# The right panel shows where the nats are spent. At high noise, :math:`\lambda < -3`, they are nearly zero. Around
-# :math:`\lambda = 0` it is decided which peak a sample belongs to. At low noise one unit of :math:`\lambda` costs one
-# nat per dimension in the limit of short steps. The levels uniform in time cost more at the right end.
+# The right panel shows at which levels the nats arise. At high noise, :math:`\lambda < -3`, there are nearly none. The
+# peak near :math:`\lambda = 0` belongs to the levels at which it is decided to which peak of the data a sample belongs.
+# At low noise one unit of :math:`\lambda` costs one nat per dimension, in the limit of short steps. The levels that are
+# uniform in time cost more at the right end.
 #
-# At last the bound for each single :math:`x`, a mean over 100 draws, with levels uniform in :math:`\lambda`.
+# Finally, here is the bound for single values of :math:`x`, a mean over 100 draws, with levels uniform in
+# :math:`\lambda`.
 
 x = torch.linspace(-2.3, 1.8, 50, dtype=torch.float64)
 fig, ax = plt.subplots(figsize=(6, 3))

@@ -6,18 +6,19 @@ At the end of this page you know what the order of a solver is, how to measure i
 solvers gain. You can also choose a solver for a given number of network calls.
 
 Sampling is the integration of an equation. The cost is counted in **calls** of the network, because everything else is
-cheap. A solver of **order** :math:`p` has an error of about :math:`C h^p` with steps of length :math:`h`. Half the step
-gives :math:`2^p` times less error. Which solver is best depends on the order, on the constant, and on how many calls a
-step takes.
+cheap. A solver of **order** :math:`p` has an error of about :math:`C h^p` with steps of length :math:`h`. Steps of half
+the length divide the error by :math:`2^p`. Which solver is best depends on the order :math:`p`, on the constant
+:math:`C`, and on the number of calls in a step.
 """
 
 # %%
 # Order of solvers for the flow
 # -----------------------------
 #
-# We carry 200 latents to data by the probability flow of a known mixture, and compare with a converged solution. The
-# left panel has classical Runge-Kutta solvers, along :class:`~scoresde.processes.coordinates.Angle`. The right panel
-# has exponential solvers, along :class:`~scoresde.processes.coordinates.LogSNR`.
+# We carry 200 latents to data by the probability flow of a known mixture. The error is the distance from a converged
+# solution, one with a very small tolerance. The left panel has classical Runge-Kutta solvers, along
+# :class:`~scoresde.processes.coordinates.Angle`. The right panel has exponential solvers, along
+# :class:`~scoresde.processes.coordinates.LogSNR`. The number in each legend is the measured order.
 
 from functools import partial
 
@@ -77,20 +78,20 @@ for ax, solvers, along, split in (
 axes[0].set_ylabel("error")
 
 # %%
-# The slopes are the orders: 1 for Euler and for DDIM, 2 for Heun and ExpAdams(2), 3 for ExpRK3 and ExpAdams(3), 4 for
-# RK4. The horizontal axis counts calls: RK4 needs four calls a step, and has the least error from about a hundred
-# calls on. With few calls the order says little, because :math:`h` is not small.
+# The slopes agree with the orders: 1 for Euler and for DDIM, 2 for Heun and ExpAdams(2), 3 for ExpRK3 and
+# ExpAdams(3), 4 for RK4. The horizontal axis counts calls. RK4 needs four calls in a step, and still has the smallest
+# error from about a hundred calls on. With few calls the order says little, because :math:`h` is not small.
 #
-# Multistep solvers use old calls
-# -------------------------------
+# Multistep solvers use earlier calls
+# -----------------------------------
 #
-# A Runge-Kutta solver of order 3 calls the model three times a step, and forgets the answers. An **Adams** solver draws
-# a polynomial through the answers at earlier levels. It reaches the same order with one call a step.
+# ExpRK3 calls the model three times in a step, and forgets the answers. An **Adams** solver puts a polynomial through
+# the answers at earlier levels. It reaches the same order with one call in a step.
 #
-# DDIM, DPM-Solver++(2M), UniPC and DEIS are exponential Adams solvers: DDIM with one answer, the others with two to
+# DDIM, DPM-Solver++(2M), UniPC and DEIS are exponential Adams solvers. DDIM uses one answer, the others use two to
 # four. Below they run as published, with the numbers of calls that are used in practice. ``best`` and
-# :func:`~scoresde.samplers.recommend.recommended` are choices of this package: Adams solvers along ``Angle``. The
-# second also uses what is known of the data.
+# :func:`~scoresde.samplers.recommend.recommended` are choices of this package: Adams solvers along ``Angle``.
+# ``recommended`` also uses the mean and the standard deviations of the data.
 
 budgets = (5, 7, 10, 14, 20, 28)
 lines = {
@@ -119,13 +120,12 @@ ax.legend(ncols=2)
 #
 # .. math:: z(t + h) = e^{-h} z(t) + \int_0^h e^{-(h - u)}\, D\big(z(t + u)\big)\, du .
 #
-# Only :math:`D` is approximated: by a constant (DDIM), or by a polynomial (Adams). So the fast shrinking of :math:`z`
-# costs no accuracy, however long the steps are. If :math:`D` is constant, as for data at one point, one step of any
-# length is exact.
+# Only :math:`D` is approximated: by a constant (DDIM), or by a polynomial (Adams). The factor :math:`e^{-h}` is exact
+# for steps of any length. If :math:`D` is constant, as for data at one point, one step of any length is exact.
 #
-# Coordinates can do the same. For Gaussian data of standard deviation :math:`c` nothing moves along ``Angle(c)``, and
-# every solver is exact. The picture shows ten steps of three kinds, on Gaussian data from one point to standard
-# deviation 2.
+# A choice of coordinates can have the same effect. For Gaussian data of standard deviation :math:`c` the state does not
+# move along ``Angle(c)``, and every solver is exact. The picture shows the error of ten steps, for three methods, on
+# Gaussian data with standard deviations from 0 (one point) to 2.
 
 widths = torch.linspace(0, 2, 21, dtype=torch.float64)
 start = torch.ones(1, 1, dtype=torch.float64)  # a flow of Gaussian data multiplies it by a number
@@ -148,17 +148,19 @@ ax.set(xlabel="standard deviation of the data", ylabel="error", title="Ten steps
 ax.legend()
 
 # %%
-# DDIM is exact where the deviation is 0. Euler along ``Angle(1)`` is exact where it is 1. Images lie between: they are
-# close to a thin set, and have a known size as a whole. For that reason the choices of this package take ``Angle`` with
-# the standard deviation of the data, and leave the rest to a solver of higher order.
+# DDIM is exact where the standard deviation is 0. Euler along ``Angle(1)`` is exact where it is 1. So is Euler along
+# VPSDE, which preserves the variance 1. Images are between these two cases: they lie close to a thin set, and they have
+# a known standard deviation as a whole. For this reason ``best`` and ``recommended`` take ``Angle`` with the standard
+# deviation of the data, and a solver of higher order.
 #
 # SDEs: strong and weak order
 # ---------------------------
 #
 # With noise there are two errors. The **strong** error compares single paths that are driven by the same noise. The
-# **weak** error compares laws, which is what sampling asks for. The left panel drives all solvers with one Brownian
-# path, :class:`~solvers.brownian.GridPath`. In the right panel the data are Gaussian. Then the law of a solver is known
-# without a single sample: :func:`~scoresde.evaluation.affine_laws.affine`.
+# **weak** error compares laws, that is, distributions. Sampling needs only a small weak error. In the left panel all
+# solvers use the same Brownian paths, :class:`~solvers.brownian.GridPath`. In the right panel the data are Gaussian.
+# Then :func:`~scoresde.evaluation.affine_laws.affine` computes the law of a solver's result exactly, without samples.
+# The error is the Wasserstein distance :math:`W_2` of the laws. The numbers in the legends are the measured orders.
 
 fine = torch.linspace(-3, 2, 513, dtype=torch.float64)  # times of UnitNoise are levels lambda
 equation = reverse(UnitNoise(), model, 1.0, Split.EPS)
@@ -198,15 +200,15 @@ for ax in (left, right):
 
 # %%
 # The reverse SDE has additive noise: :math:`g` does not depend on the state. So Euler-Maruyama has strong order 1 here,
-# not 1/2. SRA1 reaches 3/2. For the law, exponential Euler (this is DDPM's ancestral step) has order 1, and the Adams
-# solvers on the right have order 2, with one call a step.
+# not 1/2. SRA1 has strong order 3/2. On the right, exponential Euler (the ancestral step of DDPM) has weak order 1. The
+# two Adams solvers have weak order 2, with one call in a step.
 #
 # Adaptive steps
 # --------------
 #
-# An adaptive solver compares two orders, and takes the difference as its error. It shortens the step where the error is
-# above a tolerance. In the package each sample has its own steps. A tolerance gives control of the error, not the least
-# number of calls:
+# An adaptive solver computes two answers of different order in each step, and takes their difference as an estimate of
+# the error. It shortens the step where the estimate is above a tolerance. In this package each sample has its own
+# steps. A tolerance controls the error. It does not give the smallest number of calls:
 
 print("tolerance   calls   error")
 for tolerance in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
@@ -218,8 +220,9 @@ for tolerance in (1e-2, 1e-3, 1e-4, 1e-5, 1e-6):
 # Grids: where the calls go
 # -------------------------
 #
-# On a fixed grid one chooses the levels. Left: the error of a single DDIM step that starts on the exact path, for steps
-# of equal length in :math:`\lambda`. Right: ten levels on six grids, and the error of one solver on each.
+# A fixed grid needs a choice of levels. The left panel shows the error of a single DDIM step that starts on the exact
+# path, for steps of equal length in :math:`\lambda`. The right panel shows the levels of ten steps on six grids. The
+# number beside each grid is the error of one and the same solver on it.
 
 method = Method(Angle(1.0), Split.FLOW, RK4(), grids.uniform_lambda, 40)
 exact_path = transport(model, latents, method, process, 1.0, process.t_min, save=True)
@@ -252,11 +255,11 @@ right.set_yticks(range(len(choices)), list(choices))
 right.set(xlabel=r"level $\lambda$", title="ten steps, and the error", ylim=(-0.7, 5.7))
 
 # %%
-# The steps matter in the middle, around :math:`\lambda = 0`, where the denoiser decides between the three Gaussians.
-# Grids with many levels there do better. Far out at both ends the denoiser is nearly linear, and a long step does
-# little harm. Uniform time makes one long step from :math:`\lambda = 1.1` on, which is too early. With few calls the
-# grid matters more than the order of the solver. Where the decisions lie depends on the data, so that no grid is best
-# for all.
+# Steps in the middle make the largest errors, around :math:`\lambda = 0`, where the denoiser decides between the three
+# Gaussians. The two best grids, ``best(10)`` and quadratic, have many levels there. At both ends the denoiser is nearly
+# linear, and a long step makes a small error. But the last step must not begin too early: it begins at
+# :math:`\lambda = 1.1` in uniform time, and at 1.8 in the cosine grid. With few calls the grid matters more than the
+# order of the solver. The levels at which the denoiser decides depend on the data, so no grid is best for all data.
 #
 # How to pick
 # -----------
@@ -265,12 +268,12 @@ right.set(xlabel=r"level $\lambda$", title="ten steps, and the error", ylim=(-0.
 #   trained run. Otherwise ``catalogue.best(n)``.
 # * **A comparison with the literature:** the line of :doc:`the catalogue </catalogue>` with the name of the paper.
 # * **Latents, likelihoods, a reference:** ``catalogue.probability_flow(1e-5)``. It is deterministic and invertible.
-# * **Noise is wanted:** ``catalogue.ddpm(n)`` with a hundred calls or more, ``catalogue.sa_solver(n)`` with fewer.
-# * **Single paths under one noise:** SRA1.
+# * **Noise in the steps:** ``catalogue.ddpm(n)`` with a hundred calls or more, ``catalogue.sa_solver(n)`` with fewer.
+# * **Accurate single paths for a given noise:** SRA1.
 # * **The same model and budget many times:** a tuned sampler, :doc:`/tuning`.
 #
-# The figures above are for exact denoisers. A trained network is not smooth in the level. So from about 20 calls on the
-# good solvers differ by small factors only.
+# All errors above are for exact denoisers. A trained network is not a smooth function of the level. So from about 20
+# calls on, the errors of the good solvers differ only by small factors.
 #
 # Try next
 # --------

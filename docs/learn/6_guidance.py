@@ -2,10 +2,10 @@ r"""
 6. Guidance and posteriors
 ==========================
 
-At the end of this page you can steer an unconditional sampler: toward a class, and toward a measurement. You also know
-which law the steered samples really have, because the examples have exact answers.
+At the end of this page you can guide an unconditional sampler toward a class and toward a measurement. You also know
+which distribution (law) the guided samples really have, because the examples have exact answers.
 
-Both tasks start from Bayes. For any condition :math:`c` and at every time,
+Both tasks start from Bayes' rule. For any condition :math:`c` and at every time,
 
 .. math:: \nabla \log p_t(z \mid c) = \nabla \log p_t(z) + \nabla \log p_t(c \mid z).
 
@@ -18,14 +18,15 @@ network, or by a model of the measurement.
 # -----------------------------------------
 #
 # **Classifier guidance** trains a classifier on noisy samples and adds :math:`w\, \nabla \log p_t(c \mid z)` to the
-# score. **Classifier-free guidance** trains one network with labels, and hides the label at times. The network then
-# answers with the label, :math:`D_c`, and without, :math:`D`. By Bayes their difference *is* a classifier:
+# score. **Classifier-free guidance** trains one network with labels, and hides the label of some samples. The network
+# then has two answers: :math:`D_c` with the label, and :math:`D` without it. By Bayes' rule their difference is the
+# gradient of a classifier:
 #
 # .. math:: \nabla \log p_t(c \mid z) = \frac{\alpha}{\sigma^2} (D_c - D), \qquad D_w = D + w\, (D_c - D).
 #
-# :math:`w = 0` is the unconditional model, :math:`w = 1` the conditional one, and :math:`w > 1` exaggerates. (Some
-# papers write :math:`1 + w` for this :math:`w`.) A guided denoiser is a denoiser, so every sampler takes it. Here are
-# two classes of two Gaussians each, where both answers are exact.
+# :math:`w = 0` gives the unconditional model, :math:`w = 1` the conditional one, and :math:`w > 1` goes beyond it.
+# (Some papers write :math:`1 + w` for this :math:`w`.) A guided denoiser is again a denoiser, so every sampler can use
+# it. Here are two classes of two Gaussians each. Both answers are exact.
 
 from pathlib import Path
 
@@ -72,27 +73,29 @@ difference = draw(guidance.ClassifierFree(model, 2.0)) - draw(guidance.Classifie
 print(f"classifier-free against an exact classifier, w = 2: largest difference {difference.abs().max():.0e}")
 
 # %%
-# Grey are the data of both classes. A larger scale drives the samples away from the other class, and beyond their own.
-# On the right the guidance holds on an **interval** of levels alone, :math:`0 < \lambda < 2`, and the model is
-# conditional elsewhere. The samples stay closer to their class, and outside of the interval a step costs one evaluation
-# of the network instead of two.
+# The grey points are data of both classes, and the blue points are guided samples of the upper class. A larger scale
+# :math:`w` moves the samples away from the other class, and beyond the region of their own class. In the last panel the
+# guidance is applied only in an **interval** of levels, :math:`0 < \lambda < 2`. Outside of it the model is the
+# conditional one. The samples stay closer to their class. Outside of the interval a step needs one evaluation of the
+# network instead of two.
 #
 # Which law is it?
 # ----------------
 #
-# One often reads that guidance samples the **tilted** density :math:`p(x)\, p(c \mid x)^w`. It does not, because the
-# score of the noisy tilted density is not the guided score: noise and tilting do not commute. An example shows how far
-# apart they are. Let the data be :math:`N(0, 1)`, and the class :math:`N(m, v)` with :math:`m = 1.5`, :math:`v = 1/4`.
-# Along :math:`\alpha = 1`, :math:`\sigma = t` the guided flow is linear,
+# One often reads that guidance samples the **tilted** density, proportional to :math:`p(x)\, p(c \mid x)^w`. It does
+# not. The tilted density with noise added has another score than the guided one: adding noise and tilting do not
+# commute. An example shows how large the difference is. Let the data be :math:`N(0, 1)`, and the class :math:`N(m, v)`
+# with :math:`m = 1.5`, :math:`v = 1/4`. Along :math:`\alpha = 1`, :math:`\sigma = t` the guided flow is linear,
 #
 # .. math::
 #
 #     \frac{dz}{d\sigma} = \frac{z - D_w(z)}{\sigma}
 #     = (1 - w)\, \frac{\sigma z}{1 + \sigma^2} + w\, \frac{\sigma (z - m)}{v + \sigma^2} .
 #
-# Its solution multiplies the start by :math:`(1 + \sigma^2)^{(w - 1)/2} \big(v/(v + \sigma^2)\big)^{w/2}`, where
-# :math:`\sigma` is the first noise level. For large :math:`\sigma` the guided law is Gaussian with variance
-# :math:`v^w`. The tilted density has variance :math:`1/(1 - w + w/v)`.
+# Its solution multiplies differences of starting states by :math:`(1 + \sigma^2)^{(w - 1)/2} \big(v/(v +
+# \sigma^2)\big)^{w/2}`, where :math:`\sigma` is the first noise level. For large :math:`\sigma` the guided law is
+# Gaussian with variance :math:`v^w`. The tilted density has variance :math:`1/(1 - w + w/v)`. The title of each panel
+# shows the variance of the guided law, then that of the tilted density.
 
 data_law = exact.Gaussian(torch.zeros(1), 1.0, process=process)
 class_law = exact.Gaussian(torch.tensor([1.5]), 0.25, process=process)
@@ -115,15 +118,15 @@ axes[0].set_ylabel("density")
 axes[0].legend()
 
 # %%
-# At :math:`w = 1` both are the class. Beyond it the guided law is narrower than the tilted one, and its mean lies
-# further out. In practice this is wanted: samples that obey, at the price of variety. It only should not be called
-# sampling from a density that was chosen beforehand.
+# At :math:`w = 1` both are the law of the class. For :math:`w > 1` the guided law is narrower than the tilted
+# density, and its mean is farther from the data's mean 0. In practice this is often wanted: the samples fit the label
+# better, and vary less. But guidance does not sample a density that was chosen beforehand.
 #
 # Digits
 # ------
 #
-# The same with a network that was trained on handwritten digits of 8 x 8 pixels, with a part of the labels hidden. Each
-# column starts from one noise, and all rows but the first are asked for a 3.
+# Now the denoiser is a network that was trained on handwritten digits of 8 x 8 pixels. A part of the labels was hidden
+# in training. All images of a column start from the same noise. The label is 3 in all rows.
 
 network = runs.load(Path("../runs/digits")).denoiser
 fig, axes = plt.subplots(4, 1, figsize=(7, 2.6))
@@ -136,19 +139,20 @@ for ax, w in zip(axes, (0.0, 1.0, 3.0, 8.0), strict=True):
     ax.text(-10, 16, f"w = {w:g}", ha="right", va="center")
 
 # %%
-# At :math:`w = 0` the label has no effect. At :math:`w = 1` most are threes, at :math:`w = 3` nearly all. At
-# :math:`w = 8` they become alike and too bright.
+# At :math:`w = 0` the label has no effect. At :math:`w = 1` most images are threes, at :math:`w = 3` nearly all. At
+# :math:`w = 8` the images are more alike and too bright.
 #
 # Inverse problems
 # ----------------
 #
-# Now the condition is a **measurement** :math:`y = A x + s\, \eta` with Gaussian noise: a blurred, masked or shrunken
-# sample. Wanted are samples of the posterior :math:`p(x \mid y)`. The missing term is
+# Now the condition is a **measurement** :math:`y = A x + s\, \eta` with noise :math:`\eta \sim N(0, I)`. It is, for
+# example, a blurred, masked or smaller image. We want samples of the posterior :math:`p(x \mid y)`. The score needs the
+# gradient of the logarithm of
 #
 # .. math:: p_t(y \mid z) = \int p(y \mid x)\, p(x \mid z)\, dx .
 #
-# Here :math:`p(y \mid x) = N(y; A x, s^2 I)` is known, but :math:`p(x \mid z)` is not: the denoiser gives its mean
-# alone. The methods differ in what they put in its place:
+# Here :math:`p(y \mid x) = N(y; A x, s^2 I)` is known. But :math:`p(x \mid z)` is unknown: the denoiser gives only its
+# mean. The methods differ in their approximation of :math:`p(x \mid z)`:
 #
 # * **DPS** takes one point, :math:`x = D(z)`. Then :math:`p_t(y | z) \approx N(y; A D, s^2)`.
 # * **PiGDM** takes a Gaussian around :math:`D(z)` of variance :math:`r^2 = \sigma^2/(\alpha^2 + \sigma^2)`. Then
@@ -158,8 +162,8 @@ for ax, w in zip(axes, (0.0, 1.0, 3.0, 8.0), strict=True):
 #
 # For a mixture the posterior is a mixture again, :func:`~scoresde.denoisers.posterior.posterior`. So
 # :math:`p_t(y | z) \propto p_t(z | y)/p_t(z)` is known exactly. The picture has two peaks, at -1.5 and 1, and a
-# measurement :math:`y = 0` with :math:`s = 0.3`, at three levels. Of the approximations the exponent is drawn. All
-# curves are scaled to the same maximum.
+# measurement :math:`y = 0` with :math:`s = 0.3`, at three levels. For the approximations the exponential factor of the
+# Gaussian is drawn, without its normalisation. All curves are scaled to the same maximum.
 
 peaks = exact.GaussianMixture(torch.tensor([[-1.5], [1.0]]), 0.04, torch.tensor([0.4, 0.6]), process=process)
 measurement = inverse.Measurement(inverse.Matrix(torch.eye(1)), torch.tensor([0.0]), std=0.3)
@@ -183,18 +187,20 @@ axes[0].set_ylabel(r"$p_t(y\,|\,z)$, scaled")
 axes[2].legend(loc="upper left", bbox_to_anchor=(0, 0.95))
 
 # %%
-# At :math:`\lambda = -1` the exact curve leans to the right: :math:`y = 0` is more probable from the peak at 1, which
-# is nearer. All three approximations have their maximum where :math:`D(z) = 0`. There are no data at 0, but the mean of
-# two peaks may lie there. DPS is much too sure. With more levels or calls this does not improve.
+# At :math:`\lambda = -1` the exact curve has its maximum on the right: the peak at 1 is nearer to :math:`y = 0` and
+# explains it better. All three approximations have their maximum where :math:`D(z) = 0`. There are no data at 0, but
+# the mean of the two peaks can be 0. The curve of DPS is much too narrow. More levels or calls do not remove these
+# errors.
 #
 # Samples of the posterior
 # ------------------------
 #
-# Nine Gaussians in the plane with different weights. Measured is one number, :math:`y = x_1 + 0.3\, x_2 + 0.3\, \eta`,
-# with the result 0.6: the grey line. The first three methods are denoisers, so that any sampler may run them. The last
-# one, :func:`~scoresde.inverse.particles.twisted`, is a **particle filter**: 4096 samples make the steps of PiGDM, and
-# carry weights which correct them. Where few particles hold most of the weight, they are drawn anew. With more and more
-# particles this becomes exact.
+# The prior is a mixture of nine Gaussians in the plane with different weights. One number is measured, :math:`y = x_1 +
+# 0.3\, x_2 + 0.3\, \eta`, with the result 0.6. The grey line holds the points with :math:`x_1 + 0.3\, x_2 = 0.6`. DPS,
+# PiGDM and TMPD are denoisers, so any sampler can run them. The fourth method,
+# :func:`~scoresde.inverse.particles.twisted`, is a **particle filter**. It moves 4096 samples, the particles, by the
+# steps of PiGDM, and gives them weights that correct the error of these steps. When a few particles hold most of the
+# weight, all particles are drawn anew by their weights. As the number of particles grows, the samples become exact.
 
 means = torch.cartesian_prod(torch.tensor([-1.5, 0.0, 1.5]), torch.tensor([-1.5, 0.0, 1.5]))
 weights = torch.tensor([1.0, 4.0, 1.0, 4.0, 1.0, 2.0, 3.0, 1.0, 1.0])
@@ -219,13 +225,19 @@ for ax, (name, samples) in zip(axes, found.items(), strict=True):
 axes[0].set_ylabel("$x_2$")
 
 # %%
-# The number is the distance to a set of exact posterior samples (sliced W2). The first panel shows that of two exact
-# sets, the floor. DPS, PiGDM and TMPD give the Gaussians wrong weights. PiGDM and TMPD also put samples at Gaussians
-# that hardly explain the measurement. The particles are as near as a second set of exact samples.
+# The number above each panel is the distance to a set of exact posterior samples (sliced W2). In the first panel it
+# is the distance between two exact sets, so a good method has about this number. DPS, PiGDM and TMPD give the Gaussians
+# wrong weights. PiGDM and TMPD also put samples at Gaussians that hardly explain the measurement. The particles are as
+# near as a second set of exact samples.
 #
-# How to choose, in short. Several modes: particles. One mode and correlated data: TMPD. An operator that is not linear:
-# DPS, TMPD or :func:`~scoresde.inverse.chains.daps`. A fast look: :func:`~scoresde.inverse.chains.ddrm`, without
-# derivatives of the network. :doc:`/inverse` has the measurements behind this.
+# A short guide:
+#
+# * Several modes: particles.
+# * One mode and correlated data: TMPD.
+# * An operator that is not linear: DPS, TMPD or :func:`~scoresde.inverse.chains.daps`.
+# * A quick result, without derivatives of the network: :func:`~scoresde.inverse.chains.ddrm`.
+#
+# :doc:`/inverse` has the measurements behind this.
 #
 # Try next
 # --------

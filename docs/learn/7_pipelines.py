@@ -3,7 +3,7 @@ r"""
 ==============================
 
 At the end of this page you know each step that a pipeline of the library diffusers takes from noise to an image. You
-can take the same steps with this package, and you know what saved pipelines are good and not good for.
+can take the same steps with this package, and you know the strengths and weaknesses of saved pipelines.
 
 A **pipeline** is a folder with a trained network, the configuration of a **scheduler**, and a file that names both.
 Many published diffusion models are such folders. Here we make a small one from a model of handwritten digits, so that
@@ -15,7 +15,7 @@ nothing is downloaded.
 # ----------
 #
 # :func:`~scoresde.interop.pipelines.save` writes a trained model as a pipeline. The digits' model was trained on
-# :class:`~scoresde.processes.forward.VPSDE`; its chain of 1001 levels goes into the scheduler's configuration.
+# :class:`~scoresde.processes.forward.VPSDE`. The scheduler's configuration gets a chain of 1001 levels of this process.
 
 import json
 import tempfile
@@ -45,16 +45,17 @@ for key in ("_class_name", "num_train_timesteps", "prediction_type", "timestep_s
     print(f"{key:22}", config[key])
 
 # %%
-# The network, ``unet/``, takes a noisy image, a timestep and here a label. The scheduler knows the chain (its
-# ``betas``), says at which timesteps the network is called, and makes the step from one to the next.
+# The network, in ``unet/``, takes a noisy image, a timestep and here a label. The scheduler knows the chain (its
+# ``betas``). It chooses the timesteps at which the network is called, and makes the step from one to the next.
 # ``prediction_type`` says what the network's output means: noise (``epsilon``), the clean image (``sample``), or v
 # (``v_prediction``).
 #
 # Step 1: timesteps
 # -----------------
 #
-# ``set_timesteps(10)`` chooses ten of the 1001 timesteps. There are three rules. In terms of the level
-# :math:`\lambda = \log(\alpha/\sigma)` they are not the same at all: "leading" does not begin with pure noise.
+# ``set_timesteps(10)`` chooses ten of the 1001 timesteps. There are three rules for it. The picture shows the chosen
+# levels :math:`\lambda = \log(\alpha/\sigma)`. They differ at the ends: "leading" does not begin with pure noise, and
+# the last call of "trailing" is at :math:`\lambda = 1.1`, where much noise is left.
 
 unet = UNet2DModel.from_pretrained(folder / "unet", use_safetensors=True).eval()
 fig, ax = plt.subplots(figsize=(6, 2.2))
@@ -94,13 +95,14 @@ for k, ax in enumerate(axes):
     ax.set_axis_off()
 
 # %%
-# At timestep 100 the clean image is the digit. At 800 the image says nothing, and the answer is a mean of all threes.
+# At timestep 100 the clean image is close to the digit. At timestep 800 the noisy image holds almost no information,
+# and the answer is close to a mean of all threes.
 #
 # Step 3: the loop
 # ----------------
 #
-# This is all that a pipeline's ``__call__`` does: draw noise, then for each timestep a call and a step. Here are 50
-# steps of ``DDPMScheduler``, one digit for each label.
+# The ``__call__`` of a pipeline is a loop. It draws noise. Then, for each timestep, it calls the network and makes a
+# step of the scheduler. Here are 50 steps of ``DDPMScheduler``, one digit for each label.
 
 labels = torch.arange(10)
 scheduler = DDPMScheduler.from_pretrained(folder / "scheduler")
@@ -125,8 +127,9 @@ ax.set(xticks=[], yticks=[33 * k + 16 for k in range(6)], yticklabels=[f"after {
 # Step 4: decode
 # --------------
 #
-# The network works with numbers in [-1, 1]. The pipeline ends with a shift, a clamp, and whole numbers for the file. A
-# **latent** pipeline, such as Stable Diffusion, runs the same loop on latents, and puts a decoder network here.
+# The network works with numbers in [-1, 1]. At the end the pipeline maps them to [0, 1], clamps them, and rounds them
+# to whole numbers from 0 to 255. A **latent** pipeline, such as Stable Diffusion, runs the same loop on latents. A
+# decoder network then turns the latents into an image.
 
 pixels = ((image / 2 + 0.5).clamp(0, 1) * 255).round().to(torch.uint8)
 print(pixels.shape, pixels.dtype, "from", pixels.min().item(), "to", pixels.max().item())
@@ -135,9 +138,9 @@ print(pixels.shape, pixels.dtype, "from", pixels.min().item(), "to", pixels.max(
 # The same by this package
 # ------------------------
 #
-# :func:`~scoresde.interop.pipelines.load` reads the folder as a denoiser: the scheduler's betas become a chain, the
-# prediction type becomes a parameterisation. The scheduler's solver and timesteps are left aside, because they belong
-# to the sampler and not to the model. Then one line replaces the loop, with any method of
+# :func:`~scoresde.interop.pipelines.load` reads the folder as a denoiser. The scheduler's betas become a chain, and the
+# prediction type becomes a parameterisation. The scheduler's solver and timesteps are not used, because they belong to
+# the sampler and not to the model. Then one line replaces the loop, with any method of
 # :doc:`the catalogue </catalogue>`.
 
 model = pipelines.load(folder)
@@ -145,9 +148,9 @@ x = sample(model, (10, 1, 8, 8), catalogue.ddpm(50, grid=grids.Trailing(model.pr
 print(model.process, model.table)
 
 # %%
-# To check that both are the same sampler we take one without noise, DDIM, and start both from the same numbers. We take
-# 13 steps, which divide the 1001 timesteps evenly. What is left of a difference comes from the start: theirs has
-# standard deviation 1, ours that of the chain's last level, 0.99998.
+# To check that both give the same results, we take a sampler without noise, DDIM, and start both from the same numbers.
+# We take 13 steps, because 13 divides 1001. The remaining difference comes from the start: in diffusers it has standard
+# deviation 1, here it has that of the chain's last level, 0.99998.
 
 
 def by_scheduler(scheduler, noise, n):
@@ -169,9 +172,9 @@ print(f"DDIM, 13 steps: largest difference {(theirs - ours).abs().max():.0e}")
 # What the choice of the method gains
 # -----------------------------------
 #
-# From the same start every deterministic sampler heads for the same image, that of the converged probability flow. So
-# its error is a distance between images. DDIM and DPM-Solver++ run as schedulers in the loop, with the spacing that the
-# folder says. The third line is ``catalogue.best``.
+# From the same start every deterministic sampler approximates the same image, that of the converged probability flow.
+# So its error is a distance between images. DDIM and DPM-Solver++ run as schedulers in the loop, with the spacing that
+# is stored in the folder ("trailing"). The third line is ``catalogue.best``.
 
 budgets = (5, 7, 10, 14, 20)
 converged = decode(model, start, catalogue.probability_flow(1e-4), cond=labels)
@@ -191,7 +194,8 @@ ax.set(xlabel="calls of the network", ylabel="root mean square error")
 ax.legend(loc="upper right", bbox_to_anchor=(1, 1.15))
 
 # %%
-# The other direction works too: a method in a scheduler's place. The pipeline, or the loop above, stays as it is.
+# The other direction works too: a method of this package replaces the scheduler. The pipeline, or the loop above, does
+# not change. The script prints the largest difference between the two ways.
 
 swapped = MethodScheduler(catalogue.best, config)
 through = by_scheduler(swapped, start * float(model.process.sigma(1.0)), 10)
@@ -199,31 +203,31 @@ print(f"in the loop and by decode: {(through - decode(model, start, catalogue.be
 temporary.cleanup()
 
 # %%
-# What is good about a saved pipeline, and what is not
-# ----------------------------------------------------
+# Strengths and weaknesses of a saved pipeline
+# --------------------------------------------
 #
-# Good:
+# Strengths:
 #
 # * Network, chain and prediction type lie in one folder, in open formats, and are loaded with one call.
 # * The weights are safetensors: loading them runs no foreign code.
-# * Network and sampler are apart. Schedulers are exchanged without training anew.
+# * Network and sampler are separate. The scheduler can be exchanged without new training.
 # * The loop is short, and can be read and changed, as above.
 #
-# Not so good:
+# Weaknesses:
 #
 # * The folder does not say on which data the network was trained, in which scale, or how good it is.
-# * The meaning is spread over many keys. A wrong ``prediction_type`` or ``timestep_spacing`` gives no error, only bad
-#   images.
+# * The meaning of the output depends on many keys. A wrong ``prediction_type`` or ``timestep_spacing`` gives no error
+#   message, only bad images.
 # * The scheduler stores its own choices (spacing, clipping) beside the facts of the model (betas, prediction type).
 # * By default noise comes from one generator for the whole batch, so that an image depends on its place in the batch.
-# * There is no measure of the error: nothing says whether 50 steps are enough or 10 would do.
+# * There is no measure of the error: nothing tells whether 10 steps would be enough, or whether 50 are too few.
 # * ``DDPMPipeline`` itself passes no labels, so that a conditional network needs its own loop.
 #
 # Try next
 # --------
 #
 # * :doc:`/diffusers`: which pipelines are read, and what is refused.
-# * :doc:`5_solvers`: why the lines above have these slopes.
+# * :doc:`5_solvers`: the orders of solvers, which explain the slopes above.
 #
 # References
 # ----------

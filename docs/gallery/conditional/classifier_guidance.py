@@ -2,13 +2,13 @@ r"""
 Guidance by a classifier
 ========================
 
-Bayes' rule in scores: :math:`\nabla \log p_t(z \mid c) = \nabla \log p_t(z) + \nabla \log p_t(c \mid z)`. So a model
-without labels and a classifier of noisy states make a model of a class. Here both are exact: data are eight Gaussians
-in four classes.
+Bayes' rule for scores is :math:`\nabla \log p_t(z \mid c) = \nabla \log p_t(z) + \nabla \log p_t(c \mid z)`. So a model
+without labels and a classifier of noisy states together make a model of a class c. Here both are exact. The data, in
+gray, are eight Gaussians in four classes.
 
-The first picture shows :math:`p_t(c \mid z)` of the upper right class at :math:`t = 0.25`. Samples of :math:`w = 0` are
-all data, those of :math:`w = 1` the class. With :math:`w = 4` times the classifier's gradient they move to the side
-that is farthest from the other classes.
+The first panel shows :math:`p_t(c \mid z)` of the upper right class at :math:`t = 0.25`. The other panels show samples,
+in orange, with w times the gradient of the classifier. With :math:`w = 0` the samples follow all data, and with
+:math:`w = 1` the class. With :math:`w = 4` they move to the side of the class that is farthest from the other classes.
 """
 
 import matplotlib.pyplot as plt

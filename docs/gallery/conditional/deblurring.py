@@ -2,12 +2,13 @@ r"""
 Blurred digits restored
 =======================
 
-Each digit is blurred and noised, :math:`y = A x + s \eta` with a kernel of 5 x 5 pixels and :math:`s = 0.05`. The model
-of digits is the prior. :func:`~scoresde.inverse.denoisers.pigdm` adds to its denoiser the gradient of an approximate
-:math:`\log p(y \mid z_t)`. :func:`~scoresde.inverse.chains.ddrm` works in the singular directions of :math:`A`: in each
-it takes the measurement or the prior, whichever is more precise.
+Each digit :math:`x` is blurred, and noise is added: :math:`y = A x + s \eta`. The kernel of :math:`A` has 5 x 5 pixels,
+:math:`\eta` is standard normal, and :math:`s = 0.05`. The model of digits is the prior.
+:func:`~scoresde.inverse.denoisers.pigdm` adds the gradient of an approximate :math:`\log p(y \mid z_t)` to the
+denoiser. :func:`~scoresde.inverse.chains.ddrm` works in the singular directions of :math:`A`. In each direction it
+takes the measurement or the prior, whichever is more precise.
 
-The number at each row is the root mean square error of a pixel, whose range is -1 to 1.
+The number beside each row is the root mean square error of a pixel. Pixels lie between -1 and 1.
 """
 
 from pathlib import Path

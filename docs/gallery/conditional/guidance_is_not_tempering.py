@@ -3,9 +3,10 @@ Guidance is not tempering
 =========================
 
 Classifier-free guidance uses the score of :math:`p_t(z)\, p_t(c \mid z)^w` at each noise level. At :math:`t = 0` that
-is the score of the tempered density :math:`p(x)\, p(c \mid x)^w`, but the guided flow does not sample it. Here
-everything is known: data are three Gaussians on a line, two of which are the class c. The flow of one dimension keeps
-the order of points, so that its law follows from where it carries a grid of latents.
+is the score of the tempered density, which is proportional to :math:`p(x)\, p(c \mid x)^w`. But the guided flow does
+not sample this density. Here everything is known: the data are three Gaussians on a line, and two of them are the class
+c. In one dimension a flow keeps the order of points. So the density of its samples follows from the points to which it
+carries a grid of latents.
 
 At :math:`w = 1` all three curves agree. At :math:`w = 4` the guided law has almost lost the left mode of the class,
 which the tempered density keeps.

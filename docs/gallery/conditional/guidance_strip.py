@@ -5,9 +5,10 @@ Digits at five guidance scales
 Classifier-free guidance moves the denoiser away from the model without a label:
 :math:`D_w = D_\emptyset + w\,(D_c - D_\emptyset)`.
 
-Each column starts from the same noise; the label is 3 in all rows. At :math:`w = 0` the label is ignored, :math:`w = 1`
-is the conditional model. At larger scales every image is a 3, the images look more alike, and the contrast grows beyond
-that of data.
+Here :math:`D_c` is the denoiser with the label c, and :math:`D_\emptyset` the denoiser without a label. All images of a
+column start from the same noise. The label is 3 in all rows. At :math:`w = 0` the label is ignored. :math:`w = 1` is
+the conditional model. At the largest scales every image is a 3, the images look more alike, and their contrast is
+larger than that of the data.
 """
 
 from pathlib import Path

@@ -2,13 +2,14 @@ r"""
 Guidance and the tails of a class
 =================================
 
-The data are two trees in the plane, each of them a class. They are made of Gaussians along their branches, so that the
-denoisers of a class and of all data are exact.
+The data are two trees in the plane, each of them a class. They are made of Gaussians along their branches. So the
+denoiser :math:`D_c` of a class c and the denoiser :math:`D_\emptyset` of all data are exact. Gray: data of the other
+class. Blue: data of the class. Orange: samples of the class.
 
-Without guidance the samples are the class. Classifier-free guidance with :math:`w = 4`,
-:math:`D_w = D_\emptyset + w\,(D_c - D_\emptyset)`, moves them away from the other class and out of the branches that
-are near it: the tails of the class are lost. Guidance in an interval of noise levels leaves out the high noise, at
-which a sample chooses its branch, and keeps more of them. Gray: data of the other class. Blue: data of the class.
+Without guidance the samples follow the class. Classifier-free guidance,
+:math:`D_w = D_\emptyset + w\,(D_c - D_\emptyset)` with :math:`w = 4`, moves the samples away from the other class. No
+samples are left in the branches near it: a part of the class is lost. In the last panel guidance is applied only in an
+interval of noise levels. It is not applied at high noise, where a sample chooses its branch. So more branches are kept.
 """
 
 import matplotlib.pyplot as plt

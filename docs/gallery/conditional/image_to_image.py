@@ -2,11 +2,11 @@ r"""
 Redrawing a digit
 =================
 
-:func:`~scoresde.samplers.editing.edit` noises a given image to time t, :math:`z_t = \alpha(t) x + \sigma(t) \epsilon`,
-and samples from there (SDEdit).
+:func:`~scoresde.samplers.editing.edit` adds noise to a given image up to time t,
+:math:`z_t = \alpha(t) x + \sigma(t) \epsilon`, and samples from this state (SDEdit).
 
-The given images are in the first row; each row below starts later, with more noise. At :math:`t = 0.1` only details of
-the strokes change. From about :math:`t = 0.4` some digits become others. The label is not used.
+The given images are in the first row. Each row below starts at a larger t, with more noise. At :math:`t = 0.1` only
+details of the strokes change. From about :math:`t = 0.3` on, some digits become other digits. The label is not used.
 """
 
 from pathlib import Path

@@ -2,11 +2,12 @@ r"""
 Half of a digit
 ===============
 
-The upper half of each digit is measured, :math:`y = A x + s \eta` with :math:`s = 0.05`, the lower half is unknown. The
-prior is the model of digits. :func:`~scoresde.inverse.denoisers.pigdm` adds to its denoiser a step along
-:math:`\nabla_z \log p(y \mid z_t)`, with a Gaussian in place of the exact :math:`p(y \mid z_t)`.
+The upper half of each digit :math:`x` is measured: :math:`y = A x + s \eta`, where :math:`A` takes the upper half,
+:math:`\eta` is standard normal, and :math:`s = 0.05`. The lower half is unknown. The prior is the model of digits.
+:func:`~scoresde.inverse.denoisers.pigdm` adds a step along :math:`\nabla_z \log p(y \mid z_t)` to the denoiser. It
+approximates :math:`p(y \mid z_t)` by a Gaussian.
 
-Each row shows a digit, what was measured of it, and eight completions from different noise. One upper half fits several
+Each row shows a digit, its measured half, and eight completions from different noise. An upper half fits several
 digits, so the completions differ.
 """
 

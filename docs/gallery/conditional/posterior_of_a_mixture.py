@@ -2,12 +2,13 @@ r"""
 An exact posterior and two methods
 ==================================
 
-The prior is a mixture of nine Gaussians in the plane, and one number is measured, :math:`y = a \cdot x + s \eta` with
-:math:`s = 0.3`. The posterior is again a mixture, with new weights, means and covariances, and is drawn as contours.
+The prior is a mixture of nine Gaussians in the plane. One number is measured, :math:`y = a \cdot x + s \eta` with
+standard normal :math:`\eta` and :math:`s = 0.3`. The posterior is again a mixture, with new weights, means and
+covariances. The gray contours show its density in each panel, and the orange points are samples.
 
-:func:`~scoresde.inverse.particles.twisted` moves particles and weighs them: its samples follow the posterior.
-:func:`~scoresde.inverse.denoisers.dps` moves each sample along an approximate gradient of :math:`\log p(y \mid z_t)`:
-its samples lie too close to the line of all :math:`x` with :math:`a \cdot x = y`, as if :math:`s` were smaller.
+:func:`~scoresde.inverse.particles.twisted` moves particles and weights them: its samples follow the posterior.
+:func:`~scoresde.inverse.denoisers.dps` moves each sample along an approximate gradient of :math:`\log p(y \mid z_t)`.
+Its samples lie too close to the dashed line, as if :math:`s` were smaller.
 """
 
 import matplotlib.pyplot as plt
@@ -33,7 +34,7 @@ sets = {
 }
 
 # %%
-# The dashed line holds the points with :math:`a \cdot x = y`.
+# The dashed line holds the points :math:`x` with :math:`a \cdot x = y`.
 line = torch.linspace(-2.4, 2.4, 120, dtype=torch.float64)
 grid = torch.cartesian_prod(line, line)
 density = posterior.log_prob(grid).exp().reshape(120, 120).T

@@ -3,12 +3,13 @@ What each stage of generation decides
 =====================================
 
 Five digits are sampled by :func:`~scoresde.samplers.published.chains.ddpm` over 56 of the 1000 levels of a chain, one
-digit in each row. On the left are the states :math:`z_t`. On the right is what the network expects of the digit at the
-same states, :math:`E[x \mid z_t]`. Where something is undecided, it is a mean over the possibilities.
+digit in each row. On the left are the states :math:`z_t`. On the right is the expected digit
+:math:`E[x \mid z_t]`, the answer of the network at the same states. It is a mean over all digits that are still
+possible.
 
 At t = 1000 the expected digit is the mean of all digits, the same in each row. At t = 500 it is a blurred shape.
 Between t = 500 and t = 100 it is decided which digit it will be. From t = 100 on, only shades of single pixels change.
-At last, noise is removed that is too weak to be seen.
+The last steps remove noise that is too weak to be seen.
 """
 
 from pathlib import Path

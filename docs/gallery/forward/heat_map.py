@@ -2,12 +2,12 @@ r"""
 The kernel as a heat map
 ========================
 
-One datum :math:`x^*` is noised along :class:`~scoresde.processes.forward.VPSDE`. At each time the state has the
-density :math:`q(z_t \mid x^*) = \mathcal{N}(\alpha(t)\, x^*, \sigma(t)^2)`.
+One data point :math:`x^*` becomes noise along :class:`~scoresde.processes.forward.VPSDE`. At each time the state has
+the density :math:`q(z_t \mid x^*) = \mathcal{N}(\alpha(t)\, x^*, \sigma(t)^2)`.
 
 Each column of the picture is this density, divided by its largest value. The solid line is the mean
 :math:`\alpha(t)\, x^*`, and the dashed lines are two standard deviations away from it. The mean goes to 0 and
-:math:`\sigma` to 1, so that the last column hardly depends on :math:`x^*`.
+:math:`\sigma` to 1. So the last column hardly depends on :math:`x^*`.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ density = Normal(mean, sigma).log_prob(z[:, None]).exp()
 
 fig, ax = plt.subplots(figsize=(7, 3.6))
 image = ax.pcolormesh(t, z, density / density.amax(0), rasterized=True)
-ax.plot(t, mean, color="white", label=r"$\alpha(t)\, x^*$")
+ax.plot(t, mean, color="black", lw=2, label=r"$\alpha(t)\, x^*$")
 ax.plot(t, mean + 2 * sigma, color="white", ls="--", lw=1, label=r"$\alpha(t)\, x^* \pm 2\, \sigma(t)$")
 ax.plot(t, mean - 2 * sigma, color="white", ls="--", lw=1)
 

@@ -6,15 +6,16 @@ A process :math:`z_t = \alpha(t)\, x + \sigma(t)\, \epsilon` is a path in the pl
 :math:`\sigma`. The picture shows the processes of ``scoresde``. The markers divide the range of t into ten equal
 parts.
 
-Along a dotted ray the ratio :math:`\sigma/\alpha` is constant. Two states on one ray differ by a factor alone, so that
-a model that was trained along one path can be sampled along any other.
+Along a dotted line the ratio :math:`\sigma/\alpha` is constant. Two states on the same dotted line differ only by a
+factor. So a model that was trained along one path can be sampled along any other.
 
-* ``VPSDE`` and ``CosineVP`` preserve the variance: they run along the quarter circle, and differ in their clock alone.
+* ``VPSDE`` and ``CosineVP`` preserve the variance. Both run along the quarter circle, and reach its points at
+  different times.
 * ``RectifiedFlow`` is a straight line, and ``SubVPSDE`` a parabola.
-* Paths with :math:`\alpha = 1` only add noise. ``EDM``, ``Variance`` and ``LogSNR`` have the same path as ``VESDE``
-  and other clocks.
-* ``Angle`` is an ellipse whose height is the standard deviation of the data, here 0.5. ``UnitNoise`` keeps
-  the noise at 1 and lets the signal grow.
+* Paths with :math:`\alpha = 1` only add noise. ``EDM``, ``Variance`` and ``LogSNR`` have the same path as ``VESDE``,
+  and reach its points at different times. The path goes on above the picture.
+* ``Angle`` is an ellipse. Its height is the standard deviation of the data, here 0.5. ``UnitNoise`` has the noise 1
+  throughout, and its signal grows.
 """
 
 import matplotlib.pyplot as plt

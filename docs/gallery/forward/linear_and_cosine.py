@@ -3,9 +3,9 @@ One image, two schedules
 ========================
 
 The upper row follows the linear schedule of :func:`~scoresde.processes.ddpm.linear`, the lower row the cosine schedule
-of :func:`~scoresde.processes.ddpm.cosine`. Both have 1000 steps, and all pictures have the same noise
-:math:`\epsilon`: :math:`z_t = \alpha_t x + \sigma_t \epsilon`. The number above a picture is its signal rate
-:math:`\alpha_t`.
+of :func:`~scoresde.processes.ddpm.cosine`. Both have 1000 steps. The pictures are
+:math:`z_t = \alpha_t x + \sigma_t \epsilon`, all with the same noise :math:`\epsilon`. The number above a picture is
+its signal rate :math:`\alpha_t`.
 
 In the last quarter of the linear schedule the signal rate is at most 0.06: these pictures are nearly pure noise. The
 cosine schedule removes the signal more evenly.

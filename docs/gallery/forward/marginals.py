@@ -7,8 +7,9 @@ The data have two narrow peaks, of weights 0.3 and 0.7. The picture in the middl
 
 .. math:: q(z_t) = \sum_k w_k\, \mathcal{N}(z_t;\, \alpha m_k,\, \alpha^2 s^2 + \sigma^2).
 
-On the left is the density of the data, on the right the one at t = 1. The peaks move to 0, become wider, and merge. At
-t = 1 the density is that of :math:`\mathcal{N}(0, 1)`, drawn dashed.
+Here :math:`w_k` and :math:`m_k` are the weights and the means of the peaks, and s is their standard deviation. On the
+left is the density of the data, on the right the density at t = 1. The peaks move to 0, become wider, and merge. At
+t = 1 the density agrees with :math:`\mathcal{N}(0, 1)`, the dashed line.
 """
 
 import matplotlib.pyplot as plt

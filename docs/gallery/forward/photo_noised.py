@@ -2,13 +2,14 @@ r"""
 A photo becomes noise
 =====================
 
-A photo runs through a discrete chain of 500 steps,
-:math:`z_t = \sqrt{1 - \beta_t}\, z_{t-1} + \sqrt{\beta_t}\, \epsilon_t`, with the betas of
-:func:`~scoresde.processes.ddpm.linear`. After t steps the chain is :math:`z_t = \alpha_t x + \sigma_t \epsilon` with
-one standard normal :math:`\epsilon`.
+A photo is the start of a discrete chain of 500 steps, :math:`z_t = \sqrt{1 - \beta_t}\, z_{t-1} + \sqrt{\beta_t}\,
+\epsilon_t`, with the betas of :func:`~scoresde.processes.ddpm.linear` and fresh noise in each step. After t steps the
+state is :math:`z_t = \alpha_t x + \sigma_t \epsilon`, where the standard normal :math:`\epsilon` combines the noise of
+all steps.
 
 The curve shows the mean over all pixels of :math:`(\epsilon - z_t)^2`. Its expectation is
-:math:`\alpha_t^2\, \overline{x^2} + (1 - \sigma_t)^2`. It goes to 0: the last state is nothing but the noise.
+:math:`\alpha_t^2\, \overline{x^2} + (1 - \sigma_t)^2`, where :math:`\overline{x^2}` is the mean of the squared pixels.
+It goes to 0: the last state is almost equal to the noise.
 """
 
 import matplotlib.pyplot as plt
@@ -44,7 +45,7 @@ for step, beta in enumerate(chain.betas):
 expected = alpha**2 * photo.square().mean() + (1 - sigma) ** 2
 
 # %%
-# The estimate from one photo lies on its expectation, because it is a mean over 49,152 numbers.
+# The curve of this one photo agrees with the expectation, because it is a mean over 49,152 numbers.
 
 fig, axes = plt.subplot_mosaic([list(range(len(SHOWN))), ["curve"] * len(SHOWN)], figsize=(8, 4.6))
 for column, t in enumerate(SHOWN):

@@ -2,15 +2,15 @@ r"""
 The posterior given the datum
 =============================
 
-Where the datum :math:`x^*` is known, a step back has a closed form. By Bayes' rule
-:math:`q(z_{t-1} \mid z_t, x^*) \propto q(z_t \mid z_{t-1})\, q(z_{t-1} \mid x^*)`, a product of two Gaussians in
-:math:`z_{t-1}`:
+If the datum :math:`x^*` is known, the step from :math:`z_t` back to :math:`z_{t-1}` has a closed form. By Bayes' rule
+:math:`q(z_{t-1} \mid z_t, x^*) \propto q(z_t \mid z_{t-1})\, q(z_{t-1} \mid x^*)`. This is a product of two Gaussians
+in :math:`z_{t-1}`, and so a Gaussian:
 
 .. math:: q(z_{t-1} \mid z_t, x^*) = \mathcal{N}(c_0\, x^* + c_z\, z_t,\; v).
 
-:func:`~scoresde.processes.ddpm.posterior` returns :math:`c_0`, :math:`c_z` and v. The posterior lies between its two
-factors, nearer to the narrower one, and is narrower than both. The dots are the product of the factors, normalised by
-a sum over the points.
+:func:`~scoresde.processes.ddpm.posterior` returns :math:`c_0`, :math:`c_z` and v. The gray area is the posterior. It
+lies between the two factors, nearer to the narrower one, and is narrower than both. The dots are the product of the two
+factors, normalised by a sum over points.
 """
 
 import matplotlib.pyplot as plt

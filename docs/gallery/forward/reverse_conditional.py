@@ -6,9 +6,9 @@ A reverse step draws :math:`z_s` from :math:`q(z_s \mid z_t)` with s < t. By Bay
 
 .. math:: q(z_s \mid z_t) \propto q(z_t \mid z_s)\, q(z_s),
 
-where :math:`q(z_t \mid z_s)` is Gaussian and :math:`q(z_s)` is the marginal of the data's mixture. Samplers draw a
-Gaussian in its place. The picture compares the exact density with the Gaussian of the same mean and variance. The
-total variation above each picture is half the area between the two.
+where :math:`q(z_t \mid z_s)` is Gaussian and :math:`q(z_s)` is the density of the noisy data, here of a mixture.
+Samplers use a Gaussian instead of :math:`q(z_s \mid z_t)`. The picture compares the exact density with the Gaussian of
+the same mean and variance. The total variation above each panel is half the area between the two.
 
 After a small step the two agree. After a large step the exact density has two peaks, which no Gaussian has.
 """

@@ -8,10 +8,10 @@ here preserve the variance: :math:`\alpha^2 + \sigma^2 = 1`.
 * Linear: :class:`~scoresde.processes.forward.VPSDE`, whose :math:`\beta(t)` is linear in t. The dots are the discrete
   chain of :func:`~scoresde.processes.ddpm.linear`.
 * Cosine: :math:`\alpha = \cos(\pi t/2)`. Its signal falls later than that of the linear one.
-* Cosine with the offset 0.008: :class:`~scoresde.processes.forward.CosineVP`. Its rates look the same.
-  The log signal-to-noise ratio on the right shows that it adds more noise at small t.
-* Cosine between the signal rates 0.95 and 0.02: also called offset cosine. It begins with the noise rate
-  0.31 and keeps the signal rate 0.02 at its end.
+* Cosine with the offset 0.008: :class:`~scoresde.processes.forward.CosineVP`. In the first two panels its lines lie
+  on those of the cosine. The log signal-to-noise ratio on the right shows that it adds more noise at small t.
+* Cosine between the signal rates 0.95 and 0.02, also called offset cosine. It begins with the noise rate
+  0.31, and ends with the signal rate 0.02.
 """
 
 import math

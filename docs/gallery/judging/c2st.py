@@ -2,11 +2,13 @@ r"""
 A classifier as a test
 ======================
 
-Are two sets of samples of one law? A classifier is trained to tell them apart (C2ST); an accuracy of 0.5 means that it
-cannot. Here the sets are of :math:`\mathcal{N}(0, I)` and :math:`\mathcal{N}(d e_1, I)` in the plane, 500 samples each.
+Do two sets of samples have the same distribution? A classifier is trained to distinguish them (C2ST). An accuracy of
+0.5 means that it cannot. Here the sets are 500 samples of :math:`\mathcal{N}(0, I)` and 500 of :math:`\mathcal{N}(d
+e_1, I)` in the plane, where :math:`e_1` is the first unit vector.
 
-The best possible classifier has the accuracy :math:`\Phi(d / 2)`, the dashed line. The trained one is a small network
-and stays a little below it; bars are 95 % intervals.
+The best possible classifier has the accuracy :math:`\Phi(d / 2)`, the dashed line, where :math:`\Phi` is the normal
+distribution function. The trained classifier is a small network. For d > 0 it stays a little below the line. Bars are
+95 % intervals.
 """
 
 import matplotlib.pyplot as plt

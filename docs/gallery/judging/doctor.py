@@ -2,12 +2,13 @@ r"""
 A model that is declared wrongly
 ================================
 
-The network of the digits predicts :math:`v = \alpha \epsilon - \sigma x`. If the same network is said to predict
-:math:`\epsilon`, nothing fails, but the denoised images are wrong. :func:`~scoresde.evaluation.doctor.doctor` reads the
-output in several ways and compares the denoising losses. It finds nothing at the right declaration and names the fault
-of the wrong one.
+The network of the digits predicts :math:`v = \alpha \epsilon - \sigma x`. If it is declared to predict
+:math:`\epsilon`, no error is raised, but the denoised images are wrong. :func:`~scoresde.evaluation.doctor.doctor`
+reads the output in several ways and compares the denoising losses. It finds nothing wrong with the right declaration,
+and it names the fault of the wrong one.
 
-The picture shows digits, noisy ones, and what both denoisers make of them, with the root mean square error of a pixel.
+The picture shows digits, the same digits with noise, and the answers of both denoisers with the root mean square error
+of a pixel.
 """
 
 from pathlib import Path
@@ -30,7 +31,7 @@ for name, denoiser in {"read as v": right, "read as eps": wrong}.items():
     print(name, "->", *(doctor(denoiser, process, images) or ["nothing found"]))
 
 # %%
-# The same noisy digits, denoised under both readings.
+# The same noisy digits are denoised with both declarations.
 x = images[:COLUMNS]
 torch.manual_seed(0)
 noisy = process.perturb(x, T, torch.randn_like(x))

@@ -2,13 +2,14 @@ r"""
 Frechet distance and Inception score
 ====================================
 
-Both judge a set of images by a classifier of digits. The Frechet distance compares mean and covariance of its features,
-:math:`|m_a - m_b|^2 + \operatorname{tr}(A + B - 2 (A^{1/2} B A^{1/2})^{1/2})`, and is small for good samples. The
-Inception score :math:`\exp E\, \mathrm{KL}(p(y \mid x) \,\|\, p(y))` is large where each image belongs to one class and
-all classes occur; at most it is 10.
+Both numbers judge a set of images by a classifier of digits. The Frechet distance compares the features of samples and
+of real digits. With their means :math:`m_a, m_b` and covariances :math:`A, B` it is :math:`|m_a - m_b|^2 +
+\operatorname{tr}(A + B - 2 (A^{1/2} B A^{1/2})^{1/2})`. It is small for good samples. The Inception score is
+:math:`\exp E\, \mathrm{KL}(p(y \mid x) \,\|\, p(y))`, where :math:`p(y \mid x)` are the classifier's probabilities. It
+is large if each image clearly belongs to one class and all classes occur. It is at most 10.
 
-The dashed lines are those of 192 real digits. By both, ``recommended`` with 4 network calls is about as good as DDIM
-with 16.
+The dashed lines show the values of 192 real digits. By both numbers, ``recommended`` with 4 network calls is about as
+good as DDIM with 16.
 """
 
 from pathlib import Path

@@ -6,9 +6,9 @@ Along the probability flow :math:`dz = F\, dt` the log-density changes by
 :math:`d \log p_t(z_t) = -\operatorname{tr}(\partial F / \partial z)\, dt`. So a denoiser gives the density of any
 point. The trace is computed exactly, or estimated by random probes :math:`v` as :math:`v^T (\partial F/\partial z) v`.
 
-The model is an exact mixture in ten dimensions, so that the true log-density is known. The estimates with four probes
-scatter about it; bars are two standard errors, which four probes give only roughly. With the exact trace estimate and
-truth agree to the accuracy of the solver.
+The model is an exact mixture in ten dimensions, so the true log-density is known. The estimates with four probes
+scatter around it. The bars are two standard errors, which are themselves rough estimates from four probes. With the
+exact trace the estimate agrees with the truth, up to the error of the solver.
 """
 
 import matplotlib.pyplot as plt
@@ -26,7 +26,7 @@ stds = torch.linspace(0.1, 1.0, 6, dtype=torch.float64)
 model = exact.GaussianMixture(means, stds**2, process=process)
 
 # %%
-# Points are data with the noise of the first time of the process, :math:`t = 10^{-3}`, where the flow ends.
+# The points are data with the noise of :math:`t = 10^{-3}`, the smallest time of the process, at which the flow ends.
 alpha, sigma = process.alpha(process.t_min), process.sigma(process.t_min)
 x = alpha * model.sample(POINTS, seed=0) + sigma * torch.randn(POINTS, DIMENSIONS, dtype=torch.float64)
 true = model.log_prob(x, alpha, sigma)

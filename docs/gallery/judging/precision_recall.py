@@ -2,12 +2,13 @@ r"""
 Precision and recall by guidance scale
 ======================================
 
-Precision is the share of samples that lie near real digits, recall the share of real digits that lie near samples.
-"Near" means within the distance to the third neighbour in the same set.
+Precision is the share of samples that lie near a real digit. Recall is the share of real digits that lie near a sample.
+An image A lies near an image B if their distance is at most that from B to the third nearest image in the set of B.
 
-With a larger guidance scale :math:`w`, in :math:`D_w = D_\emptyset + w\,(D_c - D_\emptyset)`, the samples are typical
-of their label and less varied, so recall falls while precision stays high. Dashed lines are what two sets of real
-digits show. Bars are 95 % intervals, wide because each set holds 160 images.
+Guidance uses the denoiser :math:`D_w = D_\emptyset + w\,(D_c - D_\emptyset)`. With a larger scale :math:`w` the samples
+are typical of their label and vary less. So recall falls, and precision stays high. The dashed line is the value for
+two sets of real digits, 0.95 for both precision and recall. Bars are 95 % intervals. They are wide because each set has
+only 160 images.
 """
 
 from pathlib import Path

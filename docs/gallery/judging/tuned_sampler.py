@@ -6,8 +6,9 @@ A sampler tuned to its model
 its samples come close to those of the converged probability flow from the same noise. Here the model is an exact
 mixture of eight Gaussians and :math:`n = 5`.
 
-The picture shows the errors of 400 samples from noise that the tuner did not see, sorted, against those of
-:func:`~scoresde.samplers.recommend.recommended` and of DDIM with as many calls.
+The picture shows the sorted errors of 400 samples from noise that the tuner did not see. The tuned method is compared
+with :func:`~scoresde.samplers.recommend.recommended` and with DDIM at the same number of calls. Most errors of the
+tuned method are much smaller. The largest errors are not.
 """
 
 import matplotlib.pyplot as plt

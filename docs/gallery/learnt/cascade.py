@@ -2,12 +2,12 @@ r"""
 Photos by a cascade
 ===================
 
-The first model samples photos of 8 x 8 pixels. The second is given such a photo, with a little noise of level
-:math:`s = 0.1` as :math:`\sqrt{1 - s^2}\, x_{low} + s\, \epsilon`, and samples one of 32 x 32 pixels. The noise covers
-the errors of the first model.
+The first model samples photos :math:`x_{low}` of 8 x 8 pixels. The second model gets such a photo with a little noise,
+:math:`\sqrt{1 - s^2}\, x_{low} + s\, \epsilon` with :math:`s = 0.1`. It samples a photo of 32 x 32 pixels. The noise
+hides the errors of the first model.
 
-Upper row: samples of 8 x 8 pixels. Lower row: the same, enlarged; colours and rough shapes stay, and texture is added.
-The data are small pieces of two photos, of a temple and of a flower.
+Upper row: samples of 8 x 8 pixels. Lower row: the samples of 32 x 32 pixels that belong to them. Colours and coarse
+shapes stay about the same, and texture is added. The data are small pieces of two photos, of a temple and of a flower.
 """
 
 from pathlib import Path
@@ -28,8 +28,8 @@ large = runs.load(Path("../../runs/large"))
 low = sample(small.denoiser, (COLUMNS, *small.shape), catalogue.unipc(20), seed=1)
 
 # %%
-# :func:`~scoresde.data.low_resolution.condition` adds the noise and enlarges by interpolation: what the second model is
-# given.
+# :func:`~scoresde.data.low_resolution.condition` adds the noise and enlarges the photo by interpolation. The result is
+# the input of the second model.
 torch.manual_seed(0)
 given = condition(low, torch.full((COLUMNS,), LEVEL), torch.randn_like(low), FACTOR)
 high = sample(large.denoiser, (COLUMNS, *large.shape), catalogue.ddpm(30), seed=2, cond=given)

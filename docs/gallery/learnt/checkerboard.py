@@ -5,8 +5,8 @@ A checkerboard and the paths to it
 A network trained by denoising score matching makes a flow: each noise :math:`z_1 \sim \mathcal{N}(0, I)` is carried to
 a sample along :math:`dz = [f z - \tfrac{1}{2} g^2 \nabla \log p_t(z)]\, dt`.
 
-The picture shows data, samples, and the paths of 60 samples, each from a circle (noise) to a dot (sample). No two paths
-are at one point at the same time: the flow deforms the plane until the noise fills the dark squares.
+The picture shows data, samples, and the paths of 60 samples, each from a circle (noise) to a dot (sample). Two paths
+are never at the same point at the same time. The flow deforms the plane until the noise fills the squares of the data.
 """
 
 import matplotlib.pyplot as plt
@@ -24,8 +24,8 @@ denoiser = Denoiser(MLP(2, fourier=64), process, V(), time=lambda lam: 1000 * pr
 losses = [step.loss for step in fit(denoiser, board, Training(steps=1800, batch=512, lr=5e-3, seed=0))]
 
 # %%
-# :func:`~scoresde.samplers.sampling.trajectory` gives the states on the way, those of the same seed as
-# :func:`~scoresde.samplers.sampling.sample` gives at the end.
+# :func:`~scoresde.samplers.sampling.trajectory` gives the states along the paths. With the same seed, its last state is
+# the sample of :func:`~scoresde.samplers.sampling.sample`.
 method = catalogue.unipc(40)
 x = sample(denoiser, (3000, 2), method, seed=0)
 path = torch.stack([state for lam, state in sampling.trajectory(denoiser, (PATHS, 2), method, seed=0)])

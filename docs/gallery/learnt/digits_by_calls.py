@@ -2,11 +2,12 @@ r"""
 Digits in 3 to 20 calls
 =======================
 
-Each column starts from the same noise, each row allows another number :math:`n` of network calls for a sample. The
-method is :func:`~scoresde.samplers.recommend.recommended`, which solves the probability flow.
+All images of a column start from the same noise. Each row has another number of network calls for a sample. The method
+is :func:`~scoresde.samplers.recommend.recommended`, which solves the probability flow.
 
-More calls make the solution more accurate, so that the last rows almost agree: the digit is fixed by the noise, not by
-the method. The last row is the solution of an adaptive solver with a tolerance of :math:`10^{-4}`.
+The last row is the solution of an adaptive solver with a tolerance of :math:`10^{-4}`. With more calls the images come
+closer to it, and the last rows almost agree. So the noise determines the digit, and the method determines only the
+error.
 """
 
 from pathlib import Path

@@ -2,12 +2,12 @@ r"""
 Digits from a latent space
 ==========================
 
-An autoencoder maps a digit of 64 pixels to a latent of 32 numbers, :math:`u \sim q(u \mid x)`, and back,
-:math:`x \approx D(u)`. A diffusion model is trained on the latents; a sample is :math:`D(u)` of a latent :math:`u` that
-it made.
+An autoencoder maps a digit :math:`x` of 64 pixels to a latent of 32 numbers, :math:`u \sim q(u \mid x)`. Its decoder
+maps the latent back, :math:`x \approx D(u)`. A diffusion model is trained on the latents. To sample a digit, it samples
+a latent :math:`u`, and the decoder gives :math:`D(u)`.
 
-The picture shows real digits, their reconstructions, and samples of the labels 0 to 9. The quality of the samples is
-limited by that of the reconstructions.
+The picture shows real digits, their reconstructions, and two rows of samples with the labels 0 to 9. The samples cannot
+be better than the reconstructions.
 """
 
 import matplotlib.pyplot as plt
@@ -22,7 +22,7 @@ model = runs.load("../../runs/latent")
 x = data.digits().x[:COLUMNS]
 
 # %%
-# The mean of :math:`q(u \mid x)` is decoded for the reconstructions. Samples start from the noise of seed 0.
+# A reconstruction is the decoded mean of :math:`q(u \mid x)`. Samples start from the noise of seed 0.
 mean, std = model.space.posterior(x)
 latents = sample(model.denoiser, (2 * COLUMNS, *model.shape), catalogue.unipc(20), seed=0, cond=torch.arange(20) % 10)
 images = torch.cat([x, model.decoded(mean), model.decoded(latents)])

@@ -2,14 +2,14 @@ r"""
 The loss at each noise level
 ============================
 
-The denoising loss :math:`E|\hat\epsilon(z_t) - \epsilon|^2` of one pixel, by the noise level. At little noise (right)
-the noise is hard to tell from the image and the loss is high; at much noise (left) :math:`z_t` is almost the noise
-itself.
+The left panel shows the denoising loss :math:`E|\hat\epsilon(z_t) - \epsilon|^2` per pixel at each noise level. With
+little noise (right) it is hard to distinguish noise and image, and the loss is high. With much noise (left)
+:math:`z_t` is almost the noise itself, and the loss is low.
 
 The model of digits is compared with the best Gaussian: the exact denoiser of :math:`\mathcal{N}(\mu, \Sigma)` with the
-mean and the covariance of the data. The gap between the two curves is what the network knows of digits beyond mean and
-covariance. It is nothing at :math:`\lambda < -1`, and near :math:`\lambda = 1.5` it halves the loss. Both curves are of
-digits that the network was trained on.
+mean and the covariance of the data. The right panel shows the ratio of the two losses. Below 1, the network knows more
+about digits than their mean and covariance. At :math:`\lambda < -1` it knows nothing more. Near :math:`\lambda = 1.5`
+its loss is half of the Gaussian's. Both losses are measured on digits that the network was trained on.
 """
 
 from pathlib import Path
@@ -29,7 +29,7 @@ flat = images.flatten(1).double()
 gaussian = exact.Gaussian(flat.mean(0), flat.T.cov(), process=process)
 
 # %%
-# Both are asked at the same noisy digits. lam is the logarithm of the signal-to-noise ratio :math:`\alpha / \sigma`.
+# Both denoisers get the same noisy digits. ``lams`` are values of :math:`\lambda = \log(\alpha / \sigma)`.
 lams = torch.linspace(-4, 4, 17)
 x = images[:DIGITS]
 torch.manual_seed(0)

@@ -5,8 +5,8 @@ A learnt score beside the exact one
 Data are two Gaussians on a line. The exact score of their noised density, :math:`\nabla \log p_t(z)`, is known, and a
 small network learns it by denoising score matching from samples.
 
-The two agree where there are data (gray: the density :math:`p_t`). Where there are none, at little noise in the tails
-and between the peaks, the network extrapolates.
+The two agree where there are data. The gray area shows the density :math:`p_t`. With little noise there are no data in
+the tails and between the peaks. There the network extrapolates, and its score is wrong.
 """
 
 import matplotlib.pyplot as plt

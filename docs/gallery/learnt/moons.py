@@ -2,12 +2,12 @@ r"""
 Two moons by three methods
 ==========================
 
-One network, trained by denoising score matching, and three ways to sample it. All methods use ten calls of the network,
+One network, trained by denoising score matching, is sampled by three methods. All methods use ten calls of the network,
 :math:`D(z, t) \approx E[x \mid z_t = z]`, for a sample. DDIM and the recommended method start from the same noise and
-are deterministic; DDPM adds noise at each step.
+are deterministic. DDPM adds noise at each step.
 
-With ten calls DDPM and DDIM fill the gap between the moons. The number in each title is the sliced Wasserstein distance
-from 3000 other points of the data.
+With ten calls, DDPM and DDIM fill the gap between the moons. The number in each title is the sliced Wasserstein
+distance from 3000 other points of the data. For the data themselves it is 0.020, which a perfect sampler would reach.
 """
 
 import matplotlib.pyplot as plt

@@ -3,11 +3,11 @@ A clip as space-time patches
 ============================
 
 :class:`~scoresde.networks.patches.PatchTransformer` cuts a clip into patches of 4 frames of 4 x 4 pixels. Each patch is
-a token of 64 numbers, and the clip of 8 frames of 16 x 16 pixels is a sequence of :math:`2 \cdot 4 \cdot 4 = 32`
-tokens.
+a token of 64 numbers. The clip of 8 frames of 16 x 16 pixels is a sequence of :math:`2 \cdot 4 \cdot 4 = 32` tokens.
 
-The first row shows the clip with the borders of the patches, one token in orange. The second row is the clip noised,
-:math:`z_t = \alpha x + \sigma \epsilon` at :math:`t = 0.1`: what the network is given. Below are its tokens.
+The first row shows the clip. The borders of the patches are blue, and one patch is orange. The second row shows the
+noisy clip, :math:`z_t = \alpha x + \sigma \epsilon` at :math:`t = 0.1`. It is the input of the network. Below are the
+tokens of the noisy clip, one in each row, with the same token in orange.
 """
 
 import matplotlib.pyplot as plt

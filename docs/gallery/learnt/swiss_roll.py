@@ -2,12 +2,12 @@ r"""
 A spiral and its score
 ======================
 
-A small network learns the spiral by denoising score matching: it is given :math:`z_t = \alpha x + \sigma \epsilon` and
+A small network learns the spiral by denoising score matching. It gets :math:`z_t = \alpha x + \sigma \epsilon` and
 estimates :math:`\epsilon`. The estimate gives the score,
 :math:`\nabla \log p_t(z) = -E[\epsilon \mid z_t = z] / \sigma`.
 
-The picture shows data, samples of the network, and the direction of the score that it learnt at :math:`\sigma = 0.15`.
-The arrows point towards the nearest arm of the spiral, and the score is larger (darker) where it is farther away.
+The picture shows data, samples of the network, and the direction of the learnt score at :math:`\sigma = 0.15`. The
+arrows point towards the nearest arm of the spiral. They are darker where the score is larger: far from the spiral.
 """
 
 import matplotlib.pyplot as plt

@@ -3,13 +3,13 @@ Where an adaptive solver takes its steps
 ========================================
 
 :class:`~solvers.runge_kutta.DormandPrince54` integrates the probability flow of a mixture from five starting points.
-In each step it compares two answers of different order, and chooses the step length so that their difference meets a
-tolerance of 1e-5. Each sample has steps of its own.
+In each step it compares two answers of different order. It chooses the length of the step so that their difference
+stays within a tolerance of 1e-5. Each sample has steps of its own.
 
-Above are the paths with a marker at the end of each accepted step. Below are the lengths of the steps. The first step
-is short, since the solver does not know the equation yet. Then the steps are long where the paths are nearly straight.
-The third and the fourth path turn to a peak at about t = 0.15, and need steps of less than 0.05 there. The last step is
-cut at the end of the range.
+The upper panel shows the paths, with a marker at the end of each accepted step. The lower panel shows the lengths of
+the steps. The first step is short, because the solver knows nothing about the equation yet. Then the steps are long,
+while the paths are nearly straight. The third path (green) and the fourth path (red) turn to a peak at about t = 0.15.
+They need steps of less than 0.05 there. The last step is shortened to end at the end of the range.
 """
 
 import matplotlib.pyplot as plt

@@ -1,10 +1,10 @@
 r"""
-One step of DDIM taken apart
-============================
+The parts of one DDIM step
+==========================
 
-A real digit was noised to t = 0.2. The network answers with the expected digit :math:`\hat{x}` and the expected noise
-:math:`\hat\epsilon`, for which :math:`z_t = \alpha_t \hat{x} + \sigma_t \hat\epsilon`. A step of DDIM to s = 0.08 puts
-both together again with the rates of s:
+Noise is added to a real digit, up to t = 0.2. The network answers with the expected digit :math:`\hat{x}` and the
+expected noise :math:`\hat\epsilon`. For these, :math:`z_t = \alpha_t \hat{x} + \sigma_t \hat\epsilon`. A step of DDIM
+to s = 0.08 combines both again, with the rates of s:
 
 .. math:: z_s = \alpha_s\, \hat{x} + \sigma_s\, \hat\epsilon.
 

@@ -2,13 +2,13 @@ r"""
 DDPM is a discretised SDE
 =========================
 
-The sampler of DDPM makes T steps. As T grows, the law of its samples tends to that of the reverse SDE. The picture
-shows the distance between the two for Gaussian data, as the Wasserstein distance :math:`W_2`.
+The sampler of DDPM makes T steps. As T grows, the law (distribution) of its samples tends to that of the reverse SDE.
+The picture shows the distance between the two laws for Gaussian data, as the Wasserstein distance :math:`W_2`.
 
-No samples are drawn. On Gaussian data a step is affine in the state and in the noise, so that the law at the end is a
-Gaussian, which :func:`~scoresde.evaluation.affine_laws.affine` finds exactly. The reverse SDE, started in the marginal
-of t = 1, has the marginal of the forward process at each t. Euler-Maruyama on the reverse SDE converges as DDPM does:
-both lines approach the slope -1.
+No samples are drawn. On Gaussian data a step is affine in the state and in the noise. So the law at the end is a
+Gaussian, and :func:`~scoresde.evaluation.affine_laws.affine` computes it exactly. The reverse SDE starts from the
+marginal law of the forward process at t = 1. Then it has the marginal law of the forward process at each t.
+Euler-Maruyama on the reverse SDE converges at the same rate as DDPM: both lines approach the slope -1.
 """
 
 import matplotlib.pyplot as plt

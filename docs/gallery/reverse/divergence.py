@@ -2,15 +2,15 @@ r"""
 Divergence: particles that leave
 ================================
 
-A small disc of particles is carried from data to noise by the probability flow :math:`dz = F(z, t)\, dt` of a mixture
-of three Gaussians. Where the divergence of F is positive, particles leave each small region, and the disc grows. With
-:math:`z_s` the path of its centre, a small disc has
+The probability flow :math:`dz = F(z, t)\, dt` of a mixture of three Gaussians carries a small disc of particles from
+data to noise. Where the divergence of F is positive, particles leave each small region, and the disc grows. Let
+:math:`z_s` be the position of the centre at time s. Then the area of a small disc obeys
 
 .. math:: \frac{\text{area}(t)}{\text{area}(0)} = \exp \int_0^t \nabla\cdot F(z_s, s)\, ds.
 
-On the left is the disc at several times, over the density of the data. On the right are both sides of this equation.
-The area is proportional to the root of the determinant of the particles' covariance. At about t = 0.2 it falls for a
-short time: there the divergence is negative.
+On the left is the disc at four times, over the density of the data. On the right are both sides of this equation. The
+area is proportional to the root of the determinant of the particles' covariance. From about t = 0.18 to t = 0.26 the
+area falls: there the divergence is negative.
 """
 
 import matplotlib.pyplot as plt

@@ -3,11 +3,11 @@ Real digits encoded, interpolated, decoded
 ==========================================
 
 The probability-flow ODE runs in both directions. :func:`~scoresde.samplers.transport.encode` carries a real digit to
-its latent, and :func:`~scoresde.samplers.transport.decode` carries a latent back to a digit. Between the latents of
-two digits lie, by spherical interpolation, the latents of digits that change from one to the other.
+its latent, and :func:`~scoresde.samplers.transport.decode` carries a latent back to a digit. Spherical interpolation of
+two latents gives latents between them. They are decoded to digits that change from one to the other.
 
-Each row has two real digits at its ends, marked "real", and what is decoded between them. The images next to the ends
-are the decoded latents of the real digits: they agree with them.
+Each row has two real digits at its ends, marked "real". Between them are the decoded latents. At w = 0 and w = 1 these
+are the latents of the real digits, and the decoded images agree with the real ones.
 """
 
 from pathlib import Path

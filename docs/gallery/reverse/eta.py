@@ -9,9 +9,9 @@ All equations of the family
 have the same marginals. :math:`\eta = 0` is the probability-flow ODE, and :math:`\eta = 1` the reverse SDE.
 :func:`~scoresde.samplers.published.chains.ddim` takes eta as an argument.
 
-In each picture 150 paths start at the same noise, the black square. Four of them are drawn, and where all of them end.
-With :math:`\eta = 0` they are one path, so that each starting noise has one sample. With noise in the equation they end
-in all components of the mixture, drawn in gray.
+In each panel 150 paths start at the same noise, the black square. Four paths are drawn as lines. The black dots are the
+ends of all 150. With :math:`\eta = 0` all paths are equal: each starting noise has exactly one sample. With noise in
+the equation the paths end in all components of the mixture, which is drawn in gray.
 """
 
 import matplotlib.pyplot as plt

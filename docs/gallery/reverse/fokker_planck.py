@@ -8,8 +8,9 @@ smaller times. Their density obeys the continuity equation, which is the Fokker-
 .. math:: \partial_t p_t = -\nabla\cdot(F p_t), \qquad\text{so that along a path}\qquad
    \frac{d}{dt} \log p_t(z_t) = -\nabla\cdot F(z_t, t).
 
-The picture compares three densities at four times: the histogram of the particles, the exact density of the mixture,
-and the change of variables, integrated along the flow by :func:`~scoresde.evaluation.likelihood.log_likelihood`.
+The picture compares three densities at four times: the histogram of the particles, the exact density of the noisy
+mixture, and the density by the second equation, which :func:`~scoresde.evaluation.likelihood.log_likelihood` integrates
+along the flow (change of variables).
 """
 
 import matplotlib.pyplot as plt

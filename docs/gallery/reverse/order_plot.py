@@ -3,13 +3,13 @@ Strong orders of three solvers
 ==============================
 
 Geometric Brownian motion :math:`dy = a y\, dt + b y\, dW` has the solution
-:math:`y_t = y_0 \exp((a - b^2/2)\, t + b W_t)`. A solver of strong order p, given the same Brownian path, has the
-error
+:math:`y_t = y_0 \exp((a - b^2/2)\, t + b W_t)`. A solver of strong order p makes N steps with the same Brownian path
+:math:`W`, and ends at :math:`y_N`. Its error is
 
-.. math:: \sqrt{E\, |y_N - y(1)|^2} = O(N^{-p})
+.. math:: \sqrt{E\, |y_N - y(1)|^2} = O(N^{-p}).
 
-after N steps. All solvers and all step numbers use the same fine paths, held by a :class:`~solvers.brownian.GridPath`.
-The gray lines have the slopes -1/2, -1 and -3/2. Each solver follows the line of the strong order that it declares.
+All solvers and all step numbers use the same fine paths, held by a :class:`~solvers.brownian.GridPath`. The gray lines
+have the slopes -1/2, -1 and -3/2. Each solver follows the gray line of its strong order, which the legend states.
 """
 
 import matplotlib.pyplot as plt

@@ -2,8 +2,8 @@ r"""
 Paths of the reverse SDE and of the probability flow
 ====================================================
 
-Both equations carry :math:`\mathcal{N}(0, 1)` at t = 1 to the data at t = 0, through the same densities :math:`p_t(z)`
-(in the background):
+Both equations carry :math:`\mathcal{N}(0, 1)` at t = 1 to the data at t = 0. They have the same density :math:`p_t(z)`
+at each time, drawn in blue:
 
 .. math::
 
@@ -13,7 +13,7 @@ Both equations carry :math:`\mathcal{N}(0, 1)` at t = 1 to the data at t = 0, th
 
 The six paths start at the same points on both sides. Those of the SDE, by
 :class:`~solvers.sde_diagonal.EulerMaruyama`, cross one another and forget where they started. Those of the ODE never
-cross, so that their order stays the same.
+cross, so their order stays the same.
 """
 
 import matplotlib.pyplot as plt

@@ -4,11 +4,11 @@ The score field at three noise levels
 
 The score :math:`\nabla\log p_t(z)` points towards higher density. The picture shows it as arrows over the density
 :math:`p_t` of a mixture of three Gaussians, at three times of :class:`~scoresde.processes.forward.VPSDE`. At t = 0.8
-all arrows point to the origin. At t = 0.25 the three components show, and at t = 0.05 each component has its own
-region, where the arrows point to it alone.
+all arrows point to the origin. At t = 0.25 the three components can be seen. At t = 0.05 each component has a region of
+its own, in which the arrows point to this component.
 
-The arrows are divided by the largest in each picture. The title says how long that one is: scores are long at small
-noise.
+In each panel the arrows are divided by the length of the longest one, which the title states. At small noise the scores
+are long.
 """
 
 import matplotlib.pyplot as plt

@@ -3,15 +3,18 @@ Spherical interpolation of latents
 ==================================
 
 Latents of the probability flow are draws of :math:`\mathcal{N}(0, I)` in d = 64 dimensions. Their norm is close to
-:math:`\sqrt{d} = 8`. Halfway between two of them a straight line has a norm smaller by the factor :math:`1/\sqrt{2}`,
-which draws hardly ever have. Spherical interpolation, :func:`~scoresde.samplers.sampling.interpolate`, keeps the norm:
+:math:`\sqrt{d} = 8`. The midpoint of the straight line between two draws has a norm that is smaller by about the factor
+:math:`1/\sqrt{2}`. Draws hardly ever have such a small norm. Spherical interpolation,
+:func:`~scoresde.samplers.sampling.interpolate`, keeps the norm:
 
 .. math:: z_w = \frac{\sin((1 - w)\theta)}{\sin\theta}\, z_0 + \frac{\sin(w\theta)}{\sin\theta}\, z_1,
 
-where :math:`\theta` is the angle between :math:`z_0` and :math:`z_1`. The gray band holds 99 % of the norms of draws.
+where :math:`\theta` is the angle between :math:`z_0` and :math:`z_1`. The gray band in the lower panel holds 99 % of
+the norms of draws.
 
-The strips show the digits that the flow makes of both interpolations. In the middle of the linear one they are a
-little fainter: the standard deviation of the pixels of the middle image, above each strip, is smaller.
+The two rows of images show the digits that the flow makes of the latents. Those in the middle of the linear row are a
+little fainter. The title of each row states the standard deviation of the pixels of its middle image: it is smaller in
+the linear row.
 """
 
 from pathlib import Path

@@ -4,11 +4,11 @@ Error against model calls
 
 Five samplers of the :mod:`catalogue <scoresde.samplers.catalogue>` draw from a mixture of eight Gaussians whose
 denoiser is known exactly. All of them integrate the same probability-flow ODE from the same noise. Their error is the
-root mean square distance of the samples to those of a solve with a tolerance of 1e-7.
+root mean square distance of the samples from those of an adaptive solver with a tolerance of 1e-7.
 
-A method of order p has a line of slope -p. ``ddim`` has order 1, and the other four have an order of 2 or more.
-``edm_heun`` makes two calls in a step. It has half as many steps for the same calls, and is the worst of the five
-where calls are few.
+With many calls, a method of order p has a line of slope -p. ``ddim`` has order 1, and the other four have an order of 2
+or more. ``edm_heun`` makes two calls in a step, so it has half as many steps for the same calls. With few calls it is
+the worst of the five.
 """
 
 import matplotlib.pyplot as plt
