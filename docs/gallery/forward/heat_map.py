@@ -26,7 +26,7 @@ density = Normal(mean, sigma).log_prob(z[:, None]).exp()
 
 fig, ax = plt.subplots(figsize=(7, 3.6))
 image = ax.pcolormesh(t, z, density / density.amax(0), rasterized=True)
-ax.plot(t, mean, color="black", lw=2, label=r"$\alpha(t)\, x^*$")
+ax.plot(t, mean, color="tab:blue", lw=2, label=r"$\alpha(t)\, x^*$")
 ax.plot(t, mean + 2 * sigma, color="white", ls="--", lw=1, label=r"$\alpha(t)\, x^* \pm 2\, \sigma(t)$")
 ax.plot(t, mean - 2 * sigma, color="white", ls="--", lw=1)
 
