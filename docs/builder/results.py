@@ -139,7 +139,9 @@ def row(name: str, content: dict[str, Any], folder: Path) -> dict[str, Any]:
         "threads": content["threads"],
         "command": command(name),
         "picture": drawn(name, content, folder),
-        "holds": [key for key, value in content.items() if isinstance(value, list | dict) and value],
+        "holds": [
+            key for key, value in content.items() if isinstance(value, list | dict) and value and key != "versions"
+        ],
     }
 
 
