@@ -107,6 +107,7 @@ PICTURES: dict[str, Curves | Bars] = {
     "training_speed": Bars(("problem",), "ratio", line=1.0),
     "tuning_exact": Bars(("problem", "calls"), "tuned/best", line=1.0),
     "tuning_first": Bars(("line", "problem"), "ratio", line=1.0, only=(("calls", 10),)),
+    "tuning_transfer": Bars(("where",), "ratio", line=1.0),
     "tuning_trained": Bars(("method", "calls"), "Frechet"),
     "work_precision": Curves("calls", "error", "method", CHOSEN, only=(("family", "scoresde"), ("problem", "gmm2d"))),
 }
