@@ -31,9 +31,9 @@ def main() -> None:
 
 
 def forget_old_pictures() -> None:
-    """Remove what scripts drew with another version of the package: sphinx-gallery looks at the scripts alone."""
+    """Remove what scripts drew with another package or other networks: sphinx-gallery looks at the scripts alone."""
     drawn_with = GENERATED / "drawn_with"
-    now = networks.sources(DOCS.parent / "scoresde", DOCS.parent / "solvers")
+    now = networks.sources(DOCS.parent / "scoresde", DOCS.parent / "solvers") + networks.stamps()
     if not drawn_with.exists() or drawn_with.read_text() != now:
         for folder in ("learn", "gallery", "explorer"):
             shutil.rmtree(GENERATED / folder, ignore_errors=True)

@@ -31,6 +31,11 @@ def train_missing() -> None:
             done.result()
 
 
+def stamps() -> str:
+    """What the networks in docs/runs were trained from."""
+    return "".join(path.read_text() for path in sorted((DOCS / "runs").glob("*.inputs")))
+
+
 def _train_chain(names: tuple[str, ...]) -> None:
     """One after the other: a network may stand on the one before, which is then among its inputs."""
     inputs = hashlib.sha256(sources(*(PACKAGE / room for room in ROOMS)).encode())

@@ -7,8 +7,8 @@ import json
 import subprocess
 from collections import defaultdict
 from dataclasses import dataclass
-from math import exp, log
 from pathlib import Path
+from statistics import geometric_mean
 from typing import Any
 
 import matplotlib as mpl
@@ -49,7 +49,7 @@ class Curves:
         for name in self.curves or curves:
             points = curves[name]
             x = sorted(points)
-            ax.plot(x, [geometric(points[value]) for value in x], "o-", ms=3, label=str(name))
+            ax.plot(x, [geometric_mean(points[value]) for value in x], "o-", ms=3, label=str(name))
         ax.set(xlabel=self.x, ylabel=self.y, xscale="log", yscale="log")
         ax.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
 
@@ -175,11 +175,6 @@ def drawn(name: str, content: dict[str, Any], folder: Path) -> Path | None:
 def suits(row: dict[str, Any], picture: Curves | Bars) -> bool:
     """Whether a row is drawn: it has the figure, and is of the part that the picture shows."""
     return row.get(picture.y) is not None and all(row.get(key) == value for key, value in picture.only)
-
-
-def geometric(values: list[float]) -> float:
-    """The geometric mean of positive numbers."""
-    return exp(sum(log(value) for value in values) / len(values))
 
 
 def command(name: str) -> str:

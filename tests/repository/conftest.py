@@ -1,5 +1,7 @@
 """A browser for the tests that look at pages."""
 
+import shutil
+
 import pytest
 
 FLAGS = (
@@ -20,12 +22,17 @@ def chromium(tmp_path_factory):
     """Chromium without a window, with a profile of its own."""
     from selenium import webdriver
 
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    assert browser, "the site is looked at in Chromium: install it, on Debian the packages chromium and chromium-driver"
+    assert driver, "Chromium is driven by chromedriver: install it, on Debian the package chromium-driver"
+
     options = webdriver.ChromeOptions()
-    options.binary_location = "/usr/bin/chromium"
+    options.binary_location = browser
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
 
-    driver = webdriver.Chrome(options, webdriver.ChromeService("/usr/bin/chromedriver"))
-    yield driver
-    driver.quit()
+    opened = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
