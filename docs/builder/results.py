@@ -89,6 +89,7 @@ PICTURES: dict[str, Curves | Bars] = {
     "adaptive": Bars(("method", "tol"), "of RK45", line=1.0),
     "adaptive_flow": Bars(("solver", "along", "tolerance"), "mean calls", only=(("problem", "gmm2d"),)),
     "adaptive_sde": Bars(("problem", "tol"), "variance ratio", line=1.0),
+    "conditioned": Bars(("network", "measured", "calls"), "ratio", line=1.0),
     "ddpm_digits": Curves("calls", "frechet", "sampler"),
     "first_light": Bars(("solver", "equation"), "calls_mean"),
     "gpu": Bars(("run",), "of bare calls", line=1.0, only=(("case", "U-Net 256 x 3 x 64 x 64"),)),
