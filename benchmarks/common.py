@@ -50,9 +50,10 @@ def environment(dtype: torch.dtype) -> dict[str, Any]:
 
 
 def show(title: str, rows: list[dict[str, Any]]) -> None:
-    """Print rows as a table."""
-    names = list(rows[0])
-    cells = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in row.values()] for row in rows]
+    """Print rows as a table; a cell is empty where a row lacks its column."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    values = [[row.get(name, "") for name in names] for row in rows]
+    cells = [[f"{v:.3g}" if isinstance(v, float) else str(v) for v in some] for some in values]
     widths = [max(len(n), *(len(c[i]) for c in cells)) for i, n in enumerate(names)]
     print(f"\n{title}")
     for line in [names, *cells]:

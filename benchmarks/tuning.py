@@ -1,4 +1,4 @@
-"""Tuned samplers against untuned ones: `python -m benchmarks.tuning [--part exact|first|trained|transfer] [--run RUN]`.
+"""Tuned samplers against untuned ones: `python -m benchmarks.tuning [--part PART] [--run RUN]`. The parts:
 
 exact     four shared problems at 5 and 10 calls: error of a tuned method over that of the best released choice of
           sampler and grid *of each problem and budget*, picked after the fact; levels alone; how long it took
@@ -6,6 +6,7 @@ first     what an analytical first call is worth, untuned: lines of the catalogu
 trained   a trained network of digits: Frechet distance of n tuned calls against 1.6 n and 2 n untuned ones, over five
           seeds; the signal-to-noise ratio at 16 calls
 transfer  the same tuned method on other calls, precision, guidance, checkpoints and models
+noise     a stochastic method with learned noise: energy distance to right samples, beside that of untuned ones
 
 Errors are judged on starts that no tuning saw. Results are stored by part; `--page` writes docs/tuning.md of them.
 """
@@ -21,18 +22,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks import tuning_page, tuning_trained
 from benchmarks.common import RESULTS, environment, show
 from benchmarks.rivals import Task, rivals
-from scoresde import EDM, catalogue, tuning
+from scoresde import EDM, catalogue, runs, tuning
 from scoresde.compare.problems import Problem, all_problems
+from scoresde.denoisers.denoiser import BaseDenoiser
 from scoresde.denoisers.moments import Moments
 from scoresde.samplers.transforms import AnalyticalFirstCall
 
 PROBLEMS = ("gmm2d", "digits", "patches", "mixture3072")
 CALLS = (5, 10)
 LINES = ("ddim", "dpm_solver_pp_2m", "unipc", "deis", "ipndm", "lms", "best")
+NOISY = ("gmm2d", "digits")
+NOISE_CALLS = (3, 5, 10)
+NOISE_TESTED = 2000
+NOISE_DRAWN = 2 * 256 + NOISE_TESTED
 Row = dict[str, Any]
 
 
@@ -116,11 +123,53 @@ def first() -> list[Row]:
     return rows
 
 
+def noise(run: Path) -> list[Row]:
+    """One row for each model and budget: two exact problems against their data, a network against its flow."""
+    rows: list[Row] = []
+    for name in NOISY:
+        case = problem(name)
+        assert case.draw is not None
+        target = case.draw(NOISE_DRAWN, 1)
+        rows += [noise_row(name, case.denoiser, case.shape, calls, target) for calls in NOISE_CALLS]
+    loaded = runs.load(run)
+    return rows + [noise_row("digits network", loaded.denoiser, loaded.shape, calls, None) for calls in NOISE_CALLS]
+
+
+def noise_row(
+    where: str,
+    denoiser: BaseDenoiser,
+    shape: tuple[int, ...],
+    calls: int,
+    target: Tensor | None,
+) -> Row:
+    """A tuned stochastic method, the best untuned one and the deterministic choice, on samples that nothing saw."""
+    found = tuning.tune_noise(denoiser, shape, calls, target=target, seed=1, tested=NOISE_TESTED)
+    rivals = {name: law for name, law in found.baselines.items() if name != "recommended"}
+    best = min(rivals, key=lambda name: rivals[name].value)
+    row: Row = {
+        "model": where,
+        "calls": calls,
+        "tuned": found.law.value,
+        "+-": found.law.high - found.law.value,
+        "best untuned": rivals[best].value,
+        "untuned +-": rivals[best].high - rivals[best].value,
+        "which is": best,
+        "recommended": found.baselines["recommended"].value,
+        "eta": " ".join(f"{eta:.2g}" for eta in found.about["etas"]),
+        "began with": found.about["started_from"],
+        "seconds": found.about["seconds"],
+    }
+    print(json.dumps(row), flush=True)
+    return row
+
+
 def main() -> None:
     """Measure, print, store."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--part", action="append", choices=tuning_page.PARTS, help="measure this part; default all")
-    parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="the network of `trained` and `transfer`")
+    parser.add_argument(
+        "--run", type=Path, default=Path("runs/demo"), help="the network of `trained`, `transfer` and `noise`"
+    )
     parser.add_argument("--calls", type=int, nargs="*", help="budgets of `trained`; default 5 7 10 16")
     parser.add_argument("--other", action="append", default=[], help="NAME=RUN of the same data, for `transfer`")
     parser.add_argument("--labelled", type=Path, help="a run that takes labels, for guidance in `transfer`")
@@ -131,6 +180,7 @@ def main() -> None:
         "exact": exact,
         "first": first,
         "trained": lambda: tuning_trained.trained(asked.run, asked.calls or list(tuning_trained.TUNED)),
+        "noise": lambda: noise(asked.run),
         "transfer": lambda: tuning_trained.transfer(
             asked.run, {name: Path(path) for name, path in (each.split("=") for each in asked.other)}, asked.labelled
         ),

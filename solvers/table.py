@@ -12,9 +12,8 @@ from torch import Tensor
 
 from . import check
 from .adams_weights import combined
-from .equation import Equation
-from .noise import Path
-from .solver import Solver, State, axpy
+from .equation import Equation, Noise
+from .solver import Path, Solver, State, add_noise, axpy
 
 Rows = tuple[tuple[float, ...], ...]
 
@@ -27,6 +26,9 @@ class Table(Solver):
 
         y_{k+1} = y_k + h_k (c_k y_k + sum_{j <= k} w_kj F_j),    F_j = a y_j + f(t_j, y_j),  h_k = t_{k+1} - t_k.
 
+    With `stds`, step k of an equation with additive noise adds s_k g(t_k) z_k, z_k ~ N(0, I). How much the rows shrink
+    the state to make up for it is theirs.
+
     It is the most general linear method that makes one evaluation a step: Adams methods and predictor-corrector pairs
     are tables (`Table.of`). A row is consistent where c_k = 0 and its weights sum to 1. No order is claimed.
 
@@ -35,9 +37,11 @@ class Table(Solver):
 
     Args:
         rows: (c_k, w_k0, ..., w_kk) for k = 0, 1, ...: k + 2 finite numbers in row k.
+        stds: s_k of each row, 0 or more; none: a method for ODEs.
 
     Raises:
-        TypeError, ValueError: naming `rows`; from `solve` naming `steps` where the grid has more steps than rows.
+        TypeError, ValueError: naming `rows` or `stds`; from `solve` naming `steps` where the grid has more steps than
+            rows.
 
     Example:
         >>> Table(((0.0, 1.0), (0.0, -0.5, 1.5)))  # Euler, then the second-order Adams-Bashforth step
@@ -45,6 +49,7 @@ class Table(Solver):
     """
 
     rows: Rows
+    stds: tuple[float, ...] = ()
 
     order: ClassVar[int] = 0
     evals: ClassVar[int] = 1
@@ -59,6 +64,16 @@ class Table(Solver):
                 raise ValueError(f"`rows` must hold {k + 2} numbers in row {k}, (c, w_0 .. w_{k}), got {row!r:.80}")
             for value in row:
                 check.number("rows", value)
+
+        for std in self.stds:
+            check.number("stds", std, least=0.0)
+        if self.stds and len(self.stds) != len(self.rows):
+            raise ValueError(f"`stds` must be empty or one for each of {len(self.rows)} rows, got {len(self.stds)}")
+
+    @property
+    def noise(self) -> Noise:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """Additive where each step adds noise of its own."""
+        return Noise.ADDITIVE if self.stds else Noise.NONE
 
     @classmethod
     def of(
@@ -80,9 +95,14 @@ class Table(Solver):
         return cls(tuple(tuple(check.values(row)) for row in tabulated(solver, times, a)))
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
+        steps = len(times) - 1
+        rows = _last(self.rows, steps)
+        stds = torch.tensor(self.stds[len(self.rows) - steps :] or [0.0] * steps, dtype=torch.float64, device="cpu")
+        scales = stds / times.diff().abs().sqrt()  # of increments of variance |h|
+
         return [
-            (torch.tensor(row, dtype=torch.float64, device="cpu") * step).unbind()
-            for row, step in zip(_last(self.rows, len(times) - 1), times.diff(), strict=True)
+            ((torch.tensor(row, dtype=torch.float64, device="cpu") * h).unbind(), scale)
+            for row, h, scale in zip(rows, times.diff(), scales, strict=True)
         ]
 
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
@@ -98,8 +118,12 @@ class Table(Solver):
         noise: Path | None,
         w: Any,
     ) -> tuple[Tensor, Tensor | None, State]:
+        weights, scale = w
         slopes = (*state, eq.drift(t0, y))
-        return combined(axpy(y, y, w[0]), w[1:], slopes), None, slopes
+        y1 = combined(axpy(y, y, weights[0]), weights[1:], slopes)
+        if noise is not None and eq.g is not None:
+            y1 = add_noise(y1, scale * eq.g(t0, y), noise(t0, t1))
+        return y1, None, slopes
 
     def evaluations(self, n: int) -> int:
         return n

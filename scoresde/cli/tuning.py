@@ -18,6 +18,7 @@ _UNITS = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def tune(
+    context: typer.Context,
     run: Folder,
     calls: Annotated[int, typer.Option(help="network calls of a sample, 2 or more")],
     out: Annotated[Path, typer.Option(help="the .json to write")] = Path("method.json"),
@@ -34,6 +35,9 @@ def tune(
     ] = 0.0,
     plain: Annotated[
         bool, typer.Option("--plain", help="no method with a frame, which the schedulers of diffusers cannot run")
+    ] = False,
+    noise: Annotated[
+        bool, typer.Option("--noise", help="a stochastic method instead: its levels and noise, judged by the law")
     ] = False,
     label: Annotated[
         str | None, typer.Option(help="class of all samples; without it all classes, where the model takes labels")
@@ -57,6 +61,7 @@ def tune(
     scoresde sample runs/demo --method method.json
     \f
     Args:
+        context: of the command, which knows what was given.
         run: folder of a run or of a diffusers pipeline.
         calls: network calls of a sample, 2 or more.
         out: the .json file to write.
@@ -66,6 +71,8 @@ def tune(
         seed: of all latents.
         soft: how far the start of a pair may move, in standard deviations of its noise.
         plain: whether methods with a frame are left out.
+        noise: whether the levels and the noise of a stochastic method are learned instead, and judged by the distance
+            of laws; `stage`, `pairs`, `soft` and `plain` are of the other kind then.
         label: class of all samples; None: all classes.
         guidance: scale, or several scales between commas; None: no guidance.
         interval: levels LO,HI of lam in which guidance holds; None: all.
@@ -92,6 +99,8 @@ def tune(
 
     stages = ("grid", *tuning.STAGES)
     check.choice("stage", stage, stages)
+    if noise:
+        _check_noise(context)
     seconds = None if time is None else duration(time)
     _check_out(out, overwrite)
     place = usable(device)
@@ -108,7 +117,9 @@ def tune(
     every = wanted is None and model.classes is not None
     cond = torch.arange(model.classes or 0, device="cpu") if every else wanted
 
-    wanted_stages = stages[1 : stages.index(stage) + 1]
+    wanted_stages = (tuning.NOISE,) if noise else stages[1 : stages.index(stage) + 1]
+    one = denoisers[0]
+    common: dict[str, Any] = {"seconds": seconds, "cond": cond, "seed": seed, "batch": batch}
 
     with (
         writing_file(out, command()),
@@ -116,23 +127,16 @@ def tune(
         fitting(f"a batch of {batch} samples", f"take a smaller --batch (now {batch})"),
     ):
         _check_out(out, overwrite)  # again: another command may have written it meanwhile
-        found = tuning.tune(
-            denoisers[0],
-            model.shape,
-            calls,
-            seconds=seconds,
-            cond=cond,
-            seed=seed,
-            stages=wanted_stages,
-            pairs=pairs,
-            soft=soft,
-            frames=not plain,
-            batch=batch,
-            on_look=lambda: advance(1),
-        )
+        common["on_look"] = lambda: advance(1)
+        if noise:
+            found = tuning.tune_noise(one, model.shape, calls, **common)
+        else:
+            kinds: dict[str, Any] = {"stages": wanted_stages, "pairs": pairs, "soft": soft, "frames": not plain}
+            found = tuning.tune(one, model.shape, calls, **kinds, **common)
         found.save(out, run=str(run), label=wanted, guidance=guidance, interval=interval, rescale=rescale)
 
-    _tell(found, out)
+    tell = _tell_law if noise else _tell
+    tell(found, out)
     if sigmas:
         console().print(", ".join(f"{value:.6g}" for value in found.sigmas))
 
@@ -163,6 +167,14 @@ def _check_out(out: Path, overwrite: bool) -> None:
 
     if not overwrite:
         raise UsageError(f"`--out` must not exist, got {out}; use --overwrite")
+
+
+def _check_noise(context: typer.Context) -> None:
+    """Raise UsageError where an option of the deterministic tuner was given beside `--noise`."""
+    for name in ("stage", "pairs", "soft", "plain"):
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            raise UsageError(f"`--{name}` must not be given with --noise, which compares laws and has no pairs")
 
 
 def _check_model(model: Any) -> None:
@@ -196,4 +208,30 @@ def _tell(found: Any, out: Path) -> None:
         f" which moves by {about['reference_error']:.2g} at 30 times its tolerance. On the {about['pairs']} learned"
         f" from {about['training'].rms:.3g}, on the {about['held_out']} that chose {about['validation'].rms:.3g}"
     )
+    if about["c2st"]:
+        told = (
+            f"{name} {law['value']:.2f} ({law['low']:.2f} to {law['high']:.2f})" for name, law in about["c2st"].items()
+        )
+        say(
+            "right answers of a classifier that tells samples from converged ones, 0.5 where it cannot: "
+            + ", ".join(told)
+        )
+    say(f"began with {about['started_from']}; {about['seconds']:.0f} s; {out}")
+
+
+def _tell_law(found: Any, out: Path) -> None:
+    from rich.table import Table
+
+    table = Table("method", "energy distance", "95 %")
+    for name, law in {"tuned": found.law, **found.baselines}.items():
+        table.add_row(name, f"{law.value:.3g}", f"{law.low:.2g} to {law.high:.2g}")
+
+    say = console().print
+    say(table)
+    about = found.about
+    say(
+        f"{about['calls']} calls, {about['tested']} samples against as many of the {about['target']}; two sets of one"
+        " law have mean 0, so that a distance whose interval holds 0 cannot be told from it"
+    )
+    say("eta of the steps: " + ", ".join(f"{eta:.3g}" for eta in about["etas"]))
     say(f"began with {about['started_from']}; {about['seconds']:.0f} s; {out}")

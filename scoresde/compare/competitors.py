@@ -118,7 +118,7 @@ def _tuned(name: str) -> Entry:
     def bind(budget: float) -> Solve | None:
         return _ours(method) if method.calls == int(budget) else None
 
-    return Entry(f"{path}#{digest}", OURS, False, False, bind)
+    return Entry(f"{path}#{digest}", OURS, method.stochastic, False, bind)
 
 
 def _on_budget(make: Callable[..., Method], grid: Grid | None, budget: int) -> Solve | None:

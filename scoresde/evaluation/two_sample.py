@@ -14,7 +14,7 @@ from solvers.noise import PROBE
 from .distances import DistanceEstimate, estimate, paired, unit_directions
 
 _SPLITS = 4
-_LEAST = 25  # samples of a set that a classifier can learn from
+FEWEST = 25  # samples of a set that a classifier can learn from
 _WIDTH = 1.959964  # standard deviations of a 95 % interval
 
 
@@ -91,10 +91,10 @@ def c2st(
 
     first, second = paired(a, b, ("a", "b"))
     for name, some in (("a", first), ("b", second)):
-        if len(some) < _LEAST:
-            raise ValueError(f"`{name}` must hold at least {_LEAST} samples, got {len(some)}")
+        if len(some) < FEWEST:
+            raise ValueError(f"`{name}` must hold at least {FEWEST} samples, got {len(some)}")
 
-    check.integer("folds", folds, least=2, most=_LEAST)
+    check.integer("folds", folds, least=2, most=FEWEST)
     check.seed("seed", seed)
     x = torch.cat((first, second)).numpy()
     labels = np.repeat([0, 1], [len(first), len(second)])

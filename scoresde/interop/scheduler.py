@@ -192,7 +192,7 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
             )
 
         solver = cast(Solver, method.around(None, None))
-        begun = range(len(self._lams) - 1 + method.more_levels)  # levels at which a step or the last denoise begins
+        begun = range(len(self._lams) - 1 + method.final_denoise)  # levels at which a step or the last denoise begins
         self._starts = {solver.evaluations(step) if step else 0: step for step in begun}
         self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device or "cpu")
 

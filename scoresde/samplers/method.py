@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from solvers import Compiled, Solver, check
+from solvers import Compiled, Solver, Table, check
 from solvers.adapters.base import Adapter
 
 from ..processes.base import Process
@@ -82,6 +82,11 @@ class Method:
                 f"`frame` must be a Frame or None, got {type(self.frame).__name__}; for example"
                 " Frame(Moments.of(samples))"
             )
+        if self.adds_noise and (callable(self.eta) or self.eta > 0 or self.split is not Split.FLOW):
+            raise ValueError(
+                "`eta` must be 0 and `split` Split.FLOW where a table adds noise to the steps of the flow, got"
+                f" {self.eta!r} and {self.split!r}"
+            )
         if self.frame is not None and (self.stochastic or self.wrap):
             raise ValueError(
                 "`frame` must be None for a method with noise or wrappers, because the frame gives the flow alone, got"
@@ -111,7 +116,9 @@ class Method:
     def describe(self) -> str:
         """The method in words, one sentence per line: the equation, the solver, the levels, the cost."""
         equation = "the probability-flow ODE"
-        if callable(self.eta):
+        if self.adds_noise:
+            equation += ", and adds noise after each step,"
+        elif callable(self.eta):
             equation = f"the generative SDE with noise {self.eta!r} from step to step"
         elif self.eta > 0:
             equation = f"the generative SDE with eta = {self.eta:g}"
@@ -134,8 +141,19 @@ class Method:
 
     @property
     def stochastic(self) -> bool:
-        """Whether the equation has noise."""
-        return callable(self.eta) or self.eta > 0
+        """Whether the equation has noise, or a table of coefficients adds some after each step."""
+        return callable(self.eta) or self.eta > 0 or self.adds_noise
+
+    @property
+    def table(self) -> Table | None:
+        """The solver where it is a table of coefficients, which has rows for its own steps alone."""
+        solver = self.solver.inner if isinstance(self.solver, Compiled) else self.solver
+        return solver if isinstance(solver, Table) else None
+
+    @property
+    def adds_noise(self) -> bool:
+        """Whether the solver is a table that adds noise of its own to the steps of the flow."""
+        return self.table is not None and bool(self.table.stds)
 
     def around(self, source: Any, ask: Any) -> Solver | Adapter:
         """The solver inside its step wrappers.
@@ -194,8 +212,9 @@ class Method:
 
     @property
     def more_levels(self) -> int:
-        """Levels of a transport beyond the n of `sample`: 1 where `sample` ends with a denoise, else 0."""
-        return int(self.final_denoise)
+        """Levels of a transport beyond the n of `sample`: 1 where `sample` ends with a denoise, for which a step is
+        made instead; 0 where it does not, or a table has no row for that step."""
+        return int(self.final_denoise and self.table is None)
 
     def _spent(self, steps: int) -> int | None:
         solver = self.around(None, None)

@@ -23,7 +23,7 @@ from .frame import Whitened
 from .grids import AbsoluteGrid, Tolerance
 from .method import Method
 from .ranges import Ends, home, method_levels, radius, warn_outside_training_range
-from .reverse import reverse
+from .reverse import reverse, with_unit_noise
 
 
 class Plan:
@@ -130,7 +130,8 @@ class Plan:
                 eta = m.eta(lams[k].item(), lams[k + 1].item())
                 yield reverse(m.process, self.denoiser, eta, m.split, self.cond), times[k : k + 2]
         else:
-            yield reverse(m.process, self.denoiser, m.eta, m.split, self.cond), times
+            eq = reverse(m.process, self.denoiser, m.eta, m.split, self.cond)
+            yield with_unit_noise(eq, m.process) if m.adds_noise else eq, times
 
     def prior(self, z: Tensor) -> Tensor:
         """The first state, of noise z with unit variance."""

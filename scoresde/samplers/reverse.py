@@ -17,8 +17,10 @@ from __future__ import annotations
 
 import enum
 import functools
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from solvers import Equation, Noise, check
@@ -79,16 +81,33 @@ def reverse(
     if eta == 0.0:
         return Equation(rest, a=a, select=rows)
 
-    toward = 1 if process.t_data > process.t_noise else -1
-
     return Equation(
         rest,
         diffusion,
         a,
         Noise.ADDITIVE,
-        toward,
+        _toward_data(process),
         select=rows,
     )
+
+
+def with_unit_noise(flow: Equation, process: Process) -> Equation:
+    """A probability flow with noise g = 1, for a solver that scales the noise of each step itself.
+
+    Args:
+        flow: `reverse` of eta 0.
+        process: along which it runs.
+    """
+
+    def unit(t: Tensor, x: Tensor) -> Tensor:
+        return torch.ones_like(t)
+
+    return replace(flow, g=unit, noise=Noise.ADDITIVE, direction=_toward_data(process), select=None)
+
+
+def _toward_data(process: Process) -> int:
+    """The sign of a step toward data."""
+    return 1 if process.t_data > process.t_noise else -1
 
 
 Weights = tuple[Tensor, Tensor, Tensor | float, Tensor | float, Tensor | float]

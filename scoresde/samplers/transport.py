@@ -39,8 +39,8 @@ def transport(
     """Integrate a state x of `process` from time t0 to time t1 by a method. The last state is not denoised.
 
     With eta 0 both directions are possible. The solve makes n steps over n + 1 levels; for a method without a last
-    denoise, n - 1 steps over n levels. Inside, the state is scaled to the method's own process at the same lam. y, ts
-    and ys of the solution belong to `process`.
+    denoise, and for a table of coefficients, n - 1 steps over n levels. Inside, the state is scaled to the method's own
+    process at the same lam. y, ts and ys of the solution belong to `process`.
 
     Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps.
 

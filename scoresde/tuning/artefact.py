@@ -20,7 +20,7 @@ from solvers import Table, check
 from ..denoisers.denoiser import BaseDenoiser, Parameterisation
 from ..denoisers.moments import Axes, Cosines, Directions, Moments
 from ..processes.base import Process
-from ..processes.coordinates import Angle
+from ..processes.coordinates import Angle, UnitNoise
 from ..samplers.frame import Frame
 from ..samplers.grids import ExplicitGrid
 from ..samplers.method import Method
@@ -29,24 +29,26 @@ from ..samplers.transforms import ToldLevels
 
 KIND = "scoresde tuned method"
 FORMAT = 1
+ALONG = {each.__name__: each for each in (Angle, UnitNoise)}
 _MOST_BYTES = 1 << 28
 
 
 def plain(method: Method) -> dict[str, Any]:
     """A tuned method as plain values; `rebuilt` is the inverse."""
-    assert isinstance(method.solver, Table)
     assert isinstance(method.grid, ExplicitGrid)
-    assert isinstance(method.process, Angle)
+    assert isinstance(method.solver, Table)
+    assert isinstance(method.process, Angle | UnitNoise)
     assert method.split is Split.FLOW
     told = next((t for t in method.transforms if isinstance(t, ToldLevels)), None)
 
     return {
         "kind": KIND,
         "format": FORMAT,
-        "along": {"name": "Angle", **asdict(method.process)},
+        "along": {"name": type(method.process).__name__, **asdict(method.process)},
         "levels": [None if lam == -math.inf else lam for lam in method.grid.lams],
         "final_denoise": method.final_denoise,
         "rows": [list(row) for row in method.solver.rows],
+        "stds": list(method.solver.stds),
         "told": None if told is None else {"levels": list(told.lams), "shifts": list(told.shifts)},
         "frame": None if method.frame is None else {"start": method.frame.start, **_moments(method.frame.moments)},
     }
@@ -131,7 +133,7 @@ def _is_setting(name: str, value: Any) -> bool:
 def rebuilt(told: Mapping[str, Any]) -> Method:
     """The method of what `plain` made. Raises KeyError, TypeError or ValueError where that does not describe one."""
     along = dict(told["along"])
-    check.choice("along.name", along.pop("name"), ("Angle",))
+    name = check.choice("along.name", along.pop("name"), tuple(ALONG))
     lams = tuple(-math.inf if lam is None else lam for lam in told["levels"])
     rows = tuple(tuple(row) for row in told["rows"])
     if len(rows) != len(lams) - 1:
@@ -141,9 +143,9 @@ def rebuilt(told: Mapping[str, Any]) -> Method:
     frame = told["frame"]
 
     return Method(
-        Angle(**along),
+        ALONG[name](**along),
         Split.FLOW,
-        Table(rows),
+        Table(rows, tuple(told.get("stds", ()))),
         ExplicitGrid(lams),
         len(lams),
         frame=None if frame is None else Frame(_rebuilt_moments(frame), frame["start"]),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Callable, Iterator
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.moments import Moments
@@ -35,13 +36,29 @@ def untuned(
     if frames:
         found["recommended"] = ending(recommended(denoiser, calls, moments=moments))
 
+    for name, method in _spending(calls, ending):
+        if not method.stochastic and not method.wrap:
+            found.setdefault(name, method)
+
+    return found
+
+
+def noisy(calls: int) -> dict[str, Method]:
+    """Stochastic methods that make exactly so many calls, by name or `name@grid`.
+
+    Args:
+        calls: network calls of a sample.
+    """
+    return {name: method for name, method in _spending(calls, lambda m: m) if method.stochastic or method.wrap}
+
+
+def _spending(calls: int, ending: Callable[[Method], Method]) -> Iterator[tuple[str, Method]]:
+    """The lines of the catalogue on every grid, each with the levels at which it makes exactly so many calls."""
     for name, make in catalogue.fixed_step_methods().items():
         takes_grid = "grid" in inspect.signature(make).parameters
         for kind, grid in catalogue.GRIDS.items() if takes_grid else [("", None)]:
             more = {} if grid is None else {"grid": grid}
             tried = (ending(make(n, **more)) for n in range(1, calls + 1))
             method = next((m for m in tried if m.calls == calls), None)
-            if method is not None and not method.stochastic and not method.wrap:
-                found.setdefault(f"{name}@{kind}" if kind else name, method)
-
-    return found
+            if method is not None:
+                yield f"{name}@{kind}" if kind else name, method

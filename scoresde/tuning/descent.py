@@ -6,18 +6,36 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
 from .pairs import Features, Pairs, distances
-from .student import Student
 
-STEPS = {"levels": 3, "table": 8, "scale": 8}
+STEPS = {"levels": 3, "table": 8, "scale": 8, "noise": 4}
 ITERATIONS = 10  # of a step, between two looks at the held-out pairs
 MEMORY = 30  # pairs of differences from which curvature is known
 FLOOR = 1e-4  # distance, in units of the answers' standard deviation, below which nothing is gained
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of samples and answers, 0-d
+
+
+class Learner(Protocol):
+    """A method whose numbers are learned."""
+
+    def parameters(self, stage: str) -> list[Tensor]:
+        """The numbers that a stage learns."""
+        ...
+
+    def numbers(self) -> list[Tensor]:
+        """All of them."""
+        ...
+
+    def answer(self, pairs: Pairs) -> Tensor:
+        """Samples of the latents, differentiable in the numbers."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -45,11 +63,11 @@ class Criterion:
 
 
 def descend(
-    student: Student,
+    student: Learner,
     stage: str,
     training: Pairs,
     validation: Pairs,
-    criterion: Criterion,
+    criterion: Loss,
     until: float = math.inf,
     soft: float = 0.0,
     batch: int = 256,
@@ -139,9 +157,9 @@ def within(moved: Tensor, radius: float) -> Tensor:
 
 
 def validated(
-    student: Student,
+    student: Learner,
     pairs: Pairs,
-    criterion: Criterion,
+    criterion: Loss,
     batch: int,
 ) -> float:
     """The criterion on pairs. It is infinite if a number of the student or a sample is not finite.
@@ -165,5 +183,5 @@ def _finite(numbers: list[Tensor]) -> bool:
     return all(bool(number.isfinite().all()) for number in numbers)
 
 
-def _copied(student: Student) -> list[Tensor]:
+def _copied(student: Learner) -> list[Tensor]:
     return [number.detach().clone() for number in student.numbers()]

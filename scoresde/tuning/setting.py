@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
@@ -14,6 +14,7 @@ from solvers import SolveError, Solver
 
 from ..denoisers.denoiser import BaseDenoiser
 from ..evaluation.judge import frechet
+from ..evaluation.two_sample import FEWEST, c2st
 from ..processes.coordinates import Angle
 from ..samplers.method import Method, with_last_step
 from ..samplers.ranges import method_levels
@@ -100,7 +101,8 @@ class Setting:
 
         Returns:
             Its errors on the test pairs; those of the untuned methods that did best, and of those that a user would
-            take; its errors on the other pairs, and Frechet distances of all of them to the converged samples.
+            take; its errors on the other pairs, Frechet distances of all of them to the converged samples, and how well
+            a classifier tells samples of it and of the best untuned one from those.
         """
         ranked = sorted(methods, key=lambda name: self.value(methods[name]))
         shown = dict.fromkeys([*ranked[:SHOWN], *(name for name in ALWAYS if name in methods)])
@@ -116,8 +118,17 @@ class Setting:
             "training": self.errors(self.made(method, self.training), self.training),
             "validation": self.errors(self.made(method, self.validation), self.validation),
             "frechet": {name: frechet(x.flatten(1), answers) for name, x in {"tuned": own, **made}.items()},
+            "c2st": self._told_apart({"tuned": own, **{name: made[name] for name in list(made)[:1]}}),
         }
         return self.errors(own, self.test), baselines, about
+
+    def _told_apart(self, made: dict[str, Tensor]) -> dict[str, dict[str, Any]]:
+        """How well a classifier tells each set from converged samples of other latents; 0.5: not at all. Empty where
+        halves of the test are too few for it."""
+        half = len(self.test) // 2
+        if half < FEWEST:
+            return {}
+        return {name: asdict(c2st(x[:half], self.test.answers[half:])) for name, x in made.items()}
 
     def errors(self, made: Tensor, pairs: Pairs) -> Errors:
         """The errors of samples made of the latents of these pairs.

@@ -28,6 +28,11 @@ def stretched(method: Method, calls: int) -> Method:
     """
     if not isinstance(method.solver, Table) or not isinstance(method.grid, ExplicitGrid):
         raise TypeError(f"`method` must be a tuned one, of a Table on an ExplicitGrid, got {method!r:.80}")
+    if method.stochastic:
+        raise ValueError(
+            "`method` must be deterministic, because noise is tuned to the gaps of its levels, got one whose table has"
+            f" {len(method.solver.stds)} stds; tune_noise makes another"
+        )
 
     check.integer("calls", calls, least=2)
     rows = method.solver.rows

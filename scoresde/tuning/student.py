@@ -93,9 +93,7 @@ class Student:
             least = self.noisy if self.anchor == 0 else -math.inf
             first = (first + bounded(self.first)).clamp(least, float(self.lams[-1]) - 1e-3)
 
-        gaps = self.lams[self.anchor :].diff() * bounded(self.gaps).exp()
-        rest = first + (self.lams[-1] - first) * gaps.cumsum(0) / gaps.sum()
-        return torch.cat([self.lams[: self.anchor], first[None], rest])
+        return torch.cat([self.lams[: self.anchor], spaced(first, self.lams[self.anchor :], self.gaps)])
 
     def rows(self, lams: Tensor) -> list[Tensor]:
         """Rows of the table on these levels."""
@@ -163,6 +161,19 @@ class Student:
     def _shifts(self) -> Tensor:
         """Of every call."""
         return torch.cat([torch.zeros(self.calls - len(self.shifts), dtype=F64, device="cpu"), bounded(self.shifts)])
+
+
+def spaced(first: Tensor, lams: Tensor, gaps: Tensor) -> Tensor:
+    """Levels whose gaps are those of others, each times the exponential of a number.
+
+    Args:
+        first: the first level.
+        lams: the other levels, rising, (n + 1,); the last one stays.
+        gaps: the numbers, (n,).
+    """
+    wide = lams.diff() * bounded(gaps).exp()
+    rest = first + (lams[-1] - first) * wide.cumsum(0) / wide.sum()
+    return torch.cat([first[None], rest])
 
 
 def bounded(numbers: Tensor) -> Tensor:

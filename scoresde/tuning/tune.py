@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Collection, Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
-
-import torch
 
 from solvers import check
 
 from ..data.batches import mixed
 from ..denoisers.denoiser import BaseDenoiser
 from ..denoisers.moments import Moments
-from ..runtime.torch_state import evaluating
 from .artefact import fingerprint
 from .candidates import untuned
 from .descent import STEPS, descend
+from .learning import as_it_samples, check_model
+from .noise_student import NOISE
 from .pairs import Features, converged, drawn
 from .setting import Setting
 from .student import STAGES, Student
@@ -81,12 +79,7 @@ def tune(
     Reference: Tong et al. 2024, arXiv:2405.15506 (LD3); Shaul et al. 2024, arXiv:2403.01329 (BNS).
     """
 
-    if not isinstance(denoiser, BaseDenoiser):
-        raise TypeError(f"`denoiser` must be a Denoiser, got {type(denoiser).__name__}")
-    if denoiser.process is None:
-        raise ValueError(
-            "`denoiser` must know its training process, over whose range it is tuned, got one with process None"
-        )
+    check_model(denoiser)
     check.integer("calls", calls, least=2)
     check.integer("batch", batch)
     check.number("soft", soft, least=0.0)
@@ -102,7 +95,7 @@ def tune(
     begun = time.monotonic()
     until = math.inf if seconds is None else begun + seconds
 
-    with _as_it_samples(denoiser):
+    with as_it_samples(denoiser):
         every = drawn(denoiser, shape, sum(counts.values()), cond, mixed(seed, calls), denoise, batch)
         training = every.rows(0, pairs)
         validation = every.rows(pairs, pairs + held_out)
@@ -144,7 +137,10 @@ def tune(
 
 
 def looks(stages: Collection[str]) -> int:
-    """How often the held-out latents are looked at in these stages; the first one is tried from several starts."""
+    """How often the held-out latents are looked at in these stages; the first one of `STAGES` is tried from several
+    starts."""
+    if NOISE in stages:
+        return STEPS[NOISE] + 1
     ordered = [stage for stage in STAGES if stage in stages]
     return sum(STEPS[stage] + 1 for stage in ordered[:1] * STARTS + ordered[1:])
 
@@ -180,18 +176,3 @@ def _learned(
         )
 
     return history
-
-
-@contextmanager
-def _as_it_samples(denoiser: BaseDenoiser) -> Generator[None, None, None]:
-    """Inside, the model is in eval mode and its weights take no gradients; outside, as before."""
-    learning = [weight for weight in denoiser.parameters() if weight.requires_grad]
-    for weight in learning:
-        weight.requires_grad_(False)
-
-    try:
-        with evaluating(denoiser), torch.enable_grad():
-            yield
-    finally:
-        for weight in learning:
-            weight.requires_grad_(True)

@@ -83,6 +83,22 @@ def test_labels_and_guidance(folder: Path, tmp_path: Path, capsys: pytest.Captur
     assert json.loads((tmp_path / "all.json").read_text())["label"] is None
 
 
+def test_noise(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A stochastic method: it samples, other seeds make other samples; a comparison judges it by its law."""
+    run, out = folder / "points", tmp_path / "n.json"
+    assert called("tune", run, "--calls", "3", "--noise", "--out", out) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "energy distance" in told
+    assert "eta of the steps" in told
+    for seed in ("0", "1"):
+        file = tmp_path / f"{seed}.csv"
+        assert called("sample", run, "--method", out, "--n", "3", "--seed", seed, "--out", file) == 0
+    assert (tmp_path / "0.csv").read_text() != (tmp_path / "1.csv").read_text()
+    assert called("compare", run, "--methods", f"{out},ddim", "--budgets", "3", "--out", tmp_path / "compared") == 0
+    rows = [json.loads(line) for line in (tmp_path / "compared" / "rows.jsonl").read_text().splitlines()]
+    assert [row["stochastic"] for row in rows if "n.json" in row["method"]] == [True]
+
+
 BAD = {
     "points --calls 1": "`calls` must",
     "points --calls 4 --time soon": "`--time` must be a duration above 0",
@@ -93,6 +109,8 @@ BAD = {
     "points --calls 4 --out {other} --overwrite": "`--out` must be new or hold a tuned method",
     "points --calls 4 --label 1": "`--label` must be left out",
     "points --calls 4 --pairs 0": "`pairs` must",
+    "points --calls 4 --noise --stage table": "`--stage` must not be given with --noise",
+    "points --calls 4 --noise --pairs 64": "`--pairs` must not be given with --noise",
     "labelled --calls 4 --label 1 --guidance 1,2": "`--guidance` must be one scale",
     "labelled --calls 4 --guidance 2": "`--label` must be given",
 }

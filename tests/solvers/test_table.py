@@ -10,7 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from solvers import Equation, Euler, ExpAdams, ExpAdamsPC, ExpEuler, Heun, Noise, Solver, Table, solve
+from solvers import (
+    Equation,
+    Euler,
+    EulerMaruyama,
+    ExpAdams,
+    ExpAdamsPC,
+    ExpEuler,
+    Heun,
+    Noise,
+    SeededNoise,
+    Solver,
+    Table,
+    solve,
+)
 from solvers.table import tabulated
 from tests.helpers.problems import MORE_SOLVERS, SOLVERS
 
@@ -121,3 +134,40 @@ def test_it_keeps_single_precision_and_is_a_value() -> None:
 def test_rows_that_cannot_be(rows: Any, said: str) -> None:
     with pytest.raises((TypeError, ValueError), match=said):
         Table(rows)
+
+
+# -- noise
+# ---------------------------------------------------------------------------------------------------------------
+
+
+def test_with_noise_it_may_be_euler_maruyama() -> None:
+    """Rows of Euler, and the standard deviation of dW: the same path of the same seed, with a g that moves."""
+    stds = tuple(TIMES.diff().sqrt().tolist())
+    table = dataclasses.replace(Table.of(Euler(), TIMES), stds=stds)
+    eq = dataclasses.replace(decay(0.0), g=lambda t, y: 0.1 + t, noise=Noise.ADDITIVE)
+    ours, theirs = (solve(eq, start(), s, TIMES, noise=SeededNoise(1)).y for s in (table, EulerMaruyama()))
+    assert (ours - theirs).abs().max() < 1e-14
+    assert table.noise is Noise.ADDITIVE
+
+
+def test_fewer_steps_take_the_last_noise() -> None:
+    rows = ((0.0, 1.0), (0.0, 0.0, 1.0))
+    eq = Equation(lambda t, y: 0 * y, g=lambda t, y: torch.ones_like(t), noise=Noise.ADDITIVE)
+    whole, last = (
+        solve(eq, start(), Table(table, stds), TIMES[:2], noise=SeededNoise(1)).y
+        for table, stds in ((rows, (9.0, 0.5)), (rows[:1], (0.5,)))
+    )
+    assert torch.equal(whole, last)
+
+
+def test_noise_of_its_own_is_asked_for_by_name() -> None:
+    """A table without stds takes no equation with noise."""
+    eq = dataclasses.replace(decay(0.0), g=lambda t, y: torch.ones_like(t), noise=Noise.ADDITIVE)
+    with pytest.raises(ValueError, match="ADDITIVE"):
+        solve(eq, start(), Table.of(Euler(), TIMES), TIMES, noise=SeededNoise(1))
+
+
+@pytest.mark.parametrize("stds", [(0.1,), (0.1, -1.0), (0.1, math.nan), ("1", 0.0)])
+def test_stds_that_cannot_be(stds: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match="`stds` must"):
+        Table(((0.0, 1.0), (0.0, 0.5, 0.5)), stds)

@@ -9,7 +9,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,8 @@ from scoresde import (
     tuning,
 )
 from scoresde.compare import competitors
+from scoresde.data.batches import mixed
+from scoresde.evaluation import c2st
 from scoresde.guidance import ClassifierFree
 from scoresde.samplers.method import with_last_step
 from scoresde.samplers.plan import Plan
@@ -123,6 +125,17 @@ def test_the_method_is_what_was_learned(name: str, ending: Ending) -> None:
     moved = sampling.transport(MIXTURE, 80 * pairs.latents, method, EDM(), 80.0, 0.002)
     assert moved.calls == 5
     assert (moved.y - student.answer(pairs)).abs().max() < 1e-6
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_what_ends_with_a_denoise_is_transported_without_it(name: str) -> None:
+    """A table has no row for one more step: the state at its last level, in a call less."""
+    pairs = drawn(MIXTURE, (2,), 8)
+    method = Student(MIXTURE, replace(STARTS[name](), final_denoise=True, n=5), pairs.latents, 0.7).method()
+    assert method.final_denoise
+    moved = sampling.transport(MIXTURE, 80 * pairs.latents, method, EDM(), 80.0, 0.002)
+    assert moved.calls == method.transport_calls == 4
+    assert (moved.y - decode(MIXTURE, pairs.latents, method, denoise=False)).abs().max() < 1e-6
 
 
 def test_gradients_are_those_of_differences() -> None:
@@ -264,10 +277,21 @@ def test_everything_is_told(found: tuning.Tuned) -> None:
     assert about["stages"] == list(STAGES)
     assert {"best", "recommended"} <= set(found.baselines)
     assert set(about["frechet"]) == {"tuned", *found.baselines}
+    assert about["c2st"] == {}  # too few samples for a classifier
     assert {entry["stage"] for entry in found.history} == set(STAGES)
     assert about["reference_error"] < 1e-5
     assert found.sigmas == sorted(found.sigmas, reverse=True)
     assert len(found.sigmas) == 6
+
+
+def test_a_classifier_judges_the_law() -> None:
+    """The tuned method and the best untuned one, where there are samples enough: samples of the first half of the test
+    latents against answers of the second, so that no pair stands on both sides."""
+    made = tuning.tune(MIXTURE, (2,), 2, stages=(), pairs=8, held_out=4, tested=100)
+    pairs = drawn(MIXTURE, (2,), 112, seed=mixed(0, 2)).rows(12, 112)
+    law = c2st(decode(MIXTURE, pairs.latents, made.method)[:50], pairs.answers[50:])
+    assert list(made.about["c2st"]) == ["tuned", next(iter(made.baselines))]
+    assert made.about["c2st"]["tuned"] == asdict(law)
 
 
 def test_every_untuned_method_makes_the_calls_it_is_for() -> None:

@@ -1,0 +1,237 @@
+"""The tuner of stochastic methods: the levels and the noise of each step, judged by the distance of laws."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from solvers import SeededNoise, SolveError, check
+from solvers.noise import PRIOR
+
+from ..data.batches import mixed
+from ..denoisers import conditions
+from ..denoisers.denoiser import BaseDenoiser
+from ..evaluation.distances import energy
+from ..evaluation.intervals import DistanceEstimate, estimate
+from ..evaluation.kernel_distance import KernelDistance, minus_distance
+from ..evaluation.two_sample import FEWEST
+from ..samplers import catalogue
+from ..samplers.method import Method
+from ..samplers.ranges import method_levels
+from ..samplers.recommend import recommended
+from ..samplers.sampling import sample, state_place
+from .artefact import fingerprint
+from .candidates import noisy
+from .descent import descend, validated
+from .learning import as_it_samples, check_model
+from .noise_student import NOISE, Law, NoiseStudent
+from .pairs import Features, Pairs, in_turn
+from .tuned import TunedNoise
+
+ETAS = (0.1, 0.3, 0.6, 1.0, 1.5)  # of every step, from which learning may begin; at 0 nothing changes to first order
+ORDERS = (1, 2)
+SHOWN = 5  # untuned methods that are measured beside the tuned one
+_RTOL = 1e-3  # of the flow that makes the right law: far below what so many samples tell
+_OWN = range(4, 5)  # noise of no other use of the seed
+_UNTUNED = 5  # which use of the seed draws samples of the untuned methods, and so on
+_TESTED = 6
+_RIGHT = 7
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What is learned from, what chooses, and what judges; the first two with noise for each step."""
+
+    training: Pairs
+    validation: Pairs
+    right: Tensor
+    cond: Any
+
+
+def tune_noise(
+    denoiser: BaseDenoiser,
+    shape: Sequence[int],
+    calls: int,
+    *,
+    target: Tensor | None = None,
+    seconds: float | None = None,
+    cond: Any = None,
+    seed: int = 0,
+    count: int = 256,
+    tested: int = 1024,
+    features: Features | None = None,
+    batch: int = 256,
+    on_look: Callable[[], Any] = lambda: None,
+) -> TunedNoise:
+    """Learn the levels and the noise of a stochastic sampler for a budget of network calls.
+
+    It is a stochastic Adams method of order 1 (`ddim` at eta 0, `ddpm` at eta 1) or 2. At few calls its law depends
+    strongly on eta and on the levels. What is made small is the energy distance between its samples and right
+    ones. Samples of the same noise are not compared, because a stochastic sampler has no answer for each latent.
+
+    Args:
+        denoiser: the model, whose weights are left alone.
+        shape: of one sample.
+        calls: network calls of a sample, 2 or more.
+        target: right samples in random order, (N, ...), such as data that the model was not trained on; N at least 2
+            count + 25. None: samples of the converged probability flow.
+        seconds: after which learning ends with what it has; None: as long as its steps take.
+        cond: condition of the samples: numbers, which hold for all, and tensors, whose entries are taken in turn.
+        seed: of all noise; training, held-out and test samples are different ones.
+        count: samples that are learned from, and as many that choose among the steps.
+        tested: samples that nothing was chosen on.
+        features: of samples, in which distances are taken: (B, ...) -> (B, ...), differentiable.
+        batch: samples made at once.
+        on_look: called at every look at the held-out samples.
+
+    Returns:
+        The method, its distance in law, those of the best untuned stochastic methods and of the deterministic
+        `recommended`, and how it went.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+
+    Reference: Song, Meng & Ermon 2020, arXiv:2010.02502 (eta); Szekely & Rizzo 2013 (energy distance).
+    """
+
+    check_model(denoiser)
+    check.integer("calls", calls, least=2)
+    check.integer("batch", batch)
+    check.integer("count", count, least=FEWEST)
+    check.integer("tested", tested, least=FEWEST)
+    if seconds is not None:
+        check.number("seconds", seconds, above=0.0)
+
+    begun = time.monotonic()
+    until = math.inf if seconds is None else begun + seconds
+
+    with as_it_samples(denoiser):
+        parts = _parts(denoiser, shape, calls, target, cond, mixed(seed, calls), count, tested, batch)
+        law = Law(_spread(parts.training.answers, features), features)
+        name, student = _start(denoiser, calls, parts.training, law, batch)
+        history = descend(student, NOISE, parts.training, parts.validation, law, until, batch=batch, on_look=on_look)
+        method = student.method()
+
+        def made(method: Method, count: int, use: int) -> Tensor:
+            rows = conditions.rows(parts.cond, slice(0, count))
+            return sample(denoiser, (count, *shape), method, mixed(seed, use), cond=rows, batch=batch)
+
+        rivals = _best(made, noisy(calls), parts.training.answers, count)
+        rivals["recommended"] = recommended(denoiser, calls)
+        judged = {
+            label: _judged(made(each, len(parts.right), _TESTED), parts.right)
+            for label, each in {"tuned": method, **rivals}.items()
+        }
+
+    about = {
+        "calls": calls,
+        "started_from": name,
+        "stages": [NOISE],
+        "etas": check.values(student.etas.detach().abs()),
+        "target": "converged flow" if target is None else "given samples",
+        "shape": list(shape),
+        "dtype": str(parts.right.dtype),
+        "seed": seed,
+        "count": count,
+        "tested": len(parts.right),
+        "model": fingerprint(denoiser),
+        "seconds": time.monotonic() - begun,
+    }
+
+    return TunedNoise(method, judged.pop("tuned"), judged, history, about)
+
+
+def _parts(
+    denoiser: BaseDenoiser,
+    shape: Sequence[int],
+    calls: int,
+    target: Tensor | None,
+    cond: Any,
+    seed: int,
+    count: int,
+    tested: int,
+    batch: int,
+) -> _Parts:
+    """Right samples, cut in three, and the noise of those that are learned from and that choose."""
+    place, dtype = state_place(denoiser, None, None)
+    whole = check.shape("shape", (2 * count, calls, *shape))
+    total = 2 * count + tested
+    each = in_turn(cond, total, place)
+
+    if target is None:
+        right = sample(
+            denoiser, (total, *shape), catalogue.probability_flow(_RTOL), mixed(seed, _RIGHT), cond=each, batch=batch
+        )
+    else:
+        right = _checked(target, shape, 2 * count + FEWEST)[:total].to(place, dtype)
+
+    noise = SeededNoise(seed).normal(PRIOR, _OWN, whole, dtype, place)[0]
+    both = Pairs(noise, right[: 2 * count], conditions.rows(each, slice(0, 2 * count)))
+    return _Parts(both.rows(0, count), both.rows(count, 2 * count), right[2 * count :], each)
+
+
+def _checked(target: Any, shape: Sequence[int], least: int) -> Tensor:
+    """The right samples that were given. Raises TypeError or ValueError naming `target`."""
+    if not isinstance(target, Tensor):
+        raise TypeError(f"`target` must be a tensor of samples, got {type(target).__name__}")
+    if target.shape[1:] != torch.Size(shape) or len(target) < least:
+        raise ValueError(
+            f"`target` must hold {least} samples or more of shape {tuple(shape)}, got shape {tuple(target.shape)}"
+        )
+    if not bool(target.isfinite().all()):
+        raise ValueError("`target` must be finite, got NaN or infinite numbers")
+    return target.detach()
+
+
+def _spread(answers: Tensor, features: Features | None) -> float:
+    """Mean distance of two right samples."""
+    seen = (answers if features is None else features(answers)).double().flatten(1)
+    return float(torch.pdist(seen).mean())
+
+
+def _start(
+    denoiser: BaseDenoiser,
+    calls: int,
+    training: Pairs,
+    law: Law,
+    batch: int,
+) -> tuple[str, NoiseStudent]:
+    """The order, the grid and the constant eta that do best on the training samples."""
+    students = {
+        f"order {order}, eta {eta:g}@{kind}": NoiseStudent(
+            denoiser, method_levels(denoiser, catalogue.ddpm(calls, grid)), eta, order
+        )
+        for kind, grid in catalogue.GRIDS.items()
+        for order in ORDERS
+        for eta in ETAS
+    }
+    name = min(students, key=lambda each: validated(students[each], training, law, batch))
+    return name, students[name]
+
+
+def _best(
+    made: Callable[[Method, int, int], Tensor],
+    methods: dict[str, Method],
+    right: Tensor,
+    count: int,
+) -> dict[str, Method]:
+    """The untuned methods nearest to the right law, on samples that the test does not see."""
+
+    def value(name: str) -> float:
+        try:
+            return energy(made(methods[name], count, _UNTUNED), right, unbiased=True)
+        except (SolveError, ValueError):  # a model without variances, levels outside its range
+            return math.inf
+
+    return {name: methods[name] for name in sorted(methods, key=value)[:SHOWN]}
+
+
+def _judged(made: Tensor, right: Tensor) -> DistanceEstimate:
+    """Energy distance with its interval; two sets of one law have mean 0."""
+    return estimate(KernelDistance(minus_distance, unbiased=True), made, right, floor=0.0)
