@@ -233,5 +233,6 @@ def _tell_law(found: Any, out: Path) -> None:
         f"{about['calls']} calls, {about['tested']} samples against as many of the {about['target']}; two sets of one"
         " law have mean 0, so that a distance whose interval holds 0 cannot be told from it"
     )
-    say("eta of the steps: " + ", ".join(f"{eta:.3g}" for eta in about["etas"]))
+    if about["etas"]:
+        say("eta of the steps: " + ", ".join(f"{eta:.3g}" for eta in about["etas"]))
     say(f"began with {about['started_from']}; {about['seconds']:.0f} s; {out}")

@@ -26,15 +26,21 @@ from ..samplers.grids import ExplicitGrid
 from ..samplers.method import Method
 from ..samplers.reverse import Split
 from ..samplers.transforms import ToldLevels
+from .candidates import noisy
 
 KIND = "scoresde tuned method"
 FORMAT = 1
 ALONG = {each.__name__: each for each in (Angle, UnitNoise)}
 _MOST_BYTES = 1 << 28
+_MOST_CALLS = 1000
 
 
 def plain(method: Method) -> dict[str, Any]:
-    """A tuned method as plain values; `rebuilt` is the inverse."""
+    """A tuned method, or a stochastic line of the catalogue, as plain values; `rebuilt` is the inverse."""
+    named = next((name for name, line in noisy(method.calls or 0).items() if line == method), None)
+    if named is not None:
+        return {"kind": KIND, "format": FORMAT, "untuned": named, "calls": method.calls}
+
     assert isinstance(method.grid, ExplicitGrid)
     assert isinstance(method.solver, Table)
     assert isinstance(method.process, Angle | UnitNoise)
@@ -132,6 +138,10 @@ def _is_setting(name: str, value: Any) -> bool:
 
 def rebuilt(told: Mapping[str, Any]) -> Method:
     """The method of what `plain` made. Raises KeyError, TypeError or ValueError where that does not describe one."""
+    if "untuned" in told:
+        lines = noisy(check.integer("calls", told["calls"], most=_MOST_CALLS))
+        return lines[check.choice("untuned", told["untuned"], lines)]
+
     along = dict(told["along"])
     name = check.choice("along.name", along.pop("name"), tuple(ALONG))
     lams = tuple(-math.inf if lam is None else lam for lam in told["levels"])

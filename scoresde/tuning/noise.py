@@ -32,6 +32,7 @@ from .descent import descend, validated
 from .learning import as_it_samples, check_model
 from .noise_student import NOISE, Law, NoiseStudent
 from .pairs import Features, Pairs, in_turn
+from .student import bounded
 from .tuned import TunedNoise
 
 ETAS = (0.1, 0.3, 0.6, 1.0, 1.5)  # of every step, from which learning may begin; at 0 nothing changes to first order
@@ -42,6 +43,7 @@ _OWN = range(4, 5)  # noise of no other use of the seed
 _UNTUNED = 5  # which use of the seed draws samples of the untuned methods, and so on
 _TESTED = 6
 _RIGHT = 7
+_CHOSEN = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,8 +93,8 @@ def tune_noise(
         on_look: called at every look at the held-out samples.
 
     Returns:
-        The method, its distance in law, those of the best untuned stochastic methods and of the deterministic
-        `recommended`, and how it went.
+        The method, which is an untuned one where no learned one was better on the held-out samples; its distance in
+        law, those of the best untuned stochastic methods and of the deterministic `recommended`, and how it went.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -116,13 +118,18 @@ def tune_noise(
         law = Law(_spread(parts.training.answers, features), features)
         name, student = _start(denoiser, calls, parts.training, law, batch)
         history = descend(student, NOISE, parts.training, parts.validation, law, until, batch=batch, on_look=on_look)
-        method = student.method()
 
         def made(method: Method, count: int, use: int) -> Tensor:
             rows = conditions.rows(parts.cond, slice(0, count))
             return sample(denoiser, (count, *shape), method, mixed(seed, use), cond=rows, batch=batch)
 
         rivals = _best(made, noisy(calls), parts.training.answers, count)
+        values = {
+            name: float(law(made(each, count, _CHOSEN), parts.validation.answers)) for name, each in rivals.items()
+        }
+        better = min(values, key=lambda each: values[each])
+        learned = values[better] >= min(entry["validation"] for entry in history)
+        method = student.method() if learned else rivals[better]
         rivals["recommended"] = recommended(denoiser, calls)
         judged = {
             label: _judged(made(each, len(parts.right), _TESTED), parts.right)
@@ -131,9 +138,10 @@ def tune_noise(
 
     about = {
         "calls": calls,
-        "started_from": name,
-        "stages": [NOISE],
-        "etas": check.values(student.etas.detach().abs()),
+        "started_from": name if learned else better,
+        "stages": [NOISE] if learned else [],
+        "etas": check.values(student.etas.detach().abs()) if learned else [],
+        "factors": check.values(bounded(student.factors.detach()).exp()) if learned else [],
         "target": "converged flow" if target is None else "given samples",
         "shape": list(shape),
         "dtype": str(parts.right.dtype),

@@ -18,7 +18,7 @@ from ..samplers.grids import ExplicitGrid
 from ..samplers.method import Method
 from ..samplers.reverse import Split
 from .pairs import Features, Pairs
-from .student import spaced
+from .student import bounded, spaced
 
 NOISE = "noise"  # the stage
 
@@ -51,12 +51,13 @@ def _sum(a: Tensor, b: Tensor) -> Tensor:
 
 
 class NoiseStudent:
-    """A stochastic Adams method whose parameters are the gaps of its levels, and eta of each step.
+    """A stochastic Adams method whose parameters are the gaps of its levels, eta of each step, and the logarithm of a
+    factor of its noise, which makes up for the variance that a frozen answer loses.
 
     In y = x/sigma, with lam the end of the step, h its gap, v = eta^2 and D the denoiser's answer, constant (order 1)
     or linear in lam (order 2, D' its slope), a step is
 
-        y1 = e^{-v h} y + A D + B D' + (1 - e^{-2 v h})^{1/2} z,
+        y1 = e^{-v h} y + A D + B D' + factor (1 - e^{-2 v h})^{1/2} z,
         A = e^lam (1 - e^{-(1 + v) h}),    B = e^lam (h - (1 - e^{-(1 + v) h}) / (1 + v)).
 
     Order 1 is DDIM at eta 0 and ancestral sampling at eta 1; order 2 is DPM-Solver++(2M) at eta 0. Xue et al. 2023,
@@ -81,6 +82,7 @@ class NoiseStudent:
         self.order = order
         self.gaps = torch.zeros(len(lams) - 1, dtype=torch.float64, device="cpu", requires_grad=True)
         self.etas = torch.full_like(self.gaps, eta).requires_grad_()
+        self.factors = torch.zeros_like(self.gaps, requires_grad=True)
 
     def parameters(self, stage: str) -> list[Tensor]:
         """The parameters that a stage learns.
@@ -93,7 +95,7 @@ class NoiseStudent:
 
     def numbers(self) -> list[Tensor]:
         """All of them."""
-        return [self.gaps, self.etas]
+        return [self.gaps, self.etas, self.factors]
 
     def levels(self) -> Tensor:
         """lam of the levels, rising, (n + 1,) float64."""
@@ -137,7 +139,8 @@ class NoiseStudent:
     def stds(self, lams: Tensor) -> Tensor:
         """Standard deviation of the noise of each step, (n,)."""
         h = lams.diff()
-        return self.etas.abs() * (2 * h * phi(1, -2 * self.etas.square() * h)).sqrt()  # no root of 0 at eta 0
+        exact = self.etas.abs() * (2 * h * phi(1, -2 * self.etas.square() * h)).sqrt()  # no root of 0 at eta 0
+        return exact * bounded(self.factors).exp()
 
     def method(self) -> Method:
         """The method with the present numbers."""

@@ -56,8 +56,10 @@ class Saved(ABC):
 
     @property
     def sigmas(self) -> list[float]:
-        """sigma/alpha at the levels, falling: the `sigmas` of other libraries."""
-        assert isinstance(self.method.grid, ExplicitGrid)
+        """sigma/alpha at the levels, falling: the `sigmas` of other libraries. Raises ValueError where the method has
+        none of its own: an untuned one, on the range of its model."""
+        if not isinstance(self.method.grid, ExplicitGrid):
+            raise ValueError(f"`sigmas` must be asked of a method with levels of its own, got {self.method!r}")
         return [math.exp(-lam) for lam in self.method.grid.lams]
 
     def save(self, path: Path | str, **about: Any) -> None:

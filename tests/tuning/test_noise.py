@@ -65,6 +65,7 @@ def test_the_method_is_what_was_learned(order: int) -> None:
     with torch.no_grad():
         student.gaps += torch.tensor([0.3, -0.2, 0.1, 0.0])
         student.etas += torch.tensor([-0.9, 0.2, 0.0, 0.6])
+        student.factors += torch.tensor([0.3, 0.0, -0.2, 0.1])
     z = normals(16)
     method = student.method()
     assert isinstance(method.solver, Table)
@@ -204,6 +205,26 @@ def test_damaged_noise_is_refused_by_name(stds: list[Any], found: tuning.TunedNo
     path.write_text(json.dumps({**json.loads(path.read_text()), "stds": stds}))
     with pytest.raises(ValueError, match=r"m\.json: damaged: `stds` must"):
         tuning.load(path)
+
+
+def test_an_untuned_method_stays_where_nothing_learned_is_better(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Learning is made to fail; the answer is then a line of the catalogue, and its name stands in the file."""
+    monkeypatch.setattr(noise, "descend", lambda *_, **__: [{"stage": "noise", "step": 0, "validation": math.inf}])
+    made = tuning.tune_noise(MIXTURE, (2,), 4, **SMALL)
+    assert made.about["started_from"] in made.baselines
+    assert made.about["stages"] == made.about["etas"] == []
+    assert made.law == made.baselines[made.about["started_from"]]
+    made.save(tmp_path / "m.json")
+    assert tuning.load(tmp_path / "m.json", MIXTURE) == made.method
+    with pytest.raises(ValueError, match="`sigmas` must be asked of a method with levels of its own"):
+        _ = made.sigmas
+    told = json.loads((tmp_path / "m.json").read_text())
+    for more in ({"untuned": "os.system"}, {"calls": -1}, {"calls": 10**9}):
+        (tmp_path / "m.json").write_text(json.dumps({**told, **more}))
+        with pytest.raises(ValueError, match=r"m\.json: damaged: `(untuned|calls)` must"):
+            tuning.load(tmp_path / "m.json")
 
 
 def test_it_is_a_stochastic_method(found: tuning.TunedNoise) -> None:
