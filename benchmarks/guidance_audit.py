@@ -1,7 +1,8 @@
-"""What guidance really samples: `python -m benchmarks.guidance_audit [--run RUN]`, then docs/guidance.md.
+"""What guidance really samples: `python -m benchmarks.guidance_audit [--run RUN] [--part PART]`, then docs/guidance.md.
 
 gaussian   mean and variance of the guided flow, beside the tilted density and the class, in closed form
 mixture    sliced W2 of each way to guide from both targets, on two classes of a mixture in two dimensions
+embedding  sliced W2 of `Embedding` from p(x) e^{w <h, x>}, which for a mixture is another mixture in closed form
 digits     the label obeyed, by a classifier, and the Frechet distance from the class (a class-conditional run)
 overhead   seconds of guided sampling over those of its network calls alone, at a U-Net
 """
@@ -31,6 +32,8 @@ PICTURE = guidance_page.PAGE.parent / "img" / "guidance.png"
 F64 = torch.float64
 VP = VPSDE()
 SCALES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)
+MEANS = torch.tensor([[1.0, 1.0], [-1.0, 1.5], [1.0, -1.0], [-1.5, -1.0]], dtype=F64)
+VARIANCES = torch.tensor([0.3, 0.15, 0.3, 0.4], dtype=F64)
 Row = dict[str, Any]
 
 
@@ -109,11 +112,9 @@ def per_mode(x: Tensor, means: Tensor, variances: Tensor) -> float:
 
 def mixture(n: int = 4000) -> list[Row]:
     """Two classes of two Gaussians each, that overlap."""
-    means = torch.tensor([[1.0, 1.0], [-1.0, 1.5], [1.0, -1.0], [-1.5, -1.0]], dtype=F64)
-    variances = torch.tensor([0.3, 0.15, 0.3, 0.4], dtype=F64)
-    model = exact.Labelled(exact.GaussianMixture(means, variances, process=VP), torch.tensor([0, 0, 1, 1]))
+    model = exact.Labelled(exact.GaussianMixture(MEANS, VARIANCES, process=VP), torch.tensor([0, 0, 1, 1]))
     method = catalogue.unipc(60)
-    weak = exact.GaussianMixture(means[:2], 2 * variances[:2], process=VP)  # the class, smeared
+    weak = exact.GaussianMixture(MEANS[:2], 2 * VARIANCES[:2], process=VP)  # the class, smeared
 
     def sees(x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any) -> Tensor:
         """log p(c = 0 | x) up to a constant, exactly, at any noise level."""
@@ -141,10 +142,32 @@ def mixture(n: int = 4000) -> list[Row]:
                     "scale": w,
                     "from tilted": sliced(x, tilted),
                     "from class": sliced(x, classed),
-                    "variance per mode": per_mode(x, means[:2], variances[:2]),
+                    "variance per mode": per_mode(x, MEANS[:2], VARIANCES[:2]),
                     "floor": floor,
                 }
             )
+
+    return rows
+
+
+def embedding(n: int = 4000) -> list[Row]:
+    """Toward a target h by the inner product, in the plane and along one number: one Gaussian, and the mixture."""
+    h = torch.tensor([1.0, 0.5], dtype=F64)
+    method = catalogue.unipc(60)
+    one = torch.zeros(1, 2, dtype=F64)
+    rows: list[Row] = []
+
+    for name, means, variances in (("one Gaussian", one, torch.ones(1, dtype=F64)), ("mixture", MEANS, VARIANCES)):
+        plain = exact.GaussianMixture(means, variances, process=VP)
+        for w in (0.5, 1.0, 2.0, 4.0):
+            gain = w * means @ h + 0.5 * w**2 * variances * h.square().sum()
+            tilted = exact.GaussianMixture(means + w * variances[:, None] * h, variances, gain.softmax(0))
+            right = tilted.sample(n, seed=5)
+            floor = sliced(tilted.sample(n, seed=6), right)
+            for on in ("x0", "x"):
+                x = sample(guidance.Embedding(plain, torch.nn.Identity(), h, w, on), (n, 2), method)
+                found = {"from tilted": sliced(x, right), "floor": floor}
+                rows.append({"data": name, "scale": w, "the encoder reads": on, **found})
 
     return rows
 
@@ -223,15 +246,24 @@ def overhead(batch: int = 32) -> list[Row]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, help="a class-conditional run of the digits")
+    parser.add_argument("--part", action="append", help="measure this part alone; may be given again")
     found = parser.parse_args()
-    parts = {"gaussian": gaussian(), "mixture": mixture(), "overhead": overhead()}
+    parts: dict[str, Callable[[], list[Row]]] = {
+        "gaussian": gaussian,
+        "mixture": mixture,
+        "embedding": embedding,
+        "overhead": overhead,
+    }
     if found.run is not None:
-        parts["digits"] = digits(found.run)
+        parts["digits"] = lambda: digits(found.run)
 
-    for name, rows in parts.items():
+    kept: dict[str, Any] = guidance_page.stored()
+    for name in found.part or parts:
+        rows = parts[name]()
         show(name, rows)
+        kept[name] = rows
 
-    save("guidance_audit", [], F64, **parts)
+    save("guidance_audit", [], F64, **{name: kept[name] for name in (*parts, "digits") if name in kept})
     guidance_page.PAGE.write_text(guidance_page.text(), encoding="utf-8")
 
 

@@ -24,9 +24,15 @@ def table(rows: list[Row]) -> str:
     return "| " + " | ".join(rows[0]) + " |\n" + "|---" * len(rows[0]) + "|\n" + "".join(map(cells, rows))
 
 
+def stored() -> dict[str, Any]:
+    """What was measured; nothing at first."""
+    path = RESULTS / "guidance_audit.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
 def text() -> str:
     """docs/guidance.md of what is stored."""
-    kept = json.loads((RESULTS / "guidance_audit.json").read_text(encoding="utf-8"))
+    kept = stored()
     drawn = table(kept["digits"]) if "digits" in kept else "Not measured.\n"
     return refilled(f"""# Guidance
 
@@ -72,6 +78,12 @@ variance is that about the nearest mode of the class, over the mode's own. `Clas
 `ClassifierFree` again. `AutoGuidance` leads the class away from itself with twice the variance; its target is the class.
 
 {table(kept["mixture"])}
+`Embedding` by an inner product with h = (1, 0.5) means the density p(x) e^(w h.x). For a mixture that is another mixture, in closed form. For one
+Gaussian the gradient through the denoiser is exact at every scale. For several modes it is not: it takes the reward of the posterior mean for the mean of
+the reward's exponential. With `on="x"` an encoder that does not know noise leads far away, because the shift grows with sigma^2/alpha: that choice is
+for encoders that were trained on noisy states.
+
+{table(kept["embedding"])}
 ## Digits
 
 256 samples of the label 3, and 26 of each label, from a class-conditional U-Net in 20 calls of UniPC: docs/digits.toml with `label_dropout = 0.15`
