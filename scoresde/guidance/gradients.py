@@ -96,8 +96,8 @@ class Embedding(Guided):
         encoder: g, (B, ...) -> (B, k), differentiable.
         target: h, (k,) or (B, k).
         scale: w, at least 0: a number, one per sample (B,), or a function of lam.
-        on: "x0": g reads the denoised sample; "x": the noisy state, for an encoder that was trained on noisy states. Any
-            other encoder leads far away there, because the shift grows with sigma^2/alpha.
+        on: "x0": g reads the denoised sample; "x": the noisy state, for an encoder that was trained on noisy states.
+            Any other encoder leads far away there, because the shift grows with sigma^2/alpha.
         cosine: compare the directions of g and target alone.
 
     Raises:
