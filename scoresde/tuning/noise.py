@@ -17,9 +17,6 @@ from solvers.noise import PRIOR
 from ..data.batches import mixed
 from ..denoisers import conditions
 from ..denoisers.denoiser import BaseDenoiser
-from ..evaluation.distances import energy
-from ..evaluation.intervals import DistanceEstimate, estimate
-from ..evaluation.kernel_distance import KernelDistance, minus_distance
 from ..evaluation.two_sample import FEWEST
 from ..samplers import catalogue
 from ..samplers.method import Method
@@ -88,7 +85,7 @@ def tune_noise(
         seed: of all noise; training, held-out and test samples are different ones.
         count: samples that are learned from, and as many that choose among the steps.
         tested: samples that nothing was chosen on.
-        features: of samples, in which distances are taken: (B, ...) -> (B, ...), differentiable.
+        features: of samples, in which all distances are taken: (B, ...) -> (B, ...), differentiable.
         batch: samples made at once.
         on_look: called at every look at the held-out samples.
 
@@ -115,7 +112,7 @@ def tune_noise(
 
     with as_it_samples(denoiser):
         parts = _parts(denoiser, shape, calls, target, cond, mixed(seed, calls), count, tested, batch)
-        law = Law(_spread(parts.training.answers, features), features)
+        law = Law.of(parts.training.answers, features)
         name, student = _start(denoiser, calls, parts.training, law, batch)
         history = descend(student, NOISE, parts.training, parts.validation, law, until, batch=batch, on_look=on_look)
 
@@ -123,17 +120,23 @@ def tune_noise(
             rows = conditions.rows(parts.cond, slice(0, count))
             return sample(denoiser, (count, *shape), method, mixed(seed, use), cond=rows, batch=batch)
 
-        rivals = _best(made, noisy(calls), parts.training.answers, count)
-        values = {
-            name: float(law(made(each, count, _CHOSEN), parts.validation.answers)) for name, each in rivals.items()
-        }
+        def value(method: Method, pairs: Pairs, use: int) -> float:
+            try:
+                return float(law(made(method, len(pairs), use), pairs.answers))
+            except (SolveError, ValueError):  # it failed, or the model has no variances, or levels outside its range
+                return math.inf
+
+        lines = noisy(calls)
+        ranked = sorted(lines, key=lambda each: value(lines[each], parts.training, _UNTUNED))
+        values = {name: value(lines[name], parts.validation, _CHOSEN) for name in ranked[:SHOWN]}
+        rivals = {name: lines[name] for name, found in values.items() if found < math.inf}
         better = min(values, key=lambda each: values[each])
         learned = values[better] >= min(entry["validation"] for entry in history)
         method = student.method() if learned else rivals[better]
-        rivals["recommended"] = recommended(denoiser, calls)
+
+        compared = {"tuned": method, **rivals, "recommended": recommended(denoiser, calls)}
         judged = {
-            label: _judged(made(each, len(parts.right), _TESTED), parts.right)
-            for label, each in {"tuned": method, **rivals}.items()
+            label: law.estimate(made(each, len(parts.right), _TESTED), parts.right) for label, each in compared.items()
         }
 
     about = {
@@ -197,12 +200,6 @@ def _checked(target: Any, shape: Sequence[int], least: int) -> Tensor:
     return target.detach()
 
 
-def _spread(answers: Tensor, features: Features | None) -> float:
-    """Mean distance of two right samples."""
-    seen = (answers if features is None else features(answers)).double().flatten(1)
-    return float(torch.pdist(seen).mean())
-
-
 def _start(
     denoiser: BaseDenoiser,
     calls: int,
@@ -221,25 +218,3 @@ def _start(
     }
     name = min(students, key=lambda each: validated(students[each], training, law, batch))
     return name, students[name]
-
-
-def _best(
-    made: Callable[[Method, int, int], Tensor],
-    methods: dict[str, Method],
-    right: Tensor,
-    count: int,
-) -> dict[str, Method]:
-    """The untuned methods nearest to the right law, on samples that the test does not see."""
-
-    def value(name: str) -> float:
-        try:
-            return energy(made(methods[name], count, _UNTUNED), right, unbiased=True)
-        except (SolveError, ValueError):  # a model without variances, levels outside its range
-            return math.inf
-
-    return {name: methods[name] for name in sorted(methods, key=value)[:SHOWN]}
-
-
-def _judged(made: Tensor, right: Tensor) -> DistanceEstimate:
-    """Energy distance with its interval; two sets of one law have mean 0."""
-    return estimate(KernelDistance(minus_distance, unbiased=True), made, right, floor=0.0)

@@ -13,6 +13,8 @@ from solvers import Table, check
 from solvers.phi import phi
 
 from ..denoisers.denoiser import BaseDenoiser
+from ..evaluation.intervals import DistanceEstimate, estimate
+from ..evaluation.kernel_distance import KernelDistance, minus_distance
 from ..processes.coordinates import UnitNoise
 from ..samplers.grids import ExplicitGrid
 from ..samplers.method import Method
@@ -35,14 +37,36 @@ class Law:
     unit: float
     features: Features | None = None
 
-    def __call__(self, made: Tensor, answers: Tensor) -> Tensor:
-        if self.features is not None:
-            made, answers = self.features(made), self.features(answers)
+    @classmethod
+    def of(cls, answers: Tensor, features: Features | None) -> Law:
+        """With the unit of these right samples.
 
-        made, answers = (x.double().flatten(1) for x in (made, answers))
+        Args:
+            answers: right samples, (N, ...).
+            features: in which distances are taken; None: the samples themselves.
+        """
+        return cls(float(torch.pdist(_seen(answers, features)).mean()), features)
+
+    def __call__(self, made: Tensor, answers: Tensor) -> Tensor:
+        made, answers = (_seen(x, self.features) for x in (made, answers))
         n, m = len(made), len(answers)
         within = _sum(made, made) / (n * (n - 1)) + _sum(answers, answers) / (m * (m - 1))
         return (2 * _sum(made, answers) / (n * m) - within) / self.unit
+
+    def estimate(self, made: Tensor, answers: Tensor) -> DistanceEstimate:
+        """The energy distance itself, with its interval.
+
+        Args:
+            made: samples, (N, ...).
+            answers: right ones, (M, ...).
+        """
+        made, answers = (_seen(x, self.features) for x in (made, answers))
+        return estimate(KernelDistance(minus_distance, unbiased=True), made, answers, floor=0.0)
+
+
+def _seen(x: Tensor, features: Features | None) -> Tensor:
+    """The numbers whose distances are taken, (B, d) float64."""
+    return (x if features is None else features(x)).double().flatten(1)
 
 
 def _sum(a: Tensor, b: Tensor) -> Tensor:
