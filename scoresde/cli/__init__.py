@@ -1,7 +1,7 @@
-"""The command line: scoresde demo | train | sample | likelihood | doctor | import | info | compare | tune.
+"""The command line: scoresde demo | train | sample | restore | likelihood | doctor | import | info | compare | tune.
 
-Exit codes: 0; 2 what cannot be done as asked (one line, no traceback); 3 numerical failure; 130 interrupted by Ctrl-C;
-143 by SIGTERM. docs/behaviour.md tells the rest.
+Exit codes: 0 success; 2 the request cannot be carried out (one line of message, no traceback); 3 numerical failure, or
+a finding of doctor; 130 stopped by Ctrl-C; 143 stopped by SIGTERM. docs/behaviour.md describes the details.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 
 def main() -> None:
-    """Run the command line; errors become one line and an exit code."""
+    """Run the command line. An error of the user or the data becomes one line of message and an exit code."""
     from ..runtime import beginning
     from .running import run
 

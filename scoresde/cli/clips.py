@@ -1,4 +1,4 @@
-"""Clips in the command restore: which frames are seen, and a sheet of frames."""
+"""Video clips in the command restore: the observed frames, and a picture of all frames."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _PART = re.compile(r"(\d+)(?:-(\d+))?")
 
 
 def places(text: str, count: int) -> list[int]:
-    """Places of the frames that are seen, in order, of an option such as 0-2,7.
+    """Sorted indices of the observed frames, from an option such as 0-2,7.
 
     Args:
-        text: places and ranges of them, both ends within, parted by commas.
+        text: indices and inclusive ranges of frames, counted from 0, separated by commas.
         count: frames of a clip.
 
     Raises:
@@ -39,7 +39,7 @@ def places(text: str, count: int) -> list[int]:
 
 
 def sheet(clips: Any) -> Any:
-    """A picture of clips (N, C, frames, H, W): one a row, its frames side by side."""
+    """A PIL image of clips (N, C, frames, H, W): one clip per row, its frames side by side."""
     from ..reports import images
 
     return images.tiled(clips.transpose(1, 2).flatten(0, 1), columns=clips.shape[2], side=64)

@@ -1,4 +1,4 @@
-"""What the commands share: options, checks at the edge, the console."""
+"""Shared parts of the commands: options, checks of arguments, the console."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Device = Annotated[str, typer.Option(help="cpu or cuda")]
 
 
 def _allow_code(context: typer.Context, yes: bool) -> bool:
-    """Allow it until the command ends."""
+    """Allow code of the user until the command ends, if `yes`."""
     if yes:
         from ..runs import allow_code
 
@@ -45,11 +45,11 @@ AllowCode = Annotated[
 
 
 class UsageError(ValueError):
-    """A flag or argument that cannot be used."""
+    """An option or argument that cannot be used."""
 
 
 def reachable(out: Path) -> Path:
-    """A path that can be written, as far as can be told before anything is computed."""
+    """Check, before anything is computed, that a path can be written; returns it. Raises UsageError naming `--out`."""
     if len(out.name.encode(errors="surrogateescape")) > 200:
         raise UsageError(f"`--out` must be a name of at most 200 bytes, got {str(out)[:100]!r}")
 
@@ -66,18 +66,24 @@ def reachable(out: Path) -> Path:
 
 @contextmanager
 def output_folder(out: Path, overwrite: bool, resume: bool = False) -> Generator[Path, None, None]:
-    """A folder to write into, held until the end: new, empty, or one of ours that may be overwritten or resumed.
+    """Yield a folder to write into, locked against other commands until the context ends.
+
+    The folder must be new or empty. With `overwrite` or `resume` it may also hold what scoresde wrote.
 
     Args:
         out: the folder.
-        overwrite: whether what we wrote there may be overwritten.
-        resume: whether a run there is gone on with; there must be one.
+        overwrite: True: files that scoresde wrote there may be replaced.
+        resume: True: the run in the folder is continued; there must be one.
+
+    Raises:
+        UsageError: naming `--out`.
+        BusyError: if another command is writing into the folder.
     """
     from ..storage import ownership
 
     _check_folder(out, overwrite, resume)
     with ownership.writing(out, command()):
-        _check_folder(out, overwrite, resume)  # again: another command may have ended in it meanwhile
+        _check_folder(out, overwrite, resume)  # again: another command may have written to it meanwhile
         yield out
 
 
@@ -108,7 +114,7 @@ def _check_folder(out: Path, overwrite: bool, resume: bool) -> None:
 
 
 def usable(name: str) -> str:
-    """A device that torch can use here."""
+    """Check that torch can use a device here; returns its name. Raises UsageError naming `--device`."""
     import torch
 
     found = re.fullmatch(r"cpu|cuda(?::([0-9]{1,4}))?", name)
@@ -127,11 +133,14 @@ def usable(name: str) -> str:
 
 
 def positive(name: str, value: int) -> None:
-    """An integer of at least 1, or an error naming it.
+    """Check that a value is an integer of at least 1.
 
     Args:
-        name: of the option, for the error.
-        value: to check.
+        name: name of the option, for the error message.
+        value: the value to check.
+
+    Raises:
+        TypeError, ValueError: naming the option.
     """
     from solvers import check
 
@@ -139,8 +148,8 @@ def positive(name: str, value: int) -> None:
 
 
 def console(quiet: bool = False) -> Any:
-    """Where people read: as wide as the terminal, or 120 columns in a file. Text is printed as it is, brackets and
-    colons included."""
+    """A console on standard output, as wide as the terminal, or 120 columns wide if the output is no terminal. Brackets
+    and colons are printed literally, not as markup."""
     from rich.console import Console
 
     return Console(quiet=quiet, highlight=False, markup=False, emoji=False, width=None if sys.stdout.isatty() else 120)
@@ -148,12 +157,12 @@ def console(quiet: bool = False) -> Any:
 
 @contextmanager
 def bar(what: str, total: int, shown: bool = True) -> Generator[Callable[[int], None], None, None]:
-    """Yield advance(count): a bar with the time left on a terminal, nothing elsewhere.
+    """Yield advance(count), which moves a progress bar with the time left. Without a terminal nothing is shown.
 
     Args:
-        what: is done, in words before the bar.
+        what: description before the bar.
         total: number of parts.
-        shown: whether there may be a bar.
+        shown: False: show no bar.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -173,8 +182,8 @@ def bar(what: str, total: int, shown: bool = True) -> Generator[Callable[[int], 
 
 
 def processes(device: str) -> Any:
-    """Join the processes of a launch, say how many there are, and warn where another number was asked for: this one's
-    device."""
+    """Join the processes of a launch, print how many there are, and warn if another number was requested. Returns the
+    device of this process."""
 
     from ..runtime import distributed
 
@@ -193,12 +202,12 @@ def processes(device: str) -> Any:
 
 
 def warn(message: str) -> None:
-    """A warning of the command's own."""
+    """Issue a warning of the command."""
     import warnings
 
     warnings.warn(message, stacklevel=3)
 
 
 def command() -> str:
-    """What was typed, for the record of a run."""
+    """The command line as text, for the record of a run."""
     return "scoresde " + " ".join(shlex.quote(a) for a in sys.argv[1:])

@@ -45,19 +45,19 @@ def compare(
     device: Device = "cpu",
     allow_code: AllowCode = False,
 ) -> None:
-    """Work against precision: how wrong, for how many model calls and seconds, against other libraries.
+    """Compare methods, ours and those of other libraries: their error for given numbers of model calls, and seconds.
 
     Example: scoresde compare --problem gmm2d --methods ddim,unipc,diffusers:unipc_3 --budgets 5,10,20
     \f
     Args:
         run: folder of a run or of a diffusers pipeline; None: shared problems.
-        problem: names of shared problems, between commas.
-        methods: names of competitors, between commas; `all` prints the names and measures nothing.
-        budgets: numbers of model calls, between commas.
-        seeds: starts per figure, 1 or more.
+        problem: names of shared problems, separated by commas.
+        methods: names of methods, separated by commas; `all` prints the names and measures nothing.
+        budgets: numbers of model calls, separated by commas.
+        seeds: number of seeds per figure, 1 or more.
         jobs: processes, 1 or more; 1 on a GPU.
         out: folder of rows, pictures and report, new or written by this command.
-        score_error: largest error of a perturbed score that the split of the error is made with; 0: no split.
+        score_error: largest error of a perturbed score, for splitting the error into its sources; 0: no split.
         device: cpu, cuda or cuda:NUMBER.
         allow_code: whether a network of the user's own may be imported and run.
     """
@@ -149,7 +149,7 @@ def _check_count(
     calls: list[int],
     seeds: int,
 ) -> None:
-    """Raise UsageError for more rows than a day is long enough for."""
+    """Raise UsageError if there are more rows than can be measured."""
     from ..compare.competitors import entry
     from ..compare.runner import TOLERANCES
 
@@ -194,7 +194,7 @@ def _split(
     size: float,
     out: Path,
 ) -> Path | None:
-    """Where the error comes from: one bar per deterministic method on a budget, on a run or with a perturbed score."""
+    """Draw the sources of the error, a bar per deterministic method, for a run or a perturbed score, if possible."""
     from ..compare import drawing, runner, trained
     from ..compare.competitors import entry
 
@@ -237,7 +237,7 @@ def _check_sources(run: Path | None, sources: list[str], methods: list[str]) -> 
     from ..compare.runner import problem
 
     if run is not None:
-        blind = problem(str(run)).draw is None  # says what is wrong with the folder, before anything is measured
+        blind = problem(str(run)).draw is None  # reports a fault of the folder before anything is measured
         if drawn := [name for name in methods if blind and entry(name).stochastic]:
             raise UsageError(
                 f"`--methods` must be deterministic for a model whose data are not known, got {', '.join(drawn)}"

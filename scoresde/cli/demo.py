@@ -1,4 +1,4 @@
-"""`scoresde demo`: one network trained on digits, the same noise through many solvers, judged, drawn and reported."""
+"""`scoresde demo`: train one network on digits, solve from the same noise with many methods, evaluate and report."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ with untouched():
     from rich.console import Console
 
 TIGHT = 1e-3  # tolerance of the adaptive flow, far below the model's own error
-SHOWN = 16  # samples of each method in the pictures, and the pixels a side of one
+SHOWN = 16  # samples of each method in the pictures; TILE: pixels per side of each
 TILE = 56
 
 
 def recipe(data: str = "digits", steps: int = 2500, seed: int = 0) -> Config:
-    """How the demo trains: v by the pseudo-Huber loss, which of eleven losses came nearest to the digits in six
-    processor minutes (docs/losses.md).
+    """Configuration of the demo: the network predicts v and is trained with the Huber loss. Of eleven losses this one
+    gave the digits of smallest Frechet distance after six processor minutes (docs/losses.md).
 
     Args:
         data: name of a data set, or a path.
-        steps: of training.
-        seed: of training.
+        steps: training steps.
+        seed: seed of training.
     """
 
     objective = Objective(PlainV(norm=Huber()))
@@ -59,7 +59,7 @@ def recipe(data: str = "digits", steps: int = 2500, seed: int = 0) -> Config:
 
 
 def methods(denoiser: Denoiser) -> list[tuple[str, str, Method]]:
-    """(name, file stem, method) of every row of the table."""
+    """(name, stem of file names, method) for each row of the table."""
     process = denoiser.process
     return [
         ("recommended, 10", "recommended_10", recommended(denoiser, 10)),
@@ -80,14 +80,14 @@ def train(
     quiet: bool,
     width: int | None,
 ) -> None:
-    """What each of the processes that train together does.
+    """Train, in each of the processes that train together.
 
     Args:
-        config: how to train.
-        folder: of the run, held by the caller.
-        command: what was typed.
-        quiet: whether nothing is printed.
-        width: columns of what is printed; None: the terminal's.
+        config: configuration of the run.
+        folder: the run folder, locked by the caller.
+        command: the command line, for the record of the run.
+        quiet: True: nothing is printed.
+        width: columns of the output; None: those of the terminal.
     """
     data, held_out = config.dataset().split(config.data.held_out)
     console = Console(quiet=quiet or distributed.rank() > 0, highlight=False, markup=False, emoji=False, width=width)
@@ -112,16 +112,19 @@ def run(
     console: Console,
     workers: int | None = None,
 ) -> None:
-    """The whole demo.
+    """Run the whole demo: train, sample by each method, evaluate, and write the report.
 
     Args:
-        config: how to train.
-        folder: written to; the caller holds it (`ownership.writing`).
-        command: what was typed.
+        config: configuration of the run.
+        folder: folder to write, locked by the caller (`ownership.writing`).
+        command: the command line, for the record of the run.
         n: samples of each method.
-        device: where the network runs.
-        console: where people read.
-        workers: processes that train together on a CPU; None: one a core, two at most.
+        device: device of the network.
+        console: console for messages.
+        workers: processes that train together on a CPU; None: one per core, at most two.
+
+    Raises:
+        ValueError: naming `data` if it does not hold images, or does not fit into memory.
     """
 
     begin = time.perf_counter()
@@ -222,13 +225,13 @@ def judged(
     known: Tensor,
     **about: Any,
 ) -> dict[str, Any]:
-    """A row: what samples are, what the judge says of them, and the 95 % interval of their Frechet distance.
+    """A row of the table: the scores of the judge, and a 95 % interval of the Frechet distance.
 
     Args:
-        judge: of the data.
+        judge: the judge of the data.
         x: samples, (B, ...).
         known: all real samples, in any order.
-        about: what else the row says.
+        about: other entries of the row.
     """
     order = torch.randperm(len(known), generator=torch.Generator().manual_seed(0), device="cpu")
     interval = distances.estimate(
@@ -244,13 +247,13 @@ def draw(
     method: Method,
     seed: int,
 ) -> tuple[Tensor, float, float]:
-    """Samples on the CPU, mean network calls per sample, seconds.
+    """Draw samples. Returns (samples on the CPU, mean network calls per sample, seconds).
 
     Args:
         denoiser: the trained model.
-        shape: (B, ...), of the samples.
-        method: how to sample.
-        seed: of the samples.
+        shape: shape of the samples, (B, ...).
+        method: sampling method.
+        seed: seed of the samples.
     """
     with counting(denoiser.network) as calls:
         start = time.perf_counter()

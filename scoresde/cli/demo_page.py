@@ -1,4 +1,4 @@
-"""What the demo shows: pictures of the way from noise to data, the loss, the table and the samples, on one page."""
+"""The report of the demo on one page: pictures of trajectories from noise to data, the loss, a table, samples."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ DIGITS = {
 }  # decimals shown
 FLOW = "probability-flow ODE (recommended, 60 calls)"
 SDE = "reverse SDE (Euler-Maruyama, 200 steps)"
-MOVED = 3.0  # mean change of grey levels, of 255, from one frame of the animation to the next
+MOVED = 3.0  # least mean change of grey level (0 to 255) between frames of the animation
 
 
 def said(value: float | None, digits: int) -> str:
-    """A figure as it is shown; nothing where there is none.
+    """A number as text with fixed decimals; empty for None.
 
     Args:
-        value: the figure, or None.
-        digits: decimals shown.
+        value: the number, or None.
+        digits: decimals.
     """
     return "" if value is None else f"{value:.{digits}f}"
 
@@ -53,13 +53,14 @@ def draw_paths(
     seed: int,
     folder: Path,
 ) -> None:
-    """trajectory.png: four samples on their way, by the SDE and by the flow; flow.gif: 36 along the flow.
+    """Write trajectory.png, four samples from noise to data by the SDE and by the ODE, and flow.gif, 36 samples by the
+    ODE.
 
     Args:
         denoiser: the trained model.
-        shape: of one sample.
-        seed: of the samples.
-        folder: where the pictures go.
+        shape: shape of one sample.
+        seed: seed of the samples.
+        folder: folder of the pictures.
     """
     process = denoiser.process
     columns = 11
@@ -80,13 +81,13 @@ def draw_paths(
 
 
 def _nearest(states: list[tuple[Tensor, Tensor]], level: float) -> Tensor:
-    """The state x, of pairs (lam, x), whose lam is nearest to a level."""
+    """The state x whose lam is nearest to a level, from pairs (lam, x)."""
     distances = [abs(float(lam) - level) for lam, _ in states]
     return states[distances.index(min(distances))][1]
 
 
 def moving(states: list[Tensor]) -> list[Tensor]:
-    """The states that look different from the one shown before; the first and the last always."""
+    """The states that differ visibly from the one kept before; the first and, if any state moved, the last are kept."""
     kept = [states[0]]
 
     for x in states[1:]:
@@ -101,7 +102,7 @@ def moving(states: list[Tensor]) -> list[Tensor]:
 
 
 def losses(folder: Path) -> tuple[list[int], list[float]]:
-    """Steps and mean losses of a run's log.jsonl; lines without a finite loss are left out."""
+    """Steps and mean losses from a run's log.jsonl; lines without a loss are left out."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     whole = [line for line in lines if isinstance(line.get("loss"), float)]
     return [line["step"] for line in whole], [line["loss"] for line in whole]
@@ -115,15 +116,15 @@ def write_page(
     facts: dict[str, Any],
     command: str,
 ) -> None:
-    """report.html, self-contained.
+    """Write report.html, a self-contained page.
 
     Args:
-        folder: of the demo, with its pictures.
+        folder: folder of the demo, with its pictures.
         trained: the run.
-        judge: of the data.
-        rows: what is said of each method (`demo.judged`).
-        facts: of the whole demo: floors, n, accuracy, seconds, device, threads, versions.
-        command: what was typed.
+        judge: the judge of the data.
+        rows: the rows of the table (`demo.judged`).
+        facts: numbers of the whole demo: floors, n, accuracy, seconds, device, threads, versions.
+        command: the command line.
     """
     training = trained.about["training"]
     floors = facts["floors"]
@@ -192,13 +193,13 @@ def show_table(
     rows: list[dict[str, Any]],
     floors: dict[str, float],
 ) -> None:
-    """The page's table, on the terminal.
+    """Print the table of the report.
 
     Args:
-        console: where it is printed.
-        judge: its classifier, where it has one, adds two columns.
-        rows: what `demo.judged` gave, in the order of the table.
-        floors: Frechet distances of exact sets, by what the sets are.
+        console: console to print on.
+        judge: the judge of the data; if it has a classifier, the table has two more columns.
+        rows: the rows of the table (`demo.judged`), in order.
+        floors: Frechet distances between sets of real samples: name of the sets -> distance.
     """
     table = Table(
         caption="Fréchet: lower is better, 95 % intervals; floors: "

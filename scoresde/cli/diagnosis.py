@@ -1,4 +1,4 @@
-"""Commands that take models as they come: doctor, info, import."""
+"""The commands doctor and import, which examine models and take models from elsewhere."""
 
 from __future__ import annotations
 
@@ -33,15 +33,15 @@ def doctor(
     device: Device = "cpu",
     allow_code: AllowCode = False,
 ) -> None:
-    """Look for what is wrong with a trained run or a saved pipeline: exit code 0 where nothing is found, 3 otherwise.
+    """Look for faults of a trained run or a saved pipeline. The exit code is 0 if nothing is found, 3 otherwise.
 
     Example: scoresde doctor runs/demo
     \f
     Args:
         run: folder of a run or of a diffusers pipeline.
-        n: samples examined, 1 or more.
-        seed: of the noise.
-        data: what the model was trained on, where it does not say so itself.
+        n: number of samples to examine it on, 1 or more.
+        seed: seed of the noise.
+        data: the training data, if the model does not know them.
         device: cpu, cuda or cuda:NUMBER.
         allow_code: whether a network of the user's own may be imported and run.
     """
@@ -86,7 +86,7 @@ def _autoencoder(
     seed: int,
     device: str,
 ) -> None:
-    """Examine an autoencoder on what its run held out."""
+    """Examine an autoencoder on the held-out samples of its run."""
     from .. import runs
     from ..latent.examination import examine
 
@@ -104,7 +104,7 @@ def _told(
     some: Any,
     which: str,
 ) -> None:
-    """Findings on the terminal, and the exit code 3 where there are any."""
+    """Print the findings; exit with code 3 if there are any."""
     for finding in findings:
         console().print(f"{finding.what}\n  evidence: {finding.evidence}\n  remedy: {finding.remedy}")
 
@@ -128,15 +128,15 @@ def import_(
     overwrite: Overwrite = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Take weights trained elsewhere, without running any code of theirs; what would have to run is refused.
+    """Import weights trained elsewhere, without running code from them. A file that would run code is refused.
 
     Example: scoresde import weights.pth --config network.toml --shape 1,28,28 --out runs/theirs
     \f
     Args:
         source: file of weights, or folder of a diffusers pipeline.
         out: folder to write.
-        config: TOML file of the network and the process; None: a pipeline says so itself.
-        shape: of one sample, numbers between commas; given together with `config`.
+        config: TOML file that describes network and process; None: for a pipeline, or to store only the tensors.
+        shape: shape of one sample, numbers separated by commas; given together with `config`.
         overwrite: whether `out` may exist already.
         allow_code: whether a network of the user's own may be imported and run.
     """

@@ -1,4 +1,4 @@
-"""What is told of an error, and the exit code it has."""
+"""The message and the exit code of an error."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _NO_ROOM = (
 
 
 class TooLargeError(RuntimeError):
-    """Something does not fit into memory; the message names it, and the option that makes it smaller."""
+    """Something does not fit into memory; the message names it and, if possible, an option that makes it smaller."""
 
 
 def out_of_memory(error: BaseException) -> bool:
-    """Whether an error, or what led to it, says that memory was refused: by Python, torch, the loader of shared
-    libraries or the system."""
+    """True if an error, or its cause, reports that memory could not be allocated, by Python, torch, the loader of
+    shared libraries or the operating system."""
 
     if isinstance(error, MemoryError):
         return True
@@ -47,11 +47,11 @@ def out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def fitting(what: str, remedy: str) -> Generator[None, None, None]:
-    """Inside, memory that is refused is told as that of what is done here.
+    """Inside, an out-of-memory error is replaced by one that names the work and a remedy.
 
     Args:
-        what: needs the memory, in words.
-        remedy: what makes it smaller, in words.
+        what: the work that needs the memory, in words.
+        remedy: how to need less memory, in words.
 
     Raises:
         TooLargeError: in place of the allocator's error.
@@ -68,14 +68,14 @@ def fitting(what: str, remedy: str) -> Generator[None, None, None]:
 
 
 def loading(run: Path) -> AbstractContextManager[None]:
-    """Inside, a model is read: no option makes it smaller."""
+    """`fitting` for reading a model, where no option reduces the memory."""
     return fitting(
         f"the model of {run}", "no option makes a model smaller: raise the limit on memory, or use a machine with more"
     )
 
 
 def told(error: Exception) -> tuple[int, str] | None:
-    """(exit code, message) of an error that is not a fault of the program; None of any other."""
+    """(exit code, message) of an error of the user, the data or the machine; None if it is a fault of the program."""
     message = str(error) or type(error).__name__
 
     if isinstance(error, Stopped):

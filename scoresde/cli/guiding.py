@@ -1,4 +1,4 @@
-"""What the options of guidance make of a model."""
+"""Applies the guidance options of the command line to a model."""
 
 from __future__ import annotations
 
@@ -27,11 +27,14 @@ Null = Annotated[int | None, typer.Option(help="the label that a pipeline takes 
 
 
 def numbers(option: str, text: str) -> list[float]:
-    """Numbers between commas. Raises UsageError naming the option.
+    """Finite numbers from text, separated by commas.
 
     Args:
-        option: its name, for the error.
-        text: what it was given.
+        option: name of the option, for the error message.
+        text: value of the option.
+
+    Raises:
+        UsageError: naming the option.
     """
     try:
         found = [float(part) for part in text.split(",")]
@@ -45,7 +48,7 @@ def numbers(option: str, text: str) -> list[float]:
 
 
 class Labels(NamedTuple):
-    """A classifier of noisy samples: what `guidance.Classifier` takes, and the classes it knows."""
+    """A classifier of noisy samples: log_prob for `guidance.Classifier`, and the classes of the classifier."""
 
     folder: Path
     log_prob: Any
@@ -54,12 +57,12 @@ class Labels(NamedTuple):
 
 
 def labelling(folder: Path | None, model: Any, device: str) -> Labels | None:
-    """The classifier of a run, for samples like the model's; None where no folder is given.
+    """Load the classifier of a run, and check that it takes the samples of the model. None if no folder is given.
 
     Args:
-        folder: of the classifier's run, or None.
-        model: whose samples it is to know.
-        device: where it is put.
+        folder: folder of the classifier's run, or None.
+        model: the model whose samples the classifier must take.
+        device: device of the weights.
 
     Raises:
         UsageError: naming `--classifier`.
@@ -86,7 +89,7 @@ def labelling(folder: Path | None, model: Any, device: str) -> Labels | None:
 
 
 def _same_space(a: dict[str, Any] | None, b: dict[str, Any] | None) -> bool:
-    """Whether two descriptions are of one latent space, or of none."""
+    """True if two descriptions are of the same latent space, or if both are None."""
     if a is None or b is None:
         return a is b
 
@@ -107,18 +110,18 @@ def guided(
     classifier: Labels | None,
     device: str,
 ) -> list[Any]:
-    """The model at each scale; the model itself where no scale is given.
+    """One guided denoiser per scale. Without scales, only the denoiser of the model.
 
     Args:
-        model: as it was loaded.
-        scales: guidance scales between commas; None: no guidance.
-        label: class to lead toward, or None.
-        interval: levels LO,HI of lam in which guidance holds; None: all.
-        rescale: 0 to 1: how far guided samples keep the conditional spread.
-        weak: folder of a weaker model to lead away from, or None.
-        null: label that a pipeline takes for none; None: a run knows its own.
-        classifier: along whose gradient to lead, or None.
-        device: where the weaker model is put.
+        model: the loaded model.
+        scales: guidance scales, separated by commas; None: no guidance.
+        label: class that samples are guided toward, or None.
+        interval: LO,HI: guidance acts only at levels lam between them; None: at all levels.
+        rescale: 0 to 1: how far guided samples keep the standard deviation of conditional ones.
+        weak: folder of a weaker model, which guidance moves away from, or None.
+        null: the label that stands for "no label" in a pipeline; None for a run, which knows its own.
+        classifier: the classifier whose gradient guides, or None.
+        device: device of the weaker model.
 
     Raises:
         UsageError: naming the option.
@@ -172,7 +175,7 @@ def guided(
 
 
 def _check_label(model: Any, label: int | None, null: int | None) -> None:
-    """Raise UsageError where there is no condition to lead toward, or none to lead away from."""
+    """Raise UsageError if the label, or the unconditional model that guidance needs, is missing."""
     if model.run is not None and model.run.config.cascade.low is not None:
         raise UsageError(
             "`--guidance` must be left out for a cascade, whose first stage alone takes a label, or --weak given"
@@ -204,7 +207,7 @@ def _check_label(model: Any, label: int | None, null: int | None) -> None:
 
 
 def _other(folder: Path, model: Any, device: str) -> Any:
-    """The denoiser of a weaker model of the same samples."""
+    """Load the denoiser of a weaker model, and check that it makes the same kind of samples."""
     from ..interop import models
 
     with loading(folder):

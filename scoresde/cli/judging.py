@@ -1,4 +1,4 @@
-"""Commands that say what a model is worth: likelihood, info."""
+"""The commands likelihood and info, which evaluate and describe a model."""
 
 from __future__ import annotations
 
@@ -22,19 +22,19 @@ def likelihood(
     device: Device = "cpu",
     allow_code: AllowCode = False,
 ) -> None:
-    """Log-likelihood of held-out data by the probability flow, with its standard errors; of a model of latents a lower
-    bound on it.
+    """Log-likelihood of held-out data by the probability flow ODE, with standard errors. For a model of latents the
+    result is a lower bound.
 
     Example: scoresde likelihood runs/demo --n 64 --probes 4
     \f
     Args:
         run: folder of a run or of a diffusers pipeline.
-        n: samples, 1 or more.
-        probes: Hutchinson probes; 0: the exact trace.
-        rtol: relative and absolute tolerance of the flow.
-        seed: of the probes.
-        batch: samples at once, 1 or more.
-        data: what the model was trained on, where it does not say so itself.
+        n: number of samples, 1 or more.
+        probes: Hutchinson probes per sample; 0: the exact trace.
+        rtol: relative and absolute tolerance of the ODE solver.
+        seed: seed of the probes.
+        batch: samples evaluated at once, 1 or more.
+        data: the training data, if the model does not know them.
         device: cpu, cuda or cuda:NUMBER.
         allow_code: whether a network of the user's own may be imported and run.
     """
@@ -122,7 +122,7 @@ def likelihood(
 
 
 def info(run: Folder, allow_code: AllowCode = False) -> None:
-    """Say what a run or a saved pipeline is; verify a run's files, and say how to repeat it.
+    """Describe a run or a saved pipeline. For a run, also verify its files and print how to repeat it.
 
     Example: scoresde info runs/demo
     \f

@@ -1,4 +1,4 @@
-"""Progress on the terminal, and network calls counted."""
+"""Progress bars on the terminal, and a counter of network calls."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TENTHS = 10
 
 @dataclass
 class Calls:
-    """Network calls, counted at the network: samples passed through it, and batches."""
+    """Counts of network calls: rows is the number of samples that passed through the network, batches of its calls."""
 
     rows: int = 0
     batches: int = 0
@@ -32,7 +32,7 @@ class Calls:
 
 @contextmanager
 def counting(network: torch.nn.Module) -> Generator[Calls, None, None]:
-    """Count every call of `network` made inside."""
+    """Inside, count every call of `network`."""
     calls = Calls()
 
     def count(module: Any, inputs: Any) -> None:
@@ -48,7 +48,7 @@ def counting(network: torch.nn.Module) -> Generator[Calls, None, None]:
 
 
 def bars(console: Console) -> Progress:
-    """Progress with a loss column and the time left; silent when not a terminal."""
+    """A progress bar with a note, such as the loss, and the time left. It is hidden if there is no terminal."""
     counts = (TextColumn("{task.completed}/{task.total}"), TextColumn("{task.fields[note]}", markup=False))
     clock = (TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn())
     name = TextColumn("{task.description}", markup=False)
@@ -65,11 +65,12 @@ def bars(console: Console) -> Progress:
 
 @contextmanager
 def progress(console: Console, what: str, total: int) -> Generator[Callable[[int, str], None], None, None]:
-    """Yield tell(done, note): a bar on a terminal, elsewhere a line at every tenth of the way.
+    """Yield tell(done, note), which updates a progress bar. Without a terminal a line is printed at every tenth of the
+    work.
 
     Args:
-        console: where it is shown.
-        what: is done, in words.
+        console: console for the output.
+        what: the work, in words.
         total: number of parts.
     """
     start = time.perf_counter()
@@ -97,16 +98,16 @@ def train_with_bar(
     console: Console,
     **options: Any,
 ) -> runs.Trained:
-    """`runs.train` behind a progress bar; `options` are its own.
+    """`runs.train` with a progress bar.
 
     Args:
-        config: how to train.
-        data: to train on.
-        folder: of the run.
-        command: what was typed.
-        device: where to train.
-        console: where progress is shown.
-        options: of `runs.train`.
+        config: configuration of the run.
+        data: training samples.
+        folder: the run folder.
+        command: the command line, for the record of the run.
+        device: device to train on.
+        console: console for the output.
+        options: further arguments of `runs.train`.
     """
     smooth = 0.0
 
@@ -114,7 +115,7 @@ def train_with_bar(
 
         def show(now: Any) -> None:
             nonlocal smooth
-            if not now.skipped:  # a step left out may have a loss that is no number
+            if not now.skipped:  # the loss of a skipped step may be NaN
                 smooth = now.loss if smooth == 0.0 else 0.98 * smooth + 0.02 * now.loss
             tell(now.step, f"loss {smooth:.4f}")
 

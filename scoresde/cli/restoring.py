@@ -1,4 +1,4 @@
-"""The command that restores a measured sample: restore."""
+"""The command restore: samples of the posterior, given a measurement of a clean sample."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ LED = ("pigdm", "dps", "tmpd", "diffpir")
 REPLACED = ("replacement", "repaint")
 PARTICLES = ("twisted", "mcgdiff")
 METHODS = (*LED, *REPLACED, "ddrm", "daps", *PARTICLES)
-DECODED = ("dps", "tmpd", "daps")  # those that take an operator that is not linear
-NOISY = ("dps", "twisted")  # divide by the noise of the measurement
+DECODED = ("dps", "tmpd", "daps")  # methods that accept a nonlinear operator
+NOISY = ("dps", "twisted")  # methods that divide by the noise of the measurement, so that std must be above 0
 VIDEO = 4  # dimensions of a clip, and of a volume, whose slices are its frames
 
 
@@ -46,7 +46,8 @@ def restore(
     overwrite: Overwrite = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Measure a clean sample, and draw what it may have been: truth, measurement, samples, their mean and spread.
+    """Measure a held-out sample, and draw samples of the posterior given the measurement. A picture shows truth,
+    measurement, samples, their mean and their standard deviation.
 
     Example: scoresde restore runs/demo --operator box:0,4,8,4 --std 0.05 --method pigdm --n 8 --out restored.png
 
@@ -61,9 +62,9 @@ def restore(
         steps: noise levels, 1 or more.
         n: samples of the posterior, 1 or more.
         index: which held-out sample is measured, from 0.
-        particles: of the methods twisted and mcgdiff.
-        seed: of the measurement's noise and of the samples.
-        data: what the model was trained on, where it does not say so itself.
+        particles: number of particles of the methods twisted and mcgdiff.
+        seed: seed of the measurement noise and of the samples.
+        data: the training data, if the model does not know them.
         device: cpu, cuda or cuda:NUMBER.
         overwrite: whether `out` may exist already.
         allow_code: whether a network of the user's own may be imported and run.
@@ -160,12 +161,12 @@ def drawn_by(
 
     Args:
         method: one of `METHODS`.
-        denoiser: the prior.
+        denoiser: the model of the prior.
         measurement: an `inverse.Measurement`.
-        shape: (B, ...).
-        steps: noise levels.
-        seed: of the samples.
-        particles: of a particle filter.
+        shape: shape of the samples, (B, ...).
+        steps: noise levels, 1 or more.
+        seed: seed of the samples.
+        particles: number of particles, for twisted and mcgdiff.
     """
 
     from dataclasses import replace
@@ -192,11 +193,11 @@ def drawn_by(
 
 
 def parsed(text: str, shape: tuple[int, ...]) -> Any:
-    """An operator from its option, for images or clips of one shape.
+    """The measurement operator that the option --operator describes.
 
     Args:
-        text: kind, or kind:arguments.
-        shape: of one sample, (C, H, W) or (C, frames, H, W).
+        text: KIND or KIND:ARGUMENTS.
+        shape: shape of one sample, (C, H, W) or (C, frames, H, W).
 
     Raises:
         UsageError: naming `--operator`.
@@ -251,7 +252,7 @@ def _number(text: str) -> float:
 
 
 def _gaussian(sigma: float, limit: int) -> Any:
-    """A normalised Gaussian kernel of three standard deviations a side, and odd."""
+    """A normalised Gaussian kernel of odd size, up to three standard deviations to each side."""
     import torch
 
     reach = min(max(1, round(3 * sigma)), (limit - 1) // 2)
@@ -262,7 +263,7 @@ def _gaussian(sigma: float, limit: int) -> Any:
 
 
 def _mask(path: Path, shape: tuple[int, ...]) -> Any:
-    """A mask of the shape of a sample, or of its (H, W), from a .npy of 0 and 1."""
+    """A mask from a .npy of 0 and 1, with the shape of a sample, or with that shape without channels."""
     import numpy as np
     import torch
 
@@ -281,7 +282,7 @@ def _mask(path: Path, shape: tuple[int, ...]) -> Any:
 
 
 def _seen(operator: Any, y: Any, truth: Any) -> Any:
-    """The measurement as an image of the truth's size: as it is, or laid back by the pseudo-inverse."""
+    """The measurement as an image of the truth's size. If its shape differs, it is mapped back by the adjoint."""
     import torch
 
     ones = operator.forward(torch.ones_like(truth))

@@ -1,4 +1,4 @@
-"""A command from its arguments to its exit code."""
+"""Runs a command, from its arguments to its exit code."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def about(
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code of a command line. Errors are told in one line; what is no error of the user's or the data's is
-    raised."""
+    """Run a command line; returns its exit code. An error of the user, the data or the machine is printed as one line.
+    A fault of the program is raised."""
 
     opened()
     output = Output(sys.stdout)
@@ -106,7 +106,7 @@ def _told(code: int, message: str) -> int:
 
 @contextmanager
 def _quiet() -> Generator[None, None, None]:
-    """Warnings of other libraries are left out, as are matplotlib's notes on its cache; ours take one line."""
+    """Inside, warnings of other libraries and matplotlib's messages are hidden, and our warnings take one line."""
     logger = logging.getLogger("matplotlib")
     shown = warnings.formatwarning
     level = logger.level
@@ -128,12 +128,12 @@ def _line(message: Warning | str, *_: Any, **__: Any) -> str:
 
 
 class _Terminated(BaseException):
-    """SIGTERM: what is held is let go on the way out."""
+    """Raised by SIGTERM, so that locks and files are released on the way out."""
 
 
 @contextmanager
 def _terminable() -> Generator[None, None, None]:
-    """Inside, SIGTERM unwinds the command as Ctrl-C does."""
+    """Inside, SIGTERM raises an exception, as Ctrl-C does. A handler that is already set is kept."""
 
     def terminate(*_: Any) -> NoReturn:
         raise _Terminated

@@ -1,4 +1,4 @@
-"""The command that draws samples: sample."""
+"""The command sample, which draws samples."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def sample(
     overwrite: Overwrite = False,
     allow_code: AllowCode = False,
 ) -> None:
-    """Draw samples from a trained run or a saved pipeline, alone or shared under `accelerate launch -m scoresde sample
-    ...`: the same ones.
+    """Draw samples from a trained run or a saved pipeline. Several processes can share the work under
+    `accelerate launch -m scoresde sample ...`; the samples are the same.
 
     Examples: scoresde sample runs/demo --method ddim --steps 20 --n 64 --seed 0 --out digits.png;
     scoresde sample runs/classes --label 3 --guidance 0,1,2,4,8 --n 8 --out strip.png
@@ -88,22 +88,23 @@ def sample(
         method: name of the catalogue, or a .json file that `tune` wrote.
         steps: noise levels; None: 20. Not for probability_flow.
         rtol: tolerance of probability_flow; None: 1e-4. Not for other methods.
-        n: samples, 1 or more.
+        n: number of samples, 1 or more.
         seed: sample i is a function of (seed, i).
-        batch: samples at once, 1 or more.
+        batch: samples drawn at once, 1 or more.
         out: file to write; None: samples.png or samples.npz in `run`.
-        label: class of all samples, its number or its name; None: no class is asked for.
-        guidance: scale, or several scales between commas; None: no guidance.
-        interval: levels LO,HI of lam in which guidance holds; None: all.
-        rescale: 0 to 1, how far guided samples keep the spread of conditional ones.
-        weak: folder of a weaker run that guidance leads away from, or None.
-        classifier: folder of a classifier along whose gradient guidance leads, or None.
-        null: the label that a pipeline takes for none; None: a run knows its own.
+        label: class of all samples, its number or its name; None: unconditional samples.
+        guidance: guidance scale, or several scales separated by commas; None: no guidance.
+        interval: LO,HI: guidance acts only at levels lam between them; None: at all levels.
+        rescale: 0 to 1, how far guided samples keep the standard deviation of conditional ones.
+        weak: folder of a weaker run, which guidance moves away from, or None.
+        classifier: folder of a classifier whose gradient guides the samples, or None.
+        null: the label that stands for "no label" in a pipeline; None for a run, which knows its own.
         low_method: method of a cascade's first stage; None: ddim.
         low_steps: noise levels of a cascade's first stage; None: 20.
-        augment: noise of the images that a cascade enlarges; None: its default.
-        best: whether the checkpoint of the least held-out loss is taken instead of the last.
-        ema_width: width of an average of the weights made afterwards; None: the average made in training.
+        augment: noise added to the low-resolution images that a cascade enlarges; None: 0.1, or less if the model was
+            trained with less.
+        best: whether the checkpoint with the least held-out loss is used instead of the last one.
+        ema_width: width of a weight average made after training; None: the average made in training.
         compile: whether each step runs as one compiled graph.
         device: cpu, cuda or cuda:NUMBER.
         overwrite: whether `out` may exist already.
@@ -190,7 +191,7 @@ def sample(
         fitting(f"a batch of {min(n, batch)} samples, or all {n} of them,", remedy),
     ):
         if out is not None and writes:
-            check_target(out, overwrite)  # again: another command may have written it meanwhile
+            check_target(out, overwrite)  # again: another command may have written to it meanwhile
 
         share = part if compile else parts
         x = torch.cat([distributed.run_sharded(n, partial(share, denoiser)) for denoiser in denoisers])
@@ -207,11 +208,14 @@ def sample(
 
 
 def label_class(label: str, model: Any) -> int:
-    """The class that a number or a name stands for. Raises UsageError naming `--label`.
+    """The class that a number or a name means.
 
     Args:
-        label: a number, or a name that the model knows.
-        model: of `interop.models.load`.
+        label: a number, or the name of a class of the model.
+        model: a model from `interop.models.load`.
+
+    Raises:
+        UsageError: naming `--label`.
     """
     if model.classes is None:
         raise UsageError(
@@ -238,8 +242,8 @@ def _method(
     denoiser: Any,
     stage: str = "",
 ) -> Any:
-    """A catalogue entry by its name: the one place where a string selects code. `best` is what is recommended for the
-    model, FILE.json what was tuned, on `denoiser`; `stage` begins the options' names."""
+    """The method that a name of the command line selects: from the catalogue; for `best` the recommended method of the
+    model; for FILE.json a tuned method, loaded for `denoiser`. `stage` is the prefix of the option names."""
 
     from solvers import check
 

@@ -1,4 +1,4 @@
-"""The stages of a cascade: what a model that enlarges images is given."""
+"""Cascades: the low-resolution images that are the condition of a model that enlarges images."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ def low_model(
     options: dict[str, Any],
     device: str,
 ) -> Any:
-    """The model of the stage before, or None where the model is no stage of a cascade.
+    """The model of the previous stage, or None if the model is no stage of a cascade.
 
     Args:
-        model: that is sampled.
-        options: by name, None where not given: low-method, low-steps, augment.
-        device: where the weights go.
+        model: the model to sample.
+        options: values of low-method, low-steps and augment by name; None: not given.
+        device: device of the weights.
 
     Raises:
         UsageError: naming the option.
-        CheckpointError: where the stage before is missing or another one.
+        CheckpointError: if the previous stage is missing, or is not the model with which this stage was trained.
     """
 
     from ..interop import models
@@ -75,16 +75,16 @@ def enlarged(
     seed: int,
     batch: int,
 ) -> Callable[[range], Any]:
-    """What the model is given, for samples of some index: images of the stage before, noised and enlarged.
+    """A function from a range of sample indices to their conditions: images of the previous stage, noised and enlarged.
 
     Args:
-        low: the model of the stage before.
-        method: of its sampling.
-        model: that is sampled.
-        label: of all samples, or None.
-        augment: noise of the images; None: 0.1, or what the model knows at most.
+        low: the model of the previous stage.
+        method: sampling method of that stage.
+        model: the model to sample.
+        label: class of all samples, or None.
+        augment: noise level of the images; None: 0.1, or the largest of the model's training if that is less.
         seed: sample i is a function of (seed, i).
-        batch: samples at once.
+        batch: samples drawn at once.
     """
 
     import torch
@@ -99,7 +99,7 @@ def enlarged(
     factor = model.run.about["data"]["cascade"]["factor"]
     value = min(_AUGMENT, model.run.config.cascade.augment) if augment is None else augment
 
-    own = mixed(seed, 1)  # else the first stage would begin with a part of the noise of the last
+    own = mixed(seed, 1)  # otherwise the first stage would start from part of the last stage's noise
 
     def given(rows: range) -> Any:
         shape = (len(rows), *low.shape)

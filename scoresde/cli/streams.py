@@ -1,4 +1,4 @@
-"""Standard output that does not stop the work: what is computed and saved is kept, though nobody can be told of it."""
+"""Standard output whose failure does not stop the work: results are saved even if nothing can be printed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 
 class Output(io.TextIOBase):
-    """A text stream before another one. Once a write fails the rest is dropped, and `failed` says why.
+    """A text stream that writes to another one. After a failed write the rest is dropped; `failed` holds the error.
 
     Characters that the stream cannot encode are written as escapes."""
 
@@ -61,11 +61,11 @@ class Output(io.TextIOBase):
             self.failed = error
 
     def close(self) -> None:
-        """Nothing: the stream belongs to the process."""
+        """Do nothing, since the inner stream belongs to the process."""
 
 
 def opened() -> None:
-    """Give the standard descriptors that are closed to the null device, so that no file of ours takes their numbers."""
+    """Open the null device for each closed standard descriptor, so that no file of ours gets its number."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -74,7 +74,7 @@ def opened() -> None:
 
 
 def silenced(stream: Any) -> None:
-    """Let a stream that cannot be written lead nowhere: the interpreter flushes it once more when it ends."""
+    """Redirect a stream that cannot be written to the null device, since the interpreter flushes it again at exit."""
     try:
         number = stream.fileno()
     except (OSError, ValueError, AttributeError):
@@ -86,7 +86,7 @@ def silenced(stream: Any) -> None:
 
 
 def say_error(message: str) -> None:
-    """One line on the standard error, if there is one."""
+    """Print one line to standard error, if there is one."""
     if sys.stderr is None:
         return
     try:

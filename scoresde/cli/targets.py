@@ -1,4 +1,4 @@
-"""The file that samples are written to: its kind, whether it may be replaced, and its content."""
+"""The output file of samples: its format, whether it may be replaced, and writing it."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ _KINDS = (".png", ".gif", ".npz", ".csv")
 _FITTING = {
     "points": ".png, .csv or .npz",
     "volumes": ".png, .gif or .npz",
-}  # endings for samples of a kind; others have pictures and arrays
-_COLUMNS = 16_384  # of a table at most
+}  # file types for each kind of samples; other kinds: .png or .npz
+_COLUMNS = 16_384  # most columns of a table
 
 
 def check_target(out: Path, overwrite: bool) -> None:
-    """Raise UsageError where a file that was asked for cannot be written, or holds what we did not write.
+    """Check that the output file can be written.
 
     Args:
         out: the file.
-        overwrite: whether a file that we wrote may be replaced.
+        overwrite: True: a file that scoresde wrote may be replaced.
+
+    Raises:
+        UsageError: naming `--out`, if its ending is unknown, it cannot be written, or it may not be replaced.
     """
     if out.suffix.lower() not in _KINDS:
         raise UsageError(f"`--out` must end in .png, .gif, .npz or .csv, got {out}")
@@ -42,12 +45,16 @@ def check_target(out: Path, overwrite: bool) -> None:
 
 
 def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
-    """Where samples go that were given no name: beside the run, an earlier file of ours replaced.
+    """The output file if --out is not given: samples.png or samples.npz in the run folder. An earlier file that
+    scoresde wrote is replaced.
 
     Args:
         run: folder of the run.
-        shape: of one sample.
-        overwrite: whether --overwrite was given; a file that is not ours is refused all the same.
+        shape: shape of one sample.
+        overwrite: whether --overwrite was given; a file of another origin is refused nevertheless.
+
+    Raises:
+        UsageError: naming `--out`, if the file is of another origin or cannot be written.
     """
     from ..storage.ownership import owned
 
@@ -58,13 +65,16 @@ def default_target(run: Path, shape: tuple[int, ...], overwrite: bool) -> Path:
 
 
 def check_kind(target: Path, shape: tuple[int, ...], kind: str | None = None) -> None:
-    """Raise UsageError where a file cannot hold samples: a .csv holds points, a .gif video or volumes, and a picture is
-    drawn of what is known.
+    """Check that the type of a file suits the samples: a .csv holds points, a .gif video or volumes, a .png any samples
+    of known kind, a .npz all samples.
 
     Args:
         target: the file.
-        shape: of one sample.
-        kind: of the samples (`Model.kind`); None: by the shape.
+        shape: shape of one sample.
+        kind: kind of the samples (`Model.kind`); None: it follows from the shape.
+
+    Raises:
+        UsageError: naming `--out`.
     """
 
     from ..data.checking import kind_of
@@ -85,14 +95,15 @@ def save_samples(
     groups: int = 1,
     mask: Any = None,
 ) -> None:
-    """Samples in the file that was asked for: pictures of pixels as the model has them, all else in the data's units.
+    """Write samples to a file. Pictures of images and volumes use the model's scale; everything else uses the units of
+    the data.
 
     Args:
-        x: in the model's scale, on the CPU, (N, ...).
-        target: a file that `check_kind` let pass.
-        model: that made them.
-        groups: equal parts of x that a picture tells apart.
-        mask: which points of sets of several sizes there are, or None.
+        x: samples in the model's scale, on the CPU, (N, ...).
+        target: a file that passed `check_kind`.
+        model: the model that made the samples.
+        groups: number of equal parts of x to distinguish in a picture.
+        mask: for sets of several sizes: True for points that exist, (N, P) bool; else None.
     """
 
     from ..reports import images
@@ -113,12 +124,12 @@ def save_samples(
 
 
 def save_table(x: Any, path: Path, columns: list[str] | None) -> None:
-    """A .csv of points.
+    """Write points to a .csv.
 
     Args:
         x: points, (N, d), on the CPU.
-        path: of the file.
-        columns: names in the first line; None: x0, x1 and so on.
+        path: the file.
+        columns: names for the first line; None: x0, x1 and so on.
     """
     import csv
 
@@ -137,13 +148,13 @@ def save_arrays(
     scale: tuple[Any, Any] | None = None,
     mask: Any = None,
 ) -> None:
-    """A .npz with the samples as `x`. Its archive comment tells who wrote it.
+    """Write a .npz with the samples as `x`. Its archive comment says that scoresde wrote it.
 
     Args:
         x: samples in the data's units, on the CPU, (N, ...).
-        path: of the file.
-        scale: centre and half range of the model, by which `data.load` reads the samples again; None: not kept.
-        mask: which points of sets of several sizes there are, kept beside; None: all.
+        path: the file.
+        scale: centre and half range of the model, with which `data.load` scales the samples again; None: not stored.
+        mask: for sets of several sizes: True for points that exist, stored as `mask`; None: all points exist.
     """
     import numpy as np
 
@@ -164,7 +175,7 @@ def save_arrays(
 
 
 def _ours(path: Path) -> bool:
-    """Whether a file of samples tells that we wrote it."""
+    """True if a file of samples is marked as written by scoresde."""
     try:
         if path.suffix.lower() == ".npz":
             with zipfile.ZipFile(path) as archive:

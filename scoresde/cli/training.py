@@ -1,4 +1,4 @@
-"""Commands that train: demo, train."""
+"""The commands demo and train."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def demo(
     data: Annotated[str, typer.Option(help="digits, a .npz file or a folder of images")] = "digits",
     overwrite: Overwrite = False,
 ) -> None:
-    """Train on digits, sample by eight methods, judge, draw and report.
+    """Train on digits, draw samples by eight methods, evaluate them, and write a report with pictures.
 
     Example: scoresde demo --out runs/demo --steps 2500
     \f
@@ -77,7 +77,8 @@ def train(
 ) -> None:
     """Train the model a TOML file describes, alone or under `accelerate launch -m scoresde train ...`.
 
-    Ctrl-C once: finish the step, save, stop; twice: stop now. Go on with --resume: the result is the same to the bit.
+    Ctrl-C once: finish the step, save and stop. Ctrl-C twice: stop now. A run continued with --resume gives the same
+    result, bit for bit.
 
     Example: scoresde train docs/digits.toml --out runs/digits
     \f
@@ -103,7 +104,7 @@ def train(
     say = console(quiet=distributed.rank() > 0)
 
     with nullcontext() if distributed.rank() else output_folder(out, overwrite, resume):
-        distributed.barrier()  # the others go on once the folder is found usable
+        distributed.barrier()  # the other processes continue after the folder has passed its checks
 
         with fitting(f"the data of {config}", "name a .npy file, which is mapped, or a smaller one, as data.path"):
             data, held_out = runs.dataset(chosen, here).split(chosen.data.held_out)
@@ -128,7 +129,7 @@ def train(
 
 
 def _next(config: Any, out: Path) -> str:
-    """What to do with a run."""
+    """The next command for a finished run, as text."""
     from ..runs.config import AUTOENCODER
 
     if config.network.kind == AUTOENCODER:

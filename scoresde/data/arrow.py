@@ -1,4 +1,4 @@
-"""Folders that the library datasets saved: images with labels, or columns of numbers."""
+"""Read folders that the library `datasets` saved: images with labels, or columns of numbers."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from .scale import scaled
 from .tables import LABEL, from_columns
 
 IMAGE = "image"
-_ONE = ("dataset_info.json", "state.json")  # that a saved data set holds
+_ONE = ("dataset_info.json", "state.json")  # files that every saved data set holds
 _SPLITS = "dataset_dict.json"
 
 
 def is_saved(path: Path) -> bool:
-    """Whether a folder is one that `datasets` saved.
+    """Whether the library `datasets` saved this folder.
 
     Args:
         path: a folder.
@@ -29,12 +29,15 @@ def is_saved(path: Path) -> bool:
 
 
 def from_saved(path: Path, size: int | None, kind: str | None) -> Dataset:
-    """The data set of a folder that `save_to_disk` wrote: a column `image`, or columns of numbers; and `label`.
+    """Read a folder that `save_to_disk` of the library `datasets` wrote.
+
+    If there is a column `image`, the samples are images; otherwise all columns must be numbers. A column `label` holds
+    the labels.
 
     Args:
         path: of the folder.
-        size: pixels a side: images are cropped to the middle square and resized.
-        kind: images or points, as the columns say, or None.
+        size: if given, images are cropped to the middle square and resized to this many pixels a side.
+        kind: "images" or "points", which must agree with the columns; None accepts either.
 
     Raises:
         ValueError: naming the folder and what is wrong with it, or the library that is missing.
@@ -73,7 +76,7 @@ def from_saved(path: Path, size: int | None, kind: str | None) -> Dataset:
 
 
 def _images(stored: Any, path: Path, size: int | None, class_names: tuple[str, ...] | None) -> Dataset:
-    """The images of the column `image`; other columns but `label` are left aside."""
+    """The images of the column `image`, with the column `label`. Other columns are ignored."""
     read: list[Any] = []
 
     for row, image in enumerate(stored[IMAGE]):
@@ -105,7 +108,7 @@ def _labels(stored: Any, path: Path) -> Tensor:
 
 
 def _class_names(stored: Any) -> tuple[str, ...] | None:
-    """Of a column `label` that knows them."""
+    """The names of the classes if the column `label` stores them, otherwise None."""
     names = getattr(stored.features.get(LABEL), "names", None)
     return None if names is None else tuple(names)
 

@@ -1,4 +1,4 @@
-"""Which samples make a batch, and how they are augmented: functions of seed and step."""
+"""Choose the samples of a batch and augment them. Both depend on the seed and the step alone."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from torch import Tensor
 
 @lru_cache(maxsize=2)
 def permutation(n: int, seed: int) -> Tensor:
-    """A random order of n samples. The two orders that were asked for last are kept.
+    """A random order of n samples. The two most recently used orders are cached.
 
     Args:
         n: number of samples.
-        seed: of the order.
+        seed: determines the order.
 
     Returns:
         The numbers 0 to n - 1, each once, (n,) int64 on the CPU. Every caller gets the same tensor: do not change it.
@@ -23,11 +23,11 @@ def permutation(n: int, seed: int) -> Tensor:
 
 
 def generator_for(seed: int, step: int) -> torch.Generator:
-    """A generator of random numbers for one training step.
+    """A random number generator for one training step.
 
     Args:
         seed: of the run.
-        step: of training; another step gives other numbers.
+        step: number of the training step; every step gives different random numbers.
 
     Returns:
         A new CPU generator.
@@ -36,21 +36,24 @@ def generator_for(seed: int, step: int) -> torch.Generator:
 
 
 def mixed(seed: int, n: int) -> int:
-    """A seed of its own for the n-th use of `seed`.
+    """Derive a different seed for each use of one seed.
 
     Args:
-        seed: of all uses.
-        n: which use.
+        seed: the seed that all uses share.
+        n: number of the use.
+
+    Returns:
+        The seed of the n-th use, in [0, 2^63).
     """
     return (seed * 0x9E3779B97F4A7C15 + n * 0xBF58476D1CE4E5B9) % 2**63
 
 
 def shifted(x: Tensor, by: Tensor) -> Tensor:
-    """Images moved to the right; what is vacated takes the image's minimum.
+    """Shift each image to the right. Vacated pixels take the minimum of their image.
 
     Args:
         x: images, (B, C, H, W).
-        by: pixels, (B,) whole numbers; negative ones move to the left.
+        by: shift of each image in pixels, (B,) whole numbers; negative ones shift to the left.
     """
     width = x.shape[-1]
     source = torch.arange(width, device=by.device) - by.unsqueeze(-1)

@@ -1,4 +1,4 @@
-"""What samples of each kind look like, and checks of a set's parts."""
+"""The shapes of each kind of samples, and checks of the parts of a data set."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ DIMENSIONS = {
     "series": (3,),
     "sets": (3,),
     "volumes": (5,),
-}  # of an array of them
+}  # allowed numbers of dimensions of an array (N, ...) of each kind
 MEANT = {
     "points": "(N, d)",
     "images": "(N, H, W), (N, H, W, C) or (N, C, H, W)",
@@ -26,21 +26,24 @@ _BY_SHAPE = {1: "points", 3: "images", 4: "volumes"}
 
 
 def kind_of(shape: tuple[int, ...], kind: str | None = None) -> str | None:
-    """What samples of a shape are, or None where that is not known.
+    """The kind of samples of this shape, or None if the shape does not determine it.
 
     Args:
         shape: of one sample, as a model takes it.
-        kind: of `KINDS`, where it was said.
+        kind: one of `KINDS` if the kind is known already; it is then returned.
     """
     return _BY_SHAPE.get(len(shape)) if kind is None else kind
 
 
 def check_shape(name: str, x: Tensor) -> None:
-    """Samples of one dimension or more, some.
+    """Check that an array holds at least one sample, and that a sample has at least one dimension.
 
     Args:
-        name: where they came from, for messages.
-        x: (N, ...).
+        name: where the samples came from, for messages.
+        x: the array, (N, ...).
+
+    Raises:
+        ValueError: naming `data`.
     """
     if x.dim() < 2 or not x.numel():
         raise ValueError(
@@ -50,12 +53,15 @@ def check_shape(name: str, x: Tensor) -> None:
 
 
 def check_kind(name: str, kind: str | None, x: Tensor) -> None:
-    """None, or a kind that an array of this shape can be of.
+    """Check that an array of this shape can hold samples of this kind.
 
     Args:
         name: where the array came from, for messages.
-        kind: of `KINDS`, or None, which always passes.
+        kind: one of `KINDS`, or None, which always passes.
         x: the array, (N, ...).
+
+    Raises:
+        ValueError: naming `kind`.
     """
     if kind is None:
         return
@@ -66,12 +72,15 @@ def check_kind(name: str, kind: str | None, x: Tensor) -> None:
 
 
 def check_labels(name: str, labels: Any, count: int) -> None:
-    """None, or one non-negative int64 a sample.
+    """Check that labels are one non-negative int64 for each sample.
 
     Args:
-        name: where they came from, for messages.
-        labels: (count,), or None.
-        count: samples of the set.
+        name: where the labels came from, for messages.
+        labels: (count,), or None, which always passes.
+        count: number of samples in the set.
+
+    Raises:
+        ValueError: naming `labels`.
     """
     if labels is not None and (labels.dtype != torch.int64 or labels.shape != (count,) or bool((labels < 0).any())):
         raise ValueError(

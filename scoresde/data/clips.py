@@ -1,4 +1,4 @@
-"""Moving pictures as numbers: .gif and .webp files, alone or a folder of them. Nothing is scaled here."""
+"""Read clips (moving pictures) from .gif and .webp files. Pixels stay 0 to 255; nothing is scaled here."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SUFFIXES = (".gif", ".webp")
 
 
 def all_animated(files: Sequence[Path]) -> bool:
-    """Whether the images of a folder are clips.
+    """Whether all images of a folder are clips, that is, have several frames.
 
     Args:
-        files: images, at least one.
+        files: the images, at least one.
 
     Raises:
-        ValueError: where some have several frames and others one, naming two of them.
+        ValueError: if some have several frames and others one, naming one file of each; or if a file cannot be read.
     """
 
     animated = [file.suffix.lower() in SUFFIXES and _frames(file) > 1 for file in files]
@@ -34,14 +34,16 @@ def all_animated(files: Sequence[Path]) -> bool:
 
 
 def clips(files: Sequence[Path], size: int | None) -> Any:
-    """Pixels (N, C, frames, H, W) uint8: one channel where all frames of all clips are grey, else three.
+    """Read clips as pixels (N, C, frames, H, W) uint8. C is 1 if all frames of all clips are grey, otherwise 3.
 
     Args:
-        files: one clip each, of one size and of as many frames.
-        size: pixels a side: the middle square of each frame, resized; None: as it is.
+        files: one clip each, all of the same size and number of frames.
+        size: if given, the middle square of each frame is resized to this many pixels a side; None: frames are not
+            resized.
 
     Raises:
-        ValueError: naming the file that cannot be read, or whose size or number of frames is another.
+        ValueError: if a file cannot be read, or its size or number of frames differs from the first. The message names
+            the file.
     """
 
     import numpy as np
@@ -77,7 +79,7 @@ def _frames(file: Path) -> int:
 
 
 def _clip(file: Path, size: int | None) -> Any:
-    """(frames, H, W, 3) uint8."""
+    """One clip as pixels (frames, H, W, 3) uint8."""
     import numpy as np
     from PIL import Image, ImageSequence
 

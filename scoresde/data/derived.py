@@ -1,4 +1,4 @@
-"""Samples that are made from other samples."""
+"""Samples that are computed from other samples: latents, or images with low-resolution copies."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _TOLD = ("labels", "cond", "name", "centre", "half_range", "columns", "class_nam
 
 @dataclass(frozen=True)
 class Derived(Samples):
-    """Abstract set of samples made from another, one from one; shifts and flips are those of the other.
+    """Abstract set of samples that are computed from another set, one from each sample. The other set does the shifts
+    and flips.
 
-    data  what they are made from: labels, names and units are its own"""
+    data  the set that they are computed from; labels, names and units are copied from it"""
 
     data: Samples
     labels: Tensor | None = field(init=False)
@@ -48,4 +49,4 @@ class Derived(Samples):
 
     @abstractmethod
     def about(self) -> dict[str, Any]:
-        """What a run's description says of them: plain values, with the SHA-256 of the run that they stand on."""
+        """What a run's description records of them: plain values, with the SHA-256 of the run they depend on."""

@@ -1,9 +1,9 @@
 """Data from files, checked.
 
-What is empty, not finite, mixed in size or out of range raises, naming the file and the row.
+Data that are empty, not finite, mixed in size or out of range raise an error that names the file and the row.
 
-Nothing is unpickled. Images and clips come to [-1, 1], channels first; points stay as they are; the columns of a table
-are standardised.
+No pickle is loaded. Images and clips are scaled to [-1, 1], channels first. Points are not scaled. The columns of a
+table are standardised.
 """
 
 from __future__ import annotations
@@ -40,49 +40,48 @@ SETS: Mapping[str, Callable[[], Dataset]] = {
     "sphere_sets": sphere_sets,
     "wine": wine,
 }
-KINDS_OF_SETS: Mapping[str, str] = {"two_sines": "series", "sphere_sets": "sets"}  # whose shape does not say it
-SCALE = "scoresde_scale"  # the array in a file of samples that tells the scale of the model that made them
+KINDS_OF_SETS: Mapping[str, str] = {"two_sines": "series", "sphere_sets": "sets"}  # their shape does not determine it
+SCALE = "scoresde_scale"  # array in a file of generated samples: the scale of the model that made them
 Read = tuple[Tensor, Tensor | None, Any]  # samples, labels, conditions
 
 
 def load(path: str | Path, size: int | None = None, kind: str | None = None) -> Samples:
-    """Data from a file or a folder of images.
+    """Load data from a file or a folder.
 
     Args:
         path: one of
 
-            .npz, .safetensors  the array `x` or `images`, or the only one; where they are there, `y` or `labels` (whole
-                                numbers), and `cond` or `cond.NAME` (conditions, one row a sample)
-            .npy                such an array, mapped: it may be larger than memory; where they are there, labels in
-                                NAME.labels.npy beside it, and conditions in NAME.cond.npy
+            .npz, .safetensors  the samples are the array `x` or `images`, or the only array. Optional: `y` or `labels`
+                                (whole numbers), and `cond` or `cond.NAME` (conditions, one row for each sample)
+            .npy                the samples, mapped: the file may be larger than memory. Optional files beside it:
+                                NAME.labels.npy (labels) and NAME.cond.npy (conditions)
             .csv                a table of numbers, with or without a line of names; a column named label holds labels;
                                 columns are standardised
-            .parquet            such a table, where pyarrow is installed
-            .gif, .webp         one clip (1, C, frames, H, W), grey where all its frames are
-            a folder            images of one size, or of any with `size`; or clips of one size and as many frames each;
-                                sub-folders are classes. Or what the library datasets saved, where it is installed:
-                                a column `image` or columns of numbers, and `label`
+            .parquet            a table of numbers, as for .csv; needs pyarrow
+            .gif, .webp         one clip (1, C, frames, H, W); C is 1 if all its frames are grey, otherwise 3
+            a folder            images, or clips with equal numbers of frames; all of one size unless `size` is given;
+                                sub-folders are classes
+            a folder that the library datasets saved (needs datasets): a column `image` or columns of numbers, and
+                                `label`
 
-        size: pixels a side, for images and clips: they are cropped to the middle square and resized.
-        kind: of an array's samples, where its shape does not say; see `KINDS`.
+        size: for images and clips: they are cropped to the middle square and resized to this many pixels a side.
+        kind: the kind of samples in an array, one of `KINDS`; needed if the shape does not determine it.
 
-            points  (N, d), as they are; a warning says where they are far from unit size
+            points  (N, d), not scaled; a warning appears if their standard deviation is far from 1
             images  uint8 (0..255), or floats in [0, 1] or [-1, 1], of shape (N, H, W), (N, C, H, W) or (N, H, W, C)
                     with C in 1, 3, 4
-
-            volumes (N, C, D, H, W), and video (N, C, frames, H, W): uint8 as images, others as they are
-
-            Others come as they are: series (N, C, L), sets of points (N, P, d).
-
-            sets    of several sizes are padded to the largest: beside x an array `mask` (N, P) says which points there
-                    are; it becomes the condition {"mask": (N, P) bool}, and x is 0 beyond it
+            volumes (N, C, D, H, W), also video (N, C, frames, H, W); uint8 is scaled like images, other types are not
+            series  (N, C, L), not scaled
+            sets    (N, P, d), sets of P points, not scaled. Sets of different sizes are padded to the largest; a second
+                    array `mask` (N, P) marks the points that exist. It becomes the condition {"mask": (N, P) bool}, and
+                    the padding in x becomes 0
 
     Returns:
-        The samples, images in [-1, 1], with what is needed to undo their scale.
+        The samples, images in [-1, 1], with the centre and half range that undo their scale.
 
     Raises:
-        ValueError: naming the file, and the row where there is one; `kind` where the shape alone does not say what the
-        samples are.
+        ValueError: if the data cannot be used; the message names the file, and the row if there is one. Also if the
+            shape alone does not determine the kind of the samples; the message then names `kind`.
     """
 
     if not str(path).strip():
@@ -116,7 +115,7 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
 
 
 def _pictures(path: Path, size: int | None, kind: str | None) -> Dataset:
-    """The images or clips of a folder, or the clip of a file."""
+    """Read the images or clips of a folder, or the clip of one file."""
     files = image_files(path) if path.is_dir() else [path]
     moving = not path.is_dir() or clips.all_animated(files)
     found = "volumes" if moving else "images"
@@ -212,7 +211,7 @@ def _arrays(arrays: dict[str, Tensor], path: Path, kind: str | None) -> Dataset:
 
 
 def _scale(stored: Tensor | None, raw: Tensor, path: Path) -> tuple[Scale, Scale] | None:
-    """(centre, half range) as samples of a model tell them, one number each or one a column."""
+    """(centre, half range) stored with generated samples: one number each, or one for each column."""
     if stored is None:
         return None
 
@@ -232,7 +231,7 @@ def _npy(path: Path, kind: str | None) -> Mapped:
 
     def mapped(file: Path) -> Tensor:
         try:
-            array = np.load(file, mmap_mode="c")  # writes stay in memory: torch wants none that it must not write
+            array = np.load(file, mmap_mode="c")  # copy on write: torch warns about a read-only array
         except Exception as error:  # whatever NumPy finds wrong with a file
             raise ValueError(f"`data` must be a readable .npy of plain numbers, got {file}: {error}") from error
 

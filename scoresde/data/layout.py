@@ -1,4 +1,4 @@
-"""What the numbers of an array are: points, images or others, and their scale."""
+"""Determine the kind of samples in an array (points, images, ...) and their scale."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from torch import Tensor
 from .checking import DIMENSIONS, KINDS, MEANT, check_kind, check_shape
 from .scale import Scale
 
-_CHUNK = 1 << 22  # numbers looked at at once
-_UNIT = (0.1, 10.0)  # standard deviations of points that a network takes without help
+_CHUNK = 1 << 22  # numbers that are checked at once
+_UNIT = (0.1, 10.0)  # standard deviations of points that give no warning
 
 
 def standard_layout(
@@ -21,16 +21,23 @@ def standard_layout(
     kind: str | None = None,
     scale: tuple[Scale, Scale] | None = None,
 ) -> tuple[Tensor, Scale, Scale]:
-    """Samples, images channels first; and the (centre, half range) that bring images and volumes of uint8 to [-1, 1].
-    A view: nothing is copied.
+    """Bring an array to the standard layout, and find its scale.
 
-    Every number is looked at, in pieces: a mapped file is read once.
+    Every number is checked, in pieces, so that a mapped file is read only once.
 
     Args:
         raw: the array, (N, ...).
         name: where it came from, for messages.
-        kind: of `KINDS`; None: what the shape says, or ValueError where it could be several.
-        scale: centre and half range where they are known; None: by dtype and the numbers themselves.
+        kind: one of `KINDS`; None: the shape determines it.
+        scale: centre and half range if they are known; None: the dtype and the numbers determine them.
+
+    Returns:
+        (samples, centre, half range). The samples are a view of `raw`, images with channels first. Images, and volumes
+        of uint8, become [-1, 1] by (samples - centre)/half range; all others have centre 0 and half range 1.
+
+    Raises:
+        ValueError: if the array is empty, does not fit `kind`, or holds NaN or Inf; if its shape could be of several
+            kinds; if images lie in no known range.
     """
 
     check_shape(name, raw)
@@ -48,13 +55,13 @@ def standard_layout(
     if scale is not None:
         return raw, *scale
 
-    pixels = raw.dtype == torch.uint8 and kind == "volumes"  # frames of video are images
+    pixels = raw.dtype == torch.uint8 and kind == "volumes"  # the frames of a video are images
     if kind != "images" and not pixels:
         _warn_of_size(raw, name, kind)
         return raw, 0.0, 1.0
 
     if raw.dtype == torch.uint8:
-        return (raw, 0.5, 0.5) if high == 1 else (raw, 127.5, 127.5)  # 0 and 1 alone: a mask, white is 1
+        return (raw, 0.5, 0.5) if high == 1 else (raw, 127.5, 127.5)  # only 0 and 1 occur: a mask, in which 1 is white
     if low >= 0 and high <= 1:
         return raw, 0.5, 0.5
     if low >= -1 and high <= 1:
@@ -67,8 +74,9 @@ def standard_layout(
 
 
 def _kind(raw: Tensor, name: str) -> str:
-    """What an array's shape says its samples are. Raises ValueError naming the key `data.kind` where it could be
-    something else."""
+    """The kind of samples that an array's shape determines.
+
+    Raises ValueError naming the key `data.kind` if the shape could be of another kind."""
 
     shape = tuple(raw.shape)
 
@@ -91,7 +99,7 @@ def _kind(raw: Tensor, name: str) -> str:
 
 
 def _range(raw: Tensor, name: str) -> tuple[float, float]:
-    """Least and largest number. Raises ValueError naming the first row with one that is not finite."""
+    """The least and the largest number. If one is not finite, raises ValueError naming its row."""
     low = math.inf
     high = -math.inf
     size = max(1, _CHUNK // raw[0].numel())
@@ -109,7 +117,7 @@ def _range(raw: Tensor, name: str) -> tuple[float, float]:
 
 
 def _warn_of_size(raw: Tensor, name: str, kind: str) -> None:
-    """Warn where numbers that are taken as they are lie far from unit size."""
+    """Warn if the standard deviation of data that are not scaled is far from 1."""
     some = raw[torch.linspace(0, len(raw) - 1, min(len(raw), 4096), dtype=torch.float64, device="cpu").long()].double()
     spread = some.std(0, correction=0) if kind == "points" else some.std(correction=0).reshape(1)
     spread = spread[spread > 0]

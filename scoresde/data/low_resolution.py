@@ -1,4 +1,4 @@
-"""Images with their low-resolution copies as conditions: what a stage of a cascade trains on."""
+"""Images with low-resolution copies as conditions: the training data of a stage of a cascade."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from .samples import Dataset, Samples
 
 
 def shrunk(x: Tensor, factor: int) -> Tensor:
-    """Means of squares of factor x factor pixels.
+    """Replace each square of factor x factor pixels by its mean.
 
     Args:
         x: images, (B, C, H, W), H and W multiples of factor.
-        factor: pixels a side of a square.
+        factor: side of a square in pixels.
     """
     return F.avg_pool2d(x, factor)
 
 
 def smaller(data: Samples, factor: int) -> Dataset:
-    """Images with fewer pixels, in memory: what the first stage of a cascade is trained on.
+    """The images with fewer pixels, in memory: the training data of the first stage of a cascade.
 
     Args:
-        data: images, whose sides `factor` divides.
-        factor: pixels a side of the squares whose means are taken.
+        data: images; their height and width must be multiples of `factor`.
+        factor: each square of factor x factor pixels becomes one pixel, its mean.
 
     Raises:
-        ValueError: naming `shrink`.
+        ValueError: if the samples are not such images; the message names `shrink`.
     """
 
     if len(data.shape) != 3 or any(side % factor for side in data.shape[1:]):
@@ -52,15 +52,18 @@ def condition(
     eps: Tensor,
     factor: int,
 ) -> dict[str, Tensor]:
-    """What a stage is given: sqrt(1 - level^2) low + level eps, enlarged, and the level.
+    """The condition of a stage: the noisy image sqrt(1 - level^2) low + level eps, enlarged, and the noise level.
 
-    The noise hides what the stage before gets wrong. Ho et al. 2022, arXiv:2106.15282.
+    The noise hides the errors of the previous stage. Ho et al. 2022, arXiv:2106.15282.
 
     Args:
-        low: images, (B, C, h, w).
-        level: of the noise, (B,), in [0, 1).
-        eps: standard normals like low.
-        factor: how much larger a side becomes.
+        low: low-resolution images, (B, C, h, w).
+        level: noise level of each image, (B,), in [0, 1).
+        eps: standard normal noise, of the shape of low.
+        factor: height and width are multiplied by it.
+
+    Returns:
+        {"low": (B, C, h factor, w factor), "level": (B,)}.
     """
     along = level.to(low).reshape(-1, 1, 1, 1)
     noisy = (1 - along**2).sqrt() * low + along * eps
@@ -70,15 +73,15 @@ def condition(
 
 @dataclass(frozen=True)
 class Upsampling(Derived):
-    """Images, and what a stage of a cascade is given of them (`condition`), drawn anew each step.
+    """Images with the condition of a cascade stage (`condition`). Noise and noise level are drawn again at each step.
 
     data     the images
-    factor   between the sides of an image and of its copy
+    factor   side of an image divided by the side of its low-resolution copy
     augment  the noise level of a copy is uniform in [0, augment]
-    low      the run that makes such copies
-    digest   SHA-256 of its weights
+    low      folder of the run that generates low-resolution images when sampling
+    digest   SHA-256 of the weights of that run
 
-    Labels and units are those of `data`."""
+    Labels and units are copied from `data`."""
 
     factor: int
     augment: float
@@ -87,7 +90,7 @@ class Upsampling(Derived):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # Says that there is a condition, which is made with each batch.
+        # An empty placeholder: it shows that there is a condition, which is computed with each batch.
         object.__setattr__(self, "cond", {"low": torch.zeros(len(self.data), 0, device="cpu")})
 
     @property
@@ -95,7 +98,7 @@ class Upsampling(Derived):
         return self.data.shape
 
     def about(self) -> dict[str, Any]:
-        """Plain values for a run's description."""
+        """Run, SHA-256 and factor as plain values, for a run's description."""
         return {"low": self.low, "sha256": self.digest, "factor": self.factor}
 
     def samples(self, index: Tensor) -> Tensor:
@@ -119,10 +122,10 @@ class Upsampling(Derived):
         return x, self._given(x, seed, step, first)
 
     def _given(self, x: Tensor, seed: int, step: int, first: int) -> dict[str, Tensor]:
-        """The copies of images, their levels and noises functions of (seed, step, first + index)."""
+        """The conditions of images. The noise of image i of x depends on (seed, step, first + i) alone."""
         low = shrunk(x, self.factor)
         now = range(step, step + 1)
-        # Of two seeds: the uniforms and normals of one are made from the same bits.
+        # Two seeds, because the uniforms and normals of one seed are made from the same bits.
         u = SeededNoise(mixed(seed, 4), first).uniform(PRIOR, now, (len(low), 1), device="cpu")[0, :, 0]
         eps = SeededNoise(mixed(seed, 5), first).normal(PRIOR, now, tuple(low.shape), torch.float32, "cpu")[0]
         return condition(low, self.augment * u, eps, self.factor)

@@ -1,4 +1,4 @@
-"""Samples of a mapped file: the set may be larger than memory."""
+"""Samples in a file that is mapped into memory, so that the set may be larger than memory."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from .scale import Scale, scaled
 
 @dataclass(frozen=True)
 class Mapped(Stored):
-    """Samples of a file mapped into memory, read as they are asked for: the set may be larger than memory.
+    """Samples in a file that is mapped into memory. They are read from disk only when used, so the set may be larger
+    than memory.
 
-    stored   (M, ...) of any real dtype, x = (stored - centre)/half_range
-    rows     which of them there are, (N,)
-    file     that is mapped, of so many `bytes`: reading what is no longer there would end the process
+    stored   the array in the file, (M, ...) of any real dtype; a sample is x = (stored - centre)/half_range
+    rows     indices of the samples that belong to the set, (N,)
+    file     the mapped file; None: not checked
+    bytes    its size when it was mapped; if it became shorter, reading the missing part would end the process
 
     The other fields are those of `Dataset`."""
 
@@ -53,7 +55,7 @@ class Mapped(Stored):
         return tuple(self.stored.shape[1:])
 
     def samples(self, index: Tensor) -> Tensor:
-        """Raises ValueError naming the file where it has become shorter than it was."""
+        """The samples at `index` (B,), float32. Raises ValueError naming the file if it is gone or became shorter."""
         if self.file is not None and (not self.file.is_file() or self.file.stat().st_size < self.bytes):
             raise ValueError(
                 f"`data` must stay as it is while it is read, got {self.file}, which is shorter than the"

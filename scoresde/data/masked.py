@@ -1,4 +1,4 @@
-"""Sets of several sizes: padded to the largest, with a mask that says which points there are."""
+"""Sets of points of different sizes: padded to the largest, with a mask that marks the points that exist."""
 
 from __future__ import annotations
 
@@ -12,19 +12,22 @@ from solvers import SeededNoise
 from solvers.noise import PRIOR
 
 MASK = "mask"
-_SECOND = range(1, 2)  # of the prior's draws, whose first is where samples start
+_SECOND = range(1, 2)  # second draw of the stream PRIOR; the first draw is the start of sampling
 
 
 def masked_sets(x: Tensor, mask: Tensor, name: str) -> tuple[Tensor, dict[str, Tensor]]:
-    """The sets, 0 beyond their masks, and the condition that a network is given.
+    """Set the padding of x to 0, and make the condition for the network.
 
     Args:
-        x: (N, P, d).
-        mask: the points that there are, (N, P), of truth values, or of 0 and 1.
+        x: sets of points, (N, P, d).
+        mask: marks the points that exist, (N, P), truth values, or 0 and 1.
         name: of the file, for messages.
 
+    Returns:
+        (x with padding 0, {"mask": (N, P) bool}).
+
     Raises:
-        ValueError: naming `mask`.
+        ValueError: if the shapes do not fit, the mask has other values, or a set has no points; naming `mask`.
     """
     if x.dim() != 3 or mask.shape != x.shape[:2]:
         raise ValueError(
@@ -43,19 +46,22 @@ def masked_sets(x: Tensor, mask: Tensor, name: str) -> tuple[Tensor, dict[str, T
 
 
 def is_mask(cond: Any) -> bool:
-    """Whether a condition is the mask of sets, and nothing else.
+    """Whether a condition consists of a mask of sets alone.
 
     Args:
-        cond: of `Samples`.
+        cond: the condition, `Samples.cond`.
     """
     return isinstance(cond, Mapping) and set(cond) == {MASK}
 
 
 def size_counts(cond: Any) -> dict[str, int] | None:
-    """How many sets there are of each size, sizes as JSON has keys; None where there is no mask.
+    """Count the sets of each size.
 
     Args:
-        cond: of `Samples`.
+        cond: the condition, `Samples.cond`.
+
+    Returns:
+        {size: number of sets}, the sizes as text, because JSON allows no other keys; None if the condition is no mask.
     """
     if not is_mask(cond):
         return None
@@ -64,14 +70,16 @@ def size_counts(cond: Any) -> dict[str, int] | None:
 
 
 def drawn_masks(counts: Mapping[str, int], points: int, rows: range, seed: int) -> Tensor:
-    """Masks of sets whose sizes come as often as in `counts`, (rows, points) bool; that of sample i is a function of
-    (seed, i).
+    """Draw masks for new samples. Set sizes are drawn with the frequencies in `counts`.
 
     Args:
-        counts: by `size_counts`.
-        points: P, of the largest set.
-        rows: which samples.
-        seed: of the sizes.
+        counts: number of sets of each size, as `size_counts` returns it.
+        points: P, the number of points of the largest set.
+        rows: numbers of the samples.
+        seed: determines the sizes; the mask of sample i depends on (seed, i) alone.
+
+    Returns:
+        (len(rows), points) bool.
     """
     sizes = torch.tensor([int(size) for size in counts], device="cpu")
     shares = torch.tensor(list(counts.values()), dtype=torch.float64, device="cpu").cumsum(0)

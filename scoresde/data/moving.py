@@ -1,4 +1,4 @@
-"""Clips of digits that move: video whose truth is known."""
+"""Clips of moving digits: video data in which the true positions are known."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from solvers.noise import PRIOR
 from .samples import Dataset
 from .toys import digits
 
-_SIDE = 8  # of a digit
-_SLOWEST, _FASTEST = 0.5, 1.5  # pixels a frame, along each axis
+_SIDE = 8  # side of a digit in pixels
+_SLOWEST, _FASTEST = 0.5, 1.5  # pixels per frame, along each axis
 
 
 class MovingDigits(NamedTuple):
-    """Clips and where their digits are.
+    """Clips and the positions of their digits.
 
-    data    clips (N, 1, frames, height, width) in [-1, 1], the digits as labels
-    tracks  upper left corner of each digit in pixels from that of the frame, row and column, (N, frames, 2)
+    data    clips (N, 1, frames, height, width) in [-1, 1]; the labels are the digits
+    tracks  upper left corner of the digit in each frame: row and column in pixels from the upper left corner of the
+            frame, (N, frames, 2)
     """
 
     data: Dataset
@@ -36,16 +37,16 @@ def moving_digits(
     size: tuple[int, int] = (16, 16),
     seed: int = 0,
 ) -> MovingDigits:
-    """One of scikit-learn's digits a clip, on a straight track between walls that reflect it.
+    """Clips of one moving digit each, from scikit-learn. It moves in a straight line and is reflected at the walls.
 
-    Place and velocity are drawn: along each axis the corner begins anywhere and moves by 0.5 to 1.5 pixels a frame,
-    either way. Between pixels the digit is interpolated.
+    Along each axis the start is uniform over the positions at which the digit fits, the speed is uniform from 0.5 to
+    1.5 pixels per frame, and both directions are equally likely. Positions between pixels are interpolated.
 
     Args:
-        n: clips.
-        frames: of a clip.
-        size: height and width, at least 8.
-        seed: of digits, places and velocities; clip i is a function of (seed, i).
+        n: number of clips.
+        frames: number of frames in a clip.
+        size: height and width in pixels, at least 8 each.
+        seed: determines digits, starts and velocities; clip i depends on (seed, i) alone.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -74,19 +75,19 @@ def moving_digits(
 
 @lru_cache(maxsize=1)
 def _digits() -> Dataset:
-    """Read once: clips may be drawn anew for every step of a training."""
+    """The digits, read only once, because training may draw new clips at every step."""
     return digits()
 
 
 def _reflected(at: Tensor, room: Tensor) -> Tensor:
-    """Places folded back at walls 0 and room."""
+    """Positions after reflection at the walls 0 and room."""
     period = (2 * room).clamp(min=1e-9)
     folded = at.remainder(period)
     return torch.where(room > 0, torch.minimum(folded, period - folded), 0.0)
 
 
 def _placed(images: Tensor, tracks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Digits (N, 1, 8, 8) at corners (N, frames, 2), by bilinear interpolation: (N, 1, frames, height, width)."""
+    """Draw digits (N, 1, 8, 8) at corners (N, frames, 2) by bilinear interpolation: (N, 1, frames, height, width)."""
     n, frames = tracks.shape[:2]
     rows = torch.arange(size[0], dtype=torch.float64, device="cpu")[:, None].expand(size)
     columns = torch.arange(size[1], dtype=torch.float64, device="cpu").expand(size)

@@ -1,4 +1,4 @@
-"""Files as numbers: tables of comma-separated values, folders of images. Nothing is scaled here."""
+"""Read tables of comma-separated values, and folders of images. Nothing is scaled here."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ MOST_PIXELS = 1 << 27  # of one image: 11585 x 11585
 
 
 def table(path: Path) -> tuple[Tensor, list[str] | None]:
-    """The rows of a .csv, (N, d) float64, and the names in its first line if there are any; separated by commas,
-    semicolons, tabs or bars.
+    """Read a .csv: its rows, (N, d) float64, and the column names if the first line holds names, otherwise None.
 
-    Raises ValueError naming the file and the line."""
+    Cells may be separated by commas, semicolons, tabs or vertical bars. Raises ValueError naming the file and the line
+    if a line does not hold as many finite numbers as the first."""
 
-    with path.open(newline="", encoding="utf-8-sig") as file:  # a byte-order mark is no part of the first name
+    with path.open(newline="", encoding="utf-8-sig") as file:  # skips a byte-order mark
         try:
             first = file.readline()
             file.seek(0)
@@ -59,7 +59,7 @@ def table(path: Path) -> tuple[Tensor, list[str] | None]:
 
 
 def _number(cell: str) -> float | None:
-    """A finite number, or None."""
+    """The cell as a finite number, or None if it is not one."""
     try:
         value = float(cell)
     except ValueError:
@@ -68,13 +68,13 @@ def _number(cell: str) -> float | None:
 
 
 def image_files(path: Path) -> list[Path]:
-    """All images below a folder, in order.
+    """All image files in a folder and its sub-folders, sorted by path.
 
     Args:
-        path: of the folder; hidden ones in it are passed over.
+        path: of the folder. Hidden files and hidden sub-folders are skipped.
 
     Raises:
-        ValueError: where there are none, or one is a link to elsewhere or no regular file.
+        ValueError: if there are no images, or if one is a link to a file outside the folder or is not a regular file.
     """
 
     seen = (f for f in path.rglob("*") if f.suffix.lower() in _IMAGES and not _hidden(f.relative_to(path)))
@@ -95,11 +95,14 @@ def image_files(path: Path) -> list[Path]:
 
 
 def classes_of(files: Sequence[Path], path: Path) -> tuple[Tensor | None, tuple[str, ...] | None]:
-    """Labels (N,) and names of the sub-folders that files lie in; (None, None) where it is one folder.
+    """Labels from sub-folders: each sub-folder that holds files is a class.
 
     Args:
-        files: below `path`.
+        files: files in `path` or its sub-folders.
         path: of the folder.
+
+    Returns:
+        (labels (N,), names of the sub-folders); (None, None) if all files lie in the same folder.
     """
     classes = sorted({f.parent for f in files})
     if len(classes) == 1:
@@ -111,14 +114,14 @@ def classes_of(files: Sequence[Path], path: Path) -> tuple[Tensor | None, tuple[
 
 
 def images(files: Sequence[Path], size: int | None) -> Any:
-    """Pixels (N, H, W) or (N, H, W, 3) uint8 of images.
+    """Read images as pixels uint8: (N, H, W) if all are grey, (N, H, W, 3) if all are in colour.
 
     Args:
         files: of the images, at least one.
-        size: pixels a side: the middle square, resized; None: as they are.
+        size: if given, the middle square is resized to this many pixels a side; None: images are not resized.
 
     Raises:
-        ValueError: naming the file.
+        ValueError: if an image cannot be read, or differs from the first in size or in being grey; naming the file.
     """
 
     from PIL import Image
@@ -138,14 +141,14 @@ def images(files: Sequence[Path], size: int | None) -> Any:
 
 
 def stacked(arrays: Sequence[Any], names: Sequence[str]) -> Any:
-    """Images of one size and one number of colours as one array.
+    """Stack images into one array. All must have the same size, and all must be grey or all in colour.
 
     Args:
-        arrays: (H, W) or (H, W, 3) each.
-        names: of them, for messages.
+        arrays: the images, (H, W) or (H, W, 3) each.
+        names: of the images, for messages.
 
     Raises:
-        ValueError: naming two that differ.
+        ValueError: if two images differ; the message names both.
     """
 
     import numpy as np
@@ -168,22 +171,22 @@ def stacked(arrays: Sequence[Any], names: Sequence[str]) -> Any:
 
 
 def _hidden(path: Path) -> bool:
-    """Whether a file or a folder on the way to it is a system's or an editor's own, as .ipynb_checkpoints and __MACOSX
-    are."""
+    """Whether a file, or a folder on its path, belongs to the system or an editor, such as .ipynb_checkpoints or
+    __MACOSX."""
     return any(part.startswith((".", "__MACOSX")) for part in path.parts)
 
 
 def plain(image: Any, size: int | None = None) -> Any:
-    """An image of pillow as uint8, (H, W) where it is grey and (H, W, 3) else, upright.
+    """A pillow image as a uint8 array: (H, W) if it is grey, otherwise (H, W, 3).
 
-    Grey values of 16 bits, 0 to 65535, are brought to 0 to 255.
+    The orientation stored in the image is applied. Grey values of 16 bits, 0 to 65535, are scaled to 0 to 255.
 
     Args:
-        image: of pillow.
-        size: pixels a side: the middle square, resized; None: as it is.
+        image: a pillow image.
+        size: if given, the middle square is resized to this many pixels a side; None: the image is not resized.
 
     Raises:
-        ValueError: naming the mode where the range of its numbers is not known.
+        ValueError: if the range of the numbers in the image's mode is not known; the message names the mode.
     """
 
     import numpy as np
@@ -194,11 +197,11 @@ def plain(image: Any, size: int | None = None) -> Any:
 
 
 def middle_square(image: Any, size: int) -> Any:
-    """The middle square of an image, resized.
+    """Crop an image to its middle square and resize it.
 
     Args:
-        image: of pillow.
-        size: pixels a side of the result.
+        image: a pillow image.
+        size: side of the result in pixels.
     """
     side = min(image.size)
     left = (image.width - side) // 2
@@ -207,7 +210,7 @@ def middle_square(image: Any, size: int) -> Any:
 
 
 def _eight_bits(image: Any) -> Any:
-    """An image in eight bits: grey or RGB."""
+    """Convert an image to eight bits, grey or RGB."""
     from PIL import Image
 
     mode = image.mode

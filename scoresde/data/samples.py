@@ -1,5 +1,5 @@
-"""Samples to train on, in the model's scale: points (N, d), series (N, C, L), images (N, C, H, W), any (N, ...), in
-memory or mapped."""
+"""Training samples in the model's scale, in memory or mapped: points (N, d), series (N, C, L), images (N, C, H, W) or
+any other (N, ...)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .scale import Scale, original
 
 
 class Samples(ABC):
-    """Abstract set of samples, with what is needed to undo its scale: original = x * half_range + centre."""
+    """Abstract set of samples. It knows its scale: the data in their own units are x * half_range + centre."""
 
     labels: Tensor | None
     cond: Any
@@ -36,12 +36,12 @@ class Samples(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many."""
+        """The number of samples."""
 
     @property
     @abstractmethod
     def shape(self) -> tuple[int, ...]:
-        """Of one sample."""
+        """The shape of one sample."""
 
     @abstractmethod
     def samples(self, index: Tensor) -> Tensor:
@@ -49,16 +49,16 @@ class Samples(ABC):
 
     @abstractmethod
     def take(self, index: Tensor) -> Self:
-        """The set of the samples at `index`."""
+        """The set that holds only the samples at `index`."""
 
     @property
     @abstractmethod
     def source(self) -> Samples:
-        """The data that these samples are made from: themselves, unless they are latents or have a copy beside."""
+        """The data that these samples are computed from; the set itself if it is not `Derived`."""
 
     @abstractmethod
     def decoded(self, x: Tensor) -> Tensor:
-        """Samples like these as samples of the source: as they are, but for latents.
+        """Convert such samples to samples of the source. Latents are decoded; all others are returned unchanged.
 
         Args:
             x: samples in the model's scale, (B, ...).
@@ -66,11 +66,11 @@ class Samples(ABC):
 
     @abstractmethod
     def conditions(self, index: Tensor, x: Tensor) -> Any:
-        """What a network is given with some samples beside a label, or None.
+        """The conditions, other than labels, of some samples, or None if there are none.
 
         Args:
             index: of the samples, (B,).
-            x: the samples, (B, ...).
+            x: the samples at `index`, (B, ...).
         """
 
     @abstractmethod
@@ -81,31 +81,30 @@ class Samples(ABC):
         seed: int,
         rows: range | None = None,
     ) -> tuple[Tensor, Any]:
-        """The batch of a training step, or `rows` of it: (samples, condition); what is random of it is drawn anew each
-        step.
+        """The batch of a training step, or part of it: (samples, condition). Random parts are drawn again at each step.
 
-        The condition is `cond`, or else the labels.
+        The condition is `cond`; if that is None, it is the labels.
 
         Args:
             step: number of the step, from 0.
-            size: of the whole batch.
-            seed: of order and augmentation.
-            rows: part of the batch; None: all.
+            size: number of samples in the whole batch.
+            seed: determines the order and the augmentation.
+            rows: the rows of the batch to return; None: all.
         """
 
     @property
     def classes(self) -> int | None:
-        """How many labels there are, or None."""
+        """The number of classes, which is the largest label + 1; None if there are no labels."""
         return None if self.labels is None else int(self.labels.max()) + 1
 
     @property
     def unit(self) -> float:
-        """What a unit of the model's scale is in the data's own: the geometric mean where columns differ."""
+        """The length of the model's unit in the data's own units; if columns differ, their geometric mean."""
         return float(torch.as_tensor(self.half_range, dtype=torch.float64, device="cpu").log().mean().exp())
 
     @property
     def whole(self) -> bool:
-        """Whether the data's own numbers are integers, as far as the first 256 samples tell."""
+        """Whether the data in their own units are whole numbers, judged by the first 256 samples."""
         some = self.in_memory(256)
         own = original(some.x.double(), some.centre, some.half_range)
 
@@ -116,7 +115,7 @@ class Samples(ABC):
         )
 
     def in_memory(self, n: int) -> Dataset:
-        """The first n, or all there are, in memory and without augmentation."""
+        """The first n samples in memory, without augmentation; all samples if there are fewer."""
         index = torch.arange(min(n, len(self)), device="cpu")
         labels = None if self.labels is None else self.labels[index]
         x = self.samples(index)
@@ -134,12 +133,12 @@ class Samples(ABC):
         )
 
     def order(self, step: int, size: int, seed: int) -> Tensor:
-        """Which samples make the batch of a training step, a function of (seed, step): epochs are permutations.
+        """The indices of the samples in the batch of a training step, (size,). Each epoch is a random permutation.
 
         Args:
             step: number of the step, from 0.
-            size: of the batch.
-            seed: of the order.
+            size: number of samples in a batch.
+            seed: determines the order.
         """
         n = len(self)
         first = step * size
@@ -152,11 +151,14 @@ class Samples(ABC):
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def split(self, held_out: float = 0.2, seed: int = 0) -> tuple[Self, Self]:
-        """(training, held-out) parts, stratified by label where there are labels.
+        """Split the set into (training, held-out) parts. If there are labels, the split is stratified by label.
 
         Args:
-            held_out: share that is held out.
-            seed: of the choice.
+            held_out: share of the samples that is held out, in (0, 1).
+            seed: determines which.
+
+        Raises:
+            ValueError: if a class has too few samples for both parts; naming `labels` or `held_out`.
         """
         if self.labels is not None:
             counts = self.labels.bincount()
@@ -190,7 +192,7 @@ class Samples(ABC):
 
 
 class Stored(Samples):
-    """Abstract set of samples that are kept as they are, shifted and flipped when they are drawn."""
+    """Abstract set of stored samples. Batches are augmented by random shifts and flips."""
 
     @property
     def source(self) -> Samples:
@@ -232,15 +234,15 @@ class Dataset(Stored):
 
     x        (N, ...) float32
     labels   (N,) int64 or None
-    name     where it came from
-    shift    horizontal shifts, in pixels, drawn in [-shift, shift] as augmentation; vacated pixels take the image's
-             minimum
-    flip     mirror half of the images
+    name     where the data came from
+    shift    augmentation: images are shifted horizontally by a random number of pixels in [-shift, shift]; vacated
+             pixels take the minimum of their image
+    flip     augmentation: each image is mirrored with probability 1/2
     columns  names of a table's columns
     class_names  of the classes
-    cond     what a network of one's own is given instead of labels: a tensor, or a dict, list or tuple of them, N rows
-             each
-    kind     what the samples are, of `checking.KINDS`, where their shape does not say; None: by the shape"""
+    cond     the condition for a network of one's own, used instead of labels: a tensor, or a dict, list or tuple of
+             tensors, N rows each
+    kind     one of `checking.KINDS`, if the shape does not determine it; None: the shape determines it"""
 
     x: Tensor
     labels: Tensor | None = None
@@ -286,6 +288,6 @@ class Dataset(Stored):
 
 
 def unscaled(data: Samples) -> Dataset:
-    """All of it in memory, in its own units."""
+    """All samples in memory, in the data's own units."""
     some = data.in_memory(len(data))
     return replace(some, x=original(some.x, some.centre, some.half_range), centre=0.0, half_range=1.0)

@@ -1,4 +1,4 @@
-"""The scale of the model, and the data's own."""
+"""Conversion between the data's own units and the model's scale."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-Scale = float | tuple[float, ...]  # one number, or one a column of a table
+Scale = float | tuple[float, ...]  # one number, or one for each column of a table
 
 
 def scaled(raw: Tensor, centre: Scale, half_range: Scale) -> Tensor:
@@ -15,20 +15,20 @@ def scaled(raw: Tensor, centre: Scale, half_range: Scale) -> Tensor:
 
     Args:
         raw: numbers as stored, (N, ...).
-        centre: one number, or one a column.
-        half_range: one number, or one a column.
+        centre: one number, or one for each column.
+        half_range: one number, or one for each column.
     """
     shift, scale = (torch.tensor(value, dtype=torch.float32, device=raw.device) for value in (centre, half_range))
     return ((raw.to(torch.float32) - shift) / scale).contiguous()
 
 
 def original(x: Tensor, centre: float | Sequence[float], half_range: float | Sequence[float]) -> Tensor:
-    """The inverse: samples in the data's own scale.
+    """Inverse of `scaled`: x * half_range + centre, the samples in the data's own units.
 
     Args:
         x: samples in the model's scale.
-        centre: one number, or one a column.
-        half_range: one number, or one a column.
+        centre: one number, or one for each column.
+        half_range: one number, or one for each column.
     """
     shift, scale = (torch.as_tensor(value, dtype=x.dtype, device=x.device) for value in (centre, half_range))
     return x * scale + shift

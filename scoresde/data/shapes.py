@@ -1,4 +1,4 @@
-"""Series, volumes, sets of points and a table: small sets that need no file and whose law is known."""
+"""Small data sets that need no file: series, volumes and sets of points of known distribution, and a table."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from ..runtime.torch_state import untouched
 from .samples import Dataset
 from .tables import standardised
 
-LENGTH = 64  # of a series
-CYCLES = (3, 8)  # of its two sines, in that length
-AMPLITUDES = (0.5, 1.5)
-NOISE = 0.1  # its standard deviation
-SIDE = 16  # of a volume
-RADII = (2.5, 5.5)  # of its ball, in voxels
-POINTS = 32  # of a set
-SPHERES = (0.5, 1.5)  # radii of the spheres that sets lie on
-CENTRES = 0.5  # standard deviation of their centres, along each axis
+LENGTH = 64  # number of times in a series
+CYCLES = (3, 8)  # cycles of its two sines in that length
+AMPLITUDES = (0.5, 1.5)  # range of the amplitudes
+NOISE = 0.1  # standard deviation of the white noise
+SIDE = 16  # side of a volume in voxels
+RADII = (2.5, 5.5)  # range of the radius of its ball, in voxels
+POINTS = 32  # number of points in a set
+SPHERES = (0.5, 1.5)  # range of the radius of the sphere of a set
+CENTRES = 0.5  # standard deviation of the centre of a sphere, along each axis
 
 
 def two_sines(n: int = 10_000, seed: int = 0) -> Dataset:
-    """Series (n, 1, 64): two sines of 3 and 8 cycles, phases uniform, amplitudes uniform in [0.5, 1.5], and white noise
-    of standard deviation 0.1.
+    """Series (n, 1, 64): the sum of two sines, of 3 and 8 cycles, and white noise of standard deviation 0.1.
+
+    Phases are uniform, amplitudes are uniform in [0.5, 1.5].
 
     Args:
-        n: how many.
-        seed: series i is a function of (seed, i).
+        n: number of series.
+        seed: series i depends on (seed, i) alone.
     """
 
     u = _uniforms(n, 4, seed)
@@ -47,23 +48,25 @@ def two_sines(n: int = 10_000, seed: int = 0) -> Dataset:
 
 
 def sine_spectrum() -> Tensor:
-    """E|rfft(x)|^2 / 64 of `two_sines`, (33,) float64: the noise's variance, and 64 E a^2 / 4 at either sine."""
+    """The exact spectrum E|rfft(x)|^2 / 64 of `two_sines`, (33,) float64.
+
+    It is the variance of the noise, plus 64 E a^2 / 4 at the two frequencies of the sines, a the amplitude."""
     low, high = AMPLITUDES
-    square = (low**2 + low * high + high**2) / 3  # of a uniform amplitude, on average
+    square = (low**2 + low * high + high**2) / 3  # E a^2 of a uniform amplitude
     spectrum = torch.full((LENGTH // 2 + 1,), NOISE**2, dtype=torch.float64, device="cpu")
     spectrum[list(CYCLES)] += LENGTH * square / 4
     return spectrum
 
 
 def balls(n: int = 4000, seed: int = 0) -> Dataset:
-    """Volumes (n, 1, 16, 16, 16) of one ball each, 1 within, 0 without, that lies in the volume entirely.
+    """Volumes (n, 1, 16, 16, 16), each with one whole ball: in the data's own units 1 inside the ball, 0 outside.
 
-    The radius is uniform in [2.5, 5.5] voxels, the centre uniform where the ball has room; the surface is one voxel
-    wide, where the value falls with the distance from it.
+    The radius is uniform in [2.5, 5.5] voxels. The centre is uniform over the positions at which the ball fits. The
+    value falls linearly from 1 to 0 across the surface, over one voxel.
 
     Args:
-        n: how many.
-        seed: ball i is a function of (seed, i).
+        n: number of volumes.
+        seed: volume i depends on (seed, i) alone.
     """
 
     u = _uniforms(n, 4, seed)
@@ -78,12 +81,13 @@ def balls(n: int = 4000, seed: int = 0) -> Dataset:
 
 
 def sphere_sets(n: int = 10_000, seed: int = 0) -> Dataset:
-    """Sets (n, 32, 3) of points uniform on a sphere: its radius uniform in [0.5, 1.5], its centre normal of standard
-    deviation 0.5 along each axis.
+    """Sets (n, 32, 3) of points, each set uniform on a sphere of its own.
+
+    The radius is uniform in [0.5, 1.5]. The centre is normal with standard deviation 0.5 along each axis.
 
     Args:
-        n: how many.
-        seed: set i is a function of (seed, i).
+        n: number of sets.
+        seed: set i depends on (seed, i) alone.
     """
 
     z = _normals(n, (POINTS + 1, 3), seed)
@@ -95,7 +99,7 @@ def sphere_sets(n: int = 10_000, seed: int = 0) -> Dataset:
 
 
 def wine() -> Dataset:
-    """scikit-learn's 178 wines as a table: 13 named columns, standardised; labels say which of three growers."""
+    """scikit-learn's 178 wines as a table: 13 named columns, standardised; the labels are the three growers."""
     with untouched():
         from sklearn.datasets import load_wine
 
@@ -108,13 +112,13 @@ def wine() -> Dataset:
 
 
 def _uniforms(n: int, count: int, seed: int) -> Tensor:
-    """(n, count) float64."""
+    """Uniform numbers, (n, count) float64."""
     check.integer("n", n)
     return SeededNoise(check.seed("seed", seed)).uniform(PRIOR, range(1, 2), (n, count), device="cpu")[0].double()
 
 
 def _normals(n: int, shape: tuple[int, ...], seed: int) -> Tensor:
-    """(n, *shape) float64."""
+    """Standard normal numbers, (n, *shape) float64."""
     check.integer("n", n)
     return SeededNoise(check.seed("seed", seed)).normal(PRIOR, range(1), (n, *shape), torch.float64, "cpu")[0]
 

@@ -1,4 +1,4 @@
-"""Tables: columns of numbers, standardised; one that is named label holds the labels."""
+"""Tables: columns of numbers, standardised. A column named label holds the labels."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def standardised(
     columns: Sequence[str] | None = None,
     class_names: Sequence[str] | None = None,
 ) -> Dataset:
-    """A table whose columns have mean 0 and standard deviation 1; columns that do not vary become 0.
+    """Standardise a table: each column gets mean 0 and standard deviation 1. A constant column becomes 0.
 
     Args:
         x: rows in their own units, (N, d) float64.
         labels: (N,) int64, or None.
-        name: where it came from.
-        columns: their names.
-        class_names: of the labels.
+        name: where the table came from.
+        columns: names of the columns.
+        class_names: names of the labels.
 
     Raises:
-        ValueError: where there are no rows or columns.
+        ValueError: if there are no rows or no columns.
     """
 
     check_shape(name, x)
@@ -54,11 +54,11 @@ def standardised(
 
 
 def from_csv(path: Path, kind: str | None) -> Dataset:
-    """A .csv, with or without a line of names.
+    """Read a .csv, with or without a line of names.
 
     Args:
         path: of the file.
-        kind: "points" or None, which says the same.
+        kind: "points" or None; both mean the same.
     """
     _check_points(path, kind)
     rows, names = table(path)
@@ -66,11 +66,11 @@ def from_csv(path: Path, kind: str | None) -> Dataset:
 
 
 def from_parquet(path: Path, kind: str | None) -> Dataset:
-    """A .parquet of columns of numbers, read by pyarrow.
+    """Read a .parquet of columns of numbers by pyarrow.
 
     Args:
         path: of the file.
-        kind: "points" or None, which says the same.
+        kind: "points" or None; both mean the same.
     """
     _check_points(path, kind)
 
@@ -99,13 +99,14 @@ def from_columns(
     """A table of named columns.
 
     Args:
-        names: of the columns.
-        column: the numbers of a column, a NumPy array (N,).
-        path: where they come from, for messages.
-        class_names: of the labels.
+        names: names of the columns.
+        column: returns the numbers of the column of a name, a NumPy array (N,).
+        path: where the columns come from, for messages.
+        class_names: names of the labels.
 
     Raises:
-        ValueError: naming the column whose cells are no finite numbers, and the row.
+        ValueError: if there is no column, or a column holds anything but finite numbers; naming the column, and the
+            row if there is one. Also if labels are not integers.
     """
 
     kept = [name for name in names if not name.startswith(_INDEX)]
@@ -144,7 +145,7 @@ def _labelled(
     path: Path,
     class_names: Sequence[str] | None = None,
 ) -> Dataset:
-    """Rows whose column `label`, if there is one, becomes the labels."""
+    """A standardised table; if there is a column `label`, it becomes the labels."""
     if names is None or LABEL not in names:
         return standardised(x, None, str(path), names)
 

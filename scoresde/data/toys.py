@@ -1,4 +1,4 @@
-"""Small data sets that need no file: digits, photos as patches, and points in the plane whose shape is known."""
+"""Small data sets that need no file: digits, patches of photos, and points in the plane of known distribution."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _COUNT = 10_000
 
 
 def digits() -> Dataset:
-    """scikit-learn's 1797 handwritten digits, 8x8, in [-1, 1], with labels; shifts of one pixel as augmentation."""
+    """scikit-learn's 1797 handwritten digits, 8x8, in [-1, 1], with labels. Augmentation: shifts of up to one pixel."""
     with untouched():
         from sklearn.datasets import load_digits
 
@@ -37,8 +37,9 @@ def digits() -> Dataset:
 
 
 def photos(size: int = 32) -> Dataset:
-    """Every patch of scikit-learn's two photos on a grid of half a patch, (N, 3, size, size) in [-1, 1]; labels say
-    which photo; flips."""
+    """Square patches of scikit-learn's two photos, (N, 3, size, size) in [-1, 1]. Neighbours overlap by half a patch.
+
+    The labels are the number of the photo. Augmentation: flips."""
 
     with untouched():
         from sklearn.datasets import load_sample_images
@@ -67,11 +68,11 @@ def photos(size: int = 32) -> Dataset:
 
 
 def moons(n: int = _COUNT, seed: int = 0) -> Dataset:
-    """Two half circles that reach into one another, noise 0.05; the label says which.
+    """Two interlocking half circles with noise of standard deviation 0.05. The label is the number of the half circle.
 
     Args:
-        n: points.
-        seed: point i is a function of (seed, i).
+        n: number of points.
+        seed: point i depends on (seed, i) alone.
     """
     u, z = _draws(n, seed)
     upper = torch.arange(n, device="cpu") % 2 == 0
@@ -82,11 +83,11 @@ def moons(n: int = _COUNT, seed: int = 0) -> Dataset:
 
 
 def swiss_roll(n: int = _COUNT, seed: int = 0) -> Dataset:
-    """A spiral of one turn and a half, radius up to 1.4, noise 0.03.
+    """A spiral of one and a half turns, with radius up to 1.4 and noise of standard deviation 0.03.
 
     Args:
-        n: points.
-        seed: point i is a function of (seed, i).
+        n: number of points.
+        seed: point i depends on (seed, i) alone.
     """
     u, z = _draws(n, seed)
     angle = 1.5 * math.pi * (1 + 2 * u[:, :1])
@@ -94,11 +95,13 @@ def swiss_roll(n: int = _COUNT, seed: int = 0) -> Dataset:
 
 
 def checkerboard(n: int = _COUNT, seed: int = 0) -> Dataset:
-    """Uniform on the eight dark squares of a 4x4 board on [-2, 2]^2: edges that a smooth score can only approach.
+    """Points uniform on the eight dark squares of a 4x4 board on [-2, 2]^2.
+
+    The density has edges, which a smooth score can only approximate.
 
     Args:
-        n: points.
-        seed: point i is a function of (seed, i).
+        n: number of points.
+        seed: point i depends on (seed, i) alone.
     """
     u, _ = _draws(n, seed)
     column = (4 * u[:, 0]).floor()
@@ -108,25 +111,25 @@ def checkerboard(n: int = _COUNT, seed: int = 0) -> Dataset:
 
 
 def eight_gaussians(n: int = _COUNT, seed: int = 0) -> Dataset:
-    """The mixture `ring`, labels by the nearest centre.
+    """Samples of the Gaussian mixture `ring`. The label of a point is the number of the nearest centre.
 
     Args:
-        n: points.
-        seed: point i is a function of (seed, i).
+        n: number of points.
+        seed: point i depends on (seed, i) alone.
     """
     x = ring().sample(n, seed)
     return Dataset(x.float(), torch.cdist(x, ring().means).argmin(1), "eight Gaussians")
 
 
 def ring() -> exact.GaussianMixture:
-    """Eight Gaussians of standard deviation 0.1 on the circle of radius 1.4: the exact denoiser of
+    """Eight Gaussians of standard deviation 0.1 with centres on the circle of radius 1.4: the exact denoiser of
     `eight_gaussians`."""
     angle = torch.arange(8, dtype=torch.float64, device="cpu") * math.pi / 4
     return exact.GaussianMixture(1.4 * torch.stack([angle.cos(), angle.sin()], 1), 0.01)
 
 
 def _draws(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Uniforms and normals, (n, 2) float64."""
+    """Uniform and standard normal numbers, (n, 2) float64 each."""
     check.integer("n", n)
     source = SeededNoise(seed)
     return source.uniform(PRIOR, range(1, 2), (n, 2))[0], source.normal(PRIOR, range(1), (n, 2), torch.float64)[0]

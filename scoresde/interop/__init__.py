@@ -1,1 +1,1 @@
-"""Models and schedulers of diffusers, and weights of other trainers."""
+"""Models from elsewhere: pipelines and schedulers of diffusers, and weights from other training code."""

@@ -1,11 +1,11 @@
-"""What the configuration of a diffusers scheduler says of a model: its chain, and what its network predicts.
+"""Reads the configuration of a diffusers scheduler: the chain of the model, and what its network predicts.
 
-    abar_i = prod_{j <= i} (1 - beta_j),   abar' = abar/(s + (1 - s) abar) where the signal-to-noise ratio is divided
-        by s = snr_shift_scale.
+    abar_i = prod_{j <= i} (1 - beta_j),   abar' = abar/(s + (1 - s) abar) if the signal-to-noise ratio is divided by
+        s = snr_shift_scale.
 
-A configuration holds entries of three kinds. Those of the model are read here. Those of the scheduler's own solver and
-sampling grid are known and left aside: a method brings its own, and x0 is not clamped (`clip_sample`). An entry of
-neither kind is refused by its name.
+A configuration holds entries of three kinds. Entries that describe the model are read here. Entries that describe the
+scheduler's own solver and sampling grid are ignored: a method has its own, and x0 is not clamped (`clip_sample`). Any
+other entry is an error that names it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _MOST_STEPS = 100_000
 _LEAST_BETA = 1e-10
 _LEAST_LOG_ABAR = math.log(1e-60)
 
-# Schedulers whose network sees x = sqrt(abar) x0 + sqrt(1 - abar) eps and a timestep of the chain.
+# Schedulers whose network takes x = sqrt(abar) x0 + sqrt(1 - abar) eps and a timestep of the chain.
 _CLASSES = {
     *(
         "DDIMScheduler",
@@ -70,7 +70,7 @@ _READ = {
     ),
     *("rescale_betas_zero_snr", "snr_shift_scale"),
 }
-# Entries that say how the scheduler itself goes from level to level, and at which of them it stops.
+# Entries of the scheduler's own solver and of its grid of noise levels.
 _OWN = {
     *(
         "timestep_spacing",
@@ -111,7 +111,7 @@ _OWN = {
     ),
     *("clip_sample", "clip_sample_range", "dynamic_thresholding_ratio", "sample_max_value"),
 }
-# Entries that turn the model into another one: known where they say that they do not.
+# Entries that would change the model. Only the value that leaves it unchanged is accepted.
 _NEUTRAL: dict[str, tuple[Any, str]] = {
     "thresholding": (False, "x0 would be rescaled in every sample, by its own quantile"),
     "timestep_type": ("discrete", "the network would be given log(sigma)/4 in a timestep's place"),
@@ -121,8 +121,9 @@ _NEUTRAL: dict[str, tuple[Any, str]] = {
 
 
 def read(config: Mapping[str, Any]) -> tuple[DiscreteVP, Parameterisation]:
-    """The chain and the table of a scheduler's configuration. Raises CheckpointError naming the entry that is unknown
-    or cannot be honoured."""
+    """The chain of a scheduler's configuration, and its parameterisation, which is what the network predicts.
+
+    Raises CheckpointError naming an entry that is unknown or unsupported."""
 
     name = _known_class(config)
     entries = _defaults(name) | dict(config)
@@ -138,7 +139,7 @@ def read(config: Mapping[str, Any]) -> tuple[DiscreteVP, Parameterisation]:
 
 
 def _known_class(config: Mapping[str, Any]) -> str:
-    """The class that wrote the configuration; one taken from a living scheduler does not say."""
+    """The scheduler class that wrote the configuration. The configuration of a scheduler in memory does not name it."""
     name = config.get("_class_name", "the scheduler")
     if not isinstance(name, str):
         raise CheckpointError(f"`_class_name` must be the name of a scheduler, got {name!r:.60}")
@@ -158,7 +159,7 @@ def _known_class(config: Mapping[str, Any]) -> str:
 
 
 def _defaults(name: str) -> dict[str, Any]:
-    """What an entry that is left out means to the class that wrote the others."""
+    """The default values of the scheduler class, for entries that the configuration leaves out."""
     import diffusers
 
     kind: Any = getattr(diffusers, name, None)
@@ -171,7 +172,7 @@ def _defaults(name: str) -> dict[str, Any]:
 
 
 def _check_known(name: str, entries: Mapping[str, Any]) -> None:
-    """Raise CheckpointError naming an entry that might change the model in a way nobody here knows."""
+    """Raise CheckpointError naming an entry that is unknown, and so might change the model."""
     for key, value in entries.items():
         if key in _NEUTRAL:
             wanted, why = _NEUTRAL[key]
@@ -250,7 +251,7 @@ def _of_betas(entries: Mapping[str, Any]) -> DiscreteVP:
 
 
 def _listed(given: Any) -> Tensor:
-    """trained_betas as float64: a list of numbers, as JSON holds them, or an array."""
+    """trained_betas as a float64 tensor, from a list of numbers, as in JSON, or from an array."""
     betas: Any = given.tolist() if hasattr(given, "tolist") else given
     if not isinstance(betas, list | tuple):
         raise TypeError(f"`trained_betas` must be a list of numbers, got {type(given).__name__}")
@@ -265,10 +266,10 @@ def _listed(given: Any) -> Tensor:
 
 
 def _shifted(chain: DiscreteVP, shift: float) -> DiscreteVP:
-    """The chain whose signal-to-noise ratios are divided by `shift`: log abar' = log abar - log(shift + (1 - shift)
+    """The chain with its signal-to-noise ratios divided by `shift`: log abar' = log abar - log(shift + (1 - shift)
     abar).
 
-    Esser et al. 2024, arXiv:2403.03206, as CogVideoX has it."""
+    Esser et al. 2024, arXiv:2403.03206, in the form of CogVideoX."""
     log = torch.tensor(chain.log_abar, dtype=torch.float64, device="cpu")
     moved = log - torch.log(shift + (1 - shift) * log.exp())
     return DiscreteVP(tuple(check.values(moved)), f"{chain.name}_shifted")

@@ -1,4 +1,4 @@
-"""A solve that is driven from outside: the levels of a method, what it asks a model, and in which order."""
+"""A solve that is driven from outside: the model calls that a method makes, in order, are answered by the caller."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from ..samplers.grids import ExplicitGrid
 from ..samplers.method import Method
 from ..samplers.plan import Plan
 
-NEAR = 1e-3  # of a timestep
+NEAR = 1e-3  # timesteps that differ by at most this are equal
 
 
 class ExternalNetwork(nn.Module):
-    """A network whose outputs come from outside."""
+    """A network whose outputs are supplied by the caller."""
 
     def __init__(self, answers: Oracle):
         super().__init__()
@@ -41,13 +41,13 @@ def method_of(
     value: Any,
     chain: DiscreteVP,
 ) -> Method:
-    """The method of n levels, or of the levels given.
+    """The method with n levels, or with the given levels.
 
     Args:
         make: n levels -> Method.
-        name: num_inference_steps, timesteps or sigmas, for messages.
-        value: a number of levels, or the levels, falling.
-        chain: whose timesteps they are.
+        name: what value is: num_inference_steps, timesteps or sigmas.
+        value: number of levels, or the falling levels themselves.
+        chain: the chain to which timesteps refer.
 
     Raises:
         TypeError, ValueError: naming `name` or `make`.
@@ -101,13 +101,13 @@ def timesteps_asked(
     lams: Tensor,
     answers: Oracle,
 ) -> list[float]:
-    """The timesteps that a whole run asks for.
+    """The timesteps at which a whole run calls its network, in order.
 
     Args:
-        denoiser: of an `ExternalNetwork`.
-        method: on a fixed grid.
-        lams: its levels.
-        answers: what the network's outputs come from.
+        denoiser: a denoiser with an `ExternalNetwork`.
+        method: a method on a fixed grid.
+        lams: lam of its levels.
+        answers: the oracle that supplies the outputs of the network.
     """
     asked: list[float] = []
     answer = torch.zeros(1, denoiser.table.outputs, device="cpu")
@@ -132,15 +132,16 @@ def questions(
     noise: Any,
     answers: Oracle,
 ) -> Generator[tuple[Any, ...], Any, Tensor]:
-    """A run from a state of the chain at a level: yields (model input, c_noise), is sent outputs, returns x0.
+    """A run from a state of the chain. The generator yields (model input, c_noise) for each model call, is sent the
+    output, and returns x0.
 
     Args:
-        denoiser: of an `ExternalNetwork`.
-        method: on a fixed grid.
-        lams: levels from that of x on.
+        denoiser: a denoiser with an `ExternalNetwork`.
+        method: a method on a fixed grid.
+        lams: lam of the levels, the first one that of x.
         x: the state, (B, ...).
         noise: source of the method's noise.
-        answers: what the network's outputs come from.
+        answers: the oracle that supplies the outputs of the network.
     """
 
     plan = Plan(
@@ -177,16 +178,16 @@ def beginning(
     starts: list[int],
     begin_index: int | None,
 ) -> int:
-    """Which of the timesteps a run begins at.
+    """The index of the timestep at which a run begins.
 
     Args:
-        timestep: asked for.
-        timesteps: of the whole run.
+        timestep: the timestep given by the caller.
+        timesteps: all timesteps of the run.
         starts: indices at which a run may begin.
-        begin_index: which is meant, where several are as near.
+        begin_index: the index to take if several timesteps are equal; None: the first of them.
 
     Raises:
-        ValueError: naming `timestep`, or `sample` where a run may begin nowhere.
+        ValueError: naming `timestep`, or naming `sample` if a run can begin nowhere.
     """
 
     if not starts:
@@ -209,12 +210,12 @@ def beginning(
 
 
 def check_output(output: Any, sample: Tensor, outputs: int) -> None:
-    """Raise ValueError where this is no output of a network for the sample.
+    """Raise TypeError or ValueError naming `model_output` if it cannot be the network's output for the sample.
 
     Args:
-        output: what came.
+        output: the value given as output of the network.
         sample: the model's input, (B, C, ...).
-        outputs: numbers for each of x.
+        outputs: outputs for each element of x, 1 or 2.
     """
 
     channels = [count * outputs for count in sample.shape[1:2]]

@@ -1,8 +1,7 @@
-"""Models from elsewhere, where none of their code has to run: files of weights, and pipeline folders of diffusers.
+"""Imports models from elsewhere without running code from them: files of weights, and pipeline folders of diffusers.
 
-A torch file is read by torch.load with weights_only=True, here and nowhere else: it may hold tensors and plain
-containers of them. Whatever needs a class of its own, as the pickles of EDM do, runs code when it is read, and is
-refused.
+A torch file is read with torch.load(weights_only=True): it may hold tensors and plain containers of them. A file that
+needs classes of its own, such as the pickles of EDM, would run code when it is read, and is refused.
 """
 
 from __future__ import annotations
@@ -31,23 +30,30 @@ def convert(
     command: str = "",
     data: Samples | None = None,
 ) -> str:
-    """Import `source` into the folder `out`, and say what came of it.
+    """Import `source` into the folder `out`.
 
     A diffusers pipeline is copied into a folder that all commands except `train` accept. A file of weights becomes
-    out/weights.safetensors, every tensor by name. With a configuration whose network the weights fit, it becomes a run.
-    Without `data` the run holds no data set: `doctor` and `likelihood` then need the option --data.
+    out/weights.safetensors, with the same names of tensors. If a configuration describes a network that the weights
+    fit, the file becomes a run folder instead. Without `data` the run does not know its data set: `doctor` and
+    `likelihood` then need the option --data.
 
     Args:
         source: a file of weights (`read`) or the folder of a diffusers pipeline.
         out: folder to write.
-        config: describes the network and its process; None: the tensors alone are kept.
-        shape: of one sample, with `config`: (C, H, W) or (d,).
-        command: what was typed, kept in the run.
-        data: what the network was trained on, where that is known.
+        config: describes the network and its process; None: only the tensors are stored.
+        shape: of one sample, needed with `config`: (C, H, W) or (d,).
+        command: the command line, stored in the run.
+        data: the data on which the network was trained, if known.
+
+    Returns:
+        A line for the user: what was imported, and the next command.
 
     Raises:
-        CheckpointError: where the source cannot be read or its weights are not the network's.
-        ValueError: where `out` holds files of a run's names that no run of ours wrote.
+        CheckpointError: if the source cannot be read, if its weights do not fit the network, or if the data have
+            another shape.
+        ConfigError: if the configuration describes a network that is no denoiser of the data, or if its network
+            cannot be built.
+        ValueError: if `out` holds files with names of a run that no run of ours wrote.
     """
 
     from safetensors.torch import save

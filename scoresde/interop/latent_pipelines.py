@@ -1,7 +1,7 @@
-"""Autoencoders of diffusers' latent pipelines, both ways: the part vqvae/ or vae/ of a saved folder as a latent space.
+"""Autoencoders of diffusers' latent pipelines, read and written: the part vqvae/ or vae/ of a saved folder.
 
-Only unconditional pipelines are read: a UNet2DModel, a scheduler and a VQModel or an AutoencoderKL, as LDMPipeline has
-them. Nothing is downloaded, and no code of the folder runs.
+Only unconditional pipelines are read: a UNet2DModel, a scheduler and a VQModel or an AutoencoderKL, as in LDMPipeline.
+Nothing is downloaded, and no code of the folder runs.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .reading import WEIGHTS, read_json
 
 PARTS = ("vqvae", "vae")
 _KINDS = ("VQModel", "AutoencoderKL")
-_EXACT = -30.0  # log variance of an encoder that draws nothing
+_EXACT = -30.0  # log variance of a deterministic encoder
 
 
 class DiffusersAutoencoder(Variational):
-    """A VQModel or an AutoencoderKL of diffusers. The first draws nothing: its variance is next to none.
+    """A VQModel or an AutoencoderKL of diffusers. A VQModel is deterministic; its log variance is set to -30.
 
     Args:
-        body: the model.
+        body: the model of diffusers.
         shape: of an image.
         latent_shape: of a latent.
     """
@@ -51,10 +51,10 @@ class DiffusersAutoencoder(Variational):
 
 
 def part_of(folder: Path) -> Path | None:
-    """The folder of a pipeline's autoencoder, where it has one.
+    """The folder of a pipeline's autoencoder, or None if it has none.
 
     Args:
-        folder: that diffusers saved.
+        folder: folder that diffusers saved.
     """
     return next((folder / name for name in PARTS if (folder / name / "config.json").is_file()), None)
 
@@ -64,8 +64,8 @@ def load_space(home: Path, shape: tuple[int, ...], device: Any = "cpu") -> Laten
 
     Args:
         home: the folder of its autoencoder.
-        shape: of a latent, as the pipeline's network takes it.
-        device: where the weights go.
+        shape: of a latent, the input of the pipeline's network, (C, H, W).
+        device: device of the weights.
 
     Raises:
         CheckpointError: naming the file and what is wrong with it.
@@ -87,7 +87,7 @@ def load_space(home: Path, shape: tuple[int, ...], device: Any = "cpu") -> Laten
     try:
         with seeded(0):
             body: Any = kind.from_pretrained(home, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False)
-    except Exception as error:  # whatever diffusers finds wrong with a file
+    except Exception as error:  # any error that diffusers raises
         raise CheckpointError(f"{home} cannot be loaded as a {name}: {' '.join(str(error).split())[:300]}") from error
 
     if body.config.latent_channels != shape[0]:
@@ -112,14 +112,14 @@ def _factor(config: Mapping[str, Any], key: str, default: float) -> float:
 
 
 def save_autoencoder(space: LatentSpace, home: Path) -> None:
-    """Write a space of an `ImageAutoencoder` as an AutoencoderKL whose own latents have unit variance.
+    """Write the latent space of an `ImageAutoencoder` as an AutoencoderKL whose latents have unit variance.
 
-    Centre and scale of the space go into its outermost convolutions, which are 1 x 1 and linear: it encodes to u, and
-    decodes u, exactly. Its scaling_factor is 1.
+    Centre and scale of the space are merged into the 1 x 1 convolutions next to the latent, which are linear. The
+    written model encodes to u and decodes u exactly, with scaling_factor 1.
 
     Args:
-        space: of a run.
-        home: to be written.
+        space: the latent space of a run.
+        home: folder to write.
 
     Raises:
         TypeError: naming `space`.

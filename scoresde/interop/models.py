@@ -1,4 +1,4 @@
-"""What a folder is as a model to use: a run of ours, or a saved pipeline of diffusers."""
+"""Loads a model from a folder: a run of ours, or a saved pipeline of diffusers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ from . import latent_pipelines, pipelines
 
 @dataclass(frozen=True)
 class Model:
-    """A trained model, whoever trained it.
+    """A trained model, from a run or from a pipeline.
 
+    folder    of the model
     denoiser  with the averaged weights
-    shape     of one sample of the denoiser, a latent where it models latents
-    classes   how many labels it takes, None: none
-    run       how it was trained and on what; None for a pipeline, which does not say
-    space     whose latents the denoiser models; None: its samples are like the data"""
+    shape     of one sample of the denoiser; if it models latents, of a latent
+    classes   number of labels, or None if the model is not class-conditional
+    run       configuration and training of a run; None for a pipeline, which does not store them
+    space     latent space of a model of latents; None: the denoiser models the data themselves"""
 
     folder: Path
     denoiser: Denoiser
@@ -40,15 +41,15 @@ class Model:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Of one sample of the data."""
+        """Shape of one sample of the data."""
         return self.shape if self.space is None else self.space.autoencoder.network.shape
 
     def decoded(self, x: Tensor) -> Tensor:
-        """Samples of the denoiser as samples like the data, in the model's scale."""
+        """Decode samples of the denoiser to samples like the data, in the model's scale."""
         return x if self.space is None else self.space.decoded(x)
 
     def original(self, x: Tensor) -> Tensor:
-        """Samples like the data, in its own scale; those of a pipeline as they are, its images in [-1, 1]."""
+        """Samples in the original scale of the data. A pipeline does not know it: its images stay in [-1, 1]."""
         return x if self.run is None else self.run.original(x)
 
     @property
@@ -60,31 +61,31 @@ class Model:
 
     @property
     def columns(self) -> list[str] | None:
-        """Names of the columns of a table it was trained on."""
+        """Names of the columns, if the model was trained on a table with names."""
         return None if self.run is None else self.run.about["data"].get("columns")
 
     @property
     def kind(self) -> str | None:
-        """What its samples are, of `data.KINDS`; None where neither their shape nor the run says it."""
+        """Kind of the samples, one of `data.KINDS`; None if neither their shape nor the run tells it."""
         if self.run is None:
             return kind_of(self.sample_shape)
         return kind_of(self.sample_shape, self.run.about["data"].get("kind") or self.run.config.data.kind)
 
     @property
     def class_names(self) -> list[str] | None:
-        """Names of its classes, where the data has them."""
+        """Names of the classes, if the data have names."""
         return None if self.run is None else self.run.about["data"].get("class_names")
 
     @property
     def set_sizes(self) -> dict[str, int] | None:
-        """How many sets of each size it was trained on, where they had several."""
+        """Number of training sets of each size, if the sets had several sizes."""
         return None if self.run is None else self.run.about["data"].get("set_sizes")
 
     def own_data(self) -> Samples:
-        """What a run was trained on, all of it.
+        """The whole data set of a run, training and held-out samples.
 
         Raises:
-            CheckpointError: where it is sets of several sizes, whose numbers do not lie in one space.
+            CheckpointError: if the data are sets of several sizes, since these have no common dimension.
             ConfigError, ValueError: as `Config.dataset`.
         """
         assert self.run is not None
@@ -97,18 +98,19 @@ class Model:
         return runs.dataset(self.run.config, device, self.run.about["data"], self.folder)
 
     def held_out(self, path: str | None = None) -> Samples:
-        """Samples to examine it on.
+        """Samples on which to evaluate the model.
 
         Args:
-            path: of data like those it was trained on (`data.load`), for a model that does not name its own.
+            path: data like the training data (`data.load`). Required if the model does not know its data, and to be
+                left out otherwise.
 
         Returns:
-            What a run held out: latents for a model of latents, images with their copies for a stage of a cascade. Of a
-            model that does not know its data all that `path` names: images and volumes in [-1, 1], points in the file's
-            own units, since the scale of the network is not known either.
+            The held-out samples of a run: latents for a model of latents, images with their low-resolution copies for a
+            stage of a cascade. If the model does not know its data: all samples of `path`. Images and volumes are then
+            in [-1, 1], and points in the units of the file, since the scale of the network is not known either.
 
         Raises:
-            CheckpointError: where it is not known on what, or the samples have another shape.
+            CheckpointError: if `path` is missing or must be left out, or if the samples have another shape.
             ConfigError, ValueError: as `Config.dataset`.
         """
 
@@ -136,7 +138,7 @@ class Model:
         return given if self.space is None else Latents(given, self.space)
 
     def summary(self) -> dict[str, str]:
-        """What there is to say of it, by heading."""
+        """A description of the model: heading -> text."""
         if self.run is None:
             size = f"{sum(p.numel() for p in self.denoiser.parameters()):,} parameters"
             digest = hashlib.sha256(pipelines.weights_path(self.folder).read_bytes()).hexdigest()
@@ -158,16 +160,16 @@ def load(
     best: bool = False,
     width: float | None = None,
 ) -> Model:
-    """The model of a folder; `best` and `width` as in `runs.load`, for runs alone.
+    """Load the model of a folder.
 
     Args:
         folder: a run, or a diffusers pipeline.
-        device: where the weights go.
-        best: of a run: the checkpoint with the least held-out loss.
-        width: of a run: of an average made afterwards.
+        device: device of the weights.
+        best: only for a run: take the checkpoint with the least held-out loss instead of the last one.
+        width: only for a run: take a weight average of this width, made after training (`runs.load`).
 
     Raises:
-        CheckpointError.
+        CheckpointError: naming the file and what is wrong with it.
     """
     folder = Path(folder)
     if not best and width is None and pipelines.is_pipeline(folder):

@@ -1,4 +1,4 @@
-"""Noise of a batch whose samples each have a generator of their own, as pipelines of diffusers allow."""
+"""Noise for pipelines of diffusers, which may give each sample of a batch its own generator."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from solvers.noise import BoundPath, Normals, Path
 
 @dataclass(frozen=True)
 class OneEach(Normals):
-    """Sample i has the noise of `sources[i]`, whatever batch it is in."""
+    """Noise in which sample i uses `sources[i]`."""
 
     sources: tuple[SeededNoise, ...]
 
@@ -38,11 +38,14 @@ class _Paths(BoundPath):
 
 
 def source(generator: Any, count: int) -> SeededNoise | OneEach:
-    """Noise of a batch, its seeds drawn from generators. Raises TypeError naming `generator`.
+    """The noise of a batch. Its seeds are drawn from generators.
 
     Args:
-        generator: one, for a seed of the whole batch; or a list, one a sample.
+        generator: one torch.Generator, which gives a seed for the whole batch; or a list with one per sample.
         count: samples of the batch.
+
+    Raises:
+        TypeError: naming `generator`.
     """
 
     each = generator if isinstance(generator, list) else [generator]

@@ -1,7 +1,8 @@
-"""Saved pipelines of diffusers, both ways: a local folder of a UNet2DModel and a scheduler as a Denoiser, and back.
+"""Saved pipelines of diffusers, read and written: a local folder with a UNet2DModel and a scheduler <-> a Denoiser.
 
-A scheduler's betas are a chain, its timestep k is level k + 1 of it, its prediction_type a table (`chains`). Weights
-are safetensors, read from the folder given; nothing is downloaded and no code of the folder runs.
+The betas of a scheduler define a chain. Timestep k is level k + 1 of this chain. prediction_type gives the
+parameterisation (`chains`). Weights are read from safetensors in the folder; nothing is downloaded, and no code of the
+folder runs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _PARTS = ("unet", "scheduler")
 
 
 class FromDiffusers(nn.Module):
-    """F(x, c_noise, cond=None) of a UNet2DModel; cond are class labels."""
+    """F(x, c_noise, cond=None) with a UNet2DModel; cond holds class labels, (B,) int64."""
 
     def __init__(self, body: nn.Module):
         super().__init__()
@@ -49,15 +50,15 @@ def weights_path(folder: Path) -> Path:
 
 
 def is_pipeline(folder: Path) -> bool:
-    """Whether a folder says that it is a pipeline, or a model of one, and not a run."""
+    """True if the folder holds files of a pipeline, or of its network alone, and no run."""
     told = (folder / "model_index.json", weights_path(folder).with_name("config.json"))
     return any(file.is_file() for file in told) and not (folder / "run.json").exists()
 
 
 def input_spec(denoiser: Denoiser) -> tuple[tuple[int, ...], int | None]:
-    """The shape of one sample and the number of labels, None for none, that a loaded network's configuration says.
+    """Shape of one sample, and number of labels or None, from the configuration of a loaded network.
 
-    Raises CheckpointError where it does not say its sample_size."""
+    Raises CheckpointError if the configuration has no sample_size."""
 
     network: Any = denoiser.network
     config = network.body.config
@@ -70,18 +71,18 @@ def input_spec(denoiser: Denoiser) -> tuple[tuple[int, ...], int | None]:
 
 
 def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
-    """The denoiser of a pipeline folder: unet/ and scheduler/ as a DDPMPipeline or DDIMPipeline saves them, or their
-    files side by side.
+    """Load the denoiser of a pipeline folder. The folder holds unet/ and scheduler/, as DDPMPipeline and DDIMPipeline
+    save them, or the files of both directly.
 
-    Its process is the scheduler's chain, its network takes class labels as `cond`. That of a latent pipeline makes
-    latents, which `models.load` decodes.
+    The process is the chain of the scheduler. The network takes class labels as `cond`. The denoiser of a latent
+    pipeline makes latents; `models.load` also loads the decoder.
 
     Args:
-        folder: that diffusers saved.
-        device: where the weights go.
+        folder: folder that diffusers saved.
+        device: device of the weights.
 
     Raises:
-        CheckpointError: saying which file and what.
+        CheckpointError: naming the file and what is wrong with it.
     """
 
     from diffusers.models.unets.unet_2d import UNet2DModel
@@ -116,7 +117,7 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
             made: Any = UNet2DModel.from_pretrained(
                 home, use_safetensors=True, local_files_only=True, low_cpu_mem_usage=False, output_loading_info=True
             )
-    except Exception as error:  # whatever diffusers finds wrong with a file
+    except Exception as error:  # any error that diffusers raises
         raise CheckpointError(
             f"{home} cannot be loaded as a UNet2DModel: {' '.join(str(error).split())[:300]}"
         ) from error
@@ -142,8 +143,7 @@ def load(folder: Path | str, device: Any = "cpu") -> Denoiser:
 
 
 def _check_kind(folder: Path) -> None:
-    """Raise CheckpointError saying what a folder is, where it is a pipeline of other parts than a network of samples
-    and a scheduler."""
+    """Raise CheckpointError if a part is missing, or is neither network nor scheduler nor autoencoder."""
 
     index = folder / "model_index.json"
     if not index.is_file():
@@ -180,16 +180,16 @@ def save(
     size: int | tuple[int, int],
     space: LatentSpace | None = None,
 ) -> None:
-    """Write a folder that `load` and diffusers' DDPMPipeline.from_pretrained read: model_index.json, unet/, scheduler/;
-    with a latent space LDMPipeline, and vqvae/.
+    """Write a pipeline folder that `load` and diffusers read: a DDPMPipeline, with model_index.json, unet/ and
+    scheduler/. With a latent space it is an LDMPipeline, which also has vqvae/.
 
-    `trained_betas` of the scheduler hold the chain; the spacing is "trailing".
+    `trained_betas` of the scheduler hold the chain; its timestep spacing is "trailing".
 
     Args:
-        denoiser: a model whose network is a UNet2DModel.
-        folder: to be written.
-        size: pixels a side, or (height, width), of a latent where there is a space.
-        space: whose latents the model makes; None: images.
+        denoiser: a model whose network is a `UNet` or comes from a pipeline (`FromDiffusers`).
+        folder: folder to write.
+        size: pixels per side, or (height, width); of a latent if a latent space is given.
+        space: latent space of a model of latents; None: the model makes images.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -238,7 +238,7 @@ def save(
 
 
 def _chain(denoiser: Denoiser) -> DiscreteVP:
-    """The chain at whose level i the network sees i - 1."""
+    """The chain for which the network takes i - 1 as c_noise at level i."""
     process = denoiser.process
     if isinstance(process, DiscreteVP) and denoiser.time == Timesteps(process):
         return process

@@ -1,4 +1,4 @@
-"""Files of a saved pipeline."""
+"""Reads the JSON files of a saved pipeline."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_json(path: Path) -> dict[str, Any]:
         path: of the file.
 
     Raises:
-        CheckpointError: naming it.
+        CheckpointError: naming the file, if it is missing, too large, or holds no JSON object.
     """
 
     if not path.is_file():

@@ -1,13 +1,13 @@
-"""Any method in a scheduler's place: a diffusers pipeline, or a hand-written loop over timesteps, runs on our solvers.
+"""Any method as a scheduler: a diffusers pipeline, or a hand-written loop over timesteps, runs with our solvers.
 
-Such a loop owns the model and hands its outputs in one by one, so the solve is driven from outside
-(`solvers.reverse_communication`): the timesteps are the levels at which the method calls its model, each `step` takes
-the output there and returns the next input, and the last returns the denoised sample. Methods of several evaluations a
-step have as many timesteps.
+In such a loop the caller runs the model and passes in its outputs one by one. So the solve is driven from outside
+(`solvers.reverse_communication`). The timesteps are the noise levels at which the method calls its model. Each `step`
+takes the output at a timestep and returns the next model input; the last one returns the denoised sample. A method with
+several evaluations per step has as many timesteps per step.
 
-A run begins at the first timestep, or at another that begins a step: image-to-image pipelines start there. A sample
-that is not the one returned last, as a callback or an inpainting pipeline hands in, begins a new run from there on:
-what a multistep method remembers is forgotten.
+A run begins at the first timestep, or at a later one that begins a step, as image-to-image pipelines do. If the sample
+is not the one that `step` returned last, for example because a callback or an inpainting pipeline changed it, a new run
+begins there: a multistep method then restarts without its history.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ from .chain_noise import ChainNoise
 from .driven_run import NEAR, ExternalNetwork, beginning, check_output, method_of, questions, timesteps_asked
 from .noise import source
 
-_OWN = {"method": None, "seed": 0, "chain_class": None}  # entries of the configuration that are no chain's
+_OWN = {"method": None, "seed": 0, "chain_class": None}  # entries of our own, which do not describe the chain
 Make = Callable[..., Method]
 
 
 class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
     """`make(n)` as a diffusers scheduler: pipe.scheduler = MethodScheduler(catalogue.unipc, pipe.scheduler.config).
 
-    States are those of the chain, x = alpha x0 + sigma eps, and start at `init_noise_sigma` = sigma of the first
-    level, where schedulers of diffusers start at 1: a difference of 5e-4 on Stable Diffusion.
+    The states are those of the chain, x = alpha x0 + sigma eps. They start with standard deviation `init_noise_sigma` =
+    sigma of the first level. Schedulers of diffusers start at 1; on Stable Diffusion the difference is 5e-4.
 
     Args:
-        make: n levels -> Method, such as catalogue.unipc, "unipc" by its name, or lambda n: catalogue.ddim(n,
+        make: n levels -> Method, such as catalogue.unipc, or its name "unipc", or lambda n: catalogue.ddim(n,
             grid=grids.Trailing(chain)). The method must not be adaptive. Its first model call must be at its first
             noise level (not annealed Langevin, nor churn at that level). Only a method with a name in the catalogue can
             be saved.
-        config: the scheduler configuration of the pipeline it is for: its chain and what its network predicts.
-        seed: of the noise of stochastic methods, where `step` is given no generator.
+        config: the scheduler configuration of the pipeline. It describes the chain and what the network predicts.
+        seed: of the noise of stochastic methods, used if `step` gets no generator.
 
     Raises:
         TypeError, ValueError: naming the argument.
-        CheckpointError: naming an entry of `config` that cannot be honoured.
+        CheckpointError: naming an entry of `config` that is unknown or unsupported.
     """
 
     config_name = "scheduler_config.json"
-    order = 1  # pipelines that start midway ask: one timestep a call
+    order = 1  # read by pipelines that start midway: one timestep per call of `step`
     _compatibles: list[Any] = []  # noqa: RUF012 - as in diffusers
 
     def __init__(self, make: Make | str, config: Mapping[str, Any], seed: int = 0):
@@ -73,7 +73,7 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
         self.seed = check.seed("seed", seed)
         entries = {key: value for key, value in dict(config).items() if key not in _OWN}
 
-        if "chain_class" in config:  # of a MethodScheduler: what matters is whose entries they are
+        if "chain_class" in config:  # config of a MethodScheduler: it stores the class that wrote the other entries
             entries["_class_name"] = config["chain_class"]
             entries = {key: value for key, value in entries.items() if value is not None or key != "_class_name"}
 
@@ -90,23 +90,24 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
         self.init_noise_sigma = 1.0
         self.begin_index: int | None = None
         self._lams = torch.zeros(0, device="cpu")
-        self._starts: dict[int, int] = {}  # timestep that begins a step -> the step
+        self._starts: dict[int, int] = {}  # index of a timestep that begins a step -> the step
         self._run: Generator[tuple[Any, ...], Any, Tensor] | None = None
         self._given: Tensor | None = None
         self._at = 0
 
     @classmethod
     def from_config(cls, config: Any = None, return_unused_kwargs: bool = False, **kwargs: Any) -> Any:
-        """A scheduler from its own configuration, or, with `make`, from another scheduler's.
+        """A scheduler from its own configuration or, if `make` is given, from that of another scheduler.
 
         Args:
-            config: of a MethodScheduler, or of the scheduler of a pipeline.
-            return_unused_kwargs: whether the arguments that are not used are returned beside it.
-            kwargs: `make` and `seed`, instead of what the configuration says.
+            config: configuration of a MethodScheduler, or of the scheduler of a pipeline.
+            return_unused_kwargs: True: return (scheduler, unused keyword arguments).
+            kwargs: `make` and `seed`; they override the configuration.
 
         Raises:
-            TypeError: naming `config` where it is none.
-            ValueError: naming `make` where neither says which method.
+            TypeError: naming `config` if it is no mapping.
+            ValueError: naming `make` if neither the arguments nor the configuration give a method.
+            CheckpointError: naming an entry of `config` that is unknown or unsupported.
         """
 
         if not isinstance(config, Mapping):
@@ -126,12 +127,15 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
         return (scheduler, kwargs) if return_unused_kwargs else scheduler
 
     def save_config(self, save_directory: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
-        """Write scheduler_config.json. Raises ValueError naming `make` where the catalogue does not name the method.
+        """Write scheduler_config.json.
 
         Args:
-            save_directory: folder that is written to.
-            push_to_hub: handed to diffusers, which uploads the folder where this is True.
-            kwargs: handed to diffusers.
+            save_directory: folder to write.
+            push_to_hub: passed on to diffusers, which uploads the folder if it is True.
+            kwargs: passed on to diffusers.
+
+        Raises:
+            ValueError: naming `make` if the method has no name in the catalogue.
         """
         if self.config["method"] is None:
             raise ValueError(f"`make` must be a line of the catalogue, such as 'unipc', to be saved, got {self.make!r}")
@@ -142,11 +146,11 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
 
     @property
     def step_index(self) -> int | None:
-        """The timestep that comes next, or None before the first."""
+        """Index of the next timestep; None before the first step and after the last."""
         return self._at if self._run is not None else None
 
     def set_begin_index(self, begin_index: int = 0) -> None:
-        """Say at which of the timesteps the loop will begin, where two are equal."""
+        """Set the index of the timestep at which the loop begins; it is used only if several timesteps are equal."""
         self.begin_index = check.integer("begin_index", begin_index, least=0)
 
     def set_timesteps(
@@ -156,16 +160,18 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
         timesteps: Sequence[float] | Tensor | None = None,
         sigmas: Sequence[float] | Tensor | None = None,
     ) -> None:
-        """Choose the method, and find the timesteps it asks for by a run on nothing.
+        """Make the method, and find its timesteps by a run on a dummy state. Give exactly one of num_inference_steps,
+        timesteps and sigmas.
 
         Args:
             num_inference_steps: n of make(n).
-            device: of `timesteps`.
-            timesteps: levels of one's own instead, as falling timesteps of the chain; `make` must take a grid.
-            sigmas: the same as falling sigma/alpha; a last zero is left out, since the last step ends there.
+            device: device of `self.timesteps`.
+            timesteps: the noise levels, as falling timesteps of the chain; `make` must take a grid.
+            sigmas: the noise levels, as falling sigma/alpha; a zero at the end is dropped, since the last step ends
+                there.
 
         Raises:
-            ValueError: naming the argument.
+            TypeError, ValueError: naming the argument.
         """
 
         given = {"num_inference_steps": num_inference_steps, "timesteps": timesteps, "sigmas": sigmas}
@@ -192,16 +198,16 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
             )
 
         solver = cast(Solver, method.around(None, None))
-        begun = range(len(self._lams) - 1 + method.final_denoise)  # levels at which a step or the last denoise begins
+        begun = range(len(self._lams) - 1 + method.final_denoise)  # levels where a step or the last denoise begins
         self._starts = {solver.evaluations(step) if step else 0: step for step in begun}
         self.timesteps = torch.tensor(asked, dtype=torch.float32, device=device or "cpu")
 
     def scale_model_input(self, sample: Tensor, timestep: Any = None) -> Tensor:
-        """The sample: `step` returns what the model is to see.
+        """The sample, unchanged: `step` already returns the model's input.
 
         Args:
             sample: the state, (B, ...).
-            timestep: not used; diffusers hands it in.
+            timestep: not used; diffusers passes it.
         """
         return sample
 
@@ -216,19 +222,20 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
         return_dict: bool = True,
         use_clipped_model_output: bool | None = None,
     ) -> Any:
-        """The next model input, from the output at this one; the denoised sample after the last.
+        """The next model input, from the model's output for this one; after the last timestep the denoised sample.
 
         Args:
-            model_output: of the network, for `sample` at `timestep`.
-            timestep: the next in turn; or one that begins a step, where a run begins.
-            sample: what the step before returned. Another one, where a step begins, starts a new run from it.
-            eta: 0 or None: the method has its own.
-            generator: of the noise, one, or one a sample; read where a run begins.
-            return_dict: False returns a tuple.
+            model_output: output of the network for `sample` at `timestep`.
+            timestep: the next timestep; at the beginning of a run, any timestep that begins a step.
+            sample: the sample that the last call returned. A different one starts a new run from it, which is possible
+                only at the beginning of a step of the method.
+            eta: 0 or None, since the method has its own eta.
+            generator: of the noise: one, or a list with one per sample; read only at the beginning of a run.
+            return_dict: False: return a tuple.
             use_clipped_model_output: False or None.
 
         Raises:
-            TypeError, ValueError: naming the argument, where it cannot be, or comes out of turn.
+            TypeError, ValueError: naming the argument that is invalid or out of order.
         """
 
         if eta:
@@ -256,7 +263,7 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
         except StopIteration as done:
             following = done.value
             self._run = None
-        except Exception:  # the run is over: the next step may begin another anywhere
+        except Exception:  # the run is over; the next call may begin a new one
             self._run = None
             self._at = 0
             raise
@@ -266,7 +273,7 @@ class MethodScheduler(ChainNoise, SchedulerMixin, ConfigMixin):
         return SchedulerOutput(prev_sample=given) if return_dict else (given,)
 
     def _begin(self, timestep: Any, sample: Tensor, generator: Any) -> None:
-        """A run from `sample` on, at the step that begins at `timestep`."""
+        """Begin a run from `sample`, at the step that begins at `timestep`."""
         if self._run is None and self._at >= len(self.timesteps):
             raise ValueError(
                 "`timestep` must be one of a run begun by set_timesteps, got one after its end or before any"

@@ -1,5 +1,5 @@
-"""The configuration of a UNet2DModel, read with suspicion: every entry within bounds, and the size of the whole that
-of its weights."""
+"""Checks the configuration of a UNet2DModel: every entry must lie within bounds, and the network must have the size of
+its stored weights."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _side(value: Any) -> bool:
 
 
 _CHANNELS = _whole(1, _MOST_CHANNELS)
-# What each entry must be, and how that is said.
+# For each entry: the check, and its wording in error messages.
 _ENTRIES: dict[str, tuple[_Fits, str]] = {
     "sample_size": (_maybe(_side), "a number of pixels or [height, width]"),
     **dict.fromkeys(
@@ -84,11 +84,14 @@ _ENTRIES: dict[str, tuple[_Fits, str]] = {
 
 
 def check_config(path: Path, config: Mapping[str, Any]) -> None:
-    """Raise CheckpointError naming the file, and the entry that is no entry of a UNet2DModel or out of bounds.
+    """Check the entries of a configuration.
 
     Args:
-        path: of the file, for messages.
+        path: the file, for messages.
         config: its entries.
+
+    Raises:
+        CheckpointError: naming the file, and the entry that is unknown or out of bounds.
     """
     name = config.get("_class_name")
     if name != "UNet2DModel":
@@ -110,16 +113,18 @@ def check_config(path: Path, config: Mapping[str, Any]) -> None:
 
 
 def check_size(home: Path, config: Mapping[str, Any], stored: Path, kind: Any) -> None:
-    """Raise CheckpointError where weights and configuration differ in size or weights are no floating-point numbers,
-    before memory is taken.
+    """Check that weights and configuration have the same size, and that the weights are floating-point numbers.
 
-    The network is made without storage, and the header of the file is read alone.
+    No memory is allocated for weights: the network is made on the meta device, and only the header of the file is read.
 
     Args:
         home: folder of config.json, for messages.
         config: its entries.
         stored: the safetensors file of the weights.
         kind: class of the network.
+
+    Raises:
+        CheckpointError: naming the file.
     """
 
     from safetensors import safe_open
@@ -138,13 +143,13 @@ def check_size(home: Path, config: Mapping[str, Any], stored: Path, kind: Any) -
                 held += math.prod(part.get_shape())
     except CheckpointError:
         raise
-    except Exception as error:  # whatever safetensors finds wrong with a file
+    except Exception as error:  # any error that safetensors raises
         raise CheckpointError(f"{stored} cannot be loaded: {' '.join(str(error).split())[:300]}") from error
 
     try:
         with torch.device("meta"):
             body = kind(**{key: value for key, value in config.items() if not key.startswith("_")})
-    except Exception as error:  # whatever diffusers finds wrong with an entry
+    except Exception as error:  # any error that diffusers raises
         raise CheckpointError(
             f"{home / 'config.json'} cannot be loaded as a {kind.__name__}: {_blamed(config, error)}"
         ) from error
@@ -159,7 +164,7 @@ def check_size(home: Path, config: Mapping[str, Any], stored: Path, kind: Any) -
 
 
 def _blamed(config: Mapping[str, Any], error: Exception) -> str:
-    """What diffusers said of a configuration, with the entries that its words or its numbers point at."""
+    """The error message of diffusers about a configuration, with the first entry whose name or value it mentions."""
     said = " ".join(str(error).split())[:300]
 
     def named(value: Any) -> bool:

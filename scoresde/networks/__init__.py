@@ -1,4 +1,7 @@
-"""Networks F(x, c_noise, cond=None): an MLP for points, U-Nets for grids, transformers for grids, tables and sets."""
+"""Networks F(x, c_noise, cond=None): an MLP for points, U-Nets for grids, transformers for grids, tables and sets.
+
+c_noise is the number that gives a network the noise level. The autoencoders map samples to latents and back.
+"""
 
 from .autoencoders import ImageAutoencoder as ImageAutoencoder
 from .autoencoders import PointAutoencoder as PointAutoencoder

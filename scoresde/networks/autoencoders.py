@@ -1,4 +1,4 @@
-"""Networks that encode samples into fewer numbers and decode them again."""
+"""Variational autoencoders: they encode a sample to a latent z with fewer numbers, and decode it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,20 @@ from torch import Tensor, nn
 
 from solvers import check
 
-_LOG_VARIANCE = (-30.0, 20.0)  # beyond it the exponential is of no use in single precision
+_LOG_VARIANCE = (-30.0, 20.0)  # outside this range the exponential is useless in single precision
 
 
 class Variational(nn.Module):
-    """Abstract encoder q(z | x) = N(mean, exp(log_var)), independent numbers, and decoder x = D(z).
+    """Abstract encoder q(z | x) = N(mean, exp(log_var)), with independent numbers in z, and decoder x = D(z).
 
     Kingma & Welling 2014, arXiv:1312.6114.
 
     Args:
         shape: of one sample x.
-        latent_shape: of one z.
+        latent_shape: of one z; it may not hold more numbers than x.
+
+    Raises:
+        ValueError: naming `shape` or `latent_shape`.
     """
 
     def __init__(self, shape: Sequence[int], latent_shape: Sequence[int]):
@@ -53,11 +56,11 @@ class Variational(nn.Module):
         """
 
     def forward(self, x: Tensor, eps: Tensor) -> Tensor:
-        """All that training asks, as one row a sample: D(mean + std eps), mean, log variance.
+        """The values for the training loss in one row per sample: D(mean + std eps), mean and log variance, flattened.
 
         Args:
             x: samples, (B, ...).
-            eps: standard normals like x, of which the first are taken, (B, ...).
+            eps: standard normals like x, (B, ...); the first ones of each sample are used, one per number of z.
         """
         mean, log_var = self.encode(x)
         noise = eps.flatten(1)[:, : mean[0].numel()].reshape(mean.shape)
@@ -71,10 +74,10 @@ class ImageAutoencoder(Variational):
     Rombach et al. 2022, arXiv:2112.10752.
 
     Args:
-        shape: (C, H, W), H and W multiples of 2 ** (levels - 1).
-        latent_channels: of z.
+        shape: (C, H, W); H and W must be multiples of 2 ** (levels - 1).
+        latent_channels: channels of z.
         widths: channels of each level.
-        layers: residual blocks a level.
+        layers: residual blocks per level.
     """
 
     def __init__(
@@ -118,13 +121,13 @@ class ImageAutoencoder(Variational):
 
 
 class PointAutoencoder(Variational):
-    """A multilayer perceptron either way, for points and tables (B, d).
+    """Two multilayer perceptrons, an encoder and a decoder, for points and tables (B, d).
 
     Args:
         shape: (d,).
-        latent_channels: numbers of z.
-        width: of the hidden layers.
-        depth: hidden layers either way.
+        latent_channels: number of elements of z.
+        width: units of each hidden layer.
+        depth: hidden layers of the encoder, and of the decoder.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the transformers share: blocks of adaLN-Zero on noise level and label, for groups of tokens."""
+"""Parts that all transformers share: adaLN-Zero blocks, conditioned on noise level and label, on groups of tokens."""
 
 from __future__ import annotations
 
@@ -15,24 +15,25 @@ from solvers import check
 
 from .labels import indices
 
-SLOWEST = 10_000.0  # steps in the period of the slowest wave
+SLOWEST = 10_000.0  # frequencies of sine waves fall from 1 to nearly 1/SLOWEST, in radians
 _WAVES = 32
 
 
 class AdaptiveTransformer(nn.Module, ABC):
-    """Abstract transformer whose blocks are told of noise level and label, and start as the identity.
+    """Abstract transformer with adaLN-Zero blocks, conditioned on noise level and label. Each block starts as the
+    identity.
 
-    Peebles & Xie 2023, arXiv:2212.09748. Tokens come in groups, each of one size: all layers but attention work on all
-    groups at once. A subclass says what a token is.
+    Peebles & Xie 2023, arXiv:2212.09748. Samples with equally many tokens form a group. Attention runs on each group
+    alone; all other layers run on the tokens of all groups at once. A subclass defines the tokens.
 
     Args:
-        into: makes tokens of what x holds.
-        place: tells a token where it lies; None: nowhere.
-        width: of the tokens; a multiple of heads.
-        depth: blocks.
-        heads: of attention.
-        classes: for class-conditional models, or None.
-        answers: numbers answered for a token.
+        into: layer that makes a token from its part of x.
+        place: layer that embeds the position of a token; None: tokens have no positions.
+        width: size of a token; a multiple of heads.
+        depth: number of blocks.
+        heads: attention heads.
+        classes: number of classes of a class-conditional model, or None.
+        answers: numbers that the network returns for each token.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class AdaptiveTransformer(nn.Module, ABC):
             nn.init.zeros_(layer.bias)
 
     def told(self, c_noise: Tensor, labels: Any, count: int) -> Tensor:
-        """What every block is told of a sample, (B, width).
+        """The embedding of noise level and label, which conditions every block, (B, width).
 
         Args:
             c_noise: noise levels, (B,).
@@ -78,12 +79,12 @@ class AdaptiveTransformer(nn.Module, ABC):
         told: Tensor,
         masks: Sequence[Tensor | None] | None = None,
     ) -> list[Tensor]:
-        """The answers of groups of tokens, (B, T, answers) each.
+        """The output of the network for groups of tokens, (B, T, answers) for each group.
 
         Args:
-            tokens: of each group, (B, T, width).
-            told: by `told`, of the samples of one group after the other, (sum of B, width).
-            masks: of each group, the tokens that are seen, (B, T) bool; None: all.
+            tokens: one tensor per group, (B, T, width).
+            told: the embeddings that `told` returns, group after group, (sum of B, width).
+            masks: one per group: True for tokens that attention may see, (B, T) bool; None: all of them.
         """
         for block in self.blocks:
             tokens = block(tokens, told, masks)
@@ -94,11 +95,11 @@ class AdaptiveTransformer(nn.Module, ABC):
 
 
 class Block(nn.Module):
-    """Attention and a layer of its own for every token, both told of noise level and label.
+    """Attention, then a multilayer perceptron on each token, both conditioned on noise level and label (adaLN-Zero).
 
     Args:
-        width: of the tokens.
-        heads: of attention.
+        width: size of a token.
+        heads: attention heads; they must divide width.
     """
 
     def __init__(self, width: int, heads: int):
@@ -130,7 +131,7 @@ class Block(nn.Module):
         return [torch.addcmul(t, m[5], s) for t, m, s in zip(tokens, parts, made, strict=True)]
 
     def _attended(self, qkv: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention within each sample of a group, to the tokens of its mask, (B, T, 3 width) -> (B, T, width)."""
+        """Attention within each sample of a group, to the unmasked tokens: (B, T, 3 width) -> (B, T, width)."""
         b, t, width = qkv.shape
         q, k, v = qkv.reshape(b, t, 3, self.heads, width // (3 * self.heads)).permute(2, 0, 3, 1, 4)
         seen = None if mask is None else mask[:, None, None, :]
@@ -138,7 +139,8 @@ class Block(nn.Module):
 
 
 def level_waves(c_noise: Tensor) -> Tensor:
-    """Sines and cosines of the noise level, (B, 64), of periods from 1 to `SLOWEST` turns.
+    """Sines and cosines of the noise level, (B, 64). Their 32 frequencies fall geometrically from 1 to nearly
+    1/`SLOWEST`, in radians per unit of c_noise.
 
     Args:
         c_noise: noise levels, (B,), about 0..1000.
@@ -149,11 +151,11 @@ def level_waves(c_noise: Tensor) -> Tensor:
 
 
 def packed(parts: list[Tensor], layer: nn.Module) -> list[Tensor]:
-    """A layer on the tokens of all groups at once.
+    """Apply a layer to the tokens of all groups in one call. Returns one tensor per group.
 
     Args:
-        parts: tokens of each group, (B, T, width).
-        layer: works on each token alone.
+        parts: the tokens of each group, (B, T, width).
+        layer: a layer that acts on each token separately.
     """
     if len(parts) == 1:
         return [layer(parts[0])]
@@ -164,11 +166,14 @@ def packed(parts: list[Tensor], layer: nn.Module) -> list[Tensor]:
 
 
 def check_heads(width: int, heads: int) -> None:
-    """Raises ValueError naming `width` where the heads do not divide it.
+    """Check that width is a multiple of twice the heads.
 
     Args:
-        width: of the tokens.
-        heads: of attention.
+        width: size of a token.
+        heads: attention heads.
+
+    Raises:
+        TypeError, ValueError: naming `width` or `heads`.
     """
     check.integer("heads", heads)
     if check.integer("width", width) % (2 * heads):
@@ -176,12 +181,12 @@ def check_heads(width: int, heads: int) -> None:
 
 
 def _beside(told: Tensor, tokens: list[Tensor], plus: Sequence[int]) -> list[tuple[Tensor, ...]]:
-    """What the samples of each group are told, (B, 1, width) each, to lie beside their tokens.
+    """Shifts, scales and gates of each group, (B, 1, width) each, which broadcast over its tokens.
 
     Args:
-        told: of all samples, (sum of B, parts * width).
-        tokens: of each group.
-        plus: what is added to each part: scales are told as what they differ from 1.
+        told: for all samples, (sum of B, parts * width).
+        tokens: the tokens of each group.
+        plus: number added to each part: 1 for scales, which the network gives as a difference from 1, else 0.
     """
     width = told.shape[1] // len(plus)
     parts = told.view(len(told), len(plus), 1, width) + told.new_tensor(plus)[:, None, None]

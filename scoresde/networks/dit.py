@@ -15,17 +15,17 @@ from .labels import indices
 class DiT(nn.Module):
     """F(x, c_noise, labels=None) for images (B, C, H, W): diffusers' DiTTransformer2DModel with adaLN-Zero blocks.
 
-    Peebles & Xie 2023, arXiv:2212.09748: every block starts as the identity. Images that are not square, or not a
-    multiple of the patch, are padded by replication and cropped back. c_noise should span about 0..1000 (sinusoidal
-    embedding).
+    Peebles & Xie 2023, arXiv:2212.09748. Every block starts as the identity. An image that is not square, or has
+    sides that the patch does not divide, is padded by replication, and the output is cropped. c_noise should span about
+    0..1000 (sinusoidal embedding).
 
     channels  C
     size      max(H, W)
-    patch     pixels a side
-    width, depth, heads  of the blocks
-    classes   or None
-    checkpointing  computes activations again in the backward pass instead of keeping them
-    outputs  for each of x: 2 with a variance (`LearnedRange`)"""
+    patch     pixels per side of a patch
+    width, depth, heads  size of a token (a multiple of heads), number of blocks, attention heads
+    classes   number of classes of a class-conditional model, or None
+    checkpointing  True: recompute activations in the backward pass instead of storing them
+    outputs   outputs for each element of x: 1, or 2 with a learned variance (`LearnedRange`)"""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class DiT(nn.Module):
         blocks: Any = self.body.transformer_blocks
 
         for block in blocks:
-            block.norm1.emb.class_embedder.dropout_prob = 0.0  # labels are hidden by training, from its own seed
+            block.norm1.emb.class_embedder.dropout_prob = 0.0  # training hides labels itself, from the seed of the run
             nn.init.zeros_(block.norm1.linear.weight)
             nn.init.zeros_(block.norm1.linear.bias)
 

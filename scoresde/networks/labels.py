@@ -1,4 +1,4 @@
-"""Class labels as networks take them: (B,) int64, with NO_LABEL where there is none."""
+"""Class labels for networks: (B,) int64, with NO_LABEL for a sample without label."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ def indices(
     classes: int,
     device: torch.device,
 ) -> Tensor:
-    """Rows of an embedding of classes + 1, the last for no label.
-
-    Raises ValueError naming `labels`.
+    """Row numbers, (B,), for an embedding with classes + 1 rows, whose last row stands for "no label".
 
     Args:
-        labels: (B,) int64 in [-1, classes), -1 for none; None: no label at all. The range is checked on the CPU alone.
+        labels: (B,) int64 in [-1, classes), -1 for no label; None: no sample has one. The range is checked only on the
+            CPU.
         count: B.
-        classes: how many.
-        device: where rows for None are made.
+        classes: number of classes.
+        device: where the result is made if labels is None.
+
+    Raises:
+        ValueError: naming `labels`.
     """
 
     if labels is None:

@@ -14,24 +14,26 @@ from solvers.noise import PRIOR
 
 from .labels import indices
 
-_WAVES = 1 << 24  # numbers of W at most
+_WAVES = 1 << 24  # largest number of elements of W
 
 
 class MLP(nn.Module):
     """F(x, c_noise, labels=None) for x (B, d): SiLU layers on x, its Fourier features, sinusoidal features of the noise
     level, and an embedding of the label.
 
-    Fourier features sin(W x), cos(W x), W fixed normals, let small layers resolve steep scores: Tancik et al. 2020,
-    arXiv:2006.10739.
+    With the Fourier features sin(W x), cos(W x), W fixed normals, small layers can fit steep scores: Tancik et al.
+    2020, arXiv:2006.10739.
 
     dim      d
-    width, depth  of the hidden layers
-    scale    frequencies run geometrically from 1/scale to 1 radian per unit of c_noise: 1000 for c_noise in [0, 1000]
-    fourier  how many rows W has
-    detail   the length they resolve: W has standard deviation 1/(detail sqrt(d))
-    classes  for class-conditional models, or None
-    outputs  for each of x: 2 with a variance (`LearnedRange`)
-    answers  numbers answered in all, as the logits of a classifier; None: outputs d"""
+    width, depth  units per hidden layer, and number of hidden layers
+    features  number of frequencies for the noise level
+    scale    these frequencies fall geometrically from 1 to nearly 1/scale radians per unit of c_noise; 1000 suits
+             c_noise in [0, 1000]
+    fourier  rows of W; 0: no Fourier features
+    detail   length scale that the Fourier features resolve: W has standard deviation 1/(detail sqrt(d))
+    classes  number of classes of a class-conditional model, or None
+    outputs  outputs for each element of x: 1, or 2 with a learned variance (`LearnedRange`)
+    answers  size of the output if it is not like x, for example the logits of a classifier; None: outputs * d"""
 
     def __init__(
         self,

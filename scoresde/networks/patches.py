@@ -15,21 +15,23 @@ from .blocks import SLOWEST, AdaptiveTransformer, check_heads, packed
 
 
 class PatchTransformer(AdaptiveTransformer):
-    """F(x, c_noise, cond=None) for grids (B, C, ...), whose patches are tokens: adaLN-Zero on noise level and label.
+    """F(x, c_noise, cond=None) for grids (B, C, ...): a transformer on patches of the grid, with adaLN-Zero on
+    noise level and label.
 
-    Each block starts as the identity (Peebles & Xie 2023, arXiv:2212.09748). A patch is told where it lies by waves of
-    its coordinates from both ends of each axis, so that sizes never trained on can be asked. An image is a video of one
-    frame. Grids of several sizes share a batch (`cond["size"]`): their tokens are packed for the layers, and attention
-    stays within a sample (Dehghani et al. 2023, arXiv:2307.06304). c_noise should span about 0..1000.
+    Each block starts as the identity (Peebles & Xie 2023, arXiv:2212.09748). The position of a patch is given by sine
+    waves of its distance from both ends of each axis, so that the network can also be used on sizes that it was not
+    trained on. An image is a video of one frame. A batch may hold grids of several sizes (`cond["size"]`): their tokens
+    are packed for all layers but attention, which stays within a sample (Dehghani et al. 2023, arXiv:2307.06304).
+    c_noise should span about 0..1000.
 
     Args:
         channels: C.
-        patch: sizes of a patch, one an axis: (2,) for series, (2, 2) for images, (1, 2, 2) for volumes and video.
-        width: of the tokens; a multiple of heads.
-        depth: blocks.
-        heads: of attention.
-        classes: for class-conditional models, or None.
-        outputs: for each of x: 2 with a variance (`LearnedRange`).
+        patch: sizes of a patch, one per axis: (2,) for series, (2, 2) for images, (1, 2, 2) for volumes and video.
+        width: size of a token; a multiple of twice the heads.
+        depth: number of blocks.
+        heads: attention heads.
+        classes: number of classes of a class-conditional model, or None.
+        outputs: outputs for each element of x: 1, or 2 with a learned variance (`LearnedRange`).
     """
 
     def __init__(
@@ -63,13 +65,13 @@ class PatchTransformer(AdaptiveTransformer):
         self.waves = waves
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
-        """The network's answer, like x, or with twice its channels.
+        """The output of the network, like x, or with twice its channels if outputs is 2.
 
         Args:
-            x: grids, (B, C, ...).
+            x: grids, (B, C, ...); the patch must divide their sides.
             c_noise: noise levels, (B,).
-            cond: labels, (B,) int64; or a dict with "label" and "size", (B, axes) int64: only so much of each grid is
-                looked at, from the first corner, and the answer is 0 beyond. None for neither.
+            cond: labels, (B,) int64; or a dict with "label" and "size", (B, axes) int64: each grid is cut to its size
+                at the first corner, and the output is 0 outside. None for neither.
 
         Raises:
             TypeError, ValueError: naming `x`, `labels` or `size`.
@@ -86,7 +88,7 @@ class PatchTransformer(AdaptiveTransformer):
         return self._of_sizes(x, told, self._checked_sizes(sizes, x))
 
     def _of_sizes(self, x: Tensor, told: Tensor, sizes: list[tuple[int, ...]]) -> Tensor:
-        """The answer for grids that are cut to their sizes; equal sizes make a group."""
+        """The output for grids that are cut to their sizes; grids of equal size form a group."""
         groups: dict[tuple[int, ...], list[int]] = {}
         for row, size in enumerate(sizes):
             groups.setdefault(size, []).append(row)
@@ -110,19 +112,19 @@ class PatchTransformer(AdaptiveTransformer):
         return out[order.argsort()]
 
     def _answered(self, parts: list[Tensor], told: Tensor) -> list[Tensor]:
-        """Answers for groups of grids, each of one size; `told` holds their rows one group after the other."""
+        """The output for each group of grids of one size; `told` holds the embedding of each sample, in that order."""
         places = [self._placed(part) for part in parts]
         cut = packed([self._cut(part) for part in parts], self.into)
         tokens = [t + place for t, place in zip(cut, places, strict=True)]
         return [self._joined(t, part) for t, part in zip(self.answered(tokens, told), parts, strict=True)]
 
     def _placed(self, x: Tensor) -> Tensor:
-        """What the patches are told of where they lie, (T, width)."""
+        """The embedding of the positions of the patches, (T, width)."""
         assert self.place is not None
         return self.place(self._waves(x))
 
     def _cut(self, x: Tensor) -> Tensor:
-        """Patches as rows, (B, T, C * patch)."""
+        """Cut grids into patches, one row per patch, (B, T, C * numbers of a patch)."""
         axes = len(self.patch)
         split: list[int] = []
         for n, p in zip(x.shape[2:], self.patch, strict=True):
@@ -134,7 +136,7 @@ class PatchTransformer(AdaptiveTransformer):
         return parts.permute(order).reshape(len(x), math.prod(x.shape[2:]) // inside, x.shape[1] * inside)
 
     def _joined(self, tokens: Tensor, x: Tensor) -> Tensor:
-        """Rows as a grid again, (B, outputs C, ...)."""
+        """Put the rows of patches together to grids, (B, outputs * C, ...)."""
         axes = len(self.patch)
         counts = [n // p for n, p in zip(x.shape[2:], self.patch, strict=True)]
         parts = tokens.reshape(len(x), *counts, self.outputs * x.shape[1], *self.patch)
@@ -144,7 +146,7 @@ class PatchTransformer(AdaptiveTransformer):
         return parts.permute(order).reshape(len(x), self.outputs * x.shape[1], *x.shape[2:])
 
     def _waves(self, x: Tensor) -> Tensor:
-        """Sines and cosines of each patch's distance from both ends of each axis, (T, 4 waves axes)."""
+        """Sines and cosines of each patch's distance from both ends of each axis, (T, 4 * waves * axes)."""
         counts = [n // p for n, p in zip(x.shape[2:], self.patch, strict=True)]
         steps = torch.arange(self.waves, device=x.device, dtype=torch.float32) / self.waves
         frequencies = torch.exp(-math.log(SLOWEST) * steps)
@@ -187,13 +189,14 @@ class PatchTransformer(AdaptiveTransformer):
 
 
 def patch_for(sizes: Sequence[int], tokens: int = 256) -> tuple[int, ...]:
-    """Sizes of a patch that divide a grid into at most so many tokens, where halving allows it.
+    """Sizes of a patch, powers of 2, which divide a grid into at most `tokens` patches if that is possible.
 
-    The axis with the most patches is halved first.
+    The number of patches is halved again and again, first along the axis with the most. If no axis can be halved, more
+    than `tokens` patches remain.
 
     Args:
-        sizes: of the grid.
-        tokens: at most so many are wanted.
+        sizes: of the grid, one per axis.
+        tokens: largest number of patches wanted, 1 or more.
     """
 
     patch = [1] * len(sizes)

@@ -1,4 +1,4 @@
-"""A transformer for sets of points, whose points are tokens, and for tables, whose columns are."""
+"""A transformer for sets of points, where each point is a token, and for tables, where each column is a token."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from .blocks import AdaptiveTransformer, check_heads
 class Transformer(AdaptiveTransformer):
     """F(x, c_noise, cond=None) for sets of points (B, P, d) or for points (B, d): adaLN-Zero on noise level and label.
 
-    A set's points are tokens without places: points given in another order are answered in that order, and sets of any
-    number of points can be asked. Sets of several sizes share a batch: a mask says which points there are. Of points
-    (B, d) the columns are tokens, each told which column it is. Vaswani et al. 2017, arXiv:1706.03762; Lee et al. 2019,
-    arXiv:1810.00825. c_noise should span about 0..1000.
+    The points of a set are tokens without positions: if the points are permuted, the output is permuted in the same
+    way, and sets may have any number of points. A batch may hold sets of several sizes; a mask then says which points
+    exist. For points (B, d) each column is a token with an embedding of its own. Vaswani et al. 2017, arXiv:1706.03762;
+    Lee et al. 2019, arXiv:1810.00825. c_noise should span about 0..1000.
 
     Args:
         dim: d.
-        width: of the tokens; a multiple of twice the heads.
-        depth: blocks.
-        heads: of attention.
-        classes: for class-conditional models, or None.
-        outputs: for each of x: 2 with a variance (`LearnedRange`).
-        sets: whether x holds sets; False: points.
+        width: size of a token; a multiple of twice the heads.
+        depth: number of blocks.
+        heads: attention heads.
+        classes: number of classes of a class-conditional model, or None.
+        outputs: outputs for each element of x: 1, or 2 with a learned variance (`LearnedRange`).
+        sets: True: x holds sets (B, P, d); False: points (B, d).
     """
 
     def __init__(
@@ -59,13 +59,13 @@ class Transformer(AdaptiveTransformer):
         self.outputs = outputs
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
-        """The network's answer, like x, or with twice its points or columns.
+        """The output of the network, like x, or with twice its points or columns if outputs is 2.
 
         Args:
             x: sets, (B, P, d), or points, (B, d).
             c_noise: noise levels, (B,).
-            cond: labels, (B,) int64; or a dict with "label" and, for sets, "mask", (B, P) bool: points that are not
-                there are looked at by none, and answered by 0. None for neither.
+            cond: labels, (B,) int64; or a dict with "label" and, for sets, "mask", (B, P) bool, True for points that
+                exist: attention ignores the others, and the output is 0 there. None for neither.
 
         Raises:
             TypeError, ValueError: naming `x`, `labels` or `mask`.
@@ -83,17 +83,17 @@ class Transformer(AdaptiveTransformer):
             return self._split(out)
 
         there = mask[..., None]
-        # A set without a point sees all of itself instead of nothing, which would be no number; its answer is 0 too.
+        # A set without any point attends to all its tokens, since attention to none gives NaN. Its output is 0 too.
         seen = mask | ~mask.any(1, keepdim=True)
         [out] = self.answered([self.into(x.masked_fill(~there, 0.0))], told, [seen])
         return self._split(out.masked_fill(~there, 0.0))
 
     def _split(self, out: Tensor) -> Tensor:
-        """(B, P, outputs d) as (B, outputs P, d): outputs lie one after another, as channels do."""
+        """(B, P, outputs * d) as (B, outputs * P, d): the second output follows the first along the points."""
         return out.unflatten(2, (self.outputs, self.dim)).transpose(1, 2).flatten(1, 2)
 
     def _checked(self, x: Tensor, cond: Any) -> Tensor | None:
-        """The mask, where there is one."""
+        """Check x and the mask; the mask, or None if there is none."""
         sets = self.place is None
         if x.dim() != (3 if sets else 2) or x.shape[-1] != self.dim:
             what = "sets (B, P, d)" if sets else "points (B, d)"

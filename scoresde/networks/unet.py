@@ -16,16 +16,17 @@ from .labels import indices
 class UNet(nn.Module):
     """F(x, c_noise, labels=None) for images (B, C, H, W): diffusers.UNet2DModel, attention at the coarsest level.
 
-    Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239. Sizes that the levels do not divide
-    are padded by replication and cropped back. c_noise should span about 0..1000 (sinusoidal embedding).
+    Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239. If 2^(levels - 1) does not divide the
+    sides of an image, it is padded by replication, and the output is cropped. c_noise should span about 0..1000
+    (sinusoidal embedding).
 
     channels  C
-    widths    channels of each level
-    layers    residual blocks a level
-    classes   for class-conditional models, or None
-    checkpointing  computes activations again in the backward pass instead of keeping them
-    outputs  for each of x: 2 with a variance (`LearnedRange`)
-    given    channels beyond C that x has, and the answer has not"""
+    widths    channels of each level; each level after the first halves the sides
+    layers    residual blocks per level
+    classes   number of classes of a class-conditional model, or None
+    checkpointing  True: recompute activations in the backward pass instead of storing them
+    outputs   outputs for each element of x: 1, or 2 with a learned variance (`LearnedRange`)
+    given     additional input channels, which the output does not have"""
 
     def __init__(
         self,
@@ -52,13 +53,13 @@ class UNet(nn.Module):
 
 
 class UNetClassifier(nn.Module):
-    """Logits (B, classes) of (x, c_noise) for images: the way down of a `UNet`, then the mean over the pixels.
+    """Logits (B, classes) of noisy images x at c_noise: a `UNet` up to its middle block, then the mean over pixels.
 
     Args:
         channels: C.
         widths: channels of each level.
-        layers: residual blocks a level.
-        classes: how many.
+        layers: residual blocks per level.
+        classes: number of classes.
     """
 
     def __init__(
@@ -95,11 +96,11 @@ class UNetClassifier(nn.Module):
 
 
 def padded(x: Tensor, multiple: int) -> Tensor:
-    """Images whose sides are made multiples by repeating their last row and column.
+    """Images padded to sides that are multiples of a number; the last row and column are repeated.
 
     Args:
         x: images, (B, C, H, W).
-        multiple: of which both sides become one.
+        multiple: number that must divide both sides.
     """
     height, width = x.shape[-2:]
     pad = (0, -width % multiple, 0, -height % multiple)
@@ -114,15 +115,15 @@ def unet_body(
     outputs: int,
     given: int = 0,
 ) -> Any:
-    """diffusers' network, attention at the coarsest level.
+    """diffusers' UNet2DModel, with attention at the coarsest level.
 
     Args:
-        channels: of an image.
+        channels: channels of an image.
         widths: channels of each level.
-        layers: residual blocks a level.
-        classes: for class-conditional models, or None.
-        outputs: for each of x.
-        given: channels beyond those of an image that the input has.
+        layers: residual blocks per level.
+        classes: number of classes of a class-conditional model, or None.
+        outputs: outputs for each element of x, 1 or 2.
+        given: additional input channels, which the output does not have.
     """
 
     from diffusers.models.unets.unet_2d import UNet2DModel
@@ -133,7 +134,7 @@ def unet_body(
     for width in widths:
         check.integer("widths", width)
 
-    # Four channels a group at least: a group of one would remove what noise level and label add to its channel.
+    # At least four channels per group: a group of one channel would remove what noise level and label add to it.
     groups = next((g for g in (8, 4, 2) if all(w % (4 * g) == 0 for w in widths)), 1)
     levels = len(widths)
 

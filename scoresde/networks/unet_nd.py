@@ -21,16 +21,16 @@ class UNetND(nn.Module):
     """F(x, c_noise, cond=None) for grids (B, C, ...) of 1 to 3 axes: residual blocks, attention at the coarsest level.
 
     Ronneberger et al. 2015, arXiv:1505.04597; Ho et al. 2020, arXiv:2006.11239. Noise level and label scale and shift
-    each block's features (Dhariwal & Nichol 2021, arXiv:2105.05233). Sizes that the levels do not divide are padded by
-    replication and cropped back. c_noise should span about 0..1000.
+    each block's features (Dhariwal & Nichol 2021, arXiv:2105.05233). If 2^(levels - 1) does not divide an axis, the
+    grid is padded by replication, and the output is cropped. c_noise should span about 0..1000.
 
     Args:
         channels: C.
-        axes: beside batch and channels: 1 for series (B, C, L), 3 for volumes and video (B, C, D, H, W).
-        widths: channels of each level; each level halves every axis.
-        layers: residual blocks a level.
-        classes: for class-conditional models, or None.
-        outputs: for each of x: 2 with a variance (`LearnedRange`).
+        axes: axes of a grid: 1 for series (B, C, L), 2 for images, 3 for volumes and video (B, C, D, H, W).
+        widths: channels of each level; each level after the first halves every axis.
+        layers: residual blocks per level.
+        classes: number of classes of a class-conditional model, or None.
+        outputs: outputs for each element of x: 1, or 2 with a learned variance (`LearnedRange`).
     """
 
     def __init__(
@@ -60,7 +60,7 @@ class UNetND(nn.Module):
 
         self.down = nn.ModuleList()
         self.smaller = nn.ModuleList()
-        kept = [widths[0]]  # channels of what the way up is handed
+        kept = [widths[0]]  # channels of the skip connections to the way up
         for index, width in enumerate(widths):
             for _ in range(layers):
                 self.down.append(_Residual(convolution, kept[-1], width, told))
@@ -91,7 +91,7 @@ class UNetND(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
-        """The network's answer, like x, or with twice its channels.
+        """The output of the network, like x, or with twice its channels if outputs is 2.
 
         Args:
             x: grids, (B, C, ...).
@@ -117,7 +117,7 @@ class UNetND(nn.Module):
         return h[(..., *(slice(size) for size in x.shape[2:]))]
 
     def _descended(self, h: Tensor, told: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """The coarsest features, and all that the way up is handed."""
+        """The way down: the coarsest features, and the features for the skip connections."""
         kept = [h]
         blocks = iter(self.down)
         for smaller in (*self.smaller, None):
@@ -130,7 +130,7 @@ class UNetND(nn.Module):
         return h, kept
 
     def _ascended(self, h: Tensor, kept: list[Tensor], told: Tensor) -> Tensor:
-        """The finest features."""
+        """The way up: the finest features."""
         blocks = iter(self.up)
         for larger in (*self.larger, None):
             for _ in range(self.layers + 1):
@@ -141,7 +141,7 @@ class UNetND(nn.Module):
 
 
 class _Residual(nn.Module):
-    """Two convolutions beside the identity; the second sees features scaled and shifted by what it is told."""
+    """A residual block of two convolutions. Before the second, the embedding `told` scales and shifts the features."""
 
     def __init__(self, convolution: Any, inside: int, width: int, told: int):
         super().__init__()
@@ -159,7 +159,7 @@ class _Residual(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Attention among all cells of a grid, beside the identity."""
+    """A residual block of attention among all cells of a grid."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -177,12 +177,12 @@ class _Attention(nn.Module):
 
 
 def _group_norm(width: int) -> nn.GroupNorm:
-    """At most 8 groups of at least 4 channels: a group of one would remove what it is told of."""
+    """At most 8 groups of at least 4 channels: a group of one channel would remove a shift of that channel."""
     return nn.GroupNorm(next((n for n in (8, 4, 2) if width % (4 * n) == 0), 1), width)
 
 
 def _padded(x: Tensor, multiple: int) -> Tensor:
-    """Grids whose sides are made multiples by repeating their last cells."""
+    """Grids padded to sides that are multiples of a number; the last cells are repeated."""
     pads: list[int] = []
     for size in reversed(x.shape[2:]):
         pads += [0, -size % multiple]

@@ -1,4 +1,4 @@
-"""The network of a stage of a cascade: it is given a low-resolution image."""
+"""The network of a stage of a cascade: its condition is a low-resolution image."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .unet import UNet
 
 
 class Upsampler(nn.Module):
-    """F(x, c_noise, cond) for images (B, C, H, W): a `UNet` of x, the enlarged low-resolution image and its noise
-    level, as one image of 2 C + 1 channels.
+    """F(x, c_noise, cond) for images (B, C, H, W): a `UNet` whose input has 2 C + 1 channels: x, the enlarged
+    low-resolution image, and the noise level of that image.
 
     Ho et al. 2022, arXiv:2106.15282.
 
     Args:
         channels: C.
         widths: channels of each level.
-        layers: residual blocks a level.
-        checkpointing: computes activations again in the backward pass instead of keeping them.
-        outputs: for each of x: 2 with a variance (`LearnedRange`).
+        layers: residual blocks per level.
+        checkpointing: True: recompute activations in the backward pass instead of storing them.
+        outputs: outputs for each element of x: 1, or 2 with a learned variance (`LearnedRange`).
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class Upsampler(nn.Module):
         self.body = UNet(channels, widths, layers, None, checkpointing, outputs, channels + 1)
 
     def forward(self, x: Tensor, c_noise: Tensor, cond: Any = None) -> Tensor:
-        """The network's answer, like x, or with twice its channels.
+        """The output of the network, like x, or with twice its channels if outputs is 2.
 
         Args:
             x: images, (B, C, H, W).
             c_noise: noise levels, (B,).
-            cond: {"low": enlarged images like x, "level": their noise levels, (B,)}, as `data.low_resolution.condition`
-                makes them.
+            cond: {"low": enlarged images like x, "level": their noise levels, (B,)}, made by
+                `data.low_resolution.condition`.
 
         Raises:
             TypeError: naming `cond`.

@@ -1,1 +1,1 @@
-"""Pictures and pages."""
+"""Pictures of samples, and HTML report pages."""

@@ -1,4 +1,4 @@
-"""Pictures."""
+"""Pictures: image grids, animations, trajectories and loss curves."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ..storage.files import write_whole
 
 
 def pixels(x: Tensor) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] as uint8, channels last; values outside are clipped. More than 3 channels: the
-    first three."""
+    """Images (N, C, H, W) in [-1, 1] as uint8, (N, H, W, 3). Values outside are clipped. Of more than 3 channels the
+    first three are shown."""
     x = x.detach().cpu()[:, :3]
     x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else torch.nn.functional.pad(x, (0, 0, 0, 0, 0, 3 - x.shape[1]))
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)
@@ -27,13 +27,13 @@ def tiled(
     side: int = 32,
     gap: int = 1,
 ) -> Any:
-    """A PIL image of a grid of images.
+    """A PIL image that shows images in a grid.
 
     Args:
         x: images, (N, C, H, W) in [-1, 1].
-        columns: images a row.
-        side: pixels of the longer side of each, nearly: they are enlarged by a whole factor, and never made smaller.
-        gap: pixels between them; 1 is drawn darker than others.
+        columns: images per row.
+        side: approximate pixels of the longer side of each image; images are enlarged by a whole factor, never shrunk.
+        gap: pixels between images; a gap of 1 is darker than wider ones.
     """
     from PIL import Image
 
@@ -55,11 +55,11 @@ def tiled(
 
 
 def save_image(image: Any, path: Path | str) -> None:
-    """PNG, written whole.
+    """Write a PNG, marked as written by scoresde. The file appears only when it is complete.
 
     Args:
-        image: of pillow.
-        path: of the file.
+        image: a PIL image.
+        path: the file.
     """
     from PIL.PngImagePlugin import PngInfo
 
@@ -71,12 +71,12 @@ def save_image(image: Any, path: Path | str) -> None:
 
 
 def save_gif(frames: Sequence[Any], path: Path | str, seconds: float = 4.0) -> None:
-    """An animated GIF that rests on its last frame, which says that we wrote it.
+    """Write an animated GIF that pauses on its last frame. A comment in the file says that scoresde wrote it.
 
     Args:
-        frames: images of pillow, one or more.
-        path: of the file.
-        seconds: that it moves; a frame is shown for 20 ms at least.
+        frames: PIL images, one or more.
+        path: the file.
+        seconds: duration without the pause; each frame is shown for at least 20 ms.
     """
     each = max(20, int(1000 * seconds / len(frames)))
     buffer = io.BytesIO()
@@ -93,23 +93,23 @@ def save_gif(frames: Sequence[Any], path: Path | str, seconds: float = 4.0) -> N
 
 
 def save_clips(x: Tensor, columns: int, path: Path | str) -> None:
-    """Clips or volumes (N, C, frames, H, W) side by side as an animated GIF.
+    """Write clips or volumes (N, C, frames, H, W), arranged in a grid, as an animated GIF.
 
     Args:
-        x: in [-1, 1].
-        columns: clips a row.
-        path: of the file.
+        x: clips in [-1, 1].
+        columns: clips per row.
+        path: the file.
     """
     save_gif([tiled(frame, columns, side=64) for frame in x.unbind(2)], path, seconds=0.15 * x.shape[2])
 
 
 def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequence[float], path: Path | str) -> None:
-    """Noise to data: for each named block, samples down and noise levels across.
+    """Write a picture of trajectories from noise to data. Each block has a row per sample and a column per noise level.
 
     Args:
-        rows: name of each block, and its states (n, C, H, W) in [-1, 1] at each level; all blocks have the same n.
+        rows: for each block its name, and its states (n, C, H, W) in [-1, 1], one per level; n is the same everywhere.
         levels: lam of each column.
-        path: of the PNG.
+        path: the PNG file.
     """
     import matplotlib
     from matplotlib.figure import Figure
@@ -143,12 +143,12 @@ def save_trajectories(rows: Sequence[tuple[str, Sequence[Tensor]]], levels: Sequ
 
 
 def save_losses(steps: Sequence[int], losses: Sequence[float], path: Path | str) -> None:
-    """The loss over the steps, as it was logged and smoothed over a twentieth of the way.
+    """Write a plot of the training loss, as logged and as a moving average over a twentieth of the logged values.
 
     Args:
-        steps: at which it was logged.
-        losses: per element, one for each of them.
-        path: of the PNG.
+        steps: steps at which the loss was logged.
+        losses: loss per element, one for each of these steps.
+        path: the PNG file.
     """
     import matplotlib
     from matplotlib.figure import Figure

@@ -11,12 +11,12 @@ from ..storage.files import write_whole
 
 
 def save_page(path: Path, template: str = "report.html.j2", **content: Any) -> None:
-    """report.html: self-contained, pictures embedded.
+    """Write a self-contained HTML page from a template.
 
     Args:
-        path: of the file.
-        template: a file of templates/.
-        **content: what fills it; a name that is missing is an error.
+        path: the file.
+        template: name of a file in templates/.
+        **content: values for the names in the template; a missing name is an error.
     """
     from jinja2 import Environment, StrictUndefined
 

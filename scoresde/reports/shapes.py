@@ -1,4 +1,4 @@
-"""Pictures that suit what samples are: lines, clouds of points, slices of volumes, grids of images."""
+"""Pictures for each kind of samples: lines, clouds of points, slices of volumes, grids of images."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from solvers import check
 
 from . import images
 
-PIXELS = ("images", "volumes")  # drawn as the model has them, all else in the data's own units
-_SERIES = 16  # in one picture
+PIXELS = ("images", "volumes")  # drawn in the model's scale [-1, 1]; all other kinds in the units of the data
+_SERIES = 16  # most samples in one picture, as _SETS and _VOLUMES
 _SETS = 16
 _VOLUMES = 8
 _SLICES = 8
-_COLUMNS = 4  # of a table
+_COLUMNS = 4  # most columns of a table that are drawn
 _COLOURS = ("#4a7fd4", "#d4734a", "#4aa86b", "#8f5fc4", "#b8962e", "#5f6b7a")
-_BEYOND = 0.25  # how far from [-1, 1] samples of pixels may lie
+_BEYOND = 0.25  # if values lie further outside [-1, 1] than this, a volume is rescaled
 
 
 def save_picture(
@@ -33,21 +33,21 @@ def save_picture(
     groups: int = 1,
     names: Sequence[str] | None = None,
 ) -> None:
-    """A PNG of samples, which says that we wrote it.
+    """Write a PNG of samples, marked as written by scoresde.
 
-    points   (N, d): a histogram, a scatter plot, or of wider tables a plot of each pair of the first four columns
-    images   in [-1, 1], all of them
-    series   (N, C, L): the first 16, a line for each channel
-    sets     (N, P, d): the first 16; the first three coordinates in space, the first two in the plane
-    volumes  (N, C, D, H, W): the first 8, a row of up to 8 slices each; black and white are -1 and 1, or, where
-             numbers lie far outside, the 0.5 % least and largest
+    points   (N, d): a histogram if d is 1, a scatter plot if d is 2, else plots of all pairs of the first four columns
+    images   (N, C, H, W) in [-1, 1]: all of them
+    series   (N, C, L): the first 16, one line per channel
+    sets     (N, P, d): the first 16; the first three coordinates in 3-D if d is 3 or more, else in the plane
+    volumes  (N, C, D, H, W): the first 8, each as a row of up to 8 slices; black and white are -1 and 1, or the 0.5 %
+             and 99.5 % quantiles if values lie far outside
 
     Args:
         x: samples, (N, ...).
-        kind: what they are, one of those above.
-        path: of the file.
-        groups: equal parts of x that are told apart: each begins a row, or has a colour.
-        names: of the columns of points.
+        kind: kind of the samples, one of those above.
+        path: the file.
+        groups: number of equal parts of x to distinguish: each begins a row, or has its own colour.
+        names: names of the columns of points.
 
     Raises:
         ValueError: naming `kind`.
@@ -59,12 +59,12 @@ def save_picture(
 
 
 def _in_a_row(parts: Sequence[Tensor]) -> int:
-    """As many panels as a group has, or as there are rows where there is one group."""
+    """Panels per row: one row per group; if there is only one group, about as many columns as rows."""
     return len(parts[0]) if len(parts) > 1 else max(1, round(len(parts[0]) ** 0.5))
 
 
 def _first(parts: Sequence[Tensor], most: int) -> list[Tensor]:
-    """The first samples of each group, `most` of all together."""
+    """The first samples of each group, about `most` in total."""
     each = max(1, most // len(parts))
     return [part[:each] for part in parts]
 
@@ -74,7 +74,7 @@ def _images(parts: Sequence[Tensor], _: Sequence[str] | None) -> Any:
 
 
 def _slices(parts: Sequence[Tensor], _: Sequence[str] | None) -> Any:
-    """Slices of volumes (N, C, D, H, W), evenly spread, a volume a row."""
+    """Evenly spaced slices of volumes (N, C, D, H, W), one volume per row."""
     x = torch.cat(_first(parts, _VOLUMES))
     low, high = (float(v) for v in torch.quantile(x.flatten()[: 1 << 24], torch.tensor([0.005, 0.995], device="cpu")))
     if low < -1 - _BEYOND or high > 1 + _BEYOND:
@@ -88,7 +88,7 @@ def _slices(parts: Sequence[Tensor], _: Sequence[str] | None) -> Any:
 
 
 def _series(parts: Sequence[Tensor], _: Sequence[str] | None) -> Any:
-    """Lines to one scale."""
+    """One panel per series; all panels share their axes."""
     shown = _first(parts, _SERIES)
 
     def draw(axes: Any, series: Tensor) -> None:
@@ -106,7 +106,7 @@ def _panels(
     draw: Callable[[Any, Tensor], None],
     options: dict[str, Any],
 ) -> Any:
-    """A picture of one panel of `size` inches a sample."""
+    """A picture with one panel of `size` inches per sample."""
     from matplotlib.figure import Figure
 
     rows = math.ceil(len(x) / columns)
@@ -124,7 +124,7 @@ def _panels(
 
 
 def _clouds(parts: Sequence[Tensor], _: Sequence[str] | None) -> Any:
-    """A panel for each set of points: of one, two or three coordinates, to one scale."""
+    """One panel per set of points, with one, two or three coordinates; all panels have the same limits."""
     kept = _first(parts, _SETS)
     x = torch.cat(kept)
     low = x.flatten(0, 1).amin(0)
@@ -156,7 +156,7 @@ def _clouds(parts: Sequence[Tensor], _: Sequence[str] | None) -> Any:
 
 
 def _pairs(parts: Sequence[Tensor], names: Sequence[str] | None) -> Any:
-    """Points: a histogram of one column, a scatter plot of two; of up to four, each pair below their histograms."""
+    """Points: a histogram of one column, a scatter plot of two, else all pairs of up to four, with histograms."""
     from matplotlib.figure import Figure
 
     parts = [part.flatten(1) for part in parts]
@@ -178,7 +178,7 @@ def _pairs(parts: Sequence[Tensor], names: Sequence[str] | None) -> Any:
 
         _pair(panel, parts, column, row, told)
         panel.label_outer()
-        if column == row:  # counts, beside a row of other numbers
+        if column == row:  # a histogram: its vertical axis counts, unlike the rest of the row
             panel.set_yticks([])
             panel.set_ylabel("")
 
@@ -186,7 +186,7 @@ def _pairs(parts: Sequence[Tensor], names: Sequence[str] | None) -> Any:
 
 
 def _pair(axes: Any, parts: Sequence[Tensor], across: int, up: int, names: Sequence[str]) -> None:
-    """One panel: column `up` over column `across`, or how often values of it are met."""
+    """One panel: a scatter plot of column `up` over column `across`, or a histogram if both are the same."""
     for k, part in enumerate(parts):
         colour = _COLOURS[k % len(_COLOURS)]
         label = f"{k + 1}"
@@ -204,7 +204,7 @@ def _pair(axes: Any, parts: Sequence[Tensor], across: int, up: int, names: Seque
 
 
 def _rendered(figure: Any) -> Any:
-    """A figure of matplotlib as an image of pillow."""
+    """A matplotlib figure as a PIL image."""
     from PIL import Image
 
     buffer = io.BytesIO()

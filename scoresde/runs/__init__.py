@@ -1,11 +1,13 @@
-"""Train a model from a configuration, save it with everything needed to repeat it, take it up again, load it back.
+"""Train a model from a configuration, save it with everything needed to repeat the run, resume it and load it.
 
-model.safetensors, run.json    the finished model, by `run_folder`
+A run folder holds:
+
+model.safetensors, run.json    the finished model (`run_folder`)
 moments.safetensors            mean and standard deviations of the data, which the recommended sampler uses
-averages/                      stored for widths chosen afterwards, by `posthoc_ema`
-checkpoints/                   the last two and the best, by `storage.checkpoints`: from any of them a run is taken up
-                               to the same bits
-log.jsonl, samples/            by `journal` and `gallery`
+averages/                      weight averages, from which averages of other widths can be made later (`posthoc_ema`)
+checkpoints/                   the last two and the best (`storage.checkpoints`); a run that is resumed from one ends
+                               with the same bits as a run without a break
+log.jsonl, samples/            losses, and pictures of samples (`journal`, `gallery`)
 """
 
 from __future__ import annotations

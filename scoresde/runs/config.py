@@ -1,4 +1,4 @@
-"""A run's configuration: TOML in, checked dataclasses out. Unknown keys are refused by dotted name and line."""
+"""A run's configuration as checked dataclasses. `toml` reads them, and refuses unknown keys by dotted name and line."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ LOSSES: dict[str, type[Loss]] = {
     k.__name__: k
     for k in (DSM, MaximumLikelihood, KarrasWeighted, MinSNR, PlainX0, PlainV, FlowMatching, Sliced, Hybrid)
 }
-OWN_LOSSES: dict[str, type[Loss]] = {CLASSIFIER: CrossEntropy, AUTOENCODER: ELBO}  # of networks that denoise nothing
-_OF_DENOISERS = ("predicts", "sigma_data", "variance")  # keys of [network] that say what is predicted
+OWN_LOSSES: dict[str, type[Loss]] = {CLASSIFIER: CrossEntropy, AUTOENCODER: ELBO}  # networks that denoise nothing
+_OF_DENOISERS = ("predicts", "sigma_data", "variance")  # keys of [network] for denoisers only
 NORMS: dict[str, type[Norm]] = {k.__name__: k for k in (Square, Absolute, Huber)}
 LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNormal, LogitNormal, Importance)}
 
@@ -62,14 +62,13 @@ LEVELS: dict[str, type[NoiseLevels]] = {k.__name__: k for k in (Uniform, LogNorm
 @dataclass(frozen=True)
 class DataConfig:
     """path      digits, photos, moons, swiss_roll, checkerboard, eight_gaussians, moving_digits, two_sines, balls,
-              sphere_sets, wine, a file or a folder (see `data.load`); None: not known, as of imported weights
-    held_out  the share kept for judging
-    size      pixels a side, of images and clips
-    kind      of samples, where an array's shape does not say (see `data.load`); None: by the shape, or as a named set
-              has it
-    shift     augmentation by up to so many pixels
-    flip      by mirroring; None: as the data set has it
-    shrink    pixels a side of squares whose means are taken in the place of images; None: images as they are"""
+              sphere_sets, wine, a file or a folder (see `data.load`); None: not known, as for imported weights
+    held_out  share of the data that is held out of training, in (0, 1)
+    size      images and clips are resized to this many pixels a side; None: not resized
+    kind      kind of the samples in an array (see `data.load`); None: the shape or the named data set determines it
+    shift     augmentation: horizontal shifts of up to this many pixels; None: as the data set has it
+    flip      augmentation: whether images are mirrored at random; None: as the data set has it
+    shrink    each square of shrink x shrink pixels is replaced by its mean; None: images keep their size"""
 
     path: str | None = "digits"
     held_out: float = 0.2
@@ -109,7 +108,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything a run is made from."""
+    """The whole configuration of a run."""
 
     data: DataConfig = field(default_factory=DataConfig)
     process: Process = field(default_factory=VPSDE)
@@ -142,7 +141,7 @@ class Config:
         self._check_stages()
 
     def _check_unused(self) -> None:
-        """Keys that mean nothing to a network that denoises nothing are at their defaults."""
+        """If the network is no denoiser, the keys that are for denoisers must have their defaults."""
         if self.denoises:
             return
 
@@ -155,7 +154,7 @@ class Config:
             raise ConfigError(f"`{given[0]}` must be left out for {an(self.network.kind)}, to which it means nothing")
 
     def _check_stages(self) -> None:
-        """What a model stands on must suit it."""
+        """Check that the keys of [latent] and [cascade] suit the network and each other."""
         if self.latent.autoencoder is not None and self.network.kind == AUTOENCODER:
             raise ConfigError("`latent.autoencoder` must be left out for an autoencoder: latents are not encoded again")
         if self.cascade.low is None:
@@ -180,7 +179,7 @@ class Config:
         return self.network.kind not in OWN_LOSSES
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain values as JSON gives them back, the form `parse` takes."""
+        """The configuration as plain JSON values, which `toml.parse` reads back."""
         named = {"process": self.process, "loss": self.objective.loss, "levels": self.objective.levels}
         table = {name: asdict(getattr(self, name)) for name in ("data", "network", "training", "record")}
         table["network"]["widths"] = list(self.network.widths)
@@ -191,12 +190,14 @@ class Config:
             del table["data"]["shrink"]
         for key in ("options", "patch", "latent_channels"):
             if getattr(self.network, key) == getattr(NetworkConfig(), key):
-                del table["network"][key]  # runs of before knew none, and are told from others by all they say
+                del table["network"][key]  # older runs lack these keys, and all keys make the identity
         return table | {name: _plain(value) for name, value in named.items()}
 
     def dataset(self) -> Samples:
-        """The data it names, as they are: `runs.dataset` makes latents of them. Raises ConfigError where it names none,
-        or points are to be shifted or flipped."""
+        """The data that `data.path` names; `runs.dataset` makes latents of them.
+
+        Raises ConfigError if it names none, if they do not suit the configuration (for example, shifts of points), or
+        if they hold conditions. Raises ValueError if `data.load` cannot read them."""
         path = self.data.path
         if path is None:
             raise ConfigError(
@@ -233,7 +234,7 @@ class Config:
             raise ConfigError(str(error).replace("`shrink`", "`data.shrink`")) from error
 
     def _check_masked(self) -> None:
-        """Raise ConfigError where the configuration does not suit sets of several sizes."""
+        """Raise ConfigError if the configuration does not suit sets of different sizes."""
         if self.network.kind not in ("auto", "transformer"):
             raise ConfigError(
                 f"`network.kind` must be transformer for sets with a mask, got {self.network.kind}; leave the mask out"
@@ -249,12 +250,12 @@ class Config:
             )
 
     def model(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Trainable:
-        """What the run trains: a denoiser, a classifier of noisy samples, or an autoencoder.
+        """Make the model that the run trains: a denoiser, a classifier of noisy samples, or an autoencoder.
 
         Args:
             shape: of one sample.
-            classes: number of labels; None: the samples have none.
-            device: where it is made.
+            classes: number of classes; None: the samples have no labels.
+            device: where the weights are made.
         """
         if self.denoises:
             return self.denoiser(shape, classes, device)
@@ -265,12 +266,12 @@ class Config:
         return NoisyClassifier(network, self.process)
 
     def denoiser(self, shape: tuple[int, ...], classes: int | None = None, device: str = "cpu") -> Denoiser:
-        """A fresh network, weights drawn from the training seed.
+        """Make a denoiser with new weights, drawn from the training seed.
 
         Args:
             shape: of one sample.
-            classes: number of labels, used where the model is conditional; None: the samples have none.
-            device: where it is made.
+            classes: number of classes, used only if the model is class-conditional; None: no labels.
+            device: where the weights are made.
         """
         with single_precision_on(device), seeded(self.training.seed):
             classes = None if self.training.label_dropout is None else classes
@@ -282,7 +283,7 @@ class Config:
 
 
 def _plain(value: Any) -> dict[str, Any]:
-    """A dataclass as the section `_named` reads."""
+    """A dataclass as a section that `toml._named` reads."""
     kept = {f.name: getattr(value, f.name) for f in fields(value)}
     return {
         "name": type(value).__name__,
@@ -291,5 +292,5 @@ def _plain(value: Any) -> dict[str, Any]:
 
 
 def an(kind: str) -> str:
-    """The kind of a network with its article."""
+    """The kind of a network with its article, for messages."""
     return f"an {kind}" if kind[0] in "aeiou" else f"a {kind}"

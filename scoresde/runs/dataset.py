@@ -1,4 +1,4 @@
-"""What a run trains on: its data, or what its [latent] or [cascade] section makes of them."""
+"""The samples that a run trains on: its data, or what the [latent] or [cascade] section makes of them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,14 @@ def dataset(
     Args:
         config: of the run.
         device: where latents are encoded.
-        about: the description of the run's data, where it has been trained: its latents have the scale they had.
-        beside: the run's folder, where it has been trained; runs that it stands on are looked for next to it too.
+        about: the stored description of the run's data; if given, latents get the scale they had in training.
+        beside: the run's folder; if given, the run that `cascade.low` or `latent.autoencoder` names is also looked for
+            next to this folder.
 
     Raises:
-        ConfigError: as `Config.dataset`, and naming `cascade.low` or `latent.autoencoder`.
-        CheckpointError: of the run it stands on.
+        ConfigError, ValueError: as `Config.dataset`; also if the run that `cascade.low` or `latent.autoencoder` names
+            is missing or does not suit; the message names the key.
+        CheckpointError: if the autoencoder of a trained run is missing or is another one.
     """
 
     data = config.dataset()
@@ -51,7 +53,7 @@ def dataset(
 
 
 def _measured(config: Config, data: Samples, device: Any) -> LatentSpace:
-    """The latent space of data that no model was trained on yet."""
+    """The latent space of new data: its scale is measured on the data."""
     folder = str(config.latent.autoencoder)
     try:
         autoencoder, run = load_autoencoder(folder, device)
@@ -59,7 +61,7 @@ def _measured(config: Config, data: Samples, device: Any) -> LatentSpace:
         said = f"`latent.autoencoder` must be the folder of an autoencoder's run, from the current one, got {folder}"
         raise ConfigError(f"{said}: {error}") from error
 
-    if "step" in run.about:  # of a checkpoint, whose weights are still to change
+    if "step" in run.about:  # a checkpoint, whose weights will still change
         raise ConfigError(f"`latent.autoencoder` must be a finished run, got {folder}, which holds checkpoints alone")
 
     wanted = tuple(run.about["data"]["shape"])
@@ -73,13 +75,13 @@ def _measured(config: Config, data: Samples, device: Any) -> LatentSpace:
 
 
 def low_run(folder: str) -> StoredRun:
-    """The run that makes the low-resolution images of a cascade.
+    """Load the run that makes the low-resolution images of a cascade.
 
     Args:
         folder: of the run.
 
     Raises:
-        ConfigError: naming `cascade.low`.
+        ConfigError: if the folder holds no run that makes images; naming `cascade.low`.
     """
 
     try:
@@ -98,7 +100,7 @@ def low_run(folder: str) -> StoredRun:
 
 
 def _factor(low: tuple[int, ...], high: tuple[int, ...], folder: str) -> int:
-    """How much larger a side is. Raises ConfigError where the stages do not fit."""
+    """The ratio of the sides of two images, (C, H, W) each. Raises ConfigError if they do not fit."""
     if len(low) == len(high) == 3 and low[0] == high[0]:
         factor = high[1] // low[1]
         if factor > 1 and (low[1] * factor, low[2] * factor) == high[1:]:

@@ -1,4 +1,4 @@
-"""What run.json says of the data a run was trained on."""
+"""The description of the training data in run.json."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ NO_DATA = {
     "classes": None,
     "fingerprint": "",
     "moments": None,
-}  # of a run that knows none
+}  # for a run whose data are not known
 
 
 def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
-    """What run.json says of the data, and of what the model stands on.
+    """Describe the data for run.json, and the run that the model depends on (its autoencoder or low-resolution run).
 
     Args:
         data: samples that the run trains on.
-        moments: of them; None: not known.
+        moments: moments of the samples; None: not known.
     """
     source = data.source
     sizes = size_counts(source.cond)
@@ -55,7 +55,7 @@ def description(data: Samples, moments: Moments | None) -> dict[str, Any]:
 
 
 def fingerprint(data: Samples) -> str:
-    """Of up to 1000 samples, evenly spread: enough to tell one data set from another."""
+    """A short hash of up to 1000 samples, evenly spread over the set. It distinguishes one data set from another."""
     index = torch.linspace(0, len(data) - 1, min(1000, len(data)), dtype=torch.float64, device="cpu").long()
     digest = hashlib.sha256(data.samples(index).contiguous().numpy().tobytes())
     if is_mask(data.cond):
@@ -64,9 +64,11 @@ def fingerprint(data: Samples) -> str:
 
 
 def moments(data: Samples) -> Moments | None:
-    """Of up to 4096 samples, evenly spread; None where they do not differ, or are sets of several sizes."""
+    """The moments of up to 4096 samples, evenly spread over the set.
+
+    None if all these samples are equal, or if they are sets of different sizes."""
     if is_mask(data.cond):
-        return None  # they would be those of the padding too
+        return None  # the moments would include the padding
 
     x = data.samples(
         torch.linspace(0, len(data) - 1, min(SAMPLES, len(data)), dtype=torch.float64, device="cpu").long()
@@ -75,6 +77,6 @@ def moments(data: Samples) -> Moments | None:
 
 
 def data_identity(data: Mapping[str, Any]) -> dict[str, Any]:
-    """What tells one data set from another."""
+    """The entries of a data description that distinguish one data set from another."""
     known = {key: data.get(key) for key in ("count", "shape", "fingerprint")}
     return known | {key: data[key]["sha256"] for key in _STANDS_ON.values() if key in data}

@@ -1,4 +1,4 @@
-"""Pictures and figures of samples while a run goes on."""
+"""Pictures and quality of samples during training."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from ..samplers import catalogue
 from ..samplers.sampling import evaluating, sample
 from ..training.trainable import Trainable
 
-_DRAWN = 256  # samples drawn, real ones they are compared with
-_JUDGED = 10_000
+_DRAWN = 256  # samples that are drawn, and as many real ones for comparison
+_JUDGED = 10_000  # most real samples that the judge of images uses
 _SHOWN = 64  # images in a picture
 
 
 class Gallery:
-    """Pictures while training, and how far the samples are from held-out data."""
+    """Draws pictures of samples during training, and measures the distance of the samples to held-out data."""
 
     def __init__(
         self,
@@ -55,12 +55,14 @@ class Gallery:
         )
 
     def draw(self, denoiser: Denoiser, step: int) -> dict[str, float]:
-        """Samples by DDIM in 20 calls: a picture of those whose kind is known, and {frechet} for images,
-        {sliced_w2} for others where there is held-out data.
+        """Draw samples by DDIM in 20 network calls, and save a picture of them if their kind is known.
 
         Args:
             denoiser: with the averaged weights.
-            step: number of the training step, for the picture's name.
+            step: number of the training step, for the name of the picture.
+
+        Returns:
+            The distance to the held-out data: {frechet} for images, {sliced_w2} for all others; {} without such data.
         """
 
         device = next(denoiser.parameters()).device
@@ -84,7 +86,7 @@ class Gallery:
 
 
 class Examined:
-    """The terms of an autoencoder's bound on the same samples, by the same noise, while it trains.
+    """Evaluates the terms of an autoencoder's bound during training, always on the same samples with the same noise.
 
     Args:
         autoencoder: with the averaged weights.
@@ -98,17 +100,17 @@ class Examined:
 
     @classmethod
     def of(cls, model: Trainable, data: Samples) -> Self | None:
-        """For up to 256 samples of the data, where the model is an autoencoder.
+        """Use up to 256 samples of the data. Returns None if the model is no autoencoder.
 
         Args:
-            model: what is trained.
-            data: samples held out, or those of training.
+            model: the model that is trained.
+            data: held-out samples; if there are none, training samples.
         """
         if not isinstance(model, Autoencoder):
             return None
         return cls(model, data.in_memory(_DRAWN).x.to(next(model.parameters()).device))
 
     def terms(self) -> dict[str, float]:
-        """{reconstruction, kl}, means in nats a sample."""
+        """{reconstruction, kl}: means over the samples, in nats per sample."""
         with evaluating(self.autoencoder):
             return mean_terms(self.autoencoder, self.x, self.eps)

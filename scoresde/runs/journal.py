@@ -1,8 +1,8 @@
-"""What a run notes while it trains: log.jsonl, TensorBoard where it is installed, pictures and their quality.
+"""The log of a run: log.jsonl, and TensorBoard if it is installed.
 
-A line of log.jsonl every few steps: step, mean loss, gradient norm, rate, samples a second, and `levels`. `levels`
-holds the mean loss in equal bins of lam (half the log-SNR), keyed by the centre of the bin. It shows at which noise
-levels the network is weak.
+Every few steps a line of log.jsonl holds the step, mean loss, gradient norm, learning rate, samples per second, number
+of skipped steps, and `levels`. `levels` is the mean loss in equal bins of lam (half the log-SNR), keyed by the centre
+of the bin. It shows at which noise levels the network is weak.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from ..processes.base import Process
 from ..storage.files import write_whole
 from ..training.objective import Progress
 
-CELLS = 8
+CELLS = 8  # bins of lam
 
 
 @dataclass(frozen=True)
 class Record:
-    """How often a run notes and keeps, in steps. Raises TypeError or ValueError naming the field.
+    """How often a run logs and saves, in training steps. Raises TypeError or ValueError naming the field.
 
-    save  between checkpoints
-    log   between lines of log.jsonl
-    sample  between pictures with their quality, 0: never"""
+    save    steps between checkpoints
+    log     steps between lines of log.jsonl
+    sample  steps between pictures of samples, with their quality; 0: never"""
 
     save: int = 200
     log: int = 20
@@ -45,7 +45,8 @@ class Record:
 
 
 class Journal:
-    """log.jsonl of a run folder, from the step after `start` on; what a killed run had noted beyond it goes."""
+    """Writes log.jsonl of a run folder, from the step after `start`. Lines of later steps, left by a killed run, are
+    removed."""
 
     def __init__(
         self,
@@ -65,7 +66,7 @@ class Journal:
         self.board = _board(folder, start)
 
     def note(self, progress: Progress) -> None:
-        """One step; a line where it is due."""
+        """Record one training step. Every `record.log` steps a line is written."""
         self.seen.append(progress)
 
         if progress.step % self.record.log == 0:
@@ -90,11 +91,11 @@ class Journal:
             self.since = time.perf_counter()
 
     def write(self, step: int, rows: dict[str, Any]) -> None:
-        """Append a line, and hand the same to TensorBoard.
+        """Append a line to the log, and send its numbers to TensorBoard.
 
         Args:
             step: number of the training step.
-            rows: what is noted, by name; JSON. TensorBoard gets its numbers.
+            rows: values by name, as JSON has them.
         """
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step, **rows}, allow_nan=False) + "\n")
@@ -107,7 +108,7 @@ class Journal:
 
 
 def _board(folder: Path, start: int) -> Any:
-    """TensorBoard's writer, or None where it is not installed."""
+    """TensorBoard's writer, or None if TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -116,7 +117,7 @@ def _board(folder: Path, start: int) -> Any:
 
 
 def _lines(path: Path) -> list[str]:
-    """The whole lines of a log: a kill may have cut the last one."""
+    """The complete lines of a log. The last one is left out if a kill cut it off."""
     return [line for line in path.read_text(encoding="utf-8").split("\n")[:-1] if line] if path.is_file() else []
 
 
@@ -129,13 +130,15 @@ def _short(value: float) -> float:
 
 
 def by_level(t: Tensor, losses: Tensor, process: Process) -> dict[str, float]:
-    """Mean loss in equal cells of lam between the ends of the process, by the cell's middle; cells without a sample
-    are absent.
+    """Mean loss in equal bins of lam = log(alpha/sigma) between the ends of the process.
 
     Args:
-        t: times of the levels, (N,).
-        losses: at these times, (N,).
-        process: whose times they are.
+        t: times of the samples, (N,).
+        losses: losses at these times, (N,).
+        process: converts times to lam.
+
+    Returns:
+        {centre of the bin: mean loss}; bins without a sample are absent.
     """
 
     ends = torch.tensor([process.t_noise, process.t_data], dtype=torch.float64, device="cpu")

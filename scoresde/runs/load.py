@@ -1,5 +1,5 @@
-"""Load the model of a run folder, verified: the finished one, the latest checkpoint, the best one, or an average made
-afterwards."""
+"""Load and verify the model of a run folder: the finished model, the latest or the best checkpoint, or a weight
+average computed after training."""
 
 from __future__ import annotations
 
@@ -26,11 +26,13 @@ from .stored import fitting, found, identity, run_config, sample_spec
 
 @dataclass(frozen=True)
 class Trained:
-    """A model and where it came from.
+    """A trained model and where it came from.
 
-    denoiser  with the averaged weights
-    shape     of one sample of it
-    space     whose latents its samples are; None: they are like the data"""
+    denoiser  the model, with the weights that were loaded (the averaged ones by default)
+    config    configuration of the run
+    shape     of one sample of the model
+    about     the content of run.json
+    space     latent space of the model's samples; None: its samples are like the data"""
 
     denoiser: Denoiser
     config: Config
@@ -40,21 +42,21 @@ class Trained:
 
     @property
     def knows_data(self) -> bool:
-        """Whether it says what it was trained on: imported weights may not."""
+        """Whether the training data are known. For imported weights they may not be."""
         return self.about["data"]["count"] > 0
 
     def decoded(self, x: Tensor) -> Tensor:
-        """Samples like the data, in the model's scale."""
+        """Convert samples of the model to samples like the data, in the model's scale: latents are decoded."""
         return x if self.space is None else self.space.decoded(x)
 
     def original(self, x: Tensor) -> Tensor:
-        """Samples like the data, from the model's scale to the data's own."""
+        """Convert samples like the data from the model's scale to the data's own units."""
         return original(x, self.about["data"]["centre"], self.about["data"]["half_range"])
 
 
 def _moments(folder: Path, about: Mapping[str, Any]) -> Moments | None:
-    """What a run knows of its data: None for one that is older than this file, with a warning where the file is not
-    the run's."""
+    """The moments of a run's data, or None if run.json names none. If the file is damaged or of another run, the result
+    is None too, with a warning."""
 
     digest = about["data"].get("moments")
     if digest is None:
@@ -83,22 +85,23 @@ def load(
     part: str = "ema",
     allow_code: bool = False,
 ) -> Trained:
-    """The model of a run folder, with its averaged weights: the finished one, else the latest checkpoint; or the best
-    checkpoint.
+    """Load the denoiser of a run folder: the finished model, or else the latest checkpoint.
 
-    A damaged file is passed over with a warning that names it.
+    A damaged file is skipped with a warning that names it.
 
     Args:
         folder: of the run.
         device: where the weights go.
-        best: the checkpoint with the least held-out loss.
-        width: of an average made afterwards, up to the last step stored; None: the one that was kept.
-        part: "ema" for the averaged weights, "network" for those that were averaged.
-        allow_code: whether a network of one's own may be imported (`own_code`).
+        best: if true, loads the checkpoint with the least held-out loss instead.
+        width: if given, loads a weight average of this width, computed from the stored averages (`posthoc_ema.posthoc`)
+            up to the last stored step; None: the average that was made in training.
+        part: "ema" for the averaged weights, "network" for the weights without averaging.
+        allow_code: whether a network class of one's own may be imported and run (`own_code`).
 
     Raises:
-        CheckpointError.
-        OwnCodeError: of a network of one's own that may not run, or cannot.
+        CheckpointError: if there is no readable model or average, or the run makes no samples.
+        OwnCodeError: if the network is a class of one's own that is not allowed to run, or fails.
+        TypeError, ValueError: naming `width`.
     """
 
     folder = Path(folder)
@@ -118,7 +121,7 @@ def load(
 
     restore(denoiser.network, weights, path)
     moments = _moments(folder, run.about)
-    enlarges = config.cascade.low is not None  # the small image decides most of a sample: not the data's directions
+    enlarges = config.cascade.low is not None  # the small image decides most of a sample; the data's directions do not
     denoiser.moments = moments.isotropic if enlarges and moments is not None else moments
 
     latent = run.about["data"].get("latent")

@@ -1,4 +1,4 @@
-"""The [network] section of a run's configuration, and the network it stands for."""
+"""The [network] section of a run's configuration, and the network that is built from it."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ CLASSIFIER = "classifier"
 AUTOENCODER = "autoencoder"
 KINDS = ("auto", "mlp", "unet", "dit", "patches", "transformer", "unet1d", "unet3d", CLASSIFIER, AUTOENCODER)
 CHECKPOINTED = ("auto", "unet", "dit")
-SUITED: dict[str, tuple[str, ...]] = {  # networks by the kind of data, the first for auto
+SUITED: dict[str, tuple[str, ...]] = {  # networks for each kind of data; auto takes the first
     "points": ("mlp", "transformer", CLASSIFIER, AUTOENCODER),
     "series": ("unet1d", "patches"),
     "sets": ("transformer",),
     "images": ("unet", "dit", "patches", CLASSIFIER, AUTOENCODER),
     "volumes": ("patches", "unet3d"),
 }
-DIMENSIONS: dict[int, tuple[str, ...]] = {  # kinds of data by the dimensions of a sample
+DIMENSIONS: dict[int, tuple[str, ...]] = {  # possible kinds of data by the number of dimensions of a sample
     1: ("points",),
-    2: ("series", "sets"),  # only the user knows which it is
+    2: ("series", "sets"),  # only the user knows which of them
     3: ("images",),
     4: ("volumes",),
 }
-AXES = {"unet1d": 1, "unet3d": 3}
+AXES = {"unet1d": 1, "unet3d": 3}  # axes of the grid of a sample
 
 
 class ConfigError(ValueError):
@@ -47,19 +47,20 @@ class ConfigError(ValueError):
 @dataclass(frozen=True)
 class NetworkConfig:
     """kind: mlp for points, transformer for points and sets, unet or dit for images, unet1d for series, unet3d for
-    volumes and video, patches for all grids; auto: by the data; classifier: logits of noisy samples, by an MLP or the
-    way down of a U-Net; autoencoder: an MLP either way for points, diffusers' AutoencoderKL for images;
+    volumes and video, patches for all grids; auto: chosen by the data; classifier: logits of noisy samples, by an MLP
+    or the down-sampling half of a U-Net; autoencoder: two MLPs for points, diffusers' AutoencoderKL for images;
     package.module:Class: a network of one's own (`own_code`)
 
-    predicts       eps, x0, v, score or karras, the last for data of standard deviation sigma_data
-    widths         of a U-Net's levels, () for as many as the grid needs; or (width,) of the MLP or a transformer
-    variance       another head, for the variances of reverse steps: trained by the loss Hybrid, used by improved_ddpm
+    predicts       eps, x0, v, score or karras; karras is for data of standard deviation sigma_data
+    widths         channels of each level of a U-Net, () chooses them by the grid; or (width,) of an MLP or transformer
+    variance       adds a second head for the variances of reverse steps; the loss Hybrid trains it, improved_ddpm
+                   uses it
     layers         depth: residual blocks per level of a U-Net = layers; blocks of a DiT or of another transformer =
                    layers + 3; hidden layers of an MLP = layers + 2
-    patch          sides of a patch, one an axis of a sample; () for about 256 of them (`patch_for`): patches
-    fourier        features of x that the MLP is given, 0: x alone
-    latent_channels  of an autoencoder; each of its widths after the first halves an image's sides
-    checkpointing  of activations, to save memory: unet and dit
+    patch          sides of a patch, one for each axis of the grid; () for about 256 patches; only for kind patches
+    fourier        number of Fourier features of x for the MLP; 0: x alone
+    latent_channels  channels of an autoencoder's latents; each of its widths after the first halves an image's sides
+    checkpointing  computes activations again in the backward pass, which saves memory; only for unet and dit
     options        keyword arguments of a network of one's own"""
 
     kind: str = "auto"
@@ -121,12 +122,12 @@ class NetworkConfig:
 
     @property
     def is_own(self) -> bool:
-        """Whether the network is a class of one's own."""
+        """Whether the network is a class of the user's own."""
         return own_code.is_own(self.kind)
 
     @property
     def table(self) -> Parameterisation:
-        """What the network predicts."""
+        """The parameterisation: what the network predicts."""
         mean = KarrasPreconditioning(self.sigma_data) if self.predicts == "karras" else TABLES[self.predicts]()
         return LearnedRange(mean) if self.variance else mean
 
@@ -138,16 +139,17 @@ class NetworkConfig:
         *,
         enlarges: bool = False,
     ) -> nn.Module:
-        """A network for such samples.
+        """Build the network.
 
         Args:
             shape: of one sample.
-            classes: number of labels; None: it takes none.
-            data: kind of the samples; None: as their shape says.
-            enlarges: whether it is given low-resolution images.
+            classes: number of classes; None: the network takes no labels.
+            data: kind of the samples; None: their shape determines it.
+            enlarges: whether low-resolution images are its condition.
 
         Raises:
-            ConfigError: naming `network.kind` where it is not for such samples.
+            ConfigError: if the network does not suit the samples; naming the key.
+            OwnCodeError: if a class of one's own is not allowed to run, or fails.
         """
         from ..networks import MLP, DiT, PatchTransformer, Transformer, UNet, UNetND, Upsampler
 
@@ -235,7 +237,7 @@ class NetworkConfig:
         )
 
     def _kind(self, shape: tuple[int, ...], data: str | None) -> str:
-        """Which network; raises ConfigError naming `network.kind` where it is not for such samples."""
+        """The kind of network. Raises ConfigError naming `network.kind` if it does not suit the samples."""
         could = DIMENSIONS.get(len(shape), ())
         kinds = (data,) if data in could else could
         suited = [kind for each in kinds for kind in SUITED[each]]
@@ -251,7 +253,7 @@ class NetworkConfig:
         )
 
     def _patch(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """Sides of a patch; raises ConfigError naming `network.patch` where they do not divide a sample's."""
+        """Sides of a patch. Raises ConfigError naming `network.patch` if they do not divide the sides of a sample."""
         from ..networks import patch_for
 
         if not self.patch:
@@ -264,7 +266,7 @@ class NetworkConfig:
         return self.patch
 
     def _classifier(self, shape: tuple[int, ...], classes: int | None) -> nn.Module:
-        """Logits of noisy samples."""
+        """A network for the logits of noisy samples."""
         from ..networks import MLP, UNetClassifier
 
         if classes is None:
@@ -275,7 +277,7 @@ class NetworkConfig:
         return UNetClassifier(shape[0], self.widths or level_widths(max(shape[1:])), self.layers, classes)
 
     def _autoencoder(self, shape: tuple[int, ...]) -> nn.Module:
-        """Encoder and decoder."""
+        """A network of encoder and decoder."""
         from ..networks import ImageAutoencoder, PointAutoencoder
 
         try:
@@ -289,6 +291,6 @@ class NetworkConfig:
 
 
 def level_widths(size: int) -> tuple[int, ...]:
-    """Widths for images of `size` pixels: levels down to 8 pixels, where attention is cheap, and at least two."""
+    """Widths of a U-Net for images of side `size`: at least two levels, down to 8 pixels, where attention is cheap."""
     levels = max(2, math.ceil(math.log2(max(size, 2) / 8)) + 1)
     return (32, *[64] * (levels - 1))

@@ -1,4 +1,4 @@
-"""Runs that hold no denoiser: classifiers of noisy samples, and autoencoders."""
+"""Load runs that hold no denoiser: classifiers of noisy samples, and autoencoders."""
 
 from __future__ import annotations
 
@@ -25,14 +25,17 @@ USES = {
 
 
 def load_classifier(folder: Path | str, device: Any = "cpu") -> tuple[NoisyClassifier, StoredRun]:
-    """The classifier of a run whose network.kind is classifier, with its averaged weights, and the run.
+    """Load the classifier of noisy samples that a run with network.kind = classifier trained.
 
     Args:
         folder: of the run.
         device: where the weights go.
 
+    Returns:
+        (classifier with the averaged weights, run).
+
     Raises:
-        CheckpointError: also where the run is no classifier's.
+        CheckpointError: if the run cannot be read, or holds no classifier.
     """
 
     model, run = _of_kind(folder, CLASSIFIER, device)
@@ -40,14 +43,17 @@ def load_classifier(folder: Path | str, device: Any = "cpu") -> tuple[NoisyClass
 
 
 def load_autoencoder(folder: Path | str, device: Any = "cpu") -> tuple[Autoencoder, StoredRun]:
-    """The autoencoder of a run whose network.kind is autoencoder, with its averaged weights, and the run.
+    """Load the autoencoder that a run with network.kind = autoencoder trained.
 
     Args:
         folder: of the run.
         device: where the weights go.
 
+    Returns:
+        (autoencoder with the averaged weights, which need no gradient; run).
+
     Raises:
-        CheckpointError: also where the run is no autoencoder's.
+        CheckpointError: if the run cannot be read, or holds no autoencoder.
     """
 
     model, run = _of_kind(folder, AUTOENCODER, device)
@@ -55,14 +61,18 @@ def load_autoencoder(folder: Path | str, device: Any = "cpu") -> tuple[Autoencod
 
 
 def load_any(folder: Path | str, device: Any = "cpu") -> tuple[Trainable, StoredRun]:
-    """What a run trained, whatever it is, with its averaged weights, and the run. What it stands on is not looked at.
+    """Load the model of a run, of whatever kind. Another run that it depends on (an autoencoder) is not loaded.
 
     Args:
         folder: of the run.
         device: where the weights go.
 
+    Returns:
+        (model with the averaged weights, run).
+
     Raises:
-        CheckpointError.
+        CheckpointError: if the run cannot be read.
+        OwnCodeError: if the network is a class of one's own that is not allowed to run, or fails.
     """
 
     run, path = found(Path(folder), False)
@@ -76,7 +86,7 @@ def load_any(folder: Path | str, device: Any = "cpu") -> tuple[Trainable, Stored
 
 
 def _of_kind(folder: Path | str, kind: str, device: Any) -> tuple[Trainable, StoredRun]:
-    """What a run of one kind trained. Raises CheckpointError where it is of another."""
+    """The model of a run of this kind. Raises CheckpointError if the run is of another kind."""
     path = Path(folder)
     held = holds(path)
     if held is not None and held != kind:
@@ -91,11 +101,14 @@ def _of_kind(folder: Path | str, kind: str, device: Any) -> tuple[Trainable, Sto
 
 
 def located(folder: str, beside: Path | None) -> str:
-    """Where the run lies that another stands on: as it is named, from the current folder, or else next to the other.
+    """Find a run that another run depends on: first under its name as given, then next to the other run.
 
     Args:
-        folder: its name.
-        beside: the folder of the run that stands on it; None: the name alone is tried.
+        folder: name of the run's folder, relative to the current folder.
+        beside: folder of the other run; None: only the name as given is used.
+
+    Returns:
+        The folder that exists, or `folder` if there is none.
     """
     if beside is None or Path(folder).exists():
         return folder
@@ -105,16 +118,15 @@ def located(folder: str, beside: Path | None) -> str:
 
 
 def stored_space(told: Mapping[str, Any], device: Any = "cpu", beside: Path | None = None) -> LatentSpace:
-    """The latent space that a run was trained in.
+    """Load the latent space that a run was trained in, with its autoencoder.
 
     Args:
-        told: what run.json says of it.
+        told: description of the latent space in run.json.
         device: where the autoencoder's weights go.
-        beside: the run's folder, next to which the autoencoder is looked for too; its SHA-256 says whether it is the
-            one.
+        beside: the run's folder; if given, the autoencoder is also looked for next to it.
 
     Raises:
-        CheckpointError: where the autoencoder is missing, or is another one.
+        CheckpointError: if the autoencoder is missing, or has another SHA-256 than in training.
     """
 
     folder = located(told["autoencoder"], beside)

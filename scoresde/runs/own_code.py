@@ -1,7 +1,7 @@
-"""A network of one's own, named in a configuration as package.module:Class: imported only where the user allowed it.
+"""A network of one's own: a class of the user that a configuration names as package.module:Class.
 
-What a configuration or a run folder names is code, which may do anything once it is imported. So nothing is imported
-outside `allow_code`, which `--allow-code` and `runs.load(folder, allow_code=True)` enter.
+A configuration or a run folder can so name any code, and code may do anything once it is imported. It is therefore
+imported only inside `allow_code`, which `--allow-code` and `runs.load(folder, allow_code=True)` enter.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ _ALLOWED: ContextVar[bool] = ContextVar("allow_code", default=False)
 
 
 class OwnCodeError(ValueError):
-    """A network of one's own that may not run, or cannot; the message names the dotted key."""
+    """Raised if a network of one's own is not allowed to run, or fails. The message names the dotted key."""
 
 
 @contextmanager
 def allow_code(yes: bool = True) -> Generator[None, None, None]:
-    """Inside, networks that configurations name as package.module:Class are imported and made.
+    """Inside this context, networks that configurations name as package.module:Class may be imported and made.
 
     Args:
-        yes: False changes nothing.
+        yes: if false, the context changes nothing: what was allowed outside stays allowed.
     """
     token = _ALLOWED.set(yes or _ALLOWED.get())
     try:
@@ -53,12 +53,12 @@ def allow_code(yes: bool = True) -> Generator[None, None, None]:
 
 
 def is_allowed() -> bool:
-    """Whether code of a user's own may run here."""
+    """Whether networks of one's own may be imported here."""
     return _ALLOWED.get()
 
 
 def is_own(kind: Any) -> bool:
-    """Whether a kind of network is the name of a class of one's own.
+    """Whether a kind of network names a class of one's own.
 
     Args:
         kind: network.kind of a configuration.
@@ -67,11 +67,14 @@ def is_own(kind: Any) -> bool:
 
 
 def check_named(kind: str, options: Any) -> None:
-    """Raises ValueError naming `kind` where it is no package.module:Class, `options` where they are no plain values.
+    """Check the name and the options of a network of one's own, without importing it.
 
     Args:
-        kind: of the network.
+        kind: network.kind of a configuration.
         options: keyword arguments of the class.
+
+    Raises:
+        ValueError: naming `kind` if it is not package.module:Class, or `options` if they are not plain values by name.
     """
     if not _NAME.fullmatch(kind):
         raise ValueError(f"`kind` must be package.module:Class for a network of your own, got {kind!r}")
@@ -80,15 +83,15 @@ def check_named(kind: str, options: Any) -> None:
 
 
 def network(kind: str, options: Mapping[str, Any]) -> nn.Module:
-    """A network of one's own.
+    """Import a network of one's own and make it.
 
     Args:
-        kind: package.module:Class, found among installed packages, then in the current directory.
+        kind: package.module:Class; the module is looked for in installed packages, then in the current directory.
         options: keyword arguments of the class.
 
     Raises:
-        OwnCodeError: naming `network.kind` or `network.options`, where code is not allowed, or there is no such
-        network.
+        OwnCodeError: if code is not allowed to run, there is no such class, or it does not take the options; naming
+            `network.kind` or `network.options`.
     """
     own = _class(kind, options)
 
@@ -110,16 +113,16 @@ def network(kind: str, options: Mapping[str, Any]) -> nn.Module:
 
 
 def check_answer(denoiser: Denoiser, kind: str, shape: tuple[int, ...], classes: int | None) -> None:
-    """Ask a network of one's own for two noisy samples, so that what does not fit is told before training.
+    """Call a network of one's own with two noisy samples, so that errors appear before training.
 
     Args:
-        denoiser: made of the network.
+        denoiser: the denoiser that holds the network.
         kind: of the network, for messages.
         shape: of one sample.
-        classes: labels it is told of; None: of none.
+        classes: if not None, the network is called with labels.
 
     Raises:
-        OwnCodeError: naming `network.kind`.
+        OwnCodeError: if the call fails, or the network has no weights to train; naming `network.kind`.
     """
     process = denoiser.process
     t = torch.full((2,), 0.5 * (process.t_min + process.t_max), dtype=torch.float64, device="cpu")
@@ -141,28 +144,34 @@ def check_answer(denoiser: Denoiser, kind: str, shape: tuple[int, ...], classes:
 
 
 def source(kind: str, options: Mapping[str, Any]) -> dict[str, str]:
-    """What run.json says of the source of a network of one's own: the SHA-256 of its file. Nothing of any other.
+    """The entry of run.json for the source code of a network of one's own.
 
     Args:
         kind: network.kind of a configuration.
         options: network.options, for messages.
+
+    Returns:
+        {"network_source": SHA-256 of the file}; {} for any other network, and if the class has no source file.
+
+    Raises:
+        OwnCodeError: if the network cannot be imported, or is not allowed to.
     """
     if not is_own(kind):
         return {}
     try:
         file = inspect.getsourcefile(_class(kind, options))
-    except TypeError:  # it has none
+    except TypeError:  # the class has no source file
         file = None
     return {} if file is None else {SOURCE: hashlib.sha256(Path(file).read_bytes()).hexdigest()}
 
 
 def warn_if_changed(kind: str, options: Mapping[str, Any], about: Mapping[str, Any], path: Path) -> None:
-    """Warn where the source of a network of one's own is not that which the run was trained with.
+    """Warn if the source code of a network of one's own has changed since the run was trained.
 
     Args:
         kind: network.kind of a configuration.
         options: network.options, for messages.
-        about: what run.json says.
+        about: the content of run.json.
         path: of the run, for the message.
     """
     then = about.get(SOURCE)
@@ -176,7 +185,7 @@ def warn_if_changed(kind: str, options: Mapping[str, Any], about: Mapping[str, A
 
 
 def _class(kind: str, options: Mapping[str, Any]) -> type[nn.Module]:
-    """The class, imported. Raises OwnCodeError naming `network.kind`."""
+    """Import the class. Raises OwnCodeError naming `network.kind`."""
     module, _, name = kind.partition(":")
     if not is_allowed():
         arguments = ", ".join(f"{key}={value!r}" for key, value in options.items())
@@ -186,7 +195,7 @@ def _class(kind: str, options: Mapping[str, Any]) -> type[nn.Module]:
             " allow_code"
         )
 
-    with _beside(), seeded(0):  # what a module draws when it is imported must not depend on who imports it first
+    with _beside(), seeded(0):  # random numbers drawn during an import are the same whoever imports first
         try:
             found = getattr(importlib.import_module(module), name, None)
         except ModuleNotFoundError as error:
@@ -209,8 +218,8 @@ def _class(kind: str, options: Mapping[str, Any]) -> type[nn.Module]:
 
 @contextmanager
 def _beside() -> Generator[None, None, None]:
-    """Inside, modules are looked for in the current directory too, after all other places: nothing installed is
-    hidden by a file of its name."""
+    """Inside this context, modules are also looked for in the current directory. It comes last, so that a file there
+    never hides an installed module of the same name."""
     here = str(Path.cwd())
     sys.path.append(here)
     importlib.invalidate_caches()
@@ -218,12 +227,12 @@ def _beside() -> Generator[None, None, None]:
         yield
     finally:
         sys.path.reverse()
-        sys.path.remove(here)  # the last of that name, which is ours
+        sys.path.remove(here)  # removes the last such entry, which is ours
         sys.path.reverse()
 
 
 def _place(module: str) -> str:
-    """Where a module lies, found without running any of it or of its packages."""
+    """The file of a module, found without running any code of the module or of its packages."""
     within: Sequence[str] | None = [*sys.path, str(Path.cwd())]
     parts = module.split(".")
     place = "not found"
@@ -239,7 +248,7 @@ def _place(module: str) -> str:
 
 
 def _plain(value: Any) -> bool:
-    """Whether a value is made of what TOML and JSON both hold."""
+    """Whether a value consists of types that both TOML and JSON can store."""
     if isinstance(value, Mapping):
         return all(isinstance(key, str) and _plain(part) for key, part in value.items())
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Averages of weights of any width, computed after training from a few stored averages.
+"""Weight averages of any width, computed after training from a few stored averages.
 
 A power-function average after n steps weighs step k by p(k) = (k^(g+1) - (k-1)^(g+1))/n^(g+1), for every n. The stored
 averages, of two widths at several n, have the profiles p_i. The target profile p_r is fitted in least squares by sum
@@ -26,7 +26,7 @@ from ..storage.files import CheckpointError
 from ..training.state import WIDTHS, Average, power
 
 FOLDER = "averages"
-_MISSED = 0.1  # share of a profile that may be missed
+_MISSED = 0.1  # largest relative error of a fitted profile
 
 
 def store_average(
@@ -35,13 +35,16 @@ def store_average(
     tracks: Sequence[Average],
     identity: str = "",
 ) -> None:
-    """Keep the averages of WIDTHS as they are at a step, whole or not at all.
+    """Store the current averages of WIDTHS in one file, which is written atomically.
 
     Args:
         run: the run's folder.
         step: number of the training step.
         tracks: the averages, one for each of WIDTHS.
-        identity: of which run they are (`stored.identity`); empty: not said.
+        identity: of the run (`stored.identity`); empty: not recorded.
+
+    Raises:
+        CheckpointError: if a weight is not finite; nothing is written then.
     """
     tensors = {
         f"{k}.{name}": p.detach().cpu().contiguous().clone()
@@ -64,19 +67,23 @@ def drop_after(run: Path, step: int) -> None:
 
 
 def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
-    """The parameters of a run averaged over all its steps, from what training.posthoc stored.
+    """A weight average over all steps of a run, computed from the averages that training.posthoc stored.
 
-    Exact for the stored widths; between them the error falls with the square of how many were stored.
+    The result is exact for the stored widths. Between them the error falls with the square of the number of stored
+    averages.
 
     Args:
         run: the run's folder.
-        width: chosen afterwards: the profile's standard deviation over the length of training, above 0 and below 0.28.
-        identity: of which run they must be (`stored.identity`); empty: any.
+        width: of the average: the standard deviation of its profile divided by the length of training, in (0, 0.28).
+        identity: the run that the averages must belong to (`stored.identity`); empty: any.
+
+    Returns:
+        The averaged parameters by name.
 
     Raises:
-        CheckpointError: where there are none, they are not those of the run `identity` or leave out more than a tenth
-            of the profile.
-        ValueError: naming `width`.
+        CheckpointError: if there are no stored averages, if they belong to another run, or if the fitted profile has a
+            relative error above 0.1.
+        TypeError, ValueError: naming `width`.
     """
 
     check.number("width", width, above=0.0, below=0.28)
@@ -89,7 +96,7 @@ def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
                 f"{path} is of another run than {run}; remove it, or put back the averages of this one"
             )
 
-        paths[about["count"]] = path  # equal where steps were skipped
+        paths[about["count"]] = path  # files have equal counts if the steps between them were skipped
 
     paths.pop(0, None)
 
@@ -111,7 +118,7 @@ def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
 
     total: dict[str, Tensor] = {}
     dtypes: dict[str, torch.dtype] = {}
-    shares = weights.reshape(-1, len(WIDTHS)).tolist()  # of each file, one for each stored width
+    shares = weights.reshape(-1, len(WIDTHS)).tolist()  # for each file one share for each stored width
 
     for path, share in zip(paths.values(), shares, strict=True):
         stored = checkpoints.unseal(path).tensors  # one file at a time: they may be large
@@ -125,12 +132,15 @@ def posthoc(run: Path, width: float, identity: str = "") -> dict[str, Tensor]:
 
 
 def combination(profiles: list[tuple[int, float]], count: int, width: float) -> tuple[Tensor, float]:
-    """Weights c of stored profiles that fit a wanted one best, and the share of it that they miss.
+    """Coefficients c of the stored profiles that fit a target profile best.
 
     Args:
-        profiles: (steps, width) of each.
-        count: steps of the wanted one.
-        width: of the wanted one.
+        profiles: (steps, width) of each stored profile.
+        count: steps of the target profile.
+        width: of the target profile.
+
+    Returns:
+        (c, float64; relative L2 error of the fitted profile).
     """
 
     n, g = torch.tensor([(steps / count, power(kept)) for steps, kept in profiles], dtype=torch.float64, device="cpu").T
@@ -153,7 +163,7 @@ def _inner(
     m: Tensor,
     h: Tensor,
 ) -> Tensor:
-    """int p q dt of two profiles."""
+    """int p q dt of two profiles: exponent g, steps n; and exponent h, steps m."""
     short = torch.minimum(n, m)
     long = torch.maximum(n, m)
     exponent = torch.where(n < m, h, g)

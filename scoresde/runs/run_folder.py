@@ -1,4 +1,4 @@
-"""A finished run as files: its weights, and run.json, which says what they are."""
+"""The files of a finished run: model.safetensors with its weights, and run.json, which describes them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def save_run(
     ema: nn.Module,
     about: dict[str, Any],
 ) -> None:
-    """Write model.safetensors, then run.json naming its hash.
+    """Write model.safetensors, then run.json with its SHA-256.
 
     Args:
         folder: of the run.
         network: the trained network.
-        ema: the same with averaged weights.
-        about: what else run.json says; JSON.
+        ema: the same network with averaged weights.
+        about: the other entries of run.json, as JSON has them.
     """
     from safetensors.torch import save
 
@@ -49,18 +49,18 @@ def save_run(
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run folder as read: `about` is run.json, `weights` the tensors by full name."""
+    """The content of a run folder: `about` is run.json, `weights` holds the tensors by full name."""
 
     about: dict[str, Any]
     weights: dict[str, Tensor]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
-        """The state dict saved under `prefix`."""
+        """The state dict that was saved under `prefix`: "network", or "ema" for the averaged weights."""
         return {k[len(prefix) + 1 :]: v for k, v in self.weights.items() if k.startswith(prefix + ".")}
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """run.json, checked."""
+    """Read and check run.json. Raises CheckpointError if it is missing, damaged or no run description."""
     path = folder / "run.json"
     if not path.is_file():
         raise CheckpointError(f"{path} is missing; give the folder that `scoresde train` or `scoresde demo` wrote")
@@ -81,11 +81,14 @@ def read_about(folder: Path) -> dict[str, Any]:
 
 
 def check_description(path: Path, about: dict[str, Any]) -> None:
-    """Raise CheckpointError naming the first key of a run's description that is missing or has the wrong type.
+    """Check the keys of a run's description.
 
     Args:
         path: of the file, for messages.
-        about: what it says.
+        about: the content of the file.
+
+    Raises:
+        CheckpointError: naming the first key that is missing or has the wrong type.
     """
     for key, fits in _DESCRIPTION.items():
         value: Any = about
@@ -107,7 +110,7 @@ def _is_names(value: Any) -> bool:
 
 
 def _is_counts(value: Any) -> bool:
-    """How many sets there are of each size."""
+    """Whether the value holds numbers of sets by size, as `size_counts` returns them."""
     if not isinstance(value, dict) or not value:
         return False
     counts = cast("dict[Any, Any]", value)
@@ -118,11 +121,11 @@ def _is_counts(value: Any) -> bool:
 _number = _is(int, float)
 _text = _is(str)
 _table = _is(dict)
-_SCALES = ("data.centre", "data.half_range")  # one number, or one a column
+_SCALES = ("data.centre", "data.half_range")  # one number, or one for each column
 
 
 def _is_latent(value: Any) -> bool:
-    """Absent, or what `LatentSpace.about` says."""
+    """Whether the key is absent, or holds what `LatentSpace.about` returns."""
     if value is _ABSENT:
         return True
     if not isinstance(value, dict):
@@ -135,7 +138,7 @@ def _is_latent(value: Any) -> bool:
 
 
 def _is_cascade(value: Any) -> bool:
-    """Absent, or what `Upsampling.about` says."""
+    """Whether the key is absent, or holds what `Upsampling.about` returns."""
     if value is _ABSENT:
         return True
     if not isinstance(value, dict):
@@ -167,7 +170,7 @@ _DESCRIPTION: dict[str, Callable[[Any], bool]] = {
 
 
 def load_run(folder: Path) -> StoredRun:
-    """Read and verify a run folder. Raises CheckpointError saying which file and what."""
+    """Read and verify a run folder. Raises CheckpointError that names the file and what is wrong with it."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 

@@ -1,4 +1,4 @@
-"""The [latent] and [cascade] sections of a run's configuration: what a model stands on."""
+"""The [latent] and [cascade] sections of a run's configuration. Each names another run that the model depends on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from solvers import check
 
 @dataclass(frozen=True)
 class LatentConfig:
-    """autoencoder  the run whose latents are modelled; None: the data themselves are"""
+    """autoencoder  folder of an autoencoder's run, to train a model of its latents; None: a model of the data"""
 
     autoencoder: str | None = None
 
@@ -20,8 +20,8 @@ class LatentConfig:
 
 @dataclass(frozen=True)
 class CascadeConfig:
-    """low      the run that makes low-resolution images, which this one enlarges; None: no stage before
-    augment  most noise of a low-resolution image in training, in [0, 1)"""
+    """low      folder of the run that makes low-resolution images, which this model enlarges; None: no such stage
+    augment  highest noise level that is added to low-resolution images in training, in [0, 1)"""
 
     low: str | None = None
     augment: float = 0.5

@@ -1,4 +1,4 @@
-"""What a run folder holds: its configuration, its weights verified, and whether they fit."""
+"""Read a run folder: its configuration, its verified weights, and whether they fit each other."""
 
 from __future__ import annotations
 
@@ -20,15 +20,18 @@ from .description import data_identity
 from .run_folder import StoredRun, check_description, load_run, read_about
 from .toml import parse
 
-CHANGEABLE_ON_RESUME = ("record.", "training.steps")  # what may change when a run is taken up
+CHANGEABLE_ON_RESUME = ("record.", "training.steps")  # keys that may change when a run is resumed
 
 
 def run_config(about: Mapping[str, Any], path: Path) -> Config:
-    """What a run was made from; keys that are younger than the run have their defaults, which change nothing.
+    """The configuration of a run. Keys that the run is too old to have get their defaults, which change nothing.
 
     Args:
-        about: what run.json says.
+        about: the content of run.json.
         path: of the file, for messages.
+
+    Raises:
+        CheckpointError: if this version cannot read the configuration.
     """
     try:
         return parse(about["config"])
@@ -37,10 +40,13 @@ def run_config(about: Mapping[str, Any], path: Path) -> Config:
 
 
 def holds(folder: Path) -> str | None:
-    """The network.kind of a run folder; None for what is no finished run.
+    """The network.kind of a finished run, or None if the folder holds no run.json.
 
     Args:
         folder: of the run.
+
+    Raises:
+        CheckpointError: if run.json cannot be read.
     """
     if not (folder / "run.json").is_file():
         return None
@@ -48,11 +54,11 @@ def holds(folder: Path) -> str | None:
 
 
 def identity(about: Mapping[str, Any], path: Path) -> str:
-    """A digest of what makes a run the run it is: its configuration, but for keys that may change when it is taken up,
-    and its data.
+    """A short hash that distinguishes runs. It covers the data and the configuration, without the keys that may change
+    when a run is resumed.
 
     Args:
-        about: what run.json says.
+        about: the content of run.json, or of a checkpoint.
         path: of the file, for messages.
     """
     table = run_config(about, path).as_dict()
@@ -62,7 +68,7 @@ def identity(about: Mapping[str, Any], path: Path) -> str:
 
 
 def sample_spec(run: StoredRun) -> tuple[tuple[int, ...], int | None]:
-    """Shape of what is modelled, and the number of classes."""
+    """Shape of one sample of the model (a latent for a model of latents), and the number of classes."""
     about = run.about["data"]
     return tuple(about.get("latent", about)["shape"]), about.get("classes")
 
@@ -74,16 +80,20 @@ def fitting(
     weights: Mapping[str, Tensor],
     path: Path,
 ) -> None:
-    """Raise CheckpointError where the weights are not of the network described, before memory is taken for it.
+    """Check that weights belong to the network of a configuration. Only a network of one's own takes memory here.
 
     Args:
         config: describes the network.
         shape: of one sample.
-        classes: number of labels, or None.
+        classes: number of classes, or None.
         weights: the tensors by name, without a prefix.
         path: of their file, for messages.
+
+    Raises:
+        CheckpointError: if names or shapes differ from those of the network.
+        OwnCodeError: if the network is a class of one's own that is not allowed to run, or fails.
     """
-    device = "cpu" if config.network.is_own else "meta"  # what others wrote may look at its numbers
+    device = "cpu" if config.network.is_own else "meta"  # code of the user may read values, which meta tensors lack
     try:
         wanted = {name: w.shape for name, w in config.model(shape, classes, device).network.state_dict().items()}
     except own_code.OwnCodeError:
@@ -105,15 +115,17 @@ def fitting(
 
 
 def found(folder: Path, best: bool) -> tuple[StoredRun, Path]:
-    """What a run folder holds, and the file: the finished model, else the latest checkpoint, with a warning where the
-    model is damaged.
+    """Read the finished model of a run folder, or else the latest checkpoint. A damaged model gives a warning.
 
     Args:
         folder: of the run.
-        best: the checkpoint with the least held-out loss instead.
+        best: if true, reads the checkpoint with the least held-out loss instead.
+
+    Returns:
+        (run, path of the file).
 
     Raises:
-        CheckpointError.
+        CheckpointError: if neither can be read, or the best checkpoint is of another run than run.json.
     """
 
     kept = folder / "checkpoints"

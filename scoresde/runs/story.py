@@ -1,4 +1,4 @@
-"""What is told of a run while it trains, and taken up from a checkpoint."""
+"""The description of a run in training, which its files store and from which it is resumed."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ from .description import data_identity, description, moments
 from .run_folder import check_description
 from .stored import CHANGEABLE_ON_RESUME, run_config
 
-_TAIL = 100
+_TAIL = 100  # number of last losses that are kept
 _STOOD_ON = {
     "data.latent": "weights of latent.autoencoder",
     "data.cascade": "weights of cascade.low",
-}  # by what a run's data say of them
+}  # names for messages, by key of the data description
 
 
 class RunDescription:
-    """What is told of a run: its description, its last losses, its seconds over all sessions."""
+    """The description of a run: configuration, data, command, last losses, and the seconds of all its sessions."""
 
     def __init__(self, config: Config, data: Samples, command: str):
         self.config = config
@@ -46,7 +46,7 @@ class RunDescription:
             self.tail = [*self.tail[1 - _TAIL :], progress.loss]
 
     def about(self) -> dict[str, Any]:
-        """JSON: the `about` of a run."""
+        """The description as JSON values, for run.json and checkpoints."""
         seconds = round(self.before + time.perf_counter() - self.start, 1)
         training = {
             "steps_done": self.done,
@@ -58,11 +58,15 @@ class RunDescription:
         return told | self.source
 
     def resume(self, folder: Path, state: TrainState) -> None:
-        """Continue from the latest checkpoint of the same configuration and data.
+        """Resume the run from its latest checkpoint.
 
         Args:
-            folder: of the run; where it is empty the run begins anew.
-            state: weights, optimiser and step number; loaded in place.
+            folder: of the run; if it is empty, nothing is loaded and the run starts from the beginning.
+            state: weights, optimiser and step number; they are loaded in place.
+
+        Raises:
+            CheckpointError: if no checkpoint can be read, if there is a finished model but no checkpoint, or if the
+                checkpoint has another configuration, other data or more steps than training.steps.
         """
         found = checkpoints.latest(folder / "checkpoints")
         if found is None:

@@ -1,4 +1,4 @@
-"""What there is to say of a run, by heading."""
+"""A summary of a run in text, by heading."""
 
 from __future__ import annotations
 
@@ -12,12 +12,15 @@ from .own_code import SOURCE
 
 
 def summary(about: Mapping[str, Any], config: Config, model: nn.Module) -> dict[str, str]:
-    """Data, network, training, weights and the command that repeats it.
+    """Summarise the data, network, training and weights of a run, and the command that repeats it.
 
     Args:
-        about: what run.json says.
-        config: of the run.
-        model: whose parameters are counted.
+        about: the content of run.json.
+        config: configuration of the run.
+        model: the model; its parameters are counted.
+
+    Returns:
+        One line of text for each heading.
     """
 
     data = about["data"]
@@ -44,7 +47,7 @@ def summary(about: Mapping[str, Any], config: Config, model: nn.Module) -> dict[
 
 
 def _stage(data: Mapping[str, Any]) -> dict[str, str]:
-    """What the model stands on."""
+    """The run that the model depends on: its autoencoder or low-resolution run."""
     if "latent" in data:
         told = data["latent"]
         return {

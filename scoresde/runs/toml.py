@@ -1,4 +1,4 @@
-"""Configurations in TOML: read, checked, and refused by dotted name and line."""
+"""Read and check configurations in TOML. Errors name the dotted key and the line."""
 
 from __future__ import annotations
 
@@ -31,16 +31,19 @@ _MOST_BYTES = 1 << 20
 _IMPORTED = {
     "network": {"predicts": "eps"},
     "data": {"path": None},
-}  # what weights from elsewhere are where nothing is said
+}  # defaults for imported weights
 
 
 def read(path: Path | str, imported: bool = False) -> Config:
-    """Parse a TOML file. Raises ConfigError naming file, line and dotted key.
+    """Read a configuration from a TOML file.
 
     Args:
         path: of the file.
-        imported: whether it describes imported weights: they predict eps, as most from elsewhere do, and their data are
-            not known, unless it says so.
+        imported: whether the file describes imported weights. The defaults are then network.predicts = eps, as most
+            such weights have it, and no data.path.
+
+    Raises:
+        ConfigError: naming the file, and the line and dotted key if they are known.
     """
 
     path = Path(path)
@@ -49,7 +52,7 @@ def read(path: Path | str, imported: bool = False) -> Config:
     if path.stat().st_size > _MOST_BYTES:
         raise ConfigError(f"{path}: larger than {_MOST_BYTES} bytes, not a configuration")
 
-    text = _text(path) + "\n"  # without it the parser does not say which line the last one is
+    text = _text(path) + "\n"  # without it the parser gives no number for the last line
 
     try:
         table = tomllib.loads(text)
@@ -69,7 +72,7 @@ def read(path: Path | str, imported: bool = False) -> Config:
 
 
 def _text(path: Path) -> str:
-    """A UTF-8 file, with or without a byte-order mark."""
+    """The text of a UTF-8 file, with or without a byte-order mark."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -77,7 +80,7 @@ def _text(path: Path) -> str:
 
 
 def parse(table: Mapping[str, Any]) -> Config:
-    """A Config from plain values. Raises ConfigError naming the dotted key."""
+    """Make a Config from the plain values of a TOML file. Raises ConfigError naming the dotted key."""
     loss = {**_section(table, "loss")}
     if "norm" in loss:
         norm = loss["norm"]
@@ -126,7 +129,7 @@ def _named(
     section: Mapping[str, Any],
     default: str,
 ) -> Any:
-    """What a section with a key `name` stands for."""
+    """Make the object of a section: its key `name` chooses the class, the other keys are the fields."""
     chosen = section.get("name", default)
     if not isinstance(chosen, str) or chosen not in kinds:
         raise ConfigError(f"`{name}.name` must be one of {', '.join(kinds)}, got {chosen!r}")

@@ -1,4 +1,4 @@
-"""Train a model from a configuration into a run folder, or take a run up where its last checkpoint left it."""
+"""Train a model from a configuration into a run folder, or resume a run from its latest checkpoint."""
 
 from __future__ import annotations
 
@@ -39,26 +39,28 @@ def train(
     resume: bool = False,
     held: bool = False,
 ) -> Trained:
-    """Train on `data` into `folder`: checkpoints on the way, the model at the end.
+    """Train a model on `data` into `folder`. Checkpoints are saved during training, the model at the end.
 
-    Without `resume`, or where there is no checkpoint, what an earlier run left in `folder` is removed.
+    Without `resume`, the files of an earlier run in `folder` are removed.
 
     Args:
         config: what to train and how.
         data: the training samples.
-        folder: of the run; made if missing.
-        command: the command line, kept in run.json.
+        folder: of the run; it is made if missing.
+        command: the command line, stored in run.json.
         device: cpu or cuda.
         report: called with each step's `Progress`.
-        held_out: scores the checkpoints, by the loss of the averaged weights.
-        resume: take up the latest checkpoint, and arrive at the same bits as without the break.
-        held: whether the caller holds `folder` by `ownership.writing`.
+        held_out: held-out samples; the loss of the averaged weights on them is the score of a checkpoint.
+        resume: continue from the latest checkpoint; the result has the same bits as a run without a break. If
+            `folder` is empty, the run starts from the beginning.
+        held: whether the caller has locked `folder` by `ownership.writing`.
 
     Raises:
-        Stopped: after SIGINT or SIGTERM, with a checkpoint saved.
-        BusyError: where another process writes there.
-        ValueError: where files there are no run's.
-        CheckpointError: where the run in `folder` is another one.
+        Stopped: after SIGINT or SIGTERM; a checkpoint has been saved.
+        BusyError: if another process writes into `folder`.
+        ValueError: if `folder` holds files that no run wrote, or the data and `config.training` do not fit (`fit`).
+        CheckpointError: if the run in `folder` cannot be resumed, or `folder` holds imported weights.
+        NonFiniteLossError, TrainingMemoryError: as `fit`.
     """
 
     folder = Path(folder)
@@ -137,13 +139,13 @@ def _train(
 
     averaged.moments = story.moments
 
-    # A classifier or an autoencoder, where one was asked for, comes back in the same place.
+    # If the run trains a classifier or an autoencoder, that is returned as `denoiser`.
     space = data.space if isinstance(data, Latents) else None
     return Trained(cast(Denoiser, averaged.eval()), config, data.shape, about, space)
 
 
 def _check_not_imported(folder: Path) -> None:
-    """Raise CheckpointError where training would overwrite weights that came from elsewhere."""
+    """Raise CheckpointError if training would overwrite imported weights."""
     if not (folder / "run.json").is_file():
         return
 

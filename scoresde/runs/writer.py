@@ -1,4 +1,4 @@
-"""What a run writes while it trains."""
+"""Write the files of a run during training."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .story import RunDescription
 
 
 class RunWriter:
-    """Everything the first process writes while a run goes on."""
+    """Writes log, pictures, stored averages and checkpoints during training; only the first process does so."""
 
     def __init__(
         self,
@@ -51,13 +51,13 @@ class RunWriter:
         state: TrainState,
         stopping: bool,
     ) -> None:
-        """What is due after a step.
+        """Write what is due after a training step.
 
         Args:
-            progress: the step.
-            story: what is told of the run.
+            progress: result of the step.
+            story: description of the run.
             state: weights, averages and optimiser after the step.
-            stopping: whether this is the last step of the session, so that a checkpoint is due.
+            stopping: whether training stops after this step; a checkpoint is then saved.
         """
         step = progress.step
         every = self.config.record

@@ -1,1 +1,1 @@
-"""The process a program runs in: start, signals, random state, several processes."""
+"""The running process: start of a command, signals, random state, joined processes."""

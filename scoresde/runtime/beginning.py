@@ -1,7 +1,7 @@
-"""The first moments of a command.
+"""The start of a command, while torch is imported.
 
-Importing torch takes seconds. Ctrl-C and warnings of other libraries must not end in a traceback meanwhile.
-Nothing happens here where `scoresde` is imported as a library.
+Importing torch takes seconds. During this time, Ctrl-C and warnings of other libraries must not end in a traceback.
+If `scoresde` is imported as a library, this module does nothing.
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ import warnings
 from pathlib import Path
 from typing import Any, NoReturn
 
-LEAST = (
-    600 * 2**20
-)  # bytes: with less, torch ends the process while it is imported, without an error that could be told
-OTHERS = r"(?!scoresde\b|solvers\b)"  # modules of other libraries
+LEAST = 600 * 2**20  # bytes: with less memory, importing torch ends the process without an error that could be caught
+OTHERS = r"(?!scoresde\b|solvers\b)"  # matches modules of other libraries
 
 
 def commanded() -> bool:
@@ -32,20 +30,21 @@ def commanded() -> bool:
 
 
 def leave(*_: Any) -> NoReturn:
-    """End at once with the exit code of Ctrl-C: nothing has been written yet that could be left half done."""
+    """End the process at once with the exit code of Ctrl-C. Nothing has been written yet that could be incomplete."""
     os.write(2, b"scoresde: interrupted\n")
     os._exit(130)
 
 
 def unstarted(kind: type[BaseException], error: BaseException, trace: Any) -> None:
-    """What is told where an import fails: under a limit on memory in one line with exit code 2, else as Python does.
+    """Report an error during the imports; used as `sys.excepthook`.
 
-    Libraries tell want of memory by many errors while they are imported, so that the limit is asked for and not the
-    error.
+    If the process has a memory limit, or the error is a MemoryError, one line is printed and the exit code is 2. All
+    other errors, and Ctrl-C, are reported as Python does. The limit decides, because libraries that run out of memory
+    while they are imported raise many different errors.
 
     Args:
-        kind: of the error, as `sys.excepthook` is given it.
-        error: what was raised.
+        kind: type of the error.
+        error: the error.
         trace: its traceback.
     """
 
@@ -57,10 +56,10 @@ def unstarted(kind: type[BaseException], error: BaseException, trace: Any) -> No
 
 
 def _limit() -> float:
-    """Bytes that the process may address."""
+    """Limit on the memory of the process in bytes; infinity if there is none."""
     try:
         import resource
-    except ImportError:  # there are no such limits on this system
+    except ImportError:  # the system has no such limits
         return math.inf
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     return math.inf if limit == resource.RLIM_INFINITY else limit
@@ -76,8 +75,10 @@ def _no_room() -> NoReturn:
 
 
 def start() -> None:
-    """Until `started`, Ctrl-C ends the process at once. Warnings of other libraries are ignored, also under `python -W
-    error`."""
+    """Prepare the imports of a command. Until `started`, Ctrl-C ends the process at once.
+
+    Warnings of other libraries are ignored, also under `python -W error`. If the memory limit is too low for torch, the
+    process ends with one line and exit code 2."""
 
     if not commanded():
         return
@@ -85,7 +86,7 @@ def start() -> None:
     if _limit() < LEAST:
         _no_room()
 
-    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # errors are told in a line of ours
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "FATAL")  # scoresde reports errors itself, in one line
     warnings.filterwarnings("ignore", module=OTHERS)
     sys.excepthook = unstarted
 
@@ -97,7 +98,7 @@ def start() -> None:
 
 
 def started() -> None:
-    """From here on Ctrl-C raises KeyboardInterrupt again, and errors are told by the command line."""
+    """End what `start` began: Ctrl-C raises KeyboardInterrupt again, and the command line reports errors."""
     if sys.excepthook is unstarted:
         sys.excepthook = sys.__excepthook__
     if signal.getsignal(signal.SIGINT) is leave:

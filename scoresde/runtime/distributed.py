@@ -1,5 +1,4 @@
-"""Several processes as one: who am I, what do the others say. `accelerate launch` starts them, torch.distributed joins
-them."""
+"""Joined processes that work on one task. `accelerate launch` starts them, and torch.distributed joins them."""
 
 from __future__ import annotations
 
@@ -16,7 +15,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-PATIENCE = 600  # seconds that a process waits for the others, unless SCORESDE_TIMEOUT says otherwise
+PATIENCE = 600  # seconds that a process waits for the others, if SCORESDE_TIMEOUT is not set
 _LOST = (
     "gloo",
     "nccl",
@@ -30,11 +29,11 @@ _LOST = (
 
 
 class PartnerError(RuntimeError):
-    """Another process of a launch did not come, stopped or ended."""
+    """Raised if another process of a launch did not start, has stopped or has ended."""
 
 
 class WorkerError(RuntimeError):
-    """A process that `together` started failed; the message is its own, `kind` the name of its error."""
+    """Raised if a process that `together` started has failed. The message is its own; `kind` names its error."""
 
     def __init__(self, message: str, kind: str = ""):
         super().__init__(message)
@@ -42,26 +41,32 @@ class WorkerError(RuntimeError):
 
 
 def joined() -> bool:
-    """Whether this process is one of several."""
+    """Whether this process is one of several joined processes."""
     return dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
 
 
 def world() -> int:
-    """How many processes there are."""
+    """The number of joined processes; 1 if this process is alone."""
     return dist.get_world_size() if joined() else 1
 
 
 def rank() -> int:
-    """Which of them this is, from 0; the first one writes."""
+    """The number of this process among the joined ones, from 0. Process 0 writes the files."""
     return dist.get_rank() if joined() else 0
 
 
 def init(device: str) -> Any:
-    """Join the processes that a launcher started, if it did, and take this one's device: gloo on the CPU, NCCL on GPUs.
+    """Join the processes that a launcher started, by gloo on the CPU and by NCCL on GPUs.
+
+    Args:
+        device: of the computation, "cpu" or a GPU.
+
+    Returns:
+        The device of this process; `device` itself if no launcher started several processes.
 
     Raises:
-        ValueError: naming the environment variable that is not what a launcher sets.
-        PartnerError: where the other processes do not come in `patience()` seconds.
+        ValueError: if a launcher's environment variable has a wrong value; naming the variable.
+        PartnerError: if the other processes do not join within `patience()` seconds.
     """
 
     count = _launched()
@@ -83,13 +88,14 @@ def init(device: str) -> Any:
 
 
 def patience() -> int:
-    """How long a process waits for the others, in seconds. Raises ValueError naming SCORESDE_TIMEOUT where that is no
-    positive whole number."""
+    """How long a process waits for the others, in seconds.
+
+    Raises ValueError naming SCORESDE_TIMEOUT if that is not a whole number from 1 to 10^6."""
     return _variable("SCORESDE_TIMEOUT", 1, 10**6, PATIENCE)
 
 
 def asked() -> int | None:
-    """How many processes `accelerate launch` was asked for, where it is the parent of this one and the system tells."""
+    """The --num_processes of the `accelerate launch` that started this process, or None if it is not known."""
     try:
         words = Path(f"/proc/{os.getppid()}/cmdline").read_bytes().decode(errors="replace").split("\0")
     except OSError:
@@ -104,14 +110,14 @@ def asked() -> int | None:
 
 
 def lost(error: BaseException) -> bool:
-    """Whether an error is that of a collective call whose partner has stopped or ended."""
+    """Whether a collective call raised this error because another process has stopped or ended."""
     if not isinstance(error, RuntimeError):
         return False
     return isinstance(error, dist.DistError) or (joined() and any(said in str(error) for said in _LOST))
 
 
 def _launched() -> int:
-    """The number of processes that the environment tells, checked together with what belongs to it."""
+    """The number of processes by the environment (WORLD_SIZE); the variables that belong to it are checked too."""
     count = _variable("WORLD_SIZE", 1, 10**6, 1)
     if count > 1:
         _variable("RANK", 0, count - 1)
@@ -130,7 +136,7 @@ def _variable(
     most: int,
     default: int | None = None,
 ) -> int:
-    """A whole number from the environment."""
+    """A whole number from the environment, or `default` if the variable is not set."""
     value = os.environ.get(name)
     if value is None and default is not None:
         return default
@@ -145,7 +151,7 @@ def _variable(
 
 @contextmanager
 def safe_path() -> Generator[None, None, None]:
-    """Python processes started inside look for modules where this one does, and not in the current folder first."""
+    """Python processes that are started inside this context do not look for modules in the current folder first."""
     before = os.environ.get("PYTHONSAFEPATH")
     os.environ["PYTHONSAFEPATH"] = "1"
 
@@ -159,15 +165,17 @@ def safe_path() -> Generator[None, None, None]:
 
 
 def together(count: int, work: Callable[..., None], *args: Any) -> None:
-    """Run work(*args) in joined processes of one thread each on this machine's cores, and wait for them.
+    """Run work(*args) in joined processes on this machine, one thread each, and wait for them.
 
-    Small networks gain little from threads, and nearly all of a second process. Raises WorkerError with what the
-    first failure said.
+    Small networks gain little from more threads, but nearly the full speed of a second process.
 
     Args:
-        count: processes; 1: here and now.
-        work: a function of a module.
-        *args: its arguments, plain.
+        count: number of processes; 1 runs `work` in this process.
+        work: a function at the top level of a module, so that it can be pickled.
+        *args: its arguments, which must be picklable too.
+
+    Raises:
+        WorkerError: if a process fails; the message is that of the first failure.
     """
 
     if count == 1:
@@ -212,7 +220,7 @@ def _member(
 
 
 def gather(x: Tensor) -> Tensor:
-    """The rows of all processes, in order of rank, on every one of them; (B, ...) each."""
+    """Concatenate the rows x, (B, ...), of all processes in order of rank. Every process gets the result."""
     if not joined():
         return x
     parts = [torch.empty_like(x) for _ in range(world())]
@@ -221,32 +229,32 @@ def gather(x: Tensor) -> Tensor:
 
 
 def local_rows(count: int) -> range:
-    """This process' part of `count` rows: contiguous, as even as can be."""
+    """The part of `count` rows for this process: contiguous, and as equal in size as possible."""
     n = world()
     i = rank()
     return range(count * i // n, count * (i + 1) // n)
 
 
 def run_sharded(count: int, work: Callable[[range], Tensor]) -> Tensor:
-    """Rows made by all processes together, in order and on every one of them.
+    """Compute rows in all processes together. Every process gets all rows in order.
 
-    Each makes as many, some beyond `count`, which are dropped.
+    Each process computes equally many rows. Rows beyond `count` are dropped.
 
     Args:
-        count: rows wanted.
-        work: makes the rows of a range, (len(rows), ...) on the CPU.
+        count: number of rows.
+        work: computes the rows of a range, (len(rows), ...) on the CPU.
     """
     size = -(-count // world())
     return gather(work(range(rank() * size, (rank() + 1) * size)))[:count]
 
 
 def barrier() -> None:
-    """Until all are here."""
+    """Wait until all processes have reached this point."""
     if joined():
         dist.barrier()
 
 
 def shutdown() -> None:
-    """Part from the other processes, as the last thing done."""
+    """Leave the joined processes. No collective call may follow."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()

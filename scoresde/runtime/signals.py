@@ -1,4 +1,4 @@
-"""Signals while training: the first asks for an end after the step, the second ends at once."""
+"""Signals during training: the first requests a stop after the current step, the second ends the process at once."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ from typing import Any
 
 
 class Stopped(RuntimeError):
-    """Training was told to stop, and saved; `code` is the exit code: 130 for Ctrl-C, 143 for SIGTERM."""
+    """Raised if a signal stopped training, after a checkpoint was saved.
+
+    `code` is the exit code: 130 for Ctrl-C, 143 for SIGTERM."""
 
     def __init__(self, message: str, code: int):
         super().__init__(message)
         self.code = code
 
     def __reduce__(self) -> tuple[type[Stopped], tuple[str, int], dict[str, Any]]:
-        return type(self), (str(self), self.code), self.__dict__  # so that it crosses to another process whole
+        return type(self), (str(self), self.code), self.__dict__  # pickling keeps `code`
 
 
 @dataclass
 class StopRequest:
-    """The exit code of the signal that came, or 0."""
+    """`code` is the exit code for the first signal, or 0 if no signal has come."""
 
     code: int = 0
 
 
 @contextmanager
 def graceful_stop() -> Generator[StopRequest, None, None]:
-    """Inside, the first SIGINT or SIGTERM only makes a request; a second raises KeyboardInterrupt or SystemExit(143).
-    The main thread only."""
+    """Inside this context, the first SIGINT or SIGTERM only sets `code` of the request. A second signal raises
+    KeyboardInterrupt or SystemExit(143).
+
+    In any other thread than the main one the context does nothing."""
 
     request = StopRequest()
 

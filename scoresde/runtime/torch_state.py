@@ -1,5 +1,5 @@
-"""Global random state, put back: torch's own, which layers draw from, and Python's, which a library draws from when it
-is imported."""
+"""Contexts that restore global state at their end: random generators of torch and Python, the default dtype, and the
+eval mode of modules."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import torch
 from solvers import check
 
 _MODES = threading.Lock()
-_HELD: dict[torch.nn.Module, tuple[bool, int]] = {}  # modules held in eval mode: the mode before, and by how many
+_HELD: dict[torch.nn.Module, tuple[bool, int]] = {}  # modules held in eval mode: (mode before, number of users)
 
 
 @contextmanager
 def seeded(seed: int, device: Any = "cpu") -> Generator[None, None, None]:
-    """Inside, torch's generators of the CPU and of `device` start from `seed`; outside, nothing changed.
+    """Inside this context, torch's random generators start from `seed`. Afterwards their former state is restored.
 
     Args:
         seed: in [0, 2^63).
-        device: a GPU of CUDA, whose generator is seeded too; any other adds nothing to the CPU.
+        device: if it is a CUDA GPU, its generator is seeded too; otherwise only that of the CPU.
     """
     check.seed("seed", seed)
     gpu = torch.device(device).type == "cuda"
@@ -39,7 +39,7 @@ def seeded(seed: int, device: Any = "cpu") -> Generator[None, None, None]:
 
 @contextmanager
 def single_precision_on(device: Any) -> Generator[None, None, None]:
-    """Inside, new weights are float32 on `device`, whatever torch's defaults are; outside, nothing changed."""
+    """Inside this context, new weights are float32 on `device`. Afterwards torch's former defaults are restored."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
 
@@ -52,7 +52,9 @@ def single_precision_on(device: Any) -> Generator[None, None, None]:
 
 @contextmanager
 def untouched() -> Generator[None, None, None]:
-    """Around an import of rich, or of scikit-learn, which imports it: rich draws from Python's generator when it is
+    """Restore the state of Python's random generator afterwards.
+
+    Needed around an import of rich, or of scikit-learn, which imports rich: rich draws random numbers when it is
     imported."""
     state = random.getstate()
     try:
@@ -63,16 +65,17 @@ def untouched() -> Generator[None, None, None]:
 
 @contextmanager
 def evaluating(module: torch.nn.Module) -> Generator[None, None, None]:
-    """Eval mode, each submodule's own mode restored after: dropout would make an adaptive error estimate never fall.
+    """Put a module into eval mode; afterwards each submodule gets its former mode back.
 
-    Where several threads use a module at once, it stays in eval mode until the last has finished."""
+    With dropout, the error estimate of an adaptive solver would never fall. If several threads use a module at once, it
+    stays in eval mode until the last has finished."""
 
     parts = list(module.modules())
 
     with _MODES:
         found = [
             _HELD.get(part, (part.training, 0)) for part in parts
-        ]  # before any is set: a compiled module shares its mode with its part
+        ]  # all modes are read before any is set: a compiled module shares its mode with the module inside
         for part, (mode, users) in zip(parts, found, strict=True):
             _HELD[part] = mode, users + 1
             part.training = False

@@ -1,1 +1,1 @@
-"""Files: written whole, checkpoints, foreign weights, whose files a folder holds. Knows nothing of models."""
+"""Files: atomic writing, checkpoints, weights from elsewhere, ownership of folders. Does not depend on models."""

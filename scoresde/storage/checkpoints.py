@@ -1,9 +1,9 @@
-"""Checkpoints of a run in training: one file each, sealed, found again by looking.
+"""Checkpoints of a run in training, one file each.
 
-A checkpoint is a safetensors file whose header carries a JSON description and a SHA-256 of the whole file (taken with
-the digest's own 64 characters zero), since neither safetensors nor torch notices a flipped bit. It is written whole,
-so that a kill leaves the one before. The last two and the best are kept; the latest is found by scanning, and one that
-is damaged is passed over, by name.
+A checkpoint is a safetensors file. Its header holds a JSON description and a SHA-256 of the whole file, computed with
+the 64 characters of the digest itself set to zero. The digest is needed because neither safetensors nor torch notices a
+flipped bit. A checkpoint is written atomically, so that a kill leaves the earlier ones intact. The last two and the
+best are kept. The latest is found by scanning the folder; a damaged file is skipped with a warning that names it.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .files import CheckpointError, write_whole
 FORMAT = 1
 _DIGEST = re.compile(rb'"{\\"sha256\\": \\"([0-9a-f]{64})\\"')
 _NAME = re.compile(r"step-(\d{8,})\.safetensors")
-_MOST_HEADER = 100_000_000  # as safetensors itself allows
+_MOST_HEADER = 100_000_000  # bytes, the limit of safetensors itself
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A checkpoint as read: `about` its description, `tensors` by name."""
+    """The content of a checkpoint: `about` is its description, `tensors` holds the tensors by name."""
 
     path: Path
     about: dict[str, Any]
@@ -37,7 +37,7 @@ class Snapshot:
 
 
 def seal(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
-    """The content of a checkpoint file; equal input gives equal bytes.
+    """Make the content of a checkpoint file. Equal input gives equal bytes.
 
     Args:
         tensors: by name.
@@ -55,7 +55,7 @@ def seal(tensors: dict[str, Tensor], about: dict[str, Any]) -> bytes:
 
 
 def unseal(path: Path) -> Snapshot:
-    """Read and verify a checkpoint. Raises CheckpointError saying which file and what is wrong with it."""
+    """Read and verify a checkpoint. Raises CheckpointError that names the file and what is wrong with it."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
@@ -75,7 +75,7 @@ def unseal(path: Path) -> Snapshot:
 
 
 def _about(path: Path, content: bytes) -> dict[str, Any]:
-    """The description, once the whole content has been found to match its digest."""
+    """Verify the content by its SHA-256, then return the description."""
     size = 8 + int.from_bytes(content[:8], "little")
     found = _DIGEST.search(content, 0, min(size, _MOST_HEADER))
     if found is None:
@@ -104,14 +104,19 @@ def _file(step: int) -> str:
 
 
 def save(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Path:
-    """Write the checkpoint of about["step"], then drop all but the last two and the best.
-
-    Raises as `write`.
+    """Write the checkpoint of about["step"], then delete all but the last two and the best.
 
     Args:
         folder: of all checkpoints of the run.
         tensors: by name.
-        about: the description, JSON without NaN. The best is that of least about["score"], where it is not None.
+        about: the description, JSON without NaN. The best checkpoint has the least about["score"] that is not None.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        CheckpointError: if a weight is not finite; nothing is written then.
+        OSError: as `files.write_whole`.
     """
 
     path = write(folder, tensors, about)
@@ -129,13 +134,19 @@ def save(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Pat
 
 
 def write(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Path:
-    """Write the checkpoint of about["step"]. Raises CheckpointError, and writes nothing, where a weight is not
-    finite.
+    """Write the checkpoint of about["step"].
 
     Args:
         folder: of all checkpoints of the run.
         tensors: by name.
         about: the description, JSON without NaN.
+
+    Returns:
+        The path of the file.
+
+    Raises:
+        CheckpointError: if a weight is not finite; nothing is written then.
+        OSError: as `files.write_whole`.
     """
 
     bad = [
@@ -154,16 +165,15 @@ def write(folder: Path, tensors: dict[str, Tensor], about: dict[str, Any]) -> Pa
 
 
 def steps(folder: Path) -> dict[int, Path]:
-    """The checkpoint files in a folder by step, unverified."""
+    """The checkpoint files in a folder by step. They are not verified."""
     found = ((_NAME.fullmatch(path.name), path) for path in folder.glob("step-*"))
     return {int(match[1]): path for match, path in found if match}
 
 
 def latest(folder: Path) -> Snapshot | None:
-    """The newest checkpoint that verifies, or None where there is no file; a bad one is passed over with a warning
-    that names it.
+    """The newest checkpoint that is not damaged, or None if there are no files.
 
-    Raises CheckpointError where there are files and none verifies."""
+    A damaged file is skipped with a warning that names it. Raises CheckpointError if all files are damaged."""
 
     known = steps(folder)
 
@@ -180,7 +190,7 @@ def latest(folder: Path) -> Snapshot | None:
 
 
 def best(folder: Path) -> Snapshot | None:
-    """The checkpoint with the least score that verifies, or None."""
+    """The checkpoint with the least score. A damaged one is skipped with a warning. None if no checkpoint is left."""
     scored = sorted((score, step) for step, path in steps(folder).items() if (score := _score(path)) is not None)
 
     for _, step in scored:
@@ -198,12 +208,12 @@ def ours(path: Path) -> bool:
 
 
 def _score(path: Path) -> float | None:
-    """The score in a header, read without the rest; None where it cannot be."""
+    """The score in a header, or None if there is none or it cannot be read. The tensors are not read."""
     return _header(path).get("score")
 
 
 def _header(path: Path) -> dict[str, Any]:
-    """The description in a header, unverified; {} where it cannot be read."""
+    """The description in a header, not verified. {} if it cannot be read."""
     try:
         with path.open("rb") as file:
             size = int.from_bytes(file.read(8), "little")

@@ -1,9 +1,10 @@
-"""Files that are whole or absent, and runs that can be reloaded.
+"""Atomic writing of files.
 
-A file is written to a temporary one in the same directory, flushed, fsynced, renamed over the old one, and the
-directory fsynced: a kill at any moment leaves the old file or the new one. A run folder holds `model.safetensors` (the
-network's weights and their moving average) and `run.json` (everything else, with the SHA-256 of the weights, since
-safetensors does not notice a flipped bit). No pickle is ever loaded.
+The content is first written to a temporary file in the same directory, and flushed to disk by fsync. That file is then
+renamed to the final name, and the directory is flushed too. A kill at any moment leaves the old file or the new one.
+
+A run folder holds `model.safetensors` (the network's weights and their moving average) and `run.json` (everything
+else, with the SHA-256 of the weights, because safetensors does not notice a flipped bit). No pickle is ever loaded.
 """
 
 from __future__ import annotations
@@ -24,17 +25,18 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class CheckpointError(RuntimeError):
-    """A run that cannot be read; the message says which file and what is wrong with it."""
+    """Raised if a run or a checkpoint cannot be used. The message names the file and what is wrong with it."""
 
 
 def write_whole(path: Path | str, content: bytes) -> None:
-    """Write a file atomically and durably; on any exception the old file stays and the temporary goes.
-
-    Raises OSError; its message says so where the disk is full.
+    """Write a file atomically and durably. If writing fails, the old file stays and the temporary file is removed.
 
     Args:
-        path: of the file; folders on the way to it are made.
-        content: all of it.
+        path: of the file; missing folders on its path are made.
+        content: the whole content.
+
+    Raises:
+        OSError: if the file cannot be written. If the disk is full, the message says so.
     """
     path = Path(path)
 
@@ -75,24 +77,28 @@ def _write_whole(path: Path, content: bytes) -> None:
 
 
 def sweep(folder: Path) -> None:
-    """Remove temporaries that a killed process left."""
+    """Remove the temporary files that a killed process left."""
     for stale in folder.glob(_TEMPORARY + "*"):
         stale.unlink(missing_ok=True)
 
 
 def write_json(path: Path | str, value: Any) -> None:
-    """JSON, readable, with NaN refused.
+    """Write a value as indented JSON, atomically.
 
     Args:
-        path: of the file, which is written whole.
+        path: of the file.
         value: what `json.dumps` takes.
+
+    Raises:
+        ValueError: if the value holds NaN or Inf.
+        OSError: as `write_whole`.
     """
     write_whole(path, (json.dumps(value, indent=2, allow_nan=False) + "\n").encode())
 
 
 @cache
 def versions() -> dict[str, str]:
-    """What ran: for run.json and benchmark rows."""
+    """Versions of Python and the main packages, for run.json and benchmark rows."""
     return {
         "python": platform.python_version(),
         **{name: _version(name) for name in ("scoresde", "torch", "numpy", "diffusers")},
@@ -100,7 +106,7 @@ def versions() -> dict[str, str]:
 
 
 def _version(name: str) -> str:
-    """Of a package; "not installed" for one that is read from a source tree alone."""
+    """Version of a package. "not installed" also for one that is imported from a source tree without installation."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

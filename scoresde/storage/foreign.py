@@ -1,4 +1,4 @@
-"""Files of weights from elsewhere, read without running any of their code."""
+"""Read files of weights from elsewhere without running any code in them."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from torch import Tensor
 
 from .files import CheckpointError
 
-_STORED = {"F64", "F32", "F16", "BF16", "C64", "BOOL", "U8", "I8", "I16", "I32", "I64"}  # the same in safetensors
+_STORED = {"F64", "F32", "F16", "BF16", "C64", "BOOL", "U8", "I8", "I16", "I32", "I64"}  # as safetensors names dtypes
 
 _TORCH = {".pt", ".pth", ".ckpt", ".bin", ".tar"}
 _PICKLE = {".pkl", ".pickle"}
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _MOST_TENSORS = 50_000
-_MOST_HEADER = 16_000_000
-_DEEP = 8
-_SPARE = 1_000_000  # bytes that a file may unpack to beyond its own size
+_MOST_HEADER = 16_000_000  # bytes
+_DEEP = 8  # levels of nested containers
+_SPARE = 1_000_000  # bytes that a file may unpack to beyond twice its own size
 _EDM = (
     "is a pickle: reading it runs the code inside, so it is not read. Where you trust it, convert it with the"
     " code it came from:"
@@ -35,17 +35,18 @@ _DTYPES = {
 
 
 def read(path: Path | str) -> dict[str, Tensor]:
-    """The tensors of a file by dotted name, on the CPU.
+    """Read the tensors of a file by dotted name, on the CPU.
 
     Args:
         path: a .safetensors file, or a torch file (.pt, .pth, .ckpt, .bin, .tar).
 
     Returns:
-        Every tensor; of a score_sde file also the averaged weights, as ema.NAME.
+        Every tensor, except the states of optimisers and schedulers in a torch file. The averaged weights of a
+        score_sde file are named ema.NAME.
 
     Raises:
-        CheckpointError: says what is wrong with the file. No code in it runs, and no more memory is taken than the
-            file is large.
+        CheckpointError: if the file cannot be read; the message says what is wrong with it. No code in the file runs. A
+            file is refused if it would unpack to more than twice its size plus 1 MB.
     """
 
     path = Path(path)
@@ -124,7 +125,7 @@ def _torch(path: Path) -> dict[str, Tensor]:
 
 
 def _loaded(path: Path) -> Any:
-    """What torch reads of a file that runs no code."""
+    """The content of a torch file, read without running code in it."""
     try:
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as archive:
@@ -147,7 +148,7 @@ def _loaded(path: Path) -> Any:
 
 
 def _check_plain(path: Path, name: str, value: Tensor) -> None:
-    """Raise CheckpointError where a tensor is not one of plain numbers, stored as they are."""
+    """Raise CheckpointError if a tensor is not a dense one of a known dtype, or has no values."""
     kinds = {
         "nested": value.is_nested,
         "quantised": value.is_quantized,
@@ -168,7 +169,7 @@ def _flat(
     name: str,
     depth: int,
 ) -> Iterator[tuple[str, Tensor]]:
-    """Tensors in nested containers by dotted name; optimiser state is left out."""
+    """The tensors in nested containers by dotted name. The states of optimisers and schedulers are left out."""
     if depth > _DEEP:
         raise CheckpointError(f"{path} is nested deeper than {_DEEP}")
 
@@ -184,7 +185,7 @@ def _flat(
 
 
 def _with_average(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """score_sde keeps its average as a list in the order of the parameters: give it their names."""
+    """Give names to the average of a score_sde file, which stores it as a list in the order of the parameters."""
     listed = sorted((k for k in tensors if k.startswith("ema.shadow_params.")), key=lambda k: int(k.rpartition(".")[2]))
     shadow = [tensors[k] for k in listed]
     rest = {k: v for k, v in tensors.items() if k not in listed}

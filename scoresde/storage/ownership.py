@@ -1,9 +1,11 @@
-"""Whose files a folder holds, and who is writing into it now.
+"""Which folders belong to a run, and which process is writing into one now.
 
-A command that writes into a folder leaves a marker there, `.scoresde`: only files beside a marker are ever removed,
-and only under the names that runs give to their files. While it writes, the command holds an exclusive lock of the
-marker, which the operating system releases when the process ends, however it ends: a lock is never stale, and the
-number of a dead process that was given to another one is never mistaken for it.
+A command that writes into a folder leaves a marker file there, `.scoresde`. Files are removed only from a folder that
+belongs to a run (`owned`), and only files with the names that runs give to their files.
+
+While it writes, the command holds an exclusive lock on the marker. The operating system releases the lock when the
+process ends, even by a kill. So a dead process never leaves a lock behind, and no process number
+has to be trusted.
 """
 
 from __future__ import annotations
@@ -35,17 +37,16 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
 
 class BusyError(ValueError):
-    """A folder or file that another process is writing; the message tells its process, host and since when."""
+    """Raised if another process is writing a folder or file. The message gives its process number, host and start."""
 
 
 def owned(folder: Path) -> bool:
-    """Whether a command of ours has written into the folder: its marker is there, or the files of a run from before
-    there were markers."""
+    """Whether scoresde has written into the folder: it holds a marker, or a run from before markers were introduced."""
     return "scoresde" in _told(folder / MARKER) or _older(folder)
 
 
 def _older(folder: Path) -> bool:
-    """Whether a folder without a marker holds a description or a checkpoint of ours."""
+    """Whether a folder without a marker holds a run.json or a checkpoint of scoresde."""
     about = _told(folder / "run.json")
     if isinstance(about.get("format"), int) and "command" in about:
         return True
@@ -53,7 +54,7 @@ def _older(folder: Path) -> bool:
 
 
 def _told(path: Path) -> dict[str, Any]:
-    """A small JSON table, or {} where there is none."""
+    """The JSON table in a small file, or {} if it cannot be read."""
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -62,7 +63,7 @@ def _told(path: Path) -> dict[str, Any]:
 
 
 def written(folder: Path) -> Iterator[Path]:
-    """The files in a folder that have the names of a run's own files."""
+    """The files in a folder whose names are those of run files."""
     for name in FILES:
         if (folder / name).is_file():
             yield folder / name
@@ -72,10 +73,10 @@ def written(folder: Path) -> Iterator[Path]:
 
 
 def clear(folder: Path) -> None:
-    """Remove what an earlier run of ours left, first what names the rest. Other files stay where they are.
+    """Remove the files of an earlier run, run.json first. Other files stay.
 
     Raises:
-        ValueError: where nothing says that the files were written by a run of ours.
+        ValueError: if nothing shows that scoresde wrote the files.
     """
 
     _check_ours(folder)
@@ -84,7 +85,7 @@ def clear(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
     for name in FOLDERS:
-        with suppress(OSError):  # other files are in it, or there is no such folder
+        with suppress(OSError):  # the folder holds other files, or does not exist
             (folder / name).rmdir()
 
 
@@ -99,18 +100,18 @@ def _check_ours(folder: Path) -> None:
 
 @contextmanager
 def writing(folder: Path, command: str) -> Generator[None, None, None]:
-    """Mark a folder as ours, creating it, and hold it for writing. What a killed process had only begun to write is
-    removed.
+    """Mark a folder as a run folder, and lock it while the context lasts. It is made if missing.
 
-    Left without any file of its own, a folder made here is removed again.
+    Temporary files of a killed process are removed. If the folder holds only the marker at the end, the marker is
+    removed, and so is the folder if it was made here.
 
     Args:
         folder: to write into.
-        command: what writes, as others who find the folder held are told.
+        command: the command that writes; other processes that find the folder locked show it.
 
     Raises:
-        BusyError: where another process is writing there.
-        ValueError: where it has files of the names of a run's, and nothing says that a run of ours wrote them.
+        BusyError: if another process is writing there.
+        ValueError: if the folder holds files with the names of run files, and nothing shows that scoresde wrote them.
     """
 
     _check_ours(folder)
@@ -131,14 +132,14 @@ def writing(folder: Path, command: str) -> Generator[None, None, None]:
 
 @contextmanager
 def writing_file(path: Path, command: str) -> Generator[None, None, None]:
-    """Hold the name of one file for writing, by a lock beside it that is gone afterwards.
+    """Lock one file name while the context lasts. The lock is a file beside it, which is removed at the end.
 
     Args:
         path: of the file, which need not exist.
-        command: what writes, as others who find the name held are told.
+        command: the command that writes; other processes that find the name locked show it.
 
     Raises:
-        BusyError: where another process is writing it.
+        BusyError: if another process is writing the file.
     """
 
     lock = path.with_name(f".scoresde-lock-{path.name}"[:255])
@@ -153,7 +154,7 @@ def writing_file(path: Path, command: str) -> Generator[None, None, None]:
 
 @contextmanager
 def _held(lock: Path, what: Path, command: str) -> Generator[None, None, None]:
-    """An exclusive lock of a file, which tells who holds it."""
+    """Hold an exclusive lock on a file, and write into it which process holds the lock."""
     handle = _locked(lock, what)
 
     try:
@@ -172,7 +173,7 @@ def _held(lock: Path, what: Path, command: str) -> Generator[None, None, None]:
 
 
 def _locked(lock: Path, what: Path) -> int:
-    """The handle of a locked file. It is opened again where the file was removed between opening and locking it."""
+    """Open and lock a file, and return its handle. If the file was removed in between, this is repeated."""
     while True:
         handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o666)
 

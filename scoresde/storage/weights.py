@@ -1,8 +1,8 @@
-"""Whose weights are whose: the tensors of a file matched to a network by name.
+"""Match the tensors of a file to a network by name.
 
-Trainers keep weights under names of their own: a group ("model", "state_dict"), a wrapper ("module", "_orig_mod"), an
-average beside the raw weights. The weights of a network are found by its own names, wherever in the file they all
-occur under one prefix.
+Training programs add their own parts to the names: a group ("model", "state_dict"), a wrapper ("module", "_orig_mod"),
+or a group for the averaged weights. A network's weights are found under any prefix of the file under which all names of
+its parameters occur.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ from torch import Tensor, nn
 
 from .files import CheckpointError
 
-_SHOWN = 3  # names that a message lists
+_SHOWN = 3  # number of names that a message lists
 _WRAPPERS = {"module", "_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 _AVERAGED = re.compile(r"(^|_)(ema|swa|avg|averaged?|averages|shadow)(_|$)")
-_LIVE = re.compile(r"(^|_)(online|live|raw|student)(_|$)")  # what an average keeps beside itself
+_LIVE = re.compile(r"(^|_)(online|live|raw|student)(_|$)")  # raw weights that are stored with an average
 
 
 def select(tensors: Mapping[str, Tensor], network: nn.Module, path: Path) -> dict[str, Tensor]:
-    """The state dict of `network` among the tensors of a file: its average where there is one, else the raw weights.
+    """Select the state dict of `network` from the tensors of a file: averaged weights if there are any, or else the raw
+    weights.
 
-    The names of the network are looked for under every prefix of the file; the wrappers of parallel and compiled
-    training ("module", "_orig_mod") do not count. Buffers that an average leaves out come from the raw weights.
+    The names of the network are looked for under every prefix of the file. The parts that parallel and compiled
+    training add to names ("module", "_orig_mod") are ignored. Buffers that the average lacks come from the raw weights.
 
     Args:
         tensors: by dotted name, as `foreign.read` returns them.
-        network: whose names are wanted; its values do not matter.
+        network: the network whose names are looked for; its values do not matter.
         path: of the file, for messages.
 
     Raises:
-        CheckpointError: where the names are under no prefix, or under two with different values and neither is an
-            average.
+        CheckpointError: if no prefix holds all parameters; if two averages, or without an average two sets of raw
+            weights, have different values; or if the file holds further weights of a larger network.
     """
 
     wanted = network.state_dict()
@@ -71,12 +72,12 @@ def select(tensors: Mapping[str, Tensor], network: nn.Module, path: Path) -> dic
 
 
 def _unwrapped(name: str, kept: set[str]) -> str:
-    """A name without the parts that wrappers add, unless the network itself uses them."""
+    """A name without the parts that wrappers add. Parts that names of the network contain are kept."""
     return ".".join(part for part in name.split(".") if part in kept or part not in _WRAPPERS)
 
 
 def _groups(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
-    """For each prefix under which some wanted name occurs: those that do."""
+    """{prefix: {name: tensor}} for each tensor named prefix.name, where name is a wanted name."""
     groups: dict[str, dict[str, Tensor]] = {}
 
     for name, value in tensors.items():
@@ -90,8 +91,8 @@ def _groups(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict
 
 
 def _squeezed(tensors: Mapping[str, Tensor], prefix: str, parameters: set[str]) -> dict[str, dict[str, Tensor]]:
-    """The average of latent-diffusion files: for raw weights under a.b the key a_ema, then b and the name without
-    their dots."""
+    """The averaged weights of a latent-diffusion file. For the raw weight a.b.NAME the key is a_ema.bNAME, where bNAME
+    has no dots."""
 
     parts = prefix.split(".") if prefix else []
 
@@ -106,13 +107,13 @@ def _squeezed(tensors: Mapping[str, Tensor], prefix: str, parameters: set[str]) 
 
 
 def _is_average(prefix: str) -> bool:
-    """Whether a group is named after an average, and not after what is averaged beside it."""
+    """Whether the name of a group is that of averaged weights, and not of the raw weights stored with an average."""
     parts = prefix.lower().split(".")
     return any(_AVERAGED.search(part) for part in parts) and not any(_LIVE.search(part) for part in parts)
 
 
 def _only(groups: dict[str, dict[str, Tensor]], parameters: set[str], path: Path) -> tuple[str, dict[str, Tensor]]:
-    """The one group there is, or the first of several that are equal."""
+    """The only group, or the first of several equal ones. Raises CheckpointError if their values differ."""
     first, *others = groups
 
     for other in others:
@@ -134,7 +135,7 @@ def _check_alone(
     wanted: Mapping[str, Tensor],
     path: Path,
 ) -> None:
-    """Raise CheckpointError where the group has more in the network's own parts: it is of a larger network."""
+    """Raise CheckpointError if the group holds further weights in parts of the network: it belongs to a larger one."""
     start = f"{prefix}." if prefix else ""
     roots = {name.split(".")[0] for name in wanted}
     for name in tensors:
@@ -149,8 +150,7 @@ def _some(names: list[str]) -> str:
 
 
 def restore(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Load weights into a module; missing, unexpected, wrong-shaped ones and ones of another kind of number are named,
-    NaN is refused.
+    """Load weights from a file into a module.
 
     Args:
         module: to load into.
@@ -158,7 +158,8 @@ def restore(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
         path: of the file they came from, for messages.
 
     Raises:
-        CheckpointError: in each of these cases.
+        CheckpointError: if a weight is missing, unexpected or not finite, or has another shape or another kind of
+            number (`load_weights`); the message names it.
     """
 
     bad = [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]
@@ -172,12 +173,17 @@ def restore(module: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
 
 
 def load_weights(module: nn.Module, state: Mapping[str, Tensor]) -> None:
-    """`load_state_dict`, which by itself casts whole or complex numbers to floating ones in silence: here they raise
-    RuntimeError.
+    """Load a state dict, and check the kind of its numbers.
+
+    `load_state_dict` alone would convert whole or complex numbers to floating ones without a warning.
 
     Args:
         module: to load into.
-        state: weights by the module's own names, all of them.
+        state: all weights by the module's own names.
+
+    Raises:
+        RuntimeError: if a weight is missing or unexpected, or has another shape or another kind of number (floating,
+            complex or other) than the module's.
     """
     for name, wanted in module.state_dict().items():
         found = state.get(name, wanted)
@@ -191,10 +197,10 @@ def _dtype(x: Tensor) -> str:
 
 
 def architecture_mismatch(path: Path, error: Exception | str) -> CheckpointError:
-    """What is said where weights are those of another network.
+    """The error for weights of another network.
 
     Args:
         path: of the file they came from.
-        error: the reason, shown in one line of at most 300 characters.
+        error: the reason; the message shows up to 300 characters of it in one line.
     """
     return CheckpointError(f"{path} holds another architecture: {' '.join(str(error).split())[:300]}")

@@ -1,4 +1,4 @@
-"""The loss of a classifier that knows the noise level."""
+"""The loss of a classifier of noisy samples, which is given the noise level."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .noised import noised
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """-log p(label | x) at the drawn noise levels, of a `NoisyClassifier`, in nats."""
+    """-log p(label | x) of a `NoisyClassifier` at the drawn noise levels, in nats per sample."""
 
     per_element: ClassVar[bool] = False
 

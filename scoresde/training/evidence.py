@@ -19,9 +19,9 @@ class ELBO(Loss):
     With kl_weight 1 and free_bits 0 it bounds -log p(x). Kingma & Welling 2014, arXiv:1312.6114; Kingma et al. 2016,
     arXiv:1606.04934 (free bits); Higgins et al. 2017 (the weight).
 
-    std        standard deviation of the observation noise, in the model's scale; kept in the run
-    kl_weight  of the divergence from N(0, 1)
-    free_bits  nats of each number of z that are not penalised
+    std        standard deviation of the observation noise, in the model's scale; stored with the run
+    kl_weight  weight of the KL divergence from N(0, 1), 0 or more
+    free_bits  for each number z_j of z, a divergence up to this many nats is not penalised, 0 or more
     """
 
     std: float = 0.1

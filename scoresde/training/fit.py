@@ -1,7 +1,7 @@
 """Training as a generator over steps: the caller's loop logs, draws, saves and stops.
 
-Everything random is a function of (seed, step, index in the batch): a run is repeated or resumed exactly, its batches
-may be worked through in parts or by several processes, and none of that changes what is learnt beyond rounding.
+Everything random is a function of (seed, step, index in the batch). A run can therefore be repeated or resumed
+exactly. If a batch is split into parts or shared by several processes, the result changes only by rounding.
 """
 
 from __future__ import annotations
@@ -35,13 +35,18 @@ def fit(
     Args:
         denoiser: the model; its network is trained in place.
         data: the samples, in the model's scale.
-        training: steps, batch, rate and the other keys of [training].
-        state: of denoiser.network, by `begin`: taken up where it stands and kept current; None begins anew.
+        training: number of steps, batch size, learning rate and the other keys of [training].
+        state: the training state of denoiser.network, made by `begin`; training continues from it and updates it in
+            place. None: start from the first step.
         objective: loss and noise levels; default denoising score matching at uniform t.
 
+    Yields:
+        The `Progress` of each step, after the step.
+
     Raises:
-        TypeError: where `data` is no `Samples`.
-        ValueError: where the batch exceeds the data or does not divide into parts.
+        TypeError: if `data` is no `Samples`.
+        ValueError: if the batch is larger than the data or does not divide into parts, if labels are missing, or if no
+            weight of the network requires a gradient.
         NonFiniteLossError: naming step, noise levels and samples.
         TrainingMemoryError: naming the batch size.
     """
@@ -79,12 +84,16 @@ def fit(
 
 
 def check_batch(data: Samples, training: Training) -> None:
-    """Raise TypeError where `data` is no `Samples`, ValueError where the batch exceeds it or does not divide into
-    parts, or it lacks the labels wanted.
+    """Check that the data and the batch fit together.
 
     Args:
-        data: what is trained on.
-        training: whose `batch`, `accumulate` and `label_dropout` must fit it.
+        data: the training samples.
+        training: its `batch`, `accumulate` and `label_dropout` are checked.
+
+    Raises:
+        TypeError: if `data` is no `Samples`.
+        ValueError: if the batch is larger than the data or does not divide into parts, or if `label_dropout` is set
+            and the data have neither labels nor conditions.
     """
 
     if not isinstance(data, Samples):
@@ -110,6 +119,6 @@ def check_batch(data: Samples, training: Training) -> None:
 
 @contextlib.contextmanager
 def _grad_mode() -> Generator[None]:
-    """Training takes gradients, whatever mode its caller is in."""
+    """Inside, gradients are computed, even if the caller has disabled them."""
     with torch.inference_mode(False), torch.enable_grad():
         yield

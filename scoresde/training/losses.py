@@ -1,12 +1,13 @@
 """Training losses: frozen dataclasses loss(denoiser, x0, t, eps, cond=None) -> (B,), summed over each sample.
 
-With x = alpha x0 + sigma eps every regression loss is w(t) rho(residual), the residual that of eps, x0, v or the
-velocity. For the square rho all are one loss with different weights, since an error e of eps is an error
+With x = alpha x0 + sigma eps every regression loss is w(t) rho(residual). The residual is the error of the predicted
+eps, x0, v or velocity. If rho is the square, all of them are one loss with different weights: an error e of eps is an
+error
 
     x0: -(sigma/alpha) e,    v: (r/alpha) e,  r = hypot(alpha, sigma),    velocity: (1 + sigma/alpha) e,
 
-and all have the score as their minimiser. Weights and noise levels (`noise_levels`) decide which levels a network works
-hardest on.
+of the others, and all have the score as their minimiser. The weights and the distribution of noise levels
+(`noise_levels`) decide at which levels the network is trained most.
 """
 
 from __future__ import annotations
@@ -34,12 +35,12 @@ from .norms import Norm, Square
 
 @dataclass(frozen=True)
 class Loss(ABC):
-    """Abstract: loss(denoiser, x0, t, eps, cond=None) -> (B,), of samples x0 (B, ...), levels t (B,) or 0-d, normals
-    eps (B, ...).
+    """Abstract: loss(denoiser, x0, t, eps, cond=None) -> (B,), for samples x0 (B, ...), times t (B,) or 0-d, and
+    standard normals eps (B, ...).
 
-    The process is the denoiser's own. Raises ValueError naming `denoiser` where it has none.
+    The process is that of the denoiser. Raises ValueError naming `denoiser` if it has none.
 
-    per_element  whether it is a sum over the numbers of a sample, by which it is divided where it is told"""
+    per_element  True if the loss is a sum over the elements of a sample; `Objective` then divides by their number"""
 
     per_element: ClassVar[bool] = True
 
@@ -67,10 +68,10 @@ class Regression(Loss):
 
     @abstractmethod
     def residual(self, prediction: Prediction, x0: Tensor, eps: Tensor) -> Tensor:
-        """What is predicted less what is true, (B, ...).
+        """The prediction minus the true value, (B, ...).
 
         Args:
-            prediction: what the denoiser answered.
+            prediction: the output of the denoiser.
             x0: clean samples, (B, ...).
             eps: standard normals, shaped like the samples.
         """
@@ -80,8 +81,8 @@ class Regression(Loss):
         """w(t), shaped like t.
 
         Args:
-            process: the process whose clock and scale are meant.
-            t: times of the process, a number, 0-d or (B,).
+            process: the process of the denoiser.
+            t: times of the process, 0-d or (B,).
         """
 
     def __call__(
@@ -117,7 +118,7 @@ class MaximumLikelihood(Regression):
     """(t_max - t_min) g^2/(2 sigma^2) ||eps_hat - eps||^2: its mean over uniform t is the diffusion term of the bound
     on -log p, in nats.
 
-    Draw t by `Importance`: the plain estimate has a weight like 1/t. Song, Durkan, Murray & Ermon 2021,
+    Draw t by `Importance`: with uniform t the weight grows like 1/t near t = 0. Song, Durkan, Murray & Ermon 2021,
     arXiv:2101.09258."""
 
     def residual(self, prediction: Prediction, x0: Tensor, eps: Tensor) -> Tensor:
@@ -131,7 +132,8 @@ class MaximumLikelihood(Regression):
 class KarrasWeighted(Regression):
     """(s^2 + s_d^2)/(s s_d)^2 ||x0_hat - x0||^2, s = sigma/alpha: unit effective weight under Karras' preconditioning.
 
-    s_d = sigma_data, the data's standard deviation; made for LogNormal levels. Karras et al. 2022, arXiv:2206.00364."""
+    s_d = sigma_data, the data's standard deviation, above 0. Use it with LogNormal noise levels. Karras et al. 2022,
+    arXiv:2206.00364."""
 
     sigma_data: float = 0.5
 
@@ -148,7 +150,7 @@ class KarrasWeighted(Regression):
 
 @dataclass(frozen=True)
 class MinSNR(Regression):
-    """min(SNR, gamma) ||x0_hat - x0||^2, SNR = alpha^2/sigma^2: DSM with the almost clean levels held back.
+    """min(SNR, gamma) ||x0_hat - x0||^2, SNR = alpha^2/sigma^2: DSM with less weight on low noise.
 
     Hang et al. 2023, arXiv:2303.09556."""
 
@@ -205,11 +207,12 @@ class FlowMatching(Regression):
 
 @dataclass(frozen=True)
 class ChainBound(Loss):
-    """The bound of a discrete chain in nats, one term a sample: L_T + T L_{i-1}, with L_0 at i = 1; see `elbo`.
+    """The variational bound of a discrete chain in nats, estimated by one term per sample: L_T + T L_{i-1}, with L_0 at
+    i = 1; see `elbo`.
 
-    t chooses the level: i = 1 + floor(T (t - t_min)/(t_max - t_min)), so that uniform t makes an unbiased estimate of
-    the whole bound. Needs a denoiser of a `ddpm` chain. Ho et al. 2020, arXiv:2006.11239, eq. 5. Raises TypeError
-    naming `denoiser`."""
+    t gives the level, i = 1 + floor(T (t - t_min)/(t_max - t_min)). With uniform t this is an unbiased estimate of the
+    whole bound. Ho et al. 2020, arXiv:2006.11239, eq. 5. Raises TypeError naming `denoiser` if its process is not a
+    `ddpm` chain."""
 
     def __call__(
         self,
@@ -233,12 +236,13 @@ class ChainBound(Loss):
 
 @dataclass(frozen=True)
 class Hybrid(Loss):
-    """||eps_hat - eps||^2 + weight (the chain's bound with D held fixed): L_hybrid, which trains the variances of
+    """||eps_hat - eps||^2 + weight * (bound of the chain, with D held fixed): L_hybrid, which trains the variances of
     `LearnedRange`.
 
-    Only the variances feel the bound, whose mean over uniform t is in nats (`ChainBound`). The chain is a ddpm process
-    itself, or the `steps` levels t_max i/steps of another variance-preserving one; t chooses the level as there.
-    Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 16. Raises ValueError naming `denoiser` or `process`."""
+    The bound gives gradients to the variances only; its mean over uniform t is in nats (`ChainBound`). If the process
+    is a ddpm chain, that chain is used. From any other variance-preserving process the chain has the `steps` levels
+    t_max i/steps. t gives the level as in `ChainBound`. Nichol & Dhariwal 2021, arXiv:2102.09672, eq. 16. Raises
+    ValueError naming `denoiser` or `process`."""
 
     weight: float = 0.001
     steps: int = 1000
@@ -278,5 +282,5 @@ def _bound(
     x0: Tensor,
     prediction: Prediction,
 ) -> Tensor:
-    """L_T + T L_{i-1}, i the level."""
+    """L_T + T L_{i-1} at level i, (B,)."""
     return elbo.prior_term(chain, x0) + chain.steps * elbo.term(chain, level, x0, prediction)

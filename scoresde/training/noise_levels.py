@@ -1,8 +1,8 @@
-"""Noise levels to train at: distributions of t as quantile functions, and uniforms spread evenly over a batch.
+"""Distributions of the noise levels for training, as quantile functions of t, and stratified uniforms for a batch.
 
     t, weight = levels(stratified(u), process),        E_levels[weight * loss(t)]
 
-`weight` is one except where the distribution is only a better way to draw another one (`Importance`).
+`weight` is 1, except for importance sampling (`Importance`).
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from ..processes.base import Process
 
 
 def stratified(u: Tensor) -> Tensor:
-    """(i + u_i)/B: one uniform in each of B equal cells, u (B,) uniform in (0, 1).
+    """(i + u_i)/B: one uniform number in each of B equal cells, from u (B,) uniform in (0, 1).
 
-    A batch's mean of a smooth function has variance O(B^-3), independent draws O(B^-1); the one draw shared by all
-    cells of Kingma et al. 2021, arXiv:2107.00630, section I.1, has O(B^-2)."""
+    The mean of a smooth function over the batch then has variance O(B^-3). With independent draws it is O(B^-1). With
+    one draw shared by all cells (Kingma et al. 2021, arXiv:2107.00630, section I.1) it is O(B^-2)."""
     return (torch.arange(len(u), dtype=u.dtype, device=u.device) + u) / len(u)
 
 
 @dataclass(frozen=True)
 class NoiseLevels(ABC):
-    """Abstract distribution of noise levels: levels(u, process) -> (t, weight), both (B,), u (B,) uniform in (0, 1),
-    float64.
+    """Abstract distribution of noise levels: levels(u, process) -> (t, weight), both (B,), for u (B,) uniform in (0, 1)
+    in float64.
 
-    t is the quantile function at u, inside [t_min, t_max]: distributions on the whole line are truncated there."""
+    t is the quantile function at u. Distributions on the whole line are truncated to [t_min, t_max]."""
 
     @abstractmethod
     def __call__(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
@@ -71,9 +71,9 @@ class LogNormal(NoiseLevels):
 
 @dataclass(frozen=True)
 class LogitNormal(NoiseLevels):
-    """log(t/(1 - t)) ~ N(mean, std^2), for processes with t in [0, 1]; along RectifiedFlow the same as LogNormal.
+    """log(t/(1 - t)) ~ N(mean, std^2), for processes with t in [0, 1]. For RectifiedFlow it equals LogNormal.
 
-    Esser et al. 2024, arXiv:2403.03206, section 3.1. Raises ValueError where t exceeds 1."""
+    Esser et al. 2024, arXiv:2403.03206, section 3.1. Raises ValueError if t lies outside [0, 1]."""
 
     mean: float = 0.0
     std: float = 1.0
@@ -96,12 +96,12 @@ class LogitNormal(NoiseLevels):
 
 @dataclass(frozen=True)
 class Importance(NoiseLevels):
-    """t with density proportional to g^2/sigma^2 = 2 |lam'|, that is lam uniform; weighted so that means are those of
-    `Uniform`.
+    """Importance sampling: the density of t is proportional to g^2/sigma^2 = 2 |lam'|, so that lam is uniform. The
+    weights make the expected loss equal to that of `Uniform`.
 
     With `MaximumLikelihood` the weights cancel: weight * loss = |lam_max - lam_min| ||eps_hat - eps||^2, without the
-    1/t of the plain estimate. Song, Durkan, Murray & Ermon 2021, arXiv:2101.09258, section 5.1. Raises ValueError
-    where lam is infinite."""
+    factor 1/t that uniform t has. Song, Durkan, Murray & Ermon 2021, arXiv:2101.09258, section 5.1. Raises ValueError
+    if lam is infinite at an end."""
 
     def __call__(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
         noisy, clean = _ends(process, process.lam, process.t_noise, process.t_data)
@@ -134,7 +134,7 @@ def _normal(
     forth: Callable[[Tensor], Tensor],
     back: Callable[[Tensor], Tensor],
 ) -> Tensor:
-    """Quantiles of the t for which forth(t) ~ N(mean, std^2), truncated to the process' range."""
+    """Quantiles at u of the distribution of t in which forth(t) ~ N(mean, std^2), truncated to the process' range."""
     first, last = (
         0.5 * math.erfc((mean - z) / (std * math.sqrt(2))) for z in _ends(process, forth, process.t_min, process.t_max)
     )

@@ -1,4 +1,4 @@
-"""A noised batch, and the process of a denoiser."""
+"""Noised samples, and the process of a denoiser."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def noised(
     t: Tensor,
     eps: Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """x, alpha, sigma.
+    """Noised samples x = alpha x0 + sigma eps, and alpha and sigma at t.
 
     Args:
-        process: the process whose clock and scale are meant.
+        process: gives alpha(t) and sigma(t).
         x0: clean samples, (B, ...).
         t: times of the process, a number, 0-d or (B,).
         eps: standard normals, shaped like the samples.

@@ -1,4 +1,4 @@
-"""How a residual is counted."""
+"""Penalty functions rho(r) of a residual."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from solvers import check
 
 @dataclass(frozen=True)
 class Norm(ABC):
-    """Abstract: how an element's residual is counted."""
+    """Abstract: the penalty rho(r) of the residual r of one element."""
 
     @abstractmethod
     def __call__(self, residual: Tensor) -> Tensor:
@@ -39,8 +39,9 @@ class Absolute(Norm):
 
 @dataclass(frozen=True)
 class Huber(Norm):
-    """r^2 up to |r| = delta, delta (2 |r| - delta) beyond: outliers pull with bounded force. Huber 1964, Ann. Math.
-    Statist. 35(1)."""
+    """r^2 up to |r| = delta, delta (2 |r| - delta) beyond, so that the gradient of outliers is bounded.
+
+    Huber 1964, Ann. Math. Statist. 35(1)."""
 
     delta: float = 1.0
 

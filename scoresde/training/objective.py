@@ -1,4 +1,4 @@
-"""What is minimised, and what a step of training reports or raises."""
+"""The training objective, and what a training step reports or raises."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class TrainingMemoryError(RuntimeError):
 
 @dataclass(frozen=True)
 class Objective:
-    """What is minimised: the mean over samples, noises and levels of weight(t) loss(t), over the numbers of a sample
-    where it is a sum over them."""
+    """The training objective: the mean of weight(t) loss(t) over samples, noise and noise levels. If the loss is a sum
+    over the elements of a sample, it is divided by their number."""
 
     loss: Loss = field(default_factory=DSM)
     levels: NoiseLevels = field(default_factory=Uniform)
 
     def draw(self, u: Tensor, process: Process) -> tuple[Tensor, Tensor]:
-        """Levels of a whole batch, one in each of B equal cells, and their weights.
+        """Times t of a whole batch, one in each of B cells of equal probability, and their weights, both (B,).
 
         Args:
-            u: uniforms in [0, 1), (B,).
-            process: whose times the levels are.
+            u: uniform numbers in (0, 1), (B,), float64.
+            process: the training process; t is its time.
         """
         return self.levels(stratified(u), process)
 
@@ -46,7 +46,7 @@ class Objective:
         eps: Tensor,
         cond: Tensor | None = None,
     ) -> Tensor:
-        """One number per sample, (B,)."""
+        """The weighted loss of each sample, (B,)."""
         each = self.loss(denoiser, x0, t, eps, cond) / (x0[0].numel() if self.loss.per_element else 1)
         return weight.to(each) * each
 
@@ -56,11 +56,11 @@ SIMPLE = Objective()
 
 @dataclass(frozen=True)
 class Progress:
-    """One training step: its number (from 1), the mean loss per element, the gradient's norm before clipping, the
-    learning rate.
+    """One training step: its number (from 1), the mean of the objective over the batch, the norm of the gradient before
+    clipping, the learning rate.
 
-    t, losses  the batch's noise levels and losses per element, (B,)
-    skipped    whether the weights were left alone"""
+    t, losses  times and values of the objective of each sample of the batch, (B,)
+    skipped    True if the weights were not changed, because loss or gradient was not finite"""
 
     step: int
     loss: float

@@ -21,12 +21,12 @@ from .noised import noised, process_of
 
 @dataclass(frozen=True)
 class Sliced(Loss):
-    """||eps_hat||^2 - 2 sigma v^T grad(v^T eps_hat) + d: sliced score matching, which never looks at eps beyond x.
+    """||eps_hat||^2 - 2 sigma v^T grad(v^T eps_hat) + d: sliced score matching, which needs no eps but that in x.
 
-    It is 2 sigma^2 (v^T grad(v^T s) + ||s||^2/2) + d with v = +-1 per element, averaged over `probes` draws: by
-    Stein's identity equal in mean to DSM, value and gradient. One backward pass a probe. The probes are Philox words
-    whose counter is read off the bits of eps: a function of whatever eps is a function of. Song, Garg, Shi & Ermon
-    2019, arXiv:1905.07088."""
+    It is 2 sigma^2 (v^T grad(v^T s) + ||s||^2/2) + d with v = +-1 per element, averaged over `probes` draws of v. By
+    Stein's identity its mean and the mean of its gradient equal those of DSM. Each probe costs one backward pass. The
+    probes are computed from the bits of eps (`signs`), so that they are repeated whenever eps is. Song, Garg, Shi &
+    Ermon 2019, arXiv:1905.07088."""
 
     probes: int = 1
 
@@ -56,16 +56,17 @@ class Sliced(Loss):
 
 
 def signs(eps: Tensor, count: int) -> Tensor:
-    """Rademacher probes, Philox words whose counter is the bits of each sample's first two normals.
+    """Rademacher probes (+1 or -1 per element), (count, B, ...), from the counter-based generator Philox. The counter
+    is made of the bits of the first two normals of each sample.
 
-    No generator is used, because the loss must be a function of its arguments alone: it gives the same probes to a
-    sample in every batch, chunk and process, and on every device, and leaves the random state untouched. The normals
-    of a sample serve as its counter, since the loss is not told which sample of which step it gets. The probes are
-    independent of the normals up to the quality of Philox.
+    The loss must be a function of its arguments alone, so it uses no generator with a state. A sample gets the same
+    probes in every batch, part and process and on every device, and torch's random state does not change. The normals
+    serve as counter because the loss does not know which sample of which step it gets. The probes are independent of
+    the normals up to the quality of Philox.
 
     Args:
-        eps: normals, (B, ...).
-        count: number of probes; they are (count, B, ...).
+        eps: standard normals, (B, ...).
+        count: number of probes, 1 or more.
     """
 
     first = eps.detach().reshape(len(eps), -1)[:, :2].to(torch.float64)

@@ -1,4 +1,4 @@
-"""How to train, and all that training changes: what a checkpoint holds."""
+"""Training options, weight averages, and the state of training that a checkpoint holds."""
 
 from __future__ import annotations
 
@@ -16,30 +16,32 @@ from solvers import check
 
 from ..storage.weights import load_weights
 
-WIDTHS = (0.05, 0.10)  # of the averages that are stored for others to be made of
-_LAST_RATE = 0.05  # of the cosine, over lr
+WIDTHS = (0.05, 0.10)  # of the stored averages, from which `posthoc_ema` makes those of other widths
+_LAST_RATE = 0.05  # learning rate at the end of the cosine schedule, divided by lr
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Training:
-    """How to train. Raises TypeError or ValueError naming the field.
+    """Training options. Raises TypeError or ValueError naming the field.
 
-    steps, batch     optimiser steps and samples a step
-    lr               AdamW's peak rate, reached in `warmup` steps
-    schedule         of the rate from then on: cosine, to lr/20 at the last step, or constant
-    ema              decay of the weight average, ramped as (1+n)/(10+n) at the start
-    ema_width        instead of it, the width of a power-function average as a share of the steps done, say 0.05 to
-                     0.15: the same at any length
-    grad_clip        limit of the gradient's norm
-    posthoc          steps between averages stored for any width to be made of them afterwards (`posthoc_ema`), 0: none
-    seed             of weights, times, noise, order and augmentation
-    accumulate       parts a batch is worked through in, to save memory
+    steps, batch     optimiser steps, and samples per step
+    lr               peak learning rate of AdamW, reached after `warmup` steps
+    schedule         of the learning rate: cosine, falling to lr/20 at the last step, or constant
+    weight_decay     of AdamW, 0 or more
+    ema              decay of the exponential moving average of the weights; at the start (1+n)/(10+n) if that is less
+    ema_width        if given, a power-function average replaces it; its width as a share of the steps done, above 0
+                     and below 0.28 (usually 0.05 to 0.15). The same value suits runs of any length
+    grad_clip        largest norm of the gradient
+    posthoc          steps between stored averages, from which `posthoc_ema` makes an average of any width after
+                     training; 0: none are stored
+    seed             of weights, times, noise, order of the data and augmentation
+    accumulate       number of parts a batch is split into, to save memory
     precision        inside the network: float32, bfloat16 or float16
-    label_dropout    share of labels hidden from a class-conditional network, for classifier-free guidance; None where
-                     the network is not one
-    compile          torch.compile the network
-    skip_nonfinite   skip a step without finite loss and gradient, and stop at ten in a row"""
+    label_dropout    share of labels hidden from a class-conditional network, for classifier-free guidance; None for
+                     other networks
+    compile          run the network through torch.compile
+    skip_nonfinite   skip steps whose loss or gradient is not finite; the run stops at ten in a row"""
 
     steps: int = 1000
     batch: int = 128
@@ -84,23 +86,23 @@ class Training:
                 raise TypeError(f"`{name}` must be true or false, got {getattr(self, name)!r}")
 
     def rate(self, step: int, since: tuple[int, float] = (0, 1.0)) -> float:
-        """Learning rate at a step, over lr; `since` as in `decay`.
+        """Learning rate at a step, divided by lr.
 
         Args:
             step: number of the step, from 0.
-            since: step from which the schedule holds, and its value there.
+            since: the first step of the schedule and its value there, as in `decay`.
         """
         return min(1.0, (step + 1) / max(1, self.warmup)) * self.decay(step, since)
 
     def decay(self, step: int, since: tuple[int, float] = (0, 1.0)) -> float:
-        """The same without the warm-up. since: the step from which this schedule holds, and its value there.
+        """Learning rate at a step, divided by lr, without the warm-up.
 
-        A run that is lengthened goes on from the value it had reached, and from there along a cosine to the new last
-        step.
+        If a run is lengthened, the learning rate continues from the value it had reached, along a cosine to the new
+        last step.
 
         Args:
             step: number of the step, from 0.
-            since: step from which the schedule holds, and its value there.
+            since: the first step of the schedule, and its value there; (0, 1.0) unless the run was lengthened.
         """
 
         begun, level = since
@@ -111,11 +113,11 @@ class Training:
 
 
 class Average:
-    """A moving average of a network's weights, in `module`: w <- d w + (1 - d) w_n with d = decay(n), n updates before
-    this one; the first copies.
+    """A moving average of a network's weights, in `module`: w <- d w + (1 - d) w_new with d = decay(n), where n counts
+    the earlier updates. The first update copies the weights.
 
-    Buffers and packed weights are copied. It knows the network's tensors, so that an update is two operations on lists
-    and no walk over modules."""
+    Buffers and packed weights are copied at each update. The lists of tensors are made once, so that an update is a few
+    operations on lists."""
 
     def __init__(self, network: nn.Module, decay: Callable[[int], float]):
         self.module = copy.deepcopy(network)
@@ -130,7 +132,7 @@ class Average:
         self._copied += zip(self.module.buffers(), network.buffers(), strict=True)
 
     def update(self) -> None:
-        """Take in the weights as they are now."""
+        """Update the average with the present weights."""
         get_ema_multi_avg_fn(self.decay(self.count) if self.count else 0.0)(self._kept, self._now, self.count)
         for kept, now in self._copied:
             kept.copy_(now)
@@ -138,16 +140,22 @@ class Average:
 
 
 def _has_mean(weight: Tensor) -> bool:
-    """Whether weights of its dtype can be averaged: real or complex numbers, no packed ones."""
+    """True if weights of this dtype can be averaged: real or complex numbers, not packed ones."""
     return weight.is_complex() or (weight.is_floating_point() and weight.element_size() > 1)
 
 
 @dataclass
 class TrainState:
-    """What training changes: network, average, optimiser, the steps done, how many of the last ones were skipped, the
-    averages to be stored.
+    """Everything that training changes, as a checkpoint stores it.
 
-    since  the step from which the learning rate's schedule holds, and its value there (`Training.decay`)"""
+    network    the network in training
+    average    the average of its weights, which is used for sampling
+    optimiser  AdamW
+    scaler     loss scaler of float16
+    step       steps done
+    skipped    skipped steps in a row, up to now
+    tracks     averages of the widths `WIDTHS`, for `posthoc_ema`
+    since      first step of the learning-rate schedule, and its value there (`Training.decay`)"""
 
     network: nn.Module
     average: Average
@@ -159,7 +167,7 @@ class TrainState:
     since: tuple[int, float] = (0, 1.0)
 
     def tensors(self) -> dict[str, Tensor]:
-        """All of it, by name, on the CPU: what `load` takes."""
+        """The whole state as named tensors on the CPU, for `load`."""
         groups = {"network": self.network.state_dict(), "ema": self.average.module.state_dict()}
         groups |= {f"track{k}": track.module.state_dict() for k, track in enumerate(self.tracks)}
         groups |= {f"optimiser.{i}": kept for i, kept in self.optimiser.state_dict()["state"].items()}
@@ -180,7 +188,7 @@ class TrainState:
         return stored | {"counts": torch.tensor(counts, dtype=torch.float64, device="cpu")}
 
     def load(self, tensors: dict[str, Tensor]) -> None:
-        """Become what `tensors` was taken from. Raises RuntimeError or KeyError where it is of another architecture."""
+        """Restore the state from `tensors`. Raises RuntimeError or KeyError if they belong to another architecture."""
 
         def part(name: str) -> dict[str, Tensor]:
             return {key[len(name) + 1 :]: value for key, value in tensors.items() if key.startswith(name + ".")}
@@ -202,7 +210,7 @@ class TrainState:
         self.step = int(step)
         self.skipped = int(skipped)
 
-        if since:  # checkpoints from before there was a schedule to bend have none
+        if since:  # older checkpoints do not store it
             self.since = int(since[0]), since[1]
 
         for each in (self.average, *self.tracks):
@@ -217,9 +225,9 @@ def average(network: nn.Module, decay: float, ramp: bool = True) -> Average:
     `ramp`.
 
     Args:
-        network: whose weights are averaged.
+        network: its weights are averaged.
         decay: d, in [0, 1).
-        ramp: whether the memory begins shorter, so that first weights are forgotten.
+        ramp: True: d is smaller during the first updates, so that the initial weights are forgotten.
     """
     return Average(network, lambda n: min(decay, (1 + n) / (10 + n)) if ramp else decay)
 
@@ -229,12 +237,12 @@ def power_average(network: nn.Module, width: float) -> Average:
 
         w = sum_k (k^(g+1) - (k-1)^(g+1))/n^(g+1) w_k,    width = (g+1)^(1/2)/((g+2)(g+3)^(1/2)),
 
-    width the standard deviation of the weight's profile over n, below 0.28. Karras et al. 2024, arXiv:2312.02696,
-    section 3.1.
+    where w_n are the weights after step n. The width is the standard deviation of the averaging profile, divided by n.
+    Karras et al. 2024, arXiv:2312.02696, section 3.1.
 
     Args:
-        network: whose weights are averaged.
-        width: standard deviation of the profile over the run, as a share of it.
+        network: its weights are averaged.
+        width: standard deviation of the profile as a share of the steps done, above 0 and below 0.28.
     """
 
     exponent = power(width) + 1
@@ -242,7 +250,7 @@ def power_average(network: nn.Module, width: float) -> Average:
 
 
 def power(width: float) -> float:
-    """g of `power_average`, by bisection: the width falls as g rises."""
+    """g of `power_average` for a width, by bisection; the width falls as g rises."""
     low = 0.0
     high = 1e6
     for _ in range(100):
@@ -252,12 +260,15 @@ def power(width: float) -> float:
 
 
 def begin(network: nn.Module, training: Training, device: Any = "cpu") -> TrainState:
-    """The state before the first step, the network moved to `device`.
+    """The state before the first step. The network is moved to `device`.
 
     Args:
-        network: to be trained.
-        training: which optimiser, averages and precision.
-        device: where the network is moved.
+        network: the network to train.
+        training: options of the optimiser, the averages and the precision.
+        device: where the network is trained.
+
+    Raises:
+        ValueError: naming `network`, if none of its weights requires a gradient.
     """
     network.to(device)
     kind = torch.device(device).type

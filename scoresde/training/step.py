@@ -1,4 +1,4 @@
-"""One step of training: a batch is drawn, gradients are gathered, checked and applied."""
+"""One training step: draw a batch, compute the gradients, check them, update the weights."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ PATIENCE = 10  # the run stops at this many non-finite steps in a row
 
 @dataclass(frozen=True)
 class Drawn:
-    """What a step trains on: this process' share of the batch, and the levels of the whole batch.
+    """The data of one step: this process' share of the batch, and the times of the whole batch.
 
-    x0, eps    clean samples and normals, (share, ...)
+    x0, eps    clean samples and standard normals, (share, ...)
     cond       condition of each, or None
-    t, weight  noise levels of the whole batch and their weights, (B,)
-    first      index of the share in the batch"""
+    t, weight  times of the whole batch and their weights, (B,)
+    first      index in the batch of the first sample of the share"""
 
     x0: Tensor
     eps: Tensor
@@ -52,12 +52,15 @@ def training_step(
     """One optimiser step on this process' share of the batch.
 
     Args:
-        worker: the denoiser as it is trained (`worker.prepared_network`).
+        worker: the denoiser as `worker.prepared_network` returns it.
         state: weights, optimiser and step number; changed in place.
         data: samples to train on.
-        training: batch size, learning rate, and all else of the run.
-        objective: what is minimised.
-        draws: uniforms and normals of the steps.
+        training: batch size, learning rate and the other options of the run.
+        objective: loss and noise levels.
+        draws: uniform and normal numbers of each step.
+
+    Raises:
+        NonFiniteLossError: if loss or gradient is not finite, and the step may not be skipped.
     """
     if not state.network.training:
         state.network.train()
@@ -82,7 +85,7 @@ def training_step(
 
 
 def _set_rate(state: TrainState, training: Training) -> float:
-    """The learning rate of the step, handed to the optimiser."""
+    """Set the optimiser's learning rate for this step, and return it."""
     rate = training.lr * training.rate(state.step, state.since)
 
     for group in state.optimiser.param_groups:
@@ -99,7 +102,7 @@ def _draw_batch(
     objective: Objective,
     draws: Draws,
 ) -> Drawn:
-    """Samples, noise, levels and conditions of a step: functions of (seed, step, index in the batch)."""
+    """Samples, noise, times and conditions of a step. Each is a function of (seed, step, index in the batch)."""
     own = distributed.local_rows(training.batch)
     x0, given = data.batch(step, training.batch, training.seed, own)
     u, hidden = draws.uniform(step).T
@@ -118,7 +121,7 @@ def _accumulate_gradients(
     drawn: Drawn,
     device: torch.device,
 ) -> Tensor:
-    """Gradients of the mean loss, worked through in parts; the losses of the whole batch, (B,)."""
+    """Accumulate the gradients of the mean loss, part by part. Returns the losses of the whole batch, (B,)."""
     state.optimiser.zero_grad(set_to_none=True)
     count = len(drawn.x0)
     size = count // training.accumulate
@@ -129,7 +132,7 @@ def _accumulate_gradients(
         first = drawn.first + rows.start
         levels = slice(first, first + size)
 
-        # Layers that draw (dropout) draw from a seed of the step's own, so that they too are repeated exactly.
+        # Random layers (dropout) get a seed that depends on the step and the part, so that they too are repeatable.
         seed = mixed(training.seed, state.step * training.batch + first)
         with seeded(seed, device), gradients_apart(worker, part == training.accumulate - 1):
             cond = conditions.rows(drawn.cond, rows)
@@ -150,7 +153,7 @@ def _count_skipped(
     loss: float,
     gradient: float,
 ) -> None:
-    """Leave the weights alone. Raises NonFiniteLossError where that is not tolerated, or goes on for too long."""
+    """Count a step without update. Raises NonFiniteLossError if it may not be skipped, or at `PATIENCE` in a row."""
     state.skipped += 1
 
     # With float16 the loss scaler overflows occasionally; only repeated overflows are an error.
@@ -174,7 +177,7 @@ def _ordinal(n: int) -> str:
 
 
 def _apply_update(state: TrainState) -> None:
-    """The optimiser's step, and the averages after it."""
+    """Update the weights, then the averages."""
     state.skipped = 0
     state.scaler.step(state.optimiser)
 
@@ -189,8 +192,8 @@ def _condition(
     u: Tensor,
     device: torch.device,
 ) -> Any:
-    """What the network is given: the labels where it is class-conditional, or the data's own conditions; a share left
-    out."""
+    """The condition for the network: labels if it is class-conditional, with a share of them hidden; else the
+    conditions of the data; else None."""
     if training.label_dropout is not None:
         given = conditions.hidden(given, u < training.label_dropout)
     elif data.cond is None:
@@ -204,7 +207,7 @@ def _where(
     index: Tensor,
     gradient: float,
 ) -> str:
-    """Which samples, at which noise levels, made a step not finite."""
+    """The samples, and their times, whose loss is not finite, for an error message."""
     bad = (~losses.cpu().isfinite()).nonzero().flatten()
     if not len(bad):
         return f"finite in every sample but with a gradient of norm {gradient}"

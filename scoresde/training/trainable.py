@@ -1,4 +1,5 @@
-"""What can be trained: a network with a process, and `around(network)`, the same with another network."""
+"""The models that can be trained. Each has a network, a process, and `around(network)`, which returns the same model
+with another network."""
 
 from __future__ import annotations
 

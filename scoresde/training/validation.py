@@ -15,7 +15,7 @@ from .objective import Objective
 from .state import Training
 from .trainable import Trainable
 
-_HELD_OUT = (1 << 28) - 1  # the step whose noise the held-out loss is taken with: the last there is
+_HELD_OUT = (1 << 28) - 1  # the held-out loss uses the noise of this step, the largest step number
 
 
 def held_out_loss(
@@ -24,13 +24,14 @@ def held_out_loss(
     objective: Objective,
     training: Training,
 ) -> float:
-    """Mean objective over at most 512 samples, with noise that never changes: comparable from step to step.
+    """Mean objective over at most 512 held-out samples. The noise is the same at every call, so that losses of
+    different steps can be compared.
 
     Args:
         denoiser: the model, evaluated without dropout.
         data: held-out samples.
-        objective: what is minimised in training.
-        training: its seed, its batch size (samples at once), and whether labels are the condition (label_dropout).
+        objective: the objective of training.
+        training: its seed, its batch size (samples evaluated at once), and its label_dropout (None: labels are unused).
     """
     some = data.in_memory(512)
     x = some.x

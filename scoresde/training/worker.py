@@ -1,4 +1,4 @@
-"""What a step of training works with: the network as it is trained, and the draws of a step."""
+"""The network as a training step runs it, and the random numbers of a step."""
 
 from __future__ import annotations
 
@@ -18,18 +18,16 @@ from ..runtime import distributed
 from .state import PRECISIONS, Training
 from .trainable import Trainable
 
-_AHEAD = (
-    1 << 17
-)  # noise is drawn some steps ahead, up to this many numbers: the cost of a draw is mostly that of starting it
+_AHEAD = 1 << 17  # at most so many numbers are drawn ahead, for several steps at once: each draw has a large fixed cost
 
 
 def prepared_network(denoiser: Trainable, training: Training) -> Trainable:
-    """The denoiser as it is trained: compiled, in half precision, joined with other processes; its weights are the
-    same tensors.
+    """The denoiser as it is trained: compiled or in half precision if `training` says so, and distributed if processes
+    are joined. It shares its weights with `denoiser`.
 
     Args:
         denoiser: the model; it is not changed.
-        training: says whether to compile, and in what precision.
+        training: its `compile` and `precision` are used.
     """
 
     network: Any = denoiser.network
@@ -48,7 +46,7 @@ def prepared_network(denoiser: Trainable, training: Training) -> Trainable:
 
 
 class _Half(nn.Module):
-    """A network that computes in half precision and answers in single."""
+    """A network that computes in half precision and returns float32."""
 
     def __init__(self, network: nn.Module, kind: str, dtype: torch.dtype):
         super().__init__()
@@ -62,18 +60,19 @@ class _Half(nn.Module):
 
 
 def gradients_apart(worker: Trainable, last: bool) -> contextlib.AbstractContextManager[Any]:
-    """Joined processes exchange gradients once a step, in its last part.
+    """A context in which joined processes do not exchange gradients, except in the last part of a step.
 
     Args:
         worker: the denoiser as it is trained.
-        last: whether it is the last part of the step.
+        last: True in the last part of the step.
     """
     joined = isinstance(worker.network, DistributedDataParallel) and not last
     return worker.network.no_sync() if joined else contextlib.nullcontext()  # pyright: ignore
 
 
 class Draws:
-    """Uniforms for the whole batch and normals for this process' share of it, drawn some steps ahead."""
+    """Uniform numbers for the whole batch, and normals for this process' share of it. They are drawn for several steps
+    at once."""
 
     def __init__(self, training: Training, shape: Sequence[int], device: torch.device):
         own = distributed.local_rows(training.batch)
@@ -84,12 +83,12 @@ class Draws:
         self.drawn = {TRAIN_TIME: (-1, torch.empty(0, device="cpu")), TRAIN_NOISE: (-1, torch.empty(0, device="cpu"))}
 
     def uniform(self, step: int) -> Tensor:
-        """(B, 2) in float64 on the CPU: for noise levels and for which labels are hidden."""
+        """Uniform numbers (B, 2), float64, on the CPU: one column for noise levels, one to choose the hidden labels."""
         draw = SeededNoise(self.seed).uniform
         return self._ahead(TRAIN_TIME, step, self.shapes[0], lambda steps: draw(TRAIN_TIME, steps, self.shapes[0]))
 
     def noise(self, step: int) -> Tensor:
-        """Standard normals like the share."""
+        """Standard normals, (share, ...), float32."""
         draw = SeededNoise(self.seed, self.first).normal
         return self._ahead(
             TRAIN_NOISE,
