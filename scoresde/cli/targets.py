@@ -15,7 +15,6 @@ _FITTING = {
     "points": ".png, .csv or .npz",
     "volumes": ".png, .gif or .npz",
 }  # file types for each kind of samples; other kinds: .png or .npz
-_COLUMNS = 16_384  # most columns of a table
 
 
 def check_target(out: Path, overwrite: bool) -> None:

@@ -100,10 +100,11 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
         ".csv": tables.from_csv,
         ".parquet": tables.from_parquet,
     }
-    if path.suffix in clips.SUFFIXES and path.is_file():
+    suffix = path.suffix.lower()
+    if suffix in clips.SUFFIXES and path.is_file():
         return _pictures(path, size, kind)
 
-    if path.suffix not in readers or not path.is_file():
+    if suffix not in readers or not path.is_file():
         missing = "" if path.exists() else ", which does not exist"
         raise ValueError(
             f"`data` must be {', '.join(SETS)}, a file ({', '.join((*readers, *clips.SUFFIXES))}) or a folder of"
@@ -111,7 +112,7 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
             f" {path}{missing}"
         )
 
-    return readers[path.suffix](path, kind)
+    return readers[suffix](path, kind)
 
 
 def _pictures(path: Path, size: int | None, kind: str | None) -> Dataset:
@@ -187,17 +188,13 @@ def _arrays(arrays: dict[str, Tensor], path: Path, kind: str | None) -> Dataset:
     if raw is None or (len(arrays) > 1 and not {"x", "images"} & set(arrays)):
         raise ValueError(f"`data` must hold an array named x or images, got {sorted(arrays)} in {path}")
 
-    if labels is not None and labels.is_floating_point():
-        told = "conditions that are no labels are named cond"
-        raise ValueError(f"`labels` must be integers, got dtype {labels.dtype} in {path}; {told}")
-
     if kind == "sets" and "mask" in arrays:
         if cond is not None:
             raise ValueError(f"`cond` must be left out beside a mask, got both in {path}")
         raw, cond = masked_sets(raw, arrays["mask"], str(path))
 
     laid, centre, half = standard_layout(raw, str(path), kind, _scale(arrays.get(SCALE), raw, path))
-    labels = None if labels is None else labels.to(torch.int64)
+    labels = _integers(labels, path)
 
     return Dataset(
         scaled(laid, centre, half),
@@ -226,6 +223,16 @@ def _scale(stored: Tensor | None, raw: Tensor, path: Path) -> tuple[Scale, Scale
     return (tuple(centre), tuple(half)) if stored.dim() == 2 else (centre, half)
 
 
+def _integers(labels: Tensor | None, path: Path) -> Tensor | None:
+    """Labels of a file as int64. Raises ValueError if they are no integers: rounding them would change them."""
+    if labels is None:
+        return None
+    if labels.is_floating_point():
+        told = "conditions that are no labels are named cond"
+        raise ValueError(f"`labels` must be integers, got dtype {labels.dtype} in {path}; {told}")
+    return labels.to(torch.int64)
+
+
 def _npy(path: Path, kind: str | None) -> Mapped:
     import numpy as np
 
@@ -249,7 +256,7 @@ def _npy(path: Path, kind: str | None) -> Mapped:
     laid, centre, half = standard_layout(mapped(path), str(path), kind)
     beside = {name: path.with_suffix(f".{name}.npy") for name in ("labels", "cond")}
     labels, cond = (mapped(file).clone() if file.is_file() else None for file in beside.values())
-    labels = None if labels is None else labels.to(torch.int64)
+    labels = _integers(labels, beside["labels"])
     index = torch.arange(len(laid), device="cpu")
 
     return Mapped(

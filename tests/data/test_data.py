@@ -156,6 +156,26 @@ def test_a_mapped_file_reads_like_the_same_in_memory(tmp_path: Path, array: np.n
     assert runs.fingerprint(mapped) == runs.fingerprint(memory)
 
 
+def test_labels_beside_a_mapped_file_are_integers(tmp_path: Path) -> None:
+    """Others would be cut to integers in silence."""
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).normal(size=(4, 3)))
+    np.save(tmp_path / "a.labels.npy", np.array([0.5, 1.9, 0.0, 1.0]))
+    with pytest.raises(ValueError, match=r"`labels` must be integers, got dtype torch.float64 in .*a\.labels\.npy"):
+        data.load(tmp_path / "a.npy")
+
+
+@pytest.mark.parametrize("name", ["A.CSV", "A.Npz"])
+def test_the_case_of_an_ending_does_not_matter(name: str, tmp_path: Path) -> None:
+    points = np.random.default_rng(0).normal(size=(8, 3))
+    path = tmp_path / name
+    if path.suffix == ".CSV":
+        np.savetxt(path, points, delimiter=",")
+    else:
+        with path.open("wb") as file:
+            np.savez(file, x=points)
+    assert data.load(path).shape == (3,)
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
 def test_a_mapped_file_takes_no_memory(tmp_path: Path) -> None:
