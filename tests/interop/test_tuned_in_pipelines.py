@@ -10,12 +10,16 @@ import torch
 from diffusers import DDIMScheduler
 from torch import Tensor
 
-from scoresde import Denoiser, Eps, Method, Moments, catalogue, recommended
+from scoresde import Denoiser, Eps, Method, Moments, catalogue, recommended, sample
 from scoresde.denoisers.noise_conditioning import Timesteps
 from scoresde.interop.scheduler import MethodScheduler
 from scoresde.samplers.method import with_last_step
+from scoresde.samplers.ranges import method_levels
 from scoresde.samplers.sampling import decode
+from scoresde.tuning.noise_student import NoiseStudent
 from scoresde.tuning.student import Student
+from solvers import SeededNoise
+from solvers.noise import PRIOR
 
 pytestmark = pytest.mark.peers
 
@@ -61,3 +65,22 @@ def test_a_frame_is_refused_by_name() -> None:
     made = MethodScheduler(lambda n: recommended(model_of(made), n), CONFIG)
     with pytest.raises(ValueError, match="`make` must give a method without a frame"):
         made.set_timesteps(3)
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_noise_of_a_table_is_drawn_in_a_loop(order: int) -> None:
+    """Driven by outputs, a tuned stochastic method makes the samples of `sample`, of the same seed and start."""
+    made = MethodScheduler(lambda n: method, CONFIG, seed=5)
+    model = model_of(made)
+    lams = method_levels(model, catalogue.ddpm(6))
+    method = NoiseStudent(model, lams, 0.7, order).method()
+    made.set_timesteps(6)
+    assert len(made.timesteps) == method.calls == 6
+
+    start = SeededNoise(5).normal(PRIOR, range(1), (4, 3), torch.float32, "cpu")[0]
+    x = start * made.init_noise_sigma
+    for t in made.timesteps:
+        x = made.step(network(x, t), t, x).prev_sample
+    whole = sample(model, (4, 3), method, 5)
+    assert (x - whole).abs().max() < 2e-4
+    assert (x - sample(model, (4, 3), method, 6)).abs().max() > 0.1
