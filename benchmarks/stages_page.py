@@ -159,6 +159,9 @@ Digits of 4 x 4 enlarged to 8 x 8:
 {measured("digits", kept, "![Digits of the first stage, and enlarged](img/cascade_digits.png)")}
 Photos of 8 x 8 enlarged to 32 x 32:
 
+"Noise" is that of the images that are enlarged (`--augment`). With less of it a sample keeps more of the image that it
+enlarges, and inherits more of what the first stage got wrong. The correlation is that of the two.
+
 {measured("photos", kept, "![Photos of the first stage, and enlarged](img/cascade_photos.png)")}
 The bars:
 
