@@ -1,4 +1,8 @@
-"""solvers: textbook numerics for dy = [a y + f(t, y)] dt + g(t, y) dW, in either direction of time, any state shape.
+"""solvers: numerical methods for ordinary and stochastic differential equations in torch,
+
+    dy = [a y + f(t, y)] dt + g(t, y) dW.
+
+Time may increase or decrease. The state may have any shape (B, ...), where B is the batch size.
 
 Write an `Equation`, choose a solver, call `solve`:
 

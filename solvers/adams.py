@@ -1,15 +1,15 @@
-"""Exponential Adams methods: the past values of f make a polynomial, which is integrated exactly against e^{a .}.
+"""Exponential Adams methods. They integrate a polynomial through past values of f exactly against e^{a(t1-u)}:
 
-    y1 = e^{ah} y + int_{t0}^{t1} e^{a(t1-u)} p(u) du + int_{t0}^{t1} e^{a(t1-u)} g(u) dW_u,
+    y1 = e^{ah} y + int_{t0}^{t1} e^{a(t1-u)} p(u) du + int_{t0}^{t1} e^{a(t1-u)} g(u) dW_u.
 
-p interpolating f at the last k times; a = 0 gives the classical Adams methods on any grid. The polynomial may live in
-another `clock`: p(u) = P(clock(u)), P of degree k - 1. With s = (clock(u) - clock(t0)) / (clock(t1) - clock(t0)) the
-weights are
+The polynomial p interpolates f at the last k times. For a = 0 these are the classical Adams methods, on any grid. The
+polynomial may be one in another time variable, the `clock`: p(u) = P(clock(u)), P of degree k - 1. With
+s = (clock(u) - clock(t0)) / (clock(t1) - clock(t0)) the weights are
 
-    w_j = sum_m c_jm int_{t0}^{t1} e^{a(t1-u)} s(u)^m du,      sum_m c_jm s^m the Lagrange polynomial of node j,
+    w_j = sum_m c_jm int_{t0}^{t1} e^{a(t1-u)} s(u)^m du,      sum_m c_jm s^m the Lagrange polynomial of node j.
 
-where the integral is h m! phi_{m+1}(ah) in the natural clock and a Gauss-Legendre sum in any other. Certaine 1960;
-Norsett 1969; Hochbruck & Ostermann 2011, "Exponential multistep methods of Adams-type", BIT 51, 889-908.
+Without a clock the integral is h m! phi_{m+1}(ah); otherwise it is a Gauss-Legendre sum. Certaine 1960; Norsett 1969;
+Hochbruck & Ostermann 2011, "Exponential multistep methods of Adams-type", BIT 51, 889-908.
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ Rule = Callable[[Tensor], Tensor]
 
 
 class Step(NamedTuple):
-    """What one step needs. Where `start` is set, the starter makes the step. Where `correct` is None, y is not
-    corrected."""
+    """The weights of one step.
+
+    If `start` is set, the starter makes the step. If `correct` is None, the step has no corrector."""
 
     start: Any | None
     growth: Tensor
@@ -47,17 +48,17 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Adams(Solver):
-    """Abstract: the choices both Adams methods share.
+    """Abstract: an exponential Adams method, with the arguments that both methods share.
 
-    order     of the predictor, 1 to 4: the number of values of f it interpolates
-    midpoint  replace degree-1 interpolants by their value in the middle of the step (in the clock), as DPM-Solver++
-              and UniPC do
-    clock     strictly monotone function of the time in which p is a polynomial; None: the time itself. Read in `plan`
-              alone
-    rule      what a paper integrates in place of an interpolant of k values: exact moments (n, k, ...) -> those it
-              uses
-    start     one-step solver of the first order - 1 steps; None: orders ramp up 1, 2, ..., which caps the order of
-              convergence
+    order     order of the predictor, 1 to 4: the number of values of f that it interpolates
+    midpoint  True: replace interpolants of degree 1 by their value in the middle of the step (in the clock), as
+              DPM-Solver++ and UniPC do
+    clock     strictly monotone function of the time; p is a polynomial in it. None: the time itself. Only `plan` calls
+              it
+    rule      function that replaces the exact moments of k values by those that a paper uses, (n, k, ...) -> (n, k,
+              ...); None: exact moments
+    start     one-step solver for the first order - 1 steps; None: the first steps have orders 1, 2, ... (a ramp), which
+              limits the order of convergence
 
     Raises TypeError or ValueError naming the argument.
     """
@@ -85,7 +86,7 @@ class Adams(Solver):
     @property
     @abstractmethod
     def global_order(self) -> int:
-        """Order of convergence, the start-up included."""
+        """The order of convergence, which the first steps may limit."""
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Step]:
         starter = self.start
@@ -124,16 +125,16 @@ class Adams(Solver):
         return n - first + (0 if self.start is None else first * self.start.evaluations(1))
 
     def _weights(self, eq: Equation, times: Tensor, y: Tensor) -> tuple[list[list[Tensor]], list[list[Tensor]]]:
-        """Weights of [f_i, f_{i-1}, ...] for each step, and of [f_{i+1}, f_i, ...] for correcting its end."""
+        """Predictor weights of [f_i, f_{i-1}, ...] and corrector weights of [f_{i+1}, f_i, ...] for each step i."""
         tau = self._clocked(times)
         moments = self._moments(eq, times, tau)
         predict: list[list[Tensor]] = []
         correct: list[list[Tensor]] = []
         count = len(times) - 1
 
-        # Step k - 1 knows k values of f, until the order is reached; from there on all steps know as many.
+        # Step k - 1 uses k values of f until k reaches the order. All later steps use that many.
         for k in range(1, min(self.order, count) + 1):
-            rows = torch.arange(k - 1, k if k < self.order else count, device="cpu")  # the steps of k values, (R,)
+            rows = torch.arange(k - 1, k if k < self.order else count, device="cpu")  # the steps with k values, (R,)
             past = rows[:, None] - torch.arange(k, device="cpu")  # indices of their values, newest first, (R, k)
             step = tau[rows + 1] - tau[rows]  # in the clock, (R,)
             s = (tau[past] - tau[rows, None]) / step[:, None]  # nodes: 0 at the start of the step, 1 at its end, (R, k)
@@ -161,7 +162,7 @@ class Adams(Solver):
         return tau
 
     def _moments(self, eq: Equation, times: Tensor, tau: Tensor) -> Tensor:
-        """int e^{a(t1-u)} s(u)^m du for m = 0 .. order, shape (n, order + 1, ...)."""
+        """The moments int e^{a(t1-u)} s(u)^m du for m = 0, ..., order, shape (n, order + 1, ...)."""
         h, z = columns(eq, times)
 
         if self.clock is None:
@@ -177,7 +178,7 @@ class Adams(Solver):
         return torch.stack([(decay * (s**m).reshape(*s.shape, *rest)).sum(1) for m in range(self.order + 1)], 1)
 
     def _solved(self, s: Tensor, moments: Tensor, y: Tensor) -> list[list[Tensor]]:
-        """Weights w_j = sum_m c_jm moment_m of each row, ready for `axpy`; s (R, k), moments (R, k, ...)."""
+        """Weights w_j = sum_m c_jm moment_m of each row, as `axpy` takes them; s (R, k), moments (R, k, ...)."""
         k = s.shape[1]
         if self.midpoint and k == 2:
             moments = torch.stack((moments[:, 0], 0.5 * moments[:, 0]), 1)
@@ -194,15 +195,16 @@ class Adams(Solver):
 
 @dataclass(frozen=True)
 class ExpAdams(Adams):
-    """Adams-Bashforth against e^{a .}: one evaluation a step, order `order` with a starter, at most 2 with the ramp.
+    """The exponential Adams-Bashforth method of order `order`: an explicit multistep method.
 
-    Exact for constant f at any step, and for f polynomial in the clock of degree below the order; additive noise with
-    the exact transition variance. DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095) and DEIS (Zhang & Chen 2022,
+    One evaluation per step. The order of convergence is `order` if `start` is accurate enough; without a starter it is
+    at most 2. The method is exact if f is a polynomial in the clock of degree below `order`. Additive noise has the
+    exact transition variance. DPM-Solver++(2M) (Lu et al. 2022, arXiv:2211.01095) and DEIS (Zhang & Chen 2022,
     arXiv:2204.13902) are of this kind. Arguments and errors: `Adams`."""
 
     @property
     def global_order(self) -> int:
-        """Order of convergence: the ramp's first step is exponential Euler's."""
+        """The order of convergence. Without a starter it is at most 2, as the first step is exponential Euler."""
         return min(self.order, 2 if self.start is None else self.start.order + 1)
 
     def step(
@@ -236,17 +238,17 @@ class ExpAdams(Adams):
 
 @dataclass(frozen=True)
 class ExpAdamsPC(Adams):
-    """Predictor of order p, corrector of order p + 1 on the same evaluation: one evaluation a step, order of
-    convergence p + 1.
+    """The exponential Adams predictor-corrector method: a predictor of order p = `order`, a corrector of order p + 1.
 
-    f is evaluated once at the predicted point; the next step begins by correcting that point with it, and the
-    corrected point is not evaluated again. The state returned is the predicted one, so the last evaluation is never
-    needed. With the ramp instead of a starter the order is at most 3. UniPC (Zhao et al. 2023, arXiv:2302.04867;
-    variant bh2, midpoint=True) is of this kind. Arguments and errors: `Adams`."""
+    One evaluation per step. f is evaluated at the predicted point only. The next step first corrects that point with
+    this value; f is not evaluated at the corrected point. The result of a step is its predicted state, so the last
+    point is not evaluated. The order of convergence is p + 1 if `start` is accurate enough; without a starter it is at
+    most 3. UniPC (Zhao et al. 2023, arXiv:2302.04867; variant bh2, midpoint=True) is of this kind. Arguments and
+    errors: `Adams`."""
 
     @property
     def global_order(self) -> int:
-        """Order of convergence: the corrector's, or what the start-up leaves of it."""
+        """The order of convergence: that of the corrector, unless the first steps limit it."""
         return min(self.order + 1, 3 if self.start is None or self.order == 1 else self.start.order + 1)
 
     def step(

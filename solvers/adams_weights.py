@@ -1,4 +1,4 @@
-"""Polynomials through the past values of f that an Adams method keeps."""
+"""Lagrange polynomials, weighted sums of past values of f, and the starting steps of multistep methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from .solver import Path, axpy
 
 
 def lagrange(s: Tensor) -> Tensor:
-    """Coefficients c_jm of the Lagrange polynomials sum_m c_jm x^m on the nodes of each row, (n, k) -> (n, k, k)."""
+    """The coefficients c_jm of the Lagrange polynomials sum_m c_jm x^m.
+
+    Args:
+        s: k nodes in each row, (n, k).
+
+    Returns:
+        (n, k, k): entry (i, j, m) is c_jm on the nodes of row i.
+    """
     k = s.shape[1]
     rows = list[Tensor]()
 
@@ -32,12 +39,12 @@ def lagrange(s: Tensor) -> Tensor:
 
 
 def combined(y: Tensor, weights: list[Tensor], values: Sequence[Tensor]) -> Tensor:
-    """y + sum_j w_j f_j.
+    """Compute y + sum_j w_j f_j.
 
     Args:
         y: the state, (B, ...).
-        weights: w_j, each ready for `axpy`.
-        values: f_j, each like y; those beyond the weights are not used.
+        weights: w_j, each as `axpy` takes it.
+        values: f_j, each like y; values beyond the number of weights are not used.
     """
     for w, value in zip(weights, values, strict=False):
         y = axpy(y, value, w)
@@ -52,15 +59,20 @@ def started(
     y: Tensor,
     noise: Path | None,
 ) -> tuple[Tensor, Tensor]:
-    """One step of the starter, and the f(t0, y) that it evaluated. So the history needs no further evaluation.
+    """Make one step with the starter, and return the f(t0, y) that it evaluated.
+
+    If the starter did not evaluate f at y, one further evaluation is made.
 
     Args:
-        start: the starter, and what its `plan` prepared for the step.
+        start: (starter, entry of its `plan` for the step).
         eq: the equation.
         t0: start of the step.
         t1: end of the step.
         y: the state, (B, ...).
         noise: the Brownian path; None for an ODE.
+
+    Returns:
+        (y1, f(t0, y)).
     """
     solver, w = start
     seen: list[Tensor] = []

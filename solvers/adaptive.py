@@ -1,12 +1,12 @@
-"""Adaptive steps, each sample its own.
+"""Adaptive steps. Each sample of the batch has its own step size.
 
-The error of a step is measured per sample, sqrt(mean((e / (atol + rtol max(|y0|, |y1|)))^2)), and each sample accepts,
-rejects and chooses its next step by itself (PI control: Gustafsson 1991; Hairer, Norsett & Wanner, "Solving ODEs I",
-II.4), so that an answer never depends on the other samples of the batch. Steps are clamped to the interval: f is never
-evaluated outside it. Finished samples leave the batch and cost nothing more.
+The error of a step is measured per sample, sqrt(mean((e / (atol + rtol max(|y0|, |y1|)))^2)). Each sample accepts or
+rejects the step and chooses its next step size independently (PI control: Gustafsson 1991; Hairer, Norsett & Wanner,
+"Solving ODEs I", II.4). So a result never depends on the other samples of the batch. Steps are clamped to the interval:
+f is never evaluated outside it. Finished samples leave the batch and cause no further cost.
 
-Stochastic equations are solved in the same way on a BrownianTree: a rejected step is repeated, shorter, on the same
-Brownian path. New noise after each rejection would discard large increments and bias the distribution.
+Stochastic equations are solved in the same way on a BrownianTree. A rejected step is repeated with a smaller step size
+on the same Brownian path. New noise after each rejection would discard large increments and bias the distribution.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .tableau import RungeKutta
 
 
 class AdaptiveRun:
-    """One adaptive solve of a batch: buffers for the samples that ended, `Live` for the others."""
+    """One adaptive solve of a batch. Ended samples are in buffers, the others in `live`."""
 
     def __init__(
         self,
@@ -56,8 +56,8 @@ class AdaptiveRun:
         self.solver = solver
         self.control = control
         self.save = _inside(save, control)
-        keeps = isinstance(solver, RungeKutta) and solver.tableau.fsal  # its stages, and the drift at the end
-        self.dense = solver if isinstance(solver, RungeKutta) and keeps else None  # others land on the save times
+        keeps = isinstance(solver, RungeKutta) and solver.tableau.fsal  # it returns its stages and the drift at the end
+        self.dense = solver if isinstance(solver, RungeKutta) and keeps else None  # others stop at save times
         self.order = solver.embedded + 1
         self.tally = Tally()
         self.way = 1.0 if control.t1 > control.t0 else -1.0
@@ -82,7 +82,7 @@ class AdaptiveRun:
         )
 
     def states(self, strict: bool = True) -> Iterator[tuple[Tensor, Tensor]]:
-        """(t, y) of the whole batch after each attempted step."""
+        """Yield (t, y) of the whole batch after each attempted step."""
         for _ in self.attempts():
             t = self.t.clone()
             y = self.y.clone()
@@ -91,7 +91,7 @@ class AdaptiveRun:
         self.solution(strict)
 
     def solution(self, strict: bool) -> Solution:
-        """The solution. Raises where a sample failed and `strict` is True."""
+        """The solution. Raises a SolveError if a sample failed and `strict` is True."""
         ok = self.status == DONE
         evals = self.evals
         ts = self.save
@@ -114,7 +114,7 @@ class AdaptiveRun:
         return solution
 
     def attempts(self) -> Iterator[None]:
-        """Step all live samples once per turn until none is left."""
+        """Attempt one step of all live samples per iteration, until none is left."""
         self._start()
 
         while len(self.live.rows):
@@ -126,13 +126,13 @@ class AdaptiveRun:
             yield
 
     def _propose(self) -> Tensor:
-        """The end of the next step of each live sample: its proposed step, or its goal where that is as near."""
+        """The end of each live sample's next step: t + h, or its goal if that is not more than 1.01 h away."""
         now = self.live
         goal = self._goal()
         return torch.where(now.h * 1.01 >= (goal - now.t).abs(), goal, now.t + self.way * now.h)
 
     def _judge(self, t1: Tensor) -> Attempt:
-        """The steps to t1 with their errors over the tolerance."""
+        """Make the steps to t1 and compute their error ratios."""
         now = self.live
         y1, estimate, state = self._step(t1)
         self.evals[now.rows] += self.solver.evals
@@ -161,14 +161,14 @@ class AdaptiveRun:
             raise ValueError(f"{said}, and f or g failed on them ({' '.join(str(error).split())[:200]})") from error
 
     def _advance(self, attempt: Attempt) -> None:
-        """Count the steps, move the samples whose step is accepted, and drop those that ended."""
+        """Count the steps, update the samples with an accepted step, and drop those that ended."""
         c = self.control
         now = self.live
         accept = attempt.accept
         self.accepted[now.rows] += accept
         self.rejected[now.rows] += ~accept
 
-        # A step that a save time cut short keeps the step that was proposed before.
+        # If a save time shortened the step, the next step is at least as long as the one that was proposed before.
         made = (attempt.t1 - now.t).abs()
         h = made * step_factor(attempt.ratio, now.before, accept, self.order)
         cut = accept & (made < 0.99 * now.h)
@@ -211,7 +211,7 @@ class AdaptiveRun:
         )
 
     def _start(self) -> None:
-        """First derivative and first step (Hairer, Norsett & Wanner, II.4, per sample)."""
+        """Compute the first derivative and the first step size (Hairer, Norsett & Wanner, II.4, per sample)."""
         c = self.control
         now = self.live
         now.state = self.solver.init(now.eq, now.t.reshape(self.column), now.y)
@@ -253,7 +253,7 @@ class AdaptiveRun:
         y1: Tensor,
         stages: State,
     ) -> None:
-        """The states at the save times inside the accepted steps, by the solver's interpolant where it has one."""
+        """Store the states at the save times inside accepted steps, interpolated if the solver can interpolate."""
         now = self.live
         solver = self.dense
         saved = cast(Tensor, self.saved)

@@ -1,11 +1,11 @@
-"""Brownian paths that answer for several intervals consistently: on a fixed fine grid, and a tree for any interval.
+"""Brownian paths with consistent increments over different intervals: on a fixed fine grid, or over any interval.
 
-Both know W and its time integral A(t) = int W at chosen points, from which any interval [s, t] between them has
+Both classes compute W and its time integral A(t) = int W at given times. An interval [s, t] then has
 
-    dW = W(t) - W(s),      H = (A(t) - A(s))/(t - s) - (W(s) + W(t))/2,
+    dW = W(t) - W(s),      H = (A(t) - A(s))/(t - s) - (W(s) + W(t))/2.
 
-consistently: increments add up, and so do the integrals h (dW/2 + H). Both count time along their own direction, so
-that going back negates dW and keeps H.
+Consistent means: over adjacent intervals the increments add up, and the integrals of W do too. Both classes measure
+time along their own direction. So an interval in the opposite direction has -dW and the same H.
 """
 
 from __future__ import annotations
@@ -22,21 +22,22 @@ from . import check
 from .noise import TREE, Source
 from .philox import box_muller, philox
 
-_LEVELS = 36  # the finest cell is 1.5e-11 of the range
-_NUMBERS = 1 << 20  # numbers drawn at once
+_LEVELS = 36  # the width of the finest cell is 1.5e-11 of the range
+_NUMBERS = 1 << 20  # largest number of normals drawn at once
 _LOW28 = (1 << 28) - 1
 _LOW32 = (1 << 32) - 1
 
 
 class GridPath(Source):
-    """One fine Brownian path, drawn at construction. The increment over any interval between two of its times is the
-    exact sum, so that coarse and fine solves see the same path.
+    """A Brownian path on a fixed fine grid, drawn at construction.
 
-    y0     a state: the path has its shape, dtype and device
-    times  1-D, strictly monotone, either direction
-    generator  lives on y0's device
+    The increment between any two grid times is the exact sum, so coarse and fine solves use the same path.
 
-    Raises ValueError for times that are not its own."""
+    y0     a state; the path has its shape, dtype and device
+    times  the grid, 1-D, strictly monotone, either direction
+    generator  a torch.Generator on the device of y0
+
+    Raises ValueError for a time that is not in the grid."""
 
     def __init__(self, y0: Tensor, times: Tensor, generator: torch.Generator):
         self.like = check.state("y0", y0).detach()
@@ -70,11 +71,11 @@ class GridPath(Source):
         return (self.w[j] - self.w[i]).to(self.like.dtype)
 
     def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
-        """(dW, H) over the interval.
+        """The increment dW and the space-time Levy area H over an interval.
 
         Args:
-            t0: start of the step.
-            t1: end of the step.
+            t0: start of the interval, 0-d.
+            t1: end of the interval, 0-d.
         """
         i = self._at(t0.item())
         j = self._at(t1.item())
@@ -100,30 +101,31 @@ class GridPath(Source):
 
 @dataclass(frozen=True, eq=False)
 class BrownianTree(Source):
-    """A Brownian path over [t0, t1] that is a pure function of (seed, sample, interval): ask it anything, in any order.
+    """A Brownian path over [t0, t1] that depends on (seed, sample, interval) only, for any intervals in any order.
 
-    Bisection: a cell of width w knows its increment W and area H; given them, its halves have
+    It is computed by bisection. If a cell of width w has the increment W and the area H, its halves have
 
         W/2 +- (3H/2 + Z)  and  H/4 - Z/2 +- N/2,      Z ~ N(0, w/16),  N ~ N(0, w/12)  independent,
 
     (Foster, Lyons & Oberhauser 2020, arXiv:1905.06834; Jelincic, Foster & Kidger 2024, arXiv:2405.06464). Z and N of a
-    cell come from Philox (key = seed; counter = sample, cell, element), so no cell is ever stored, and W(t) and A(t)
-    follow from 36 loop turns down to a cell of 1.5e-11 of the range, inside which the path is its conditional mean.
-    Arithmetic is float64 and elementwise: the same bits whatever the order of questions or the split of the batch. H
-    of an interval below 1e-7 of the range loses digits to cancellation.
+    cell come from Philox (key = seed; counter = sample, cell, element), so no cell is stored. W(t) and A(t) need 36
+    bisections, down to a cell of 1.5e-11 of the range. Inside that cell the path is its conditional mean. The
+    arithmetic is float64 and elementwise, so the bits do not depend on the order of calls or on the split of the batch.
+    H of an interval shorter than 1e-7 of the range loses digits to cancellation.
 
-    y0     a state (B, ...): shape, dtype and device of the increments
+    y0     a state (B, ...); the increments have its shape, dtype and device
     t0, t1  the range, either direction
-    seed   in [0, 2^63)
+    seed   an integer in [0, 2^63)
     first  index of the batch's first sample
-    Times asked for are 0-d or (B, 1, ..., 1).  Raises ValueError out of range."""
+
+    The times of a call are 0-d or (B, 1, ..., 1). A time out of the range raises ValueError."""
 
     y0: Tensor = field(repr=False)
     t0: float
     t1: float
     seed: int
     first: int = 0
-    rows: Tensor | None = field(default=None, repr=False)  # of a subset, its rows in the batch; see `take` of the tree
+    rows: Tensor | None = field(default=None, repr=False)  # rows of the samples in the batch, set by `take`; None: all
 
     def __post_init__(self) -> None:
         check.floating("y0", self.y0)
@@ -148,11 +150,11 @@ class BrownianTree(Source):
         return (w[1] - w[0]).to(self.y0.dtype)
 
     def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
-        """(dW, H) over the interval.
+        """The increment dW and the space-time Levy area H over an interval.
 
         Args:
-            t0: start of the step.
-            t1: end of the step.
+            t0: start of the interval, 0-d or (B, 1, ..., 1).
+            t1: end of the interval, 0-d or (B, 1, ..., 1).
         """
         x = self._place(t0, t1)
         w, a = self._path(x)
@@ -161,7 +163,7 @@ class BrownianTree(Source):
         return (w[1] - w[0]).to(self.y0.dtype), area.to(self.y0.dtype)
 
     def _place(self, *times: Tensor) -> Tensor:
-        """Times as fractions of the range, (len(times), B or 1) or like the one tensor given."""
+        """Times as fractions of the range: (len(times), B or 1), or (1, n) for one tensor of n times."""
         t = torch.stack([torch.atleast_1d(t.detach().to(self.y0.device, torch.float64)).flatten() for t in times])
         x = (t - self.t0) / (self.t1 - self.t0)
         if not bool(((x >= 0) & (x <= 1)).all()):
@@ -177,19 +179,19 @@ class BrownianTree(Source):
         """W and A at the fractions x (Q, B or 1) of the range, (Q, *y0.shape) in float64."""
         width = abs(self.t1 - self.t0)
         position = x * 2.0**_LEVELS
-        index = position.to(torch.int64).clamp_(max=2**_LEVELS - 1)  # of the finest cell that holds x
+        index = position.to(torch.int64).clamp_(max=2**_LEVELS - 1)  # of the finest cell that contains x
 
         root = self._normals(torch.zeros(1, 1, 1, dtype=torch.int64, device=x.device))[0]
         w = root[0] * math.sqrt(width)
         h = root[1] * math.sqrt(width / 12)
         cell = _Cell(w, h, torch.zeros_like(w), torch.zeros_like(w))
-        ahead = max(1, _NUMBERS // (2 * x.shape[0] * self.y0.numel()))  # levels drawn at once
+        ahead = max(1, _NUMBERS // (2 * x.shape[0] * self.y0.numel()))  # number of levels drawn at once
 
         for first in range(0, _LEVELS, ahead):
             for turn in self._turns(index, range(first, min(first + ahead, _LEVELS)), width):
                 cell = cell.half(*turn)
 
-        # Inside the finest cell, at the fraction theta of it, the path is its mean given w and h.
+        # At the fraction theta of the finest cell, the path is its conditional mean given w and h.
         theta = (position - index).reshape(*x.shape, *[1] * (self.y0.dim() - 1))
         inside = theta * (0.5 * theta * cell.w + theta * (3 - 2 * theta) * cell.h)
         w_at = cell.w_left + theta * (cell.w + 6 * (1 - theta) * cell.h)
@@ -200,9 +202,9 @@ class BrownianTree(Source):
     def _turns(
         self, index: Tensor, levels: range, width: float
     ) -> Iterator[tuple[float, Tensor, Tensor, Tensor, Tensor]]:
-        """What `_Cell.half` takes at each of some levels, on the way to the finest cells `index`."""
+        """Yield the arguments of `_Cell.half` at each of `levels`, on the way to the finest cells `index`."""
         level = torch.arange(levels.start, levels.stop, device=index.device).reshape(-1, 1, 1)
-        nodes = (1 << level) + (index >> (_LEVELS - level))  # heap order: one number for every cell of every level
+        nodes = (1 << level) + (index >> (_LEVELS - level))  # heap order: every cell of every level has its own number
         right = ((index >> (_LEVELS - 1 - level)) & 1).to(torch.float64)
         right = right.reshape(*nodes.shape, *[1] * (self.y0.dim() - 1))
 
@@ -215,7 +217,7 @@ class BrownianTree(Source):
         yield from zip(sizes, z, half_n, right, 1 - 2 * right, strict=True)
 
     def _normals(self, nodes: Tensor) -> Tensor:
-        """Two normals per element for each cell: (levels, Q, B or 1) -> (levels, 2, Q, *y0.shape)."""
+        """Draw two normals per element for each cell: (levels, Q, B or 1) -> (levels, 2, Q, *y0.shape)."""
         batch = self.y0.shape[0]
         count = math.prod(self.y0.shape[1:])
         rows = torch.arange(batch, device=nodes.device) if self.rows is None else self.rows
@@ -230,7 +232,7 @@ class BrownianTree(Source):
 
 
 class _Cell(NamedTuple):
-    """A cell of the tree: increment w and area h of the path over it, W and A at its left end."""
+    """A cell of the tree: its increment w and area h, and W and A at its left end."""
 
     w: Tensor
     h: Tensor
@@ -245,7 +247,7 @@ class _Cell(NamedTuple):
         right: Tensor,
         sign: Tensor,
     ) -> _Cell:
-        """The half of the cell that holds a point: its left one where right is 0, its right one where right is 1.
+        """One half of the cell: the left one if right = 0, the right one if right = 1.
 
         The halves have the increments w/2 +- (3h/2 + Z) and the areas h/4 - Z/2 +- N/2.
 
@@ -253,7 +255,7 @@ class _Cell(NamedTuple):
             size: width of the cell.
             z: Z ~ N(0, size/16).
             half_n: N/2, N ~ N(0, size/12).
-            right: 0 or 1.
+            right: 0 or 1, for each sample.
             sign: 1 - 2 right.
         """
         lean = 1.5 * self.h + z
@@ -270,11 +272,11 @@ class _Cell(NamedTuple):
 
 
 def same_state(y: Tensor, like: Tensor) -> None:
-    """Raise ValueError where a path was made for another shape, dtype or device.
+    """Raise ValueError if a path was made for a state of another shape, dtype or device.
 
     Args:
         y: the state of the solve.
-        like: the state that the path was made for; must have the shape, dtype and device of y.
+        like: the state that the path was made for.
     """
     if (y.shape, y.dtype, y.device) != (like.shape, like.dtype, like.device):
         wanted, got = (f"{tuple(s.shape)} {s.dtype} on {s.device}" for s in (y, like))

@@ -1,4 +1,6 @@
-"""Arguments are checked once, at the edge, and every message has one shape: what must hold, what came, what to do."""
+"""Checks of arguments. Public functions check their arguments once, before they compute anything.
+
+Every message has the same form: what must hold, what was given, what to do instead."""
 
 from __future__ import annotations
 
@@ -22,20 +24,20 @@ def number(
     most: float = math.inf,
     hint: str = "",
 ) -> float:
-    """`value` as a float within the bounds; or raise.
+    """Return `value` as a float after checking that it is finite and within the bounds.
 
     Args:
-        name: of the argument, for messages.
-        value: what came; must be a finite int or float, no bool and no tensor.
-        above: it must be greater.
-        least: it must be this or greater.
-        below: it must be less.
-        most: it must be this or less.
+        name: name of the argument, for messages.
+        value: the value given; must be a finite int or float, no bool and no tensor.
+        above: lower bound; the value must be greater.
+        least: smallest value allowed.
+        below: upper bound; the value must be less.
+        most: largest value allowed.
         hint: what to do instead, for the end of the message.
 
     Raises:
-        TypeError: where it is no number.
-        ValueError: where it is not finite or out of bounds.
+        TypeError: if it is not a number.
+        ValueError: if it is not finite or out of bounds.
     """
     detached(name, value)
 
@@ -51,11 +53,11 @@ def number(
 
 
 def detached(name: str, value: Any) -> None:
-    """Raise ValueError for a tensor that requires a gradient: times, tolerances and steps must not.
+    """Raise ValueError for a tensor that requires a gradient. Times, tolerances and step sizes must not require one.
 
     Args:
-        name: of the argument, for messages.
-        value: what came; all but such a tensor passes.
+        name: name of the argument, for messages.
+        value: the value given; anything else passes.
     """
     if isinstance(value, Tensor) and value.requires_grad:
         raise ValueError(f"`{name}` must not require a gradient, got a tensor with requires_grad; detach it")
@@ -69,14 +71,18 @@ def integer(
     most: int = 10**7,
     hint: str = "",
 ) -> int:
-    """`value` as an int in [least, most]; or raise.
+    """Return `value` after checking that it is an int in [least, most].
 
     Args:
-        name: of the argument, for messages.
-        value: what came; no bool.
-        least: smallest allowed.
-        most: largest allowed.
+        name: name of the argument, for messages.
+        value: the value given; no bool.
+        least: smallest value allowed.
+        most: largest value allowed.
         hint: what to do instead, for the end of the message.
+
+    Raises:
+        TypeError: if it is not an int.
+        ValueError: if it is out of bounds.
     """
     if isinstance(value, bool) or not isinstance(value, int):
         raise TypeError(f"`{name}` must be an integer, got {type(value).__name__} {value!r}{_tail(hint)}")
@@ -91,20 +97,22 @@ def takes(
     arguments: int,
     shown: str,
 ) -> None:
-    """A callable that can be called with `arguments` positional arguments, as far as its signature can be read.
+    """Raise TypeError unless `function` can be called with `arguments` positional arguments.
+
+    A built-in function whose signature cannot be read passes.
 
     Args:
-        name: of the argument, for messages.
-        function: what came.
-        arguments: how many.
-        shown: what is wanted, for the message, as in "(t, y) -> tensor".
+        name: name of the argument, for messages.
+        function: the value given.
+        arguments: number of positional arguments.
+        shown: the expected signature, for the message, for example "(t, y) -> tensor".
     """
     if not callable(function):
         raise TypeError(f"`{name}` must be a callable {shown}, got {type(function).__name__}")
 
     try:
         inspect.signature(function).bind(*[None] * arguments)
-    except ValueError:  # built in, without a signature
+    except ValueError:  # a built-in function without a readable signature
         return
     except TypeError as error:
         raise TypeError(
@@ -113,21 +121,21 @@ def takes(
 
 
 def seed(name: str, value: Any) -> int:
-    """A seed: an integer in [0, 2^63).
+    """Return a seed after checking that it is an integer in [0, 2^63).
 
     Args:
-        name: of the argument, for messages.
-        value: what came.
+        name: name of the argument, for messages.
+        value: the value given.
     """
     return integer(name, value, least=0, most=2**63 - 1)
 
 
 def floating(name: str, x: Any) -> Tensor:
-    """A real floating-point tensor; or raise.
+    """Return `x` after checking that it is a real floating-point tensor; otherwise raise TypeError.
 
     Args:
-        name: of the argument, for messages.
-        x: what came.
+        name: name of the argument, for messages.
+        x: the value given.
     """
     if not isinstance(x, Tensor):
         raise TypeError(f"`{name}` must be a torch.Tensor, got {type(x).__name__}; use torch.as_tensor(...)")
@@ -138,11 +146,11 @@ def floating(name: str, x: Any) -> Tensor:
 
 
 def state(name: str, x: Any) -> Tensor:
-    """A state: a finite floating-point tensor of shape (B, ...) with B >= 1.
+    """Return a state after checking that it is a finite floating-point tensor of shape (B, ...) with B >= 1.
 
     Args:
-        name: of the argument, for messages.
-        x: what came.
+        name: name of the argument, for messages.
+        x: the value given.
     """
     x = floating(name, x)
     if x.dim() == 0 or x.shape[0] == 0:
@@ -157,11 +165,11 @@ def state(name: str, x: Any) -> Tensor:
 
 
 def shape(name: str, value: Any) -> tuple[int, ...]:
-    """A shape (B, ...) of positive integers.
+    """Return a shape (B, ...) as a tuple after checking that it holds positive integers.
 
     Args:
-        name: of the argument, for messages.
-        value: what came: a tuple or a list, not empty.
+        name: name of the argument, for messages.
+        value: the value given: a tuple or a list, not empty.
     """
     if not isinstance(value, (tuple, list)) or not value:
         raise ValueError(f"`{name}` must be a non-empty tuple (B, ...), got {value!r}")
@@ -176,11 +184,11 @@ def shape(name: str, value: Any) -> tuple[int, ...]:
 
 
 def times(name: str, value: Any) -> Tensor:
-    """A grid of at least two strictly monotone finite times, as a float64 tensor on the CPU.
+    """Return a grid of at least two strictly monotone finite times as a float64 tensor on the CPU.
 
     Args:
-        name: of the argument, for messages.
-        value: what came: a 1-D floating tensor on any device, rising or falling, without a gradient.
+        name: name of the argument, for messages.
+        value: the value given: a 1-D floating tensor on any device, increasing or decreasing, without a gradient.
     """
     value = floating(name, value)
     detached(name, value)
@@ -204,17 +212,18 @@ def times(name: str, value: Any) -> Tensor:
 
 
 def values(x: Tensor) -> list[float]:
-    """The numbers of a 1-D tensor."""
+    """The elements of a 1-D tensor as Python floats."""
     return cast("list[float]", x.tolist())  # pyright: ignore[reportUnknownMemberType]
 
 
 def choice(name: str, value: Any, options: Iterable[str]) -> str:
-    """One of `options`; the message lists them and the nearest.
+    """Return `value` after checking that it is one of `options`. The error message lists them and suggests the
+    nearest.
 
     Args:
-        name: of the argument, for messages.
-        value: what came.
-        options: what is allowed.
+        name: name of the argument, for messages.
+        value: the value given.
+        options: the strings allowed.
     """
     known = sorted(options)
 

@@ -1,8 +1,8 @@
-"""The step of a solver as one graph: right-hand side, coefficients and update fused by `torch.compile`.
+"""Compiled solvers: `torch.compile` makes one graph of a step, which includes the right-hand side.
 
-Times, weights and the step's noise enter as tensors, so that one graph serves every step of a grid, every other grid,
-and other equations made by the same functions. A multistep method compiles one graph per history length during
-start-up. Noise is drawn before the graph is entered, so that no generator is used inside.
+Times, weights and the noise of the step are tensor arguments. Therefore one graph serves every step of a grid, every
+other grid, and other equations made by the same functions. A multistep method compiles one graph per history length
+during start-up. The noise is drawn before the graph runs, so the graph contains no random generator.
 """
 
 from __future__ import annotations
@@ -24,20 +24,23 @@ from .noise import Path
 from .solver import Solver, State, cut
 
 _FACTS = ("order", "strong_order", "evals", "noise", "sense", "needs_levy_area", "substeps")
-_MOST = 128  # graphs of one solver: lengths of its memory x equations x shapes x dtypes
-Draws = tuple[Any, ...] | None  # dW, or (dW, H), of each part of a step
+_MOST = 128  # largest number of graphs of one solver: history lengths x equations x shapes x dtypes
+Draws = tuple[Any, ...] | None  # dW, or (dW, H), for each part of a step
 
 
 @dataclass(frozen=True)
 class Compiled(Solver):
-    """A solver whose steps run as one graph: the states of `inner` to rounding, its order, noise and evaluations.
+    """A solver that runs each step of another solver as one graph of `torch.compile`.
+
+    Its states equal those of `inner` up to rounding. Order, noise kind and number of evaluations are the same.
 
     inner    the solver
     backend  as in torch.compile
 
     Graphs are kept. A later solve with a state of the same shape, dtype and device compiles nothing, on any grid. A
-    second shape compiles one graph that serves all shapes. It is for fixed grids: adaptive solves change the batch
-    size. Raises TypeError naming `inner`; the first step raises ValueError naming it where a step is not one graph."""
+    second shape compiles one graph that serves all shapes. Use it on fixed grids only, because adaptive solves change
+    the batch size. Raises TypeError naming `inner`. The first step raises ValueError naming `inner` if the step cannot
+    be compiled as one graph."""
 
     inner: Solver
     backend: str = "inductor"
@@ -93,7 +96,7 @@ class Compiled(Solver):
 
 
 class Drawn:
-    """The Brownian increments of one step, drawn beforehand. Each part is read once, in order."""
+    """A path that holds the Brownian increments of one step, drawn in advance. Each part is read once, in order."""
 
     def __init__(self, draws: tuple[Any, ...]):
         self.left = list(draws)
@@ -115,7 +118,7 @@ def _step(
     draws: Draws,
     w: Any,
 ) -> tuple[Tensor, State, int, int]:
-    """The function that is compiled: one step. It also returns how often f and g were called."""
+    """The function that is compiled: one step. It also returns the number of calls of f and g."""
     tally = Tally()
     y1, _, state = solver.step(
         counted(eq, tally),
@@ -132,29 +135,29 @@ def _step(
 def _step_with_own_cache(solver: Solver) -> Callable[..., tuple[Tensor, State, int, int]]:
     """A copy of `_step` whose compiled graphs belong to one solver.
 
-    torch.compile keeps graphs, and which sizes have varied so far, by the code of a function and its name. With a name
-    for each solver, the graphs of one solver do not count against the limit of another.
+    torch.compile stores graphs, and the record of which sizes varied, per code object. The copy has a code object with
+    its own name. So the graphs of one solver do not count against the limit of another.
     """
     return FunctionType(_step.__code__.replace(co_name=f"step of {solver!r}"), globals())
 
 
 @lru_cache(maxsize=64)
 def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State, int, int]]:
-    """The step of a solver, compiled.
+    """The compiled step of a solver. Equal solvers share one compiled function.
 
     Args:
-        solver: not compiled yet; one that is equal gets the same function.
+        solver: a solver that is not compiled yet.
         backend: as in torch.compile.
 
     Returns:
-        A function of what `step` takes, with drawn noise in the place of the path. It answers (y1, state, calls of f,
-        calls of g).
+        A function with the arguments of `step`, but with drawn increments instead of the path. It returns (y1, state,
+        calls of f, calls of g).
     """
 
-    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # slow to import
+    from torch._dynamo.exc import FailOnRecompileLimitHit, TorchDynamoException  # the import is slow
 
     limit: dict[str, Any] = {}
-    if "recompile_limit" in signature(torch.compile).parameters:  # before torch 2.13 it is 8
+    if "recompile_limit" in signature(torch.compile).parameters:  # older versions of torch have a fixed limit of 8
         limit["recompile_limit"] = _MOST
 
     graph = torch.compile(_step_with_own_cache(solver), backend=backend, fullgraph=True, **limit)
@@ -163,7 +166,7 @@ def compiled(solver: Solver, backend: str) -> Callable[..., tuple[Tensor, State,
         try:
             return graph(solver, *values)
         except (TorchDynamoException, FailOnRecompileLimitHit) as error:
-            _step(solver, *values)  # an error of the equation itself is raised here
+            _step(solver, *values)  # if the equation itself is faulty, its own error is raised here
             reason = " ".join(str(error).split("\n\n")[0].split())
             raise ValueError(
                 f"`inner` must make steps that are one graph, f included, got {solver!r}: {reason}; leave"

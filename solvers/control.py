@@ -9,16 +9,17 @@ from . import check
 
 @dataclass(frozen=True)
 class Adaptive:
-    """Integrate from t0 to t1 (either direction) with steps that meet a tolerance.
+    """Tolerances and limits for integrating from t0 to t1 (either direction) with adaptive steps.
 
-    rtol, atol    error per step of each sample at most atol + rtol |y|, as an RMS over its elements. For a stochastic
-                  equation it is the error of the embedded Euler-Maruyama method; the result is better by half an order.
-                  There h |f'| is also kept at most 1/4, because the estimate is not reliable beyond that
+    rtol, atol    a step is accepted if the RMS of error / (atol + rtol |y|) over the elements of a sample is at most 1.
+                  For a stochastic equation the error is that of the embedded Euler-Maruyama method; the order of the
+                  solution is higher by one half. There h |f'| must also be at most 1/4, because the error estimate is
+                  not reliable beyond that
     h_init        first step (positive); None: chosen from the equation by one more evaluation (Hairer's rule)
-    h_min, h_max  limits of |h|; defaults: 16 roundings of the larger end, and the whole span. A step evaluates f at its
-                  stages only, so a short pulse of f between two stages is missed. To resolve it, take h_max at most
-                  about three times its width, or put a save time inside it
-    max_evals     evaluations of f per sample; a sample that needs more fails
+    h_min, h_max  limits of |h|; defaults: 16 eps max(|t0|, |t1|) with eps = 2^-52, and |t1 - t0|. A step evaluates f at
+                  its stages only, so a short pulse of f between two stages may be missed. To resolve a pulse, set h_max
+                  to at most about three times its width, or put a save time inside it
+    max_evals     largest number of evaluations of f per sample; a sample that needs more fails
 
     Raises TypeError or ValueError naming the argument.
     """
@@ -58,7 +59,7 @@ class Adaptive:
 
     @property
     def span(self) -> float:
-        """|t1 - t0|."""
+        """Length of the interval, |t1 - t0|."""
         return abs(self.t1 - self.t0)
 
     @property

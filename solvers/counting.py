@@ -1,4 +1,4 @@
-"""Right-hand sides that count their calls and are checked at each answer."""
+"""Wrappers of f and g that count their calls and check each returned tensor."""
 
 from __future__ import annotations
 
@@ -14,19 +14,18 @@ from .equation import Equation, Field
 
 @dataclass
 class Tally:
-    """Calls of f and g so far."""
+    """A counter of the calls of f and g."""
 
     f: int = 0
     g: int = 0
     last: dict[str, tuple[weakref.ref[Tensor], int]] = field(default_factory=dict)
 
     def note(self, name: str, out: Tensor) -> None:
-        """Raise ValueError where an answer is written into the tensor of the last answer, which a solver may still
-        hold.
+        """Raise ValueError if the previous returned tensor was modified since: a solver may still use it.
 
         Args:
             name: "f" or "g".
-            out: the answer.
+            out: the tensor that was returned now; it is compared at the next call.
         """
         kept, version = self.last.get(name, (None, 0))
         before = None if kept is None else kept()
@@ -50,9 +49,9 @@ class Tally:
         self.g += g
 
 
-@dataclass(frozen=True, eq=False)  # made within graphs, where a hash of its fields cannot be taken before torch 2.13
+@dataclass(frozen=True, eq=False)  # created inside compiled graphs, which cannot hash its fields before torch 2.13
 class Counted:
-    """A right-hand side that adds `once` to its tally at each call, and whose answer is checked."""
+    """A wrapper of f or g that adds `once` to its tally at each call and checks the returned tensor."""
 
     name: str
     rule: Field
@@ -81,12 +80,11 @@ class Counted:
 
 
 def counted(eq: Equation, tally: Tally) -> Equation:
-    """The same equation with its calls counted by `tally`. An answer that would change the shape, dtype or device of
-    the state raises.
+    """The same equation, with its calls of f and g counted by `tally` and the returned tensors checked.
 
     Args:
-        eq: the equation; a counter that it already has gets no more calls.
-        tally: what counts.
+        eq: the equation. If its calls are already counted, `tally` replaces the previous counter.
+        tally: the counter.
     """
 
     def take(index: Tensor) -> Equation:
@@ -123,15 +121,19 @@ def checked(
     y: Tensor,
     exact: bool,
 ) -> Tensor:
-    """rule(t, y), checked against y.
+    """Call rule(t, y) and check that the returned tensor fits the state.
 
     Args:
-        name: of the rule, for messages.
+        name: "f" or "g", for messages.
         rule: f or g of an equation.
         t: the time, 0-d, or (B, 1, ..., 1).
         y: the state, (B, ...).
-        exact: whether the answer must have the shape of y; False: it may broadcast against y. Its dtype and device are
-            those of y; a 0-d one that broadcasts may have others.
+        exact: whether the tensor must have the shape of y; False: it may broadcast against y. It must have the dtype
+            and device of y; a 0-d tensor that broadcasts may have others.
+
+    Raises:
+        TypeError: if it is not a tensor, or has another dtype.
+        ValueError: if it has another shape or device.
     """
     out: Any = rule(t, y)
     if isinstance(out, Tensor) and out.shape == y.shape and out.dtype == y.dtype and out.device == y.device:

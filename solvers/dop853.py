@@ -1,7 +1,8 @@
 """Coefficients of Dormand and Prince's method of order 8 with error estimates of orders 5 and 3.
 
-Thirteen stages, the last at the new point; three further ones serve an interpolant of order 7. From the code DOP853 of
-Hairer, Norsett & Wanner, "Solving Ordinary Differential Equations I", 2nd ed. 1993, II.5 and II.6, rounded to float64.
+The method has thirteen stages; the last one is evaluated at the new point. Three further stages are used by an
+interpolant of order 7 only. The coefficients are those of the code DOP853 of Hairer, Norsett & Wanner, "Solving
+Ordinary Differential Equations I", 2nd ed. 1993, II.5 and II.6, rounded to float64.
 """
 
 from __future__ import annotations
@@ -257,8 +258,11 @@ D = (
 def powers() -> tuple[tuple[float, ...], ...]:
     """The interpolant in powers of theta: rows p_i with y(theta) = y0 + h sum_i k_i sum_m p_im theta^(m+1).
 
-    Hairer's form nests theta and 1 - theta: y0 + theta (F0 + (1-theta) (F1 + theta (F2 + (1-theta) (F3 + ...)))),
-    with F0 = y1 - y0, F1 = h k1 - F0, F2 = 2 F0 - h (k1 + k13), F3.. = h D k."""
+    It is converted from Hairer's nested form
+
+        y0 + theta (F0 + (1-theta) (F1 + theta (F2 + (1-theta) (F3 + ...)))),
+
+    where F0 = y1 - y0, F1 = h k1 - F0, F2 = 2 F0 - h (k1 + k13), and F3, F4, ... are the rows of h D k."""
 
     stages = len(D[0])
     y = (*B, *[0.0] * (stages - len(B)))

@@ -1,4 +1,4 @@
-"""The checks at the edge of a solve, before anything is computed."""
+"""Checks of the arguments of a solve, made before anything is computed."""
 
 from __future__ import annotations
 
@@ -14,12 +14,15 @@ from .solver import Solver, cut
 
 
 def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
-    """The checks that every solve shares. With `solver` None the solver is not checked: adapters check themselves.
+    """Check the equation, the state, and whether the solver can solve the equation.
 
     Args:
         eq: the equation.
         y0: the state at the first time, (B, ...).
-        solver: a solver of `solvers`.
+        solver: a solver of `solvers`; None: it is not checked, because adapters check themselves.
+
+    Returns:
+        y0.
     """
     if not isinstance(eq, Equation):
         raise TypeError(f"`eq` must be a solvers.Equation, got {type(eq).__name__}")
@@ -52,11 +55,14 @@ def check_problem(eq: Any, y0: Any, solver: Any) -> Tensor:
 
 
 def check_times(eq: Equation, steps: Any) -> Tensor:
-    """The times of a fixed grid, checked: the equation must allow their direction and their range.
+    """Check the times of a grid. The equation must allow their direction and their range.
 
     Args:
         eq: the equation.
-        steps: the grid of times, or an `Adaptive`.
+        steps: the grid of times, or both ends of an adaptive solve.
+
+    Returns:
+        The times in float64 on the CPU.
     """
     times = check.times("steps", steps)
 
@@ -64,7 +70,7 @@ def check_times(eq: Equation, steps: Any) -> Tensor:
         low, high = eq.time_range
         outside = times[
             (times < low - 1e-6 * abs(low)) | (times > high + 1e-6 * abs(high))
-        ]  # an end that was rounded to float32 is accepted
+        ]  # the tolerance accepts an end that was rounded to float32
         if len(outside):
             raise ValueError(
                 f"`steps` must lie in [{low:g}, {high:g}], the time range of the equation, got {outside[0].item():g}"
@@ -120,7 +126,7 @@ def bind(
 
 
 class UserPath:
-    """A path given by the caller, checked at every answer."""
+    """A path given by the caller. The shape, dtype and device of every returned increment are checked."""
 
     def __init__(self, increment: Any, area: Any, y0: Tensor):
         self.increment = increment
@@ -145,8 +151,9 @@ class UserPath:
 
 
 def saved_indices(save: Any, times: Tensor) -> list[int]:
-    """The indices of the save times in the grid, in the order asked. A time that was rounded to float32 matches its
-    grid point.
+    """The indices of the save times in the grid, in the order of `save`.
+
+    A time that was rounded to float32 matches its grid point.
 
     Args:
         save: times at which the state is kept, or None.

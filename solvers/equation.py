@@ -1,9 +1,9 @@
-"""One equation for everything the package integrates:
+"""The equation that every solver of the package integrates:
 
     dy = [a y + f(t, y)] dt + g(t, y) dW,      y of shape (B, ...), dW of independent N(0, |dt|) entries.
 
-The equation holds its structure: the linear part, the kind of noise, the direction of time, the stochastic sense. A
-solver reads the parts that it can use.
+An `Equation` also declares its structure: the linear part, the kind of noise, the direction of time and the
+stochastic sense. Each solver reads those parts that it can use.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ Field = Callable[[Tensor, Tensor], Tensor]
 
 
 class Noise(enum.IntEnum):
-    """How the noise enters. The kinds are ordered: a solver can solve an equation if `equation.noise <=
-    solver.noise`."""
+    """The kind of noise: how g depends on the state.
+
+    The kinds are ordered: a solver can solve an equation if `equation.kind <= solver.noise`."""
 
     NONE = 0  # g is None: an ordinary differential equation
     ADDITIVE = 1  # g depends on t alone
@@ -30,7 +31,7 @@ class Noise(enum.IntEnum):
 
 
 class Sense(enum.Enum):
-    """The stochastic integral meant by `g dW`; the two agree for additive noise."""
+    """The stochastic integral that `g dW` denotes. Both agree if the noise is additive."""
 
     ITO = "Ito"
     STRATONOVICH = "Stratonovich"
@@ -38,18 +39,21 @@ class Sense(enum.Enum):
 
 @dataclass(frozen=True)
 class Equation:
-    """dy = [a y + f(t, y)] dt + g(t, y) dW.
+    """An ordinary or stochastic differential equation, given by its coefficients:
+
+        dy = [a y + f(t, y)] dt + g(t, y) dW.
 
     f, g        callables (t, y) -> tensor; t is 0-d on a fixed grid and (B, 1, ..., 1) under adaptive steps, y is (B,
-                ...). f returns a tensor like y; g anything that broadcasts against y. g None: an ODE.
+                ...). f returns a tensor like y. g returns a tensor that broadcasts against y. If g is None, the
+                equation is an ODE.
     a           the constant linear part: a number, or a tensor that broadcasts against one sample of y (a diagonal
                 operator).
-    noise       `Noise.DIAGONAL` when g is given and nothing is said, the safe reading.
-    direction   the sign of dt for which a stochastic equation is meant (+1, -1); None: either.
+    noise       the kind of noise; None: `Noise.DIAGONAL` if g is given, the more general kind, and else `Noise.NONE`.
+    direction   the sign of dt for which a stochastic equation is valid (+1, -1); None: both.
     sense       Ito (default) or Stratonovich.
-    select      equation for a subset of the rows: select(index) -> Equation. Needed only where f or g closes over
-                per-sample data, because adaptive solves drop finished samples.
-    time_range  the times (least, most) between which f and g are meant; None: all.
+    select      select(index) -> Equation for a subset of the samples. Adaptive solves need it if f or g holds
+                per-sample data, because finished samples leave the batch.
+    time_range  the times (smallest, largest) between which f and g are defined; None: all.
 
     Raises TypeError or ValueError naming the field.
     """
@@ -93,16 +97,16 @@ class Equation:
 
     @property
     def kind(self) -> Noise:
-        """The noise kind, resolved."""
+        """The noise kind, never None."""
         return cast(Noise, self.noise)
 
     @property
     def linear(self) -> bool:
-        """Whether there is a linear part at all."""
+        """Whether the equation has a linear part: a is a tensor, or a number other than 0."""
         return isinstance(self.a, Tensor) or self.a != 0.0
 
     def drift(self, t: Tensor, y: Tensor) -> Tensor:
-        """a y + f(t, y), the whole drift.
+        """The whole drift, a y + f(t, y).
 
         Args:
             t: the time, 0-d, or (B, 1, ..., 1) under adaptive steps.

@@ -1,12 +1,12 @@
-"""Exponential integrators: the linear part is solved exactly, the rest by a polynomial in time.
+"""Exponential integrators. They solve the linear part exactly and approximate f by a polynomial in time:
 
     y(t1) = e^{ah} y + int_0^h e^{a(h-s)} f(t0 + s, y(t0 + s)) ds + int e^{a(t1-u)} g(u) dW_u.
 
-With z = ah the Runge-Kutta ones read
+With z = ah, exponential Runge-Kutta methods have the form
 
     Y_i = e^{c_i z} y + h sum_j a_ij(z) f(t0 + c_j h, Y_j),   y1 = e^z y + h sum_i b_i(z) f(t0 + c_i h, Y_i),
 
-and become classical methods at a = 0. Hochbruck & Ostermann 2010, "Exponential integrators", Acta Numerica 19,
+and are classical Runge-Kutta methods if a = 0. Hochbruck & Ostermann 2010, "Exponential integrators", Acta Numerica 19,
 209-286.
 """
 
@@ -26,17 +26,19 @@ from .solver import Path, Solver, State, add_noise, axpy, cut, scale_by_exp, tim
 
 
 def unbind(weights: Tensor, y: Tensor) -> list[Tensor]:
-    """Weights of each step: 0-d ones stay float64 on the CPU, diagonal ones go where the state is.
+    """Split weights into a list with one entry for each step.
+
+    Scalar weights stay float64 on the CPU. Weights of a diagonal linear part get the dtype and device of the state.
 
     Args:
-        weights: (n,), or (n, ...) of a diagonal linear part.
+        weights: (n,), or (n, ...) for a diagonal linear part.
         y: the state, (B, ...).
     """
     return list((weights if weights.dim() == 1 else weights.to(y.device, y.dtype)).unbind())
 
 
 def columns(eq: Equation, times: Tensor) -> tuple[Tensor, Tensor]:
-    """The steps h (n, 1, ..., 1) and z = ah (n, ...), float64 on the CPU.
+    """The step sizes h (n, 1, ..., 1) and z = ah (n, ...), float64 on the CPU.
 
     Args:
         eq: the equation.
@@ -48,7 +50,7 @@ def columns(eq: Equation, times: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def noise_scales(eq: Equation, times: Tensor, y: Tensor) -> Sequence[Tensor | None]:
-    """What turns dW, of variance |h|, into the transition noise of each step; None for an ODE.
+    """The factor of each step that turns dW, of variance |h|, into the transition noise; None for an ODE.
 
     Args:
         eq: the equation.
@@ -63,10 +65,12 @@ def noise_scales(eq: Equation, times: Tensor, y: Tensor) -> Sequence[Tensor | No
 
 @dataclass(frozen=True)
 class ExpEuler(Solver):
-    """y1 = e^{ah} y + h phi_1(ah) f(t0, y) + s xi, s^2 = int e^{2a(t1-u)} g(u)^2 du: f frozen, the rest exact.
+    """The exponential Euler method, of order 1: f is held constant over the step, the other terms are exact.
 
-    Order 1, exact for constant f; strong order 1 for additive noise, whose transition variance is exact at any step.
-    One evaluation. Hochbruck & Ostermann 2010; the stochastic term is the Ornstein-Uhlenbeck transition."""
+        y1 = e^{ah} y + h phi_1(ah) f(t0, y) + s xi,      s^2 = int e^{2a(t1-u)} g(u)^2 du.
+
+    One evaluation. It is exact if f is constant. Strong order 1 for additive noise; the transition variance is exact
+    at any step size, as in an Ornstein-Uhlenbeck process. Hochbruck & Ostermann 2010."""
 
     order: ClassVar[int] = 1
     strong_order: ClassVar[float | None] = 1.0
@@ -101,11 +105,13 @@ class ExpEuler(Solver):
 
 @dataclass(frozen=True)
 class ExpMidpoint(Solver):
-    """y_m = e^{z/2} y + h/2 phi_1(z/2) f(t0, y) + s_1 xi_1,  y1 = e^z y + h phi_1(z) f(t_m, y_m) + e^{z/2} s_1 xi_1 +
-        s_2 xi_2.
+    """The exponential midpoint method, of order 2.
 
-    Order 2; two evaluations. s_1 xi_1 and s_2 xi_2 are the transition noises of the two halves of the step, so that
-    stage and step see one path: strong order 1 and weak order 2 for additive noise. Along x = alpha x0 + eps it is
+        y_m = e^{z/2} y + h/2 phi_1(z/2) f(t0, y) + s_1 xi_1,
+        y1 = e^z y + h phi_1(z) f(t_m, y_m) + e^{z/2} s_1 xi_1 + s_2 xi_2.
+
+    Two evaluations. s_1 xi_1 and s_2 xi_2 are the transition noises of the two halves of the step, so the stage and the
+    step use the same path. Strong order 1 and weak order 2 for additive noise. Along x = alpha x0 + eps it is
     DPM-Solver-2 (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010."""
 
     order: ClassVar[int] = 2
@@ -150,18 +156,19 @@ class ExpMidpoint(Solver):
         return 2 * n
 
 
-Weight = Tensor | None  # a weight for each step, or nothing where it is zero
+Weight = Tensor | None  # one weight for each step; None if it is zero
 
 
 class ExpRungeKutta(Solver):
-    """Abstract: nodes c and weights a_ij(z), b_i(z) are a solver. ODE-only: its stage noises would have to be drawn
-    jointly."""
+    """Abstract: an exponential Runge-Kutta method for ODEs. A subclass gives its nodes c and weights a_ij(z), b_i(z).
+
+    It takes no noise, because the noises of the stages would have to be drawn jointly."""
 
     nodes: ClassVar[tuple[float, ...]]
 
     @abstractmethod
     def weights(self, z: Tensor) -> tuple[tuple[tuple[Weight, ...], ...], tuple[Weight, ...]]:
-        """Rows a_ij of stages 2..s, and b_i, as functions of z."""
+        """The rows a_ij(z) of stages 2..s, and the weights b_i(z)."""
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
         h, z = columns(eq, times)
@@ -210,9 +217,11 @@ class ExpRungeKutta(Solver):
 
 @dataclass(frozen=True)
 class ExpHeun(ExpRungeKutta):
-    """Exponential Euler to the end, then f linear between both ends: y1 = Y + h phi_2(z) (f(t1, Y) - f(t0, y)).
+    """The exponential Heun method, of order 2: f is linear between both ends of the step.
 
-    Order 2, two evaluations. ETD2RK of Cox & Matthews 2002, J. Comput. Phys. 176, 430-455."""
+        Y = e^z y + h phi_1(z) f(t0, y),      y1 = Y + h phi_2(z) (f(t1, Y) - f(t0, y)).
+
+    Two evaluations. It is ETD2RK of Cox & Matthews 2002, J. Comput. Phys. 176, 430-455."""
 
     order: ClassVar[int] = 2
     evals: ClassVar[int] = 2
@@ -227,10 +236,10 @@ class ExpHeun(ExpRungeKutta):
 
 @dataclass(frozen=True)
 class ExpRK3(ExpRungeKutta):
-    """Stages at 1/3 and 2/3. Order 3, three evaluations.
+    """An exponential Runge-Kutta method of order 3 with stages at the nodes 0, 1/3 and 2/3.
 
-    Along x = alpha x0 + eps it is DPM-Solver-3 (Lu et al. 2022, arXiv:2206.00927). Hochbruck & Ostermann 2010, (5.9).
-    """
+    Three evaluations. Along x = alpha x0 + eps it is DPM-Solver-3 (Lu et al. 2022, arXiv:2206.00927). Hochbruck &
+    Ostermann 2010, (5.9)."""
 
     order: ClassVar[int] = 3
     evals: ClassVar[int] = 3
@@ -244,7 +253,7 @@ class ExpRK3(ExpRungeKutta):
 
 
 def fourth_order_weights(z: Tensor) -> tuple[Weight, ...]:
-    """b_i of both four-stage methods: Simpson's rule against the exponential."""
+    """The weights b_i(z) of both four-stage methods; at z = 0 they are 1/6, 1/3, 1/3, 1/6."""
     p1 = phi(1, z)
     p2 = phi(2, z)
     p3 = phi(3, z)
@@ -253,8 +262,9 @@ def fourth_order_weights(z: Tensor) -> tuple[Weight, ...]:
 
 @dataclass(frozen=True)
 class ETDRK4(ExpRungeKutta):
-    """The classical method made exponential. Order 4, four evaluations. Cox & Matthews 2002, J. Comput. Phys. 176,
-    430-455."""
+    """Cox and Matthews' exponential Runge-Kutta method of order 4; at a = 0 it is the classical Runge-Kutta method.
+
+    Four evaluations. Cox & Matthews 2002, J. Comput. Phys. 176, 430-455."""
 
     order: ClassVar[int] = 4
     evals: ClassVar[int] = 4
@@ -268,9 +278,9 @@ class ETDRK4(ExpRungeKutta):
 
 @dataclass(frozen=True)
 class ETDRK4Krogstad(ExpRungeKutta):
-    """ETDRK4 with better inner stages: smaller errors on stiff equations. Order 4, four evaluations.
+    """Krogstad's variant of ETDRK4, of order 4: other inner stages give smaller errors on stiff equations.
 
-    Krogstad 2005, J. Comput. Phys. 203, 72-88."""
+    Four evaluations. Krogstad 2005, J. Comput. Phys. 203, 72-88."""
 
     order: ClassVar[int] = 4
     evals: ClassVar[int] = 4

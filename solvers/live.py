@@ -1,4 +1,4 @@
-"""The samples of an adaptive solve that have not reached the end."""
+"""The samples of an adaptive solve that have not reached the end, and one attempted step of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,16 @@ from .solver import State
 
 @dataclass
 class Live:
-    """The samples that have not reached the end: their rows in the batch, equation, path, time, state, next step, last
-    error ratio."""
+    """The L live samples: those that have not reached the end.
+
+    rows    their rows in the batch, (L,)
+    eq      their equation
+    path    their Brownian path; None for an ODE
+    t       their times, (L,)
+    y       their states, (L, ...)
+    state   the solver's memory
+    h       their next step sizes, positive, (L,)
+    before  their error ratios of the last accepted step, (L,)"""
 
     rows: Tensor
     eq: Equation
@@ -26,7 +34,7 @@ class Live:
     before: Tensor
 
     def keep(self, going: Tensor) -> Live:
-        """The rows where `going` is True."""
+        """The live samples for which `going` is True."""
         index = going.nonzero().flatten()
         return Live(
             rows=self.rows[going],
@@ -42,12 +50,12 @@ class Live:
 
 @dataclass(frozen=True, eq=False)
 class Attempt:
-    """One step of all live samples, which each of them accepts or rejects.
+    """One attempted step of the L live samples. Each sample accepts or rejects its own step.
 
-    t1      its end, (L,)
-    y1      the state there, (L, ...)
-    state   what the solver remembers after it
-    ratio   error over tolerance, (L,); infinite where the error or y1 is not finite
+    t1      end of the step, (L,)
+    y1      the state at t1, (L, ...)
+    state   the solver's memory after the step
+    ratio   error over tolerance, (L,); infinite if the error or y1 is not finite
     finite  whether both are finite, (L,) bool
     accept  whether the step is accepted, (L,) bool"""
 

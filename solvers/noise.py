@@ -1,8 +1,9 @@
-"""Brownian motion as a function of an interval.
+"""Brownian paths, and the sources that make them.
 
-A path answers path(t0, t1) -> dW ~ N(0, |t1 - t0|), and path.levy(t0, t1) -> (dW, H) with the space-time Levy area H ~
-N(0, |t1 - t0|/12), independent of dW (Foster, Lyons & Oberhauser 2020, arXiv:1905.06834). Going back negates dW and
-keeps H. A `Source` makes a path for one solve; no global random state is ever touched.
+A path is called with an interval: path(t0, t1) -> dW ~ N(0, |t1 - t0|), and path.levy(t0, t1) -> (dW, H). The
+space-time Levy area H ~ N(0, |t1 - t0|/12) is independent of dW (Foster, Lyons & Oberhauser 2020, arXiv:1905.06834).
+The reversed interval has -dW and the same H (WhiteNoise draws new noise instead). A `Source` makes a path for one
+solve. The global random state is never used.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from .philox import philox as philox
 
 
 class Path(Protocol):
-    """Increments of one Brownian path on an interval."""
+    """The interface of a Brownian path: its increments over an interval."""
 
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor: ...
 
@@ -30,24 +31,35 @@ class Path(Protocol):
 
 
 class BoundPath(ABC):
-    """Abstract: a path that a source made for a grid and a state. Its increments have the right shape, dtype and
-    device."""
+    """Abstract: a path that a source made for a grid and a state.
+
+    Its increments have the shape, dtype and device of the state."""
 
     @abstractmethod
     def __call__(self, t0: Tensor, t1: Tensor) -> Tensor:
-        """dW, shaped like the state."""
+        """The increment dW over an interval, like the state.
+
+        Args:
+            t0: start of the interval.
+            t1: end of the interval.
+        """
 
     @abstractmethod
     def levy(self, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
-        """(dW, H), both shaped like the state."""
+        """The increment dW and the space-time Levy area H over an interval, both like the state.
+
+        Args:
+            t0: start of the interval.
+            t1: end of the interval.
+        """
 
 
 class Source(ABC):
-    """Abstract: makes the Brownian path of one fixed-grid solve."""
+    """Abstract: a source of Brownian paths. It makes the path of one solve."""
 
     @abstractmethod
     def on(self, times: Tensor, y: Tensor) -> Path:
-        """The path on the grid `times`, shaped like y and on its device. Called once per solve.
+        """Make the path for a grid, with the shape, dtype and device of y. Called once per solve.
 
         Args:
             times: the grid, strictly monotone, 1-D float64.
@@ -60,20 +72,21 @@ class Normals(Source):
 
     @abstractmethod
     def draw(self, stream: int, index: int, y: Tensor) -> Tensor:
-        """Standard normals like y, the index-th of a stream.
+        """Standard normals like y: draw number `index` of a stream.
 
         Args:
-            stream: the use, as PRIOR or CHURN below.
-            index: of the draw, from 0.
+            stream: the purpose of the draw, such as PRIOR or CHURN below.
+            index: number of the draw, from 0.
             y: the state, (B, ...).
         """
 
 
 @dataclass(frozen=True)
 class WhiteNoise(Normals):
-    """Fresh normals from a torch generator: faster than SeededNoise, and not reproducible per sample.
+    """A source of fresh normals from a torch generator: faster than SeededNoise, but not reproducible per sample.
 
-    The generator must live on the state's device. Asking one interval twice gives two different increments."""
+    The generator must be on the state's device. Two calls with the same interval give different increments. `draw`
+    ignores its stream and index."""
 
     generator: torch.Generator
 
@@ -82,12 +95,12 @@ class WhiteNoise(Normals):
             raise TypeError(f"`generator` must be a torch.Generator, got {type(self.generator).__name__}")
 
     def normal(self, shape: Sequence[int], dtype: torch.dtype, device: torch.device | str) -> Tensor:
-        """Standard normals.
+        """Draw standard normals.
 
         Args:
-            shape: of one draw; shape[0] is the batch.
-            dtype: of the normals.
-            device: where they are made.
+            shape: their shape; shape[0] is the batch size.
+            dtype: their dtype.
+            device: their device, which must be that of the generator.
         """
         return torch.empty(tuple(shape), dtype=dtype, device=device).normal_(generator=self.generator)
 
@@ -120,17 +133,22 @@ class _WhitePath(BoundPath):
         return dw, self(t0, t1).mul_(12**-0.5)
 
 
-# Streams keep uses of one seed apart; they are part of the counter, so that no two draws ever share a number.
+# Streams separate the uses of one seed. They are part of the counter, so two draws never use the same counter.
 PRIOR, INCREMENT, AREA, CORRECTOR, CHURN, TRAIN_TIME, TRAIN_NOISE, PROBE, TREE = range(9)
-_BLOCK_ELEMENTS = 1 << 19  # pre-drawn steps are grouped up to this many numbers, to stay in cache and in memory
+_BLOCK_ELEMENTS = 1 << 19  # steps are drawn in advance in blocks of at most this many numbers
 
 
 @dataclass(frozen=True)
 class SeededNoise(Normals):
-    """Sample i is a function of (seed, i): the same whatever the batch, the chunk, the device or the process count.
+    """A reproducible source of noise: the noise of sample i depends on (seed, i) only.
 
-    Counter-based (Philox4x32-10): key = seed; counter = sample (64 bits) | stream (4) + step (28) | element block (32).
-    first: index of the batch's first sample.  Raises ValueError or TypeError naming `seed` or `first`."""
+    So it is the same for any batch size, chunk, device and number of processes. The generator is counter-based
+    (Philox4x32-10): key = seed; counter = sample (64 bits) | stream (4) + step (28) | element block (32).
+
+    seed   an integer in [0, 2^63)
+    first  index of the batch's first sample
+
+    Raises ValueError or TypeError naming `seed` or `first`."""
 
     seed: int
     first: int = 0
@@ -153,14 +171,14 @@ class SeededNoise(Normals):
         blocks: int,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Raw 32-bit words, shape (steps, batch, blocks, 4), in int64: identical on every device.
+        """Random 32-bit words in int64, shape (len(steps), batch, blocks, 4). They are identical on every device.
 
         Args:
-            stream: the use, as PRIOR or CHURN above; below 16.
+            stream: the purpose, such as PRIOR or CHURN above; below 16.
             steps: indices of the draws, below 2^28.
-            batch: samples.
-            blocks: of four words, for each sample.
-            device: where they are made.
+            batch: number of samples.
+            blocks: number of blocks of four words for each sample.
+            device: the device on which they are computed.
         """
         if steps.stop > 1 << 28:
             raise ValueError(f"`steps` must stay below 2^28, got {steps.stop}")
@@ -186,14 +204,14 @@ class SeededNoise(Normals):
         dtype: torch.dtype = torch.float64,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Uniforms in (0, 1), 53 bits each, shape (len(steps), *shape).
+        """Uniform numbers in (0, 1) with 53 random bits each, shape (len(steps), *shape).
 
         Args:
-            stream: the use, as PRIOR or CHURN above; below 16.
+            stream: the purpose, such as PRIOR or CHURN above; below 16.
             steps: indices of the draws, below 2^28.
-            shape: of one draw; shape[0] is the batch.
-            dtype: to which they are cast.
-            device: where they are made.
+            shape: the shape of one draw; shape[0] is the batch size.
+            dtype: the dtype of the result; float64 numbers are cast to it.
+            device: the device on which they are computed.
         """
         count = math.prod(shape[1:])
         words = self.words(stream, steps, shape[0], -(-count // 2), device)
@@ -210,14 +228,17 @@ class SeededNoise(Normals):
         dtype: torch.dtype,
         device: torch.device | str = "cpu",
     ) -> Tensor:
-        """Standard normals by Box-Muller in float64 from 32-bit words, shape (len(steps), *shape); |z| <= 6.76.
+        """Standard normals, shape (len(steps), *shape), by the Box-Muller method in float64 from 32-bit words.
+
+        They satisfy |z| <= 6.76.
 
         Args:
-            stream: the use, as PRIOR or CHURN above; below 16.
+            stream: the purpose, such as PRIOR or CHURN above; below 16.
             steps: indices of the draws, below 2^28.
-            shape: of one draw; shape[0] is the batch.
-            dtype: to which they are cast at the end, so that a float32 run sees the path of the float64 one.
-            device: where they are made.
+            shape: the shape of one draw; shape[0] is the batch size.
+            dtype: the dtype of the result. Float64 numbers are cast to it, so float32 and float64 runs use the same
+                path up to rounding.
+            device: the device on which they are computed.
         """
 
         count = math.prod(shape[1:])
@@ -227,7 +248,9 @@ class SeededNoise(Normals):
 
 
 class _SeededPath(BoundPath):
-    """Increments on a fixed grid, drawn several steps ahead. An increment depends on its interval only."""
+    """The increments of SeededNoise on a fixed grid, drawn several steps in advance.
+
+    An increment depends on its interval only."""
 
     def __init__(self, source: SeededNoise, times: Tensor, y: Tensor):
         self.source = source

@@ -1,4 +1,4 @@
-"""The functions exponential integrators are made of, in float64 and without cancellation.
+"""The phi functions of exponential integrators, in float64 and without cancellation,
 
     phi_0(z) = e^z,   phi_k(z) = (phi_{k-1}(z) - 1/(k-1)!) / z = int_0^1 e^{(1-s) z} s^{k-1}/(k-1)! ds
 
@@ -17,18 +17,18 @@ from torch import Tensor
 
 from .equation import Equation, Field
 
-_SERIES_BELOW = 1.0  # the recursion loses one digit per order at |z| = 0.1; twenty terms are exact below one
+_SERIES_BELOW = 1.0  # the recursion loses one digit per order at |z| = 0.1; below 1 the series is exact to rounding
 _NODES = 32
-_SMOOTH = 20.0  # exponent that the nodes resolve to more than ten digits
-_ELEMENTS = 1 << 22  # numbers g may be asked for at once
+_SMOOTH = 20.0  # the nodes integrate e^x over an interval of this length to more than ten digits
+_ELEMENTS = 1 << 22  # largest number of elements in one call of g
 
 
 def phi(k: int, z: Tensor) -> Tensor:
-    """phi_k(z), elementwise in float64.
+    """The function phi_k(z), elementwise in float64.
 
     Args:
         k: its index, 0 or more.
-        z: any shape.
+        z: the argument, of any shape.
     """
     z = z.to(torch.float64)
 
@@ -51,22 +51,26 @@ def phi(k: int, z: Tensor) -> Tensor:
 
 @lru_cache
 def gauss_legendre() -> tuple[Tensor, Tensor]:
-    """Nodes in (0, 1) and weights summing to one."""
+    """Gauss-Legendre nodes in (0, 1), and weights that sum to one."""
     nodes, weights = np.polynomial.legendre.leggauss(_NODES)
     return torch.from_numpy(nodes + 1) / 2, torch.from_numpy(weights) / 2
 
 
 def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
-    """Nodes u (n, N) and weights w (n, N) with sum w e^{a (t1-u)} q(u) = int e^{a (t1-u)} q(u) du over each step, for
-    smooth q.
+    """Quadrature nodes and weights for integrals against an exponential over each step: for smooth q
 
-    Where the exponential varies by more than e^20 over a step, the step is cut into parts, so that the integrand is
-    smooth on each. The parts grow fourfold from the end at which the exponential is largest; from both ends where
-    entries of `a` have both signs.
+        sum w e^{a (t1-u)} q(u) = int e^{a (t1-u)} q(u) du      (up to the quadrature error).
+
+    If the exponential varies by more than a factor e^20 over a step, the step is divided into parts, so that the
+    integrand is smooth on each. The parts start at the end at which the exponential is largest. Each boundary is four
+    times as far from that end as the one before. If entries of `a` have both signs, the parts start at both ends.
 
     Args:
-        a: the linear part, of any shape; one set of nodes serves all its entries.
+        a: the linear part, of any shape; all its entries use the same nodes.
         times: the grid, strictly monotone, 1-D float64.
+
+    Returns:
+        Nodes u (n, N) and weights w (n, N).
     """
 
     nodes, weights = gauss_legendre()
@@ -76,8 +80,8 @@ def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
     fastest, slowest = (float(rate * longest) for rate in (rates.max(), rates.min()))
 
     both = bool((a > 0).any() and (a < 0).any())
-    end = 0.5 if both else 1.0  # half a step from either end, or a whole one from one
-    shares = [end]  # of the longest step, counted from the end where the exponential is largest
+    end = 0.5 if both else 1.0  # the parts cover half a step from either end, or a whole step from one end
+    shares = [end]  # boundaries as fractions of the longest step, from the end where the exponential is largest
 
     if fastest > _SMOOTH:
         edge = _SMOOTH / fastest
@@ -87,7 +91,7 @@ def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
             edge *= 4.0
 
         if edge < end:
-            shares[-1] = edge  # beyond, all has decayed
+            shares[-1] = edge  # farther away every exponential is negligible
 
     reach = h.abs().max() * torch.tensor([0.0, *shares], dtype=torch.float64, device="cpu")
     edges = torch.minimum(reach, end * h.abs()[:, None])
@@ -103,15 +107,18 @@ def graded(a: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def convolution_std(eq: Equation, times: Tensor, y: Tensor) -> Tensor:
-    """Std of int e^{a (t1-u)} g(u) dW_u over each step, shape (n, ...) broadcasting against one sample of y.
+    """The standard deviation of int e^{a (t1-u)} g(u) dW_u over each step.
 
-    By Gauss-Legendre quadrature of e^{2a(t1-u)} g(u)^2 in float64, graded where it is stiff; g must depend on t alone
-    (additive noise).
+    It is the square root of the integral of e^{2a(t1-u)} g(u)^2, computed by Gauss-Legendre quadrature in float64 with
+    the nodes of `graded`.
 
     Args:
-        eq: the equation.
+        eq: the equation; g must depend on t alone (additive noise).
         times: the grid, strictly monotone, 1-D float64.
         y: the state, (B, ...).
+
+    Returns:
+        (n, ...), which broadcasts against one sample of y.
     """
 
     if eq.g is None:
@@ -129,7 +136,7 @@ def convolution_std(eq: Equation, times: Tensor, y: Tensor) -> Tensor:
 
 
 def _additive(g: Field, u: Tensor, y: Tensor) -> Tensor:
-    """g at the times u (n, nodes), as (n, nodes, ...) in float64; the values of y do not matter, its shape may."""
+    """g at the times u (n, nodes), as (n, nodes, ...) in float64. Only the shape of y matters, not its values."""
     t = u.reshape(-1, *[1] * (y.dim() - 1)).to(y.device, y.dtype)
     value = g(t, y[:1].expand(len(t), *y.shape[1:])).to("cpu", torch.float64)
     value = value if value.dim() else value.reshape([1] * y.dim())

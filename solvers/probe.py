@@ -1,4 +1,4 @@
-"""Checks at one state whether a noise coefficient is of the kind that its equation declares."""
+"""A check, at one state, that g has the kind of noise that its equation declares."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from .counting import checked
 from .equation import Equation, Noise
 from .solver import Solver
 
-_ROUNDINGS = 32  # that g may change by where it should not change at all
-_MOVE = 1e-3  # of 1 + |y|
+_ROUNDINGS = 32  # tolerance: a relative change of g below 32 eps counts as no change
+_MOVE = 1e-3  # displacement of y, relative to 1 + |y|
 
 
 def _some(y: Tensor) -> Tensor:
-    """A mask like y of the components to move. In sample b it holds those whose index has bit b set, so that any two
-    components differ in some sample."""
+    """A mask like y of the components to change. Sample b changes the components whose index has bit b set.
+
+    If the batch is large enough, any two components differ in some sample."""
     size = y[0].numel()
     bits = max(1, (size - 1).bit_length())
     index = torch.arange(size, device=y.device).unsqueeze(0)
@@ -29,11 +30,11 @@ def check_declared(
     t: Tensor,
     y: Tensor,
 ) -> None:
-    """Compare g at a state and at a state near it: two calls of g, which are not counted.
+    """Compare g at a state and at a state near it, and raise if it contradicts the declared kind of noise.
 
-    Additive noise must not change with y. For diagonal noise g_i must not change with the other components; this is
-    checked only for solvers whose strong order depends on it. An equation with a `direction` was made by a process, and
-    is not checked.
+    Additive noise must not change with y. For diagonal noise, g_i must not change with the other components of y. This
+    is checked only if the strong order of the solver depends on it. An equation with a `direction` is not checked,
+    because scoresde sets it for the equations of its processes. The two calls of g are not counted.
 
     Args:
         eq: the equation.
@@ -42,7 +43,7 @@ def check_declared(
         y: the state, (B, ...).
 
     Raises:
-        ValueError: naming `g`, what it was declared to be, and what to declare instead.
+        ValueError: naming `g`, the declared kind, and what to do instead.
     """
 
     if eq.g is None or eq.direction is not None or torch.compiler.is_compiling():

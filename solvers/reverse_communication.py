@@ -1,8 +1,8 @@
-"""A solve that asks its caller for every value: reverse communication.
+"""Reverse communication: a solve that requests every value of f from its caller.
 
-A step is a function of values alone. If a value is missing, the step is aborted by an exception, the value is requested
-from the caller, and the step is repeated from its start. This needs no thread and no change of a solver. The price: the
-arithmetic of a step is repeated once for each of its evaluations.
+A step depends on its arguments and on the values of f only. If a value is missing, the step is aborted by an exception,
+the value is requested from the caller, and the step is repeated from its start. This needs no thread, and solvers need
+no change. Its cost: the arithmetic of a step is repeated once for each of its evaluations.
 """
 
 from __future__ import annotations
@@ -21,27 +21,30 @@ T = TypeVar("T")
 
 
 class Unanswered(Exception):
-    """A value is missing; `args` is the question."""
+    """A value of the function is missing. `args` holds the arguments of the call."""
 
 
 class Oracle:
-    """A function whose values are given from outside, in the order of its calls. A call that has no value yet raises
-    Unanswered."""
+    """A function with values that the caller supplies, in the order of its calls.
+
+    A call without a value raises Unanswered."""
 
     def __init__(self) -> None:
         self.known: list[Any] = []
         self.used = 0
 
     def __call__(self, *question: Any) -> Any:
-        """The answer to the next question of this piece of work."""
+        """The value of the next call in this run of the work."""
         if self.used == len(self.known):
             raise Unanswered(*question)
         self.used += 1
         return self.known[self.used - 1]
 
     def run(self, work: Callable[[], T]) -> Generator[tuple[Any, ...], Any, T]:
-        """Repeat the work until it has all its values: yields each question, is sent the answer, returns the result of
-        the work."""
+        """Repeat the work until it has all its values.
+
+        The generator yields the arguments of each call, receives the value by `send`, and returns the result of the
+        work."""
         self.known = []
 
         while True:
@@ -63,16 +66,19 @@ def driven(
     path: Path | None,
     answers: Oracle,
 ) -> Generator[tuple[Any, ...], Any, Tensor]:
-    """Solve `eq`, whose f calls `answers`, over a grid: yields the questions of `answers`, returns the last state.
+    """Solve an equation over a grid, with the values of f supplied by the caller.
+
+    The generator yields the arguments of each call of `answers`, receives the value by `send`, and returns the last
+    state.
 
     Args:
-        eq: the equation.
+        eq: the equation; its f calls `answers`.
         y: the state at the first time, (B, ...).
         solver: a solver of `solvers`.
         times: the grid, strictly monotone, 1-D float64.
-        path: the Brownian path, which must give one interval one increment, as that of SeededNoise does; None for an
-            ODE.
-        answers: the function answered from outside.
+        path: the Brownian path; None for an ODE. It must return the same increment each time an interval is repeated,
+            like a path of SeededNoise.
+        answers: the function with values supplied by the caller.
     """
 
     state = yield from answers.run(partial(solver.init, eq, times[0], y))

@@ -1,8 +1,10 @@
-"""Explicit Runge-Kutta methods as data.
+"""Explicit Runge-Kutta methods. Each one is given by its coefficients:
 
     k_i = F(t + c_i h, y + h sum_j a_ij k_j),   y1 = y + h sum_i b_i k_i,   error = h sum_i e_i k_i,
 
-F the whole drift. Where the last stage is evaluated at y1 ("first same as last") it is carried to the next step.
+where F(t, y) = a y + f(t, y) is the whole drift. If the last stage is evaluated at y1 ("first same as last"), the next
+step uses it as its first stage.
+
 References: Hairer, Norsett & Wanner, "Solving Ordinary Differential Equations I", 2nd ed. 1993, and the papers named
 below.
 """
@@ -18,7 +20,11 @@ from .tableau import RungeKutta, Tableau
 
 @dataclass(frozen=True)
 class Euler(RungeKutta):
-    """y1 = y + h F(t, y). Order 1, one evaluation. Euler 1768."""
+    """Euler's method: the explicit Runge-Kutta method of order 1.
+
+        y1 = y + h F(t, y).
+
+    One evaluation. Euler 1768."""
 
     order: ClassVar[int] = 1
     evals: ClassVar[int] = 1
@@ -28,7 +34,11 @@ class Euler(RungeKutta):
 
 @dataclass(frozen=True)
 class Midpoint(RungeKutta):
-    """Euler to the middle, its slope over the whole step. Order 2, two evaluations. Runge 1895."""
+    """The midpoint method: an explicit Runge-Kutta method of order 2.
+
+        y1 = y + h F(t + h/2, Y),      Y = y + h/2 F(t, y).
+
+    Two evaluations. Runge 1895."""
 
     order: ClassVar[int] = 2
     evals: ClassVar[int] = 2
@@ -38,7 +48,11 @@ class Midpoint(RungeKutta):
 
 @dataclass(frozen=True)
 class Heun(RungeKutta):
-    """Trapezoidal predictor-corrector. Order 2, two evaluations. Heun 1900."""
+    """Heun's method: an explicit Runge-Kutta method of order 2, the trapezoidal rule with an Euler predictor.
+
+        y1 = y + h (F(t, y) + F(t + h, Y))/2,      Y = y + h F(t, y).
+
+    Two evaluations. Heun 1900."""
 
     order: ClassVar[int] = 2
     evals: ClassVar[int] = 2
@@ -48,7 +62,11 @@ class Heun(RungeKutta):
 
 @dataclass(frozen=True)
 class Ralston(RungeKutta):
-    """The two-stage method of least error bound. Order 2, two evaluations. Ralston 1962, Math. Comp. 16, 431-437."""
+    """Ralston's method: the two-stage explicit Runge-Kutta method of order 2 with the smallest error bound.
+
+        y1 = y + h (F(t, y) + 3 F(t + 2/3 h, Y))/4,      Y = y + 2/3 h F(t, y).
+
+    Two evaluations. Ralston 1962, Math. Comp. 16, 431-437."""
 
     order: ClassVar[int] = 2
     evals: ClassVar[int] = 2
@@ -58,7 +76,11 @@ class Ralston(RungeKutta):
 
 @dataclass(frozen=True)
 class Kutta3(RungeKutta):
-    """Simpson's rule with Kutta's stages. Order 3, three evaluations. Kutta 1901."""
+    """Kutta's third-order method: an explicit Runge-Kutta method of order 3 with the weights of Simpson's rule.
+
+        y1 = y + h (k1 + 4 k2 + k3)/6,      stages at t, t + h/2 and t + h.
+
+    Three evaluations. Kutta 1901."""
 
     order: ClassVar[int] = 3
     evals: ClassVar[int] = 3
@@ -68,7 +90,11 @@ class Kutta3(RungeKutta):
 
 @dataclass(frozen=True)
 class RK4(RungeKutta):
-    """The classical method. Order 4, four evaluations. Kutta 1901."""
+    """The classical Runge-Kutta method, of order 4.
+
+        y1 = y + h (k1 + 2 k2 + 2 k3 + k4)/6,      stages at t, t + h/2, t + h/2 and t + h.
+
+    Four evaluations. Kutta 1901."""
 
     order: ClassVar[int] = 4
     evals: ClassVar[int] = 4
@@ -78,9 +104,10 @@ class RK4(RungeKutta):
 
 @dataclass(frozen=True)
 class BogackiShampine32(RungeKutta):
-    """Order 3 with an embedded order 2 and the cubic Hermite interpolant; three evaluations a step, one more to start.
+    """Bogacki and Shampine's explicit Runge-Kutta method of order 3 with an embedded error estimate of order 2.
 
-    Bogacki & Shampine 1989, Appl. Math. Lett. 2, 321-325."""
+    Three evaluations per step, and one more to start. Between steps it uses the cubic Hermite interpolant. Bogacki &
+    Shampine 1989, Appl. Math. Lett. 2, 321-325."""
 
     order: ClassVar[int] = 3
     evals: ClassVar[int] = 3
@@ -95,9 +122,10 @@ class BogackiShampine32(RungeKutta):
 
 @dataclass(frozen=True)
 class DormandPrince54(RungeKutta):
-    """Order 5 with an embedded order 4 and a fourth-order interpolant; six evaluations a step, one more to start.
+    """Dormand and Prince's explicit Runge-Kutta method of order 5 with an embedded error estimate of order 4.
 
-    Dormand & Prince 1980; the interpolant of Shampine 1986 (Math. Comp. 46, 135-150)."""
+    Six evaluations per step, and one more to start. Between steps it uses an interpolant of order 4. Dormand & Prince
+    1980; the interpolant is due to Shampine 1986 (Math. Comp. 46, 135-150)."""
 
     order: ClassVar[int] = 5
     evals: ClassVar[int] = 6
@@ -128,10 +156,10 @@ class DormandPrince54(RungeKutta):
 
 @dataclass(frozen=True)
 class Tsitouras54(RungeKutta):
-    """Order 5 with an embedded order 4 and a fourth-order interpolant; six evaluations a step, one more to start.
+    """Tsitouras' explicit Runge-Kutta method of order 5 with an embedded error estimate of order 4.
 
-    Tsitouras 2011, Comput. Math. Appl. 62, 770-775; its error is smaller than that of Dormand & Prince at equal cost.
-    """
+    Six evaluations per step, and one more to start. Between steps it uses an interpolant of order 4. Its error is
+    smaller than that of `DormandPrince54` at equal cost. Tsitouras 2011, Comput. Math. Appl. 62, 770-775."""
 
     order: ClassVar[int] = 5
     evals: ClassVar[int] = 6
@@ -178,10 +206,11 @@ class Tsitouras54(RungeKutta):
 
 @dataclass(frozen=True)
 class DormandPrince853(RungeKutta):
-    """Order 8 with embedded orders 5 and 3, whose combination behaves like order 7, and an interpolant of order 7.
+    """Dormand and Prince's explicit Runge-Kutta method of order 8 with two embedded error estimates.
 
-    Twelve evaluations a step, one more to start, three more in steps that hold save times. Dormand & Prince 1980;
-    Hairer, Norsett & Wanner 1993, II.5-6."""
+    The estimates have orders 5 and 3. Their combination behaves like an estimate of order 7. Twelve evaluations per
+    step, and one more to start. A step that contains save times needs three more, for an interpolant of order 7.
+    Dormand & Prince 1980; Hairer, Norsett & Wanner 1993, II.5-6."""
 
     order: ClassVar[int] = 8
     evals: ClassVar[int] = 12

@@ -1,7 +1,7 @@
-"""Stochastic Runge-Kutta methods for additive noise: strong order 3/2 without a derivative or a further integral.
+"""Stochastic Runge-Kutta methods of strong order 3/2 for additive noise. They need no derivative of f or g.
 
-dW = noise(t0, t1) is N(0, |h|) and H ~ N(0, |h|/12), independent of it, is the space-time Levy area: the time integral
-of the path's increment over the step is I_10 = |h| (dW/2 + H).
+dW = noise(t0, t1) is N(0, |h|). The space-time Levy area H ~ N(0, |h|/12) is independent of dW. The time integral of
+the path's increment over the step is I_10 = |h| (dW/2 + H).
 """
 
 from __future__ import annotations
@@ -19,16 +19,21 @@ from .tableau import weighted
 
 @dataclass(frozen=True)
 class AdditiveTableau:
-    """A stochastic Runge-Kutta method for additive noise: with J = I_10/|h| and g0, g1 the diffusion at both ends,
+    """The coefficients of a stochastic Runge-Kutta method for additive noise.
 
-        Y_i = y + h sum_j a_ij k_j + (s_i1 g1 + s_i0 g0) J + (r_i g0) dW + (q_i g0) H,   y1 = y + h sum_i b_i k_i + int
-            g dW,
+    With J = I_10/|h|, and with g0, g1 the diffusion at both ends of the step, the method is
 
-    where int g dW ~ g1 (dW - J) + g0 J is exact for g linear in t. Strong order 3/2 needs, for the noise N_i of stage
-    i at g = 1, sum b_i N_i = J and sum b_i E N_i^2 = |h|/2 (Roessler 2010, theorem 4.8): checked here.
+        Y_i = y + h sum_j a_ij k_j + (s_i1 g1 + s_i0 g0) J + (r_i g0) dW + (q_i g0) H,
+        y1 = y + h sum_i b_i k_i + int g dW,
 
-    a  rows of stages 2..s;  b weights;  n  rows (s_i1, s_i0, r_i, q_i) of stages 1..s;
-    e  weights of the drift error, or None
+    where int g dW ~ g1 (dW - J) + g0 J is exact if g is linear in t. Let N_i be the noise of stage i at g = 1. Strong
+    order 3/2 requires sum b_i N_i = J and sum b_i E N_i^2 = |h|/2 (Roessler 2010, theorem 4.8). These conditions are
+    checked; if they do not hold, ValueError is raised.
+
+    a  rows a_ij of stages 2..s
+    b  weights of the stages
+    n  rows (s_i1, s_i0, r_i, q_i) of stages 1..s
+    e  weights of the drift error estimate, or None
     """
 
     a: tuple[tuple[float, ...], ...]
@@ -48,7 +53,7 @@ class AdditiveTableau:
 
 
 class AdditiveRungeKutta(OneStep):
-    """Abstract: a stochastic tableau is a solver."""
+    """Abstract: a stochastic Runge-Kutta method for additive noise. A subclass gives its `tableau`."""
 
     tableau: ClassVar[AdditiveTableau]
 
@@ -92,18 +97,19 @@ class AdditiveRungeKutta(OneStep):
         h: Tensor,
         drive: Drive,
     ) -> ErrorEstimate:
-        """The error estimate rescaled to noise of typical size, and h |f'| between the first and the last stage.
+        """The error estimate for noise of typical size, and the stiffness estimate h |f'|.
 
         The difference from Euler-Maruyama is h f' (Y - y), which is proportional to the noise that was drawn. If that
-        noise is small by chance, a step that is too long would be accepted, and accepted steps would have too little
-        noise. So the difference is multiplied by the expected RMS size of Y - y over its actual size. The other part of
-        the error, (g1 - g0) (dW - J), is replaced by its RMS.
+        noise is small by chance, too long a step would be accepted, and accepted steps would have too little noise. So
+        the difference is multiplied by the ratio of the expected to the actual RMS of Y - y, if the ratio exceeds 1.
+        The other part of the error, (g1 - g0) (dW - J), is replaced by its RMS. The stiffness is estimated from the
+        first and the last stage.
 
         Args:
-            error: that difference for the noise drawn, like the state.
+            error: the difference from Euler-Maruyama for the noise drawn, like the state.
             moved: Y - y of the last stage.
             k: the drift at each stage.
-            h: the step, signed, (B, 1, ..., 1).
+            h: the signed step size, (B, 1, ..., 1).
             drive: the noise of the step.
         """
 
@@ -117,7 +123,9 @@ class AdditiveRungeKutta(OneStep):
         return ErrorEstimate(torch.sqrt(rescaled**2 + of_diffusion), stiffness.flatten())
 
     def _expected_displacement(self, k: list[Tensor], h: Tensor, drive: Drive) -> Tensor:
-        """E |Y - y|^2 of the last stage over the noise, a mean over each sample: Y - y = h sum a k + g (x dW + z H)."""
+        """E |Y - y|^2 of the last stage, a mean over the elements of each sample; the expectation is over the noise.
+
+        Y - y = h sum a k + g (x dW + z H)."""
         s1, s0, r, q = self.tableau.n[-1]
         x = r + (s1 + s0) / 2
         z = q + s1 + s0
@@ -128,7 +136,7 @@ class AdditiveRungeKutta(OneStep):
 
 
 def per_sample(x: Tensor) -> Tensor:
-    """Mean over a sample, kept broadcastable."""
+    """The mean over the elements of each sample, (B, 1, ..., 1)."""
     return x.reshape(len(x), -1).mean(1).reshape(-1, *[1] * (x.dim() - 1))
 
 
@@ -153,7 +161,7 @@ class Drive(NamedTuple):
 
         Args:
             g0: diffusion at the start of the step.
-            g1: diffusion at its end.
+            g1: diffusion at the end of the step.
             dw: the increment dW.
             area: the space-time Levy area H.
         """
@@ -175,10 +183,12 @@ class Drive(NamedTuple):
 
 @dataclass(frozen=True)
 class SRA1(AdditiveRungeKutta):
-    """Y2 = y + 3/4 h k1 + 3/2 g(t1) J,  y1 = y + h (k1 + 2 k2)/3 + int g dW, J = I_10/|h|.
+    """SRA1: a stochastic Runge-Kutta method of strong order 3/2 for additive noise.
 
-    Strong order 3/2 for additive noise, weak and ODE order 2, two evaluations. The embedded error is the difference
-    from Euler-Maruyama, of local order 3/2. Roessler 2010, SIAM J. Numer. Anal. 48(3), 922-952."""
+        Y2 = y + 3/4 h k1 + 3/2 g(t1) J,      y1 = y + h (k1 + 2 k2)/3 + int g dW,      J = I_10/|h|.
+
+    Weak and ODE order 2. Two evaluations. The embedded error estimate is the difference from Euler-Maruyama, of local
+    order 3/2. Roessler 2010, SIAM J. Numer. Anal. 48(3), 922-952."""
 
     order: ClassVar[int] = 2
     strong_order: ClassVar[float | None] = 1.5
@@ -194,9 +204,10 @@ class SRA1(AdditiveRungeKutta):
 
 @dataclass(frozen=True)
 class SRA3(AdditiveRungeKutta):
-    """Simpson's rule over stages at 0, 1 and 1/2: strong order 3/2 for additive noise, ODE order 3, three evaluations.
+    """SRA3: a stochastic Runge-Kutta method of strong order 3/2 for additive noise, and of order 3 for ODEs.
 
-    Roessler 2010, SIAM J. Numer. Anal. 48(3), 922-952."""
+    Three evaluations. It is Simpson's rule with stages at the nodes 0, 1 and 1/2. Roessler 2010, SIAM J. Numer. Anal.
+    48(3), 922-952."""
 
     order: ClassVar[int] = 3
     strong_order: ClassVar[float | None] = 1.5
@@ -213,10 +224,11 @@ class SRA3(AdditiveRungeKutta):
 
 @dataclass(frozen=True)
 class ShARK(AdditiveRungeKutta):
-    """Y1 = y + g H,  Y2 = y + 5/6 h k1 + g (H + 5/6 dW),  y1 = y + h (2 k1 + 3 k2)/5 + int g dW: a shifted Ralston
-        method.
+    """ShARK: the shifted additive-noise Runge-Kutta method, of strong order 3/2 for additive noise.
 
-    Strong order 3/2 for additive noise, weak and ODE order 2, two evaluations. Foster, dos Reis & Strange 2024,
+        Y1 = y + g H,      Y2 = y + 5/6 h k1 + g (H + 5/6 dW),      y1 = y + h (2 k1 + 3 k2)/5 + int g dW.
+
+    Weak and ODE order 2. Two evaluations. Foster, dos Reis & Strange 2024,
     arXiv:2210.17543, "High order splitting methods for SDEs satisfying a commutativity condition"."""
 
     order: ClassVar[int] = 2

@@ -1,7 +1,7 @@
-"""Methods for stochastic equations with diagonal noise; those for additive noise alone are in `sde_additive.py`.
+"""Methods for stochastic equations with diagonal noise. Methods for additive noise only are in `sde_additive.py`.
 
-dW = noise(t0, t1) is N(0, |h|); space-time Levy methods also read H = I_10/|h| - dW/2, where I_10 is the time integral
-of the path's increment over the step, so that I_10/|h| = dW/2 + H with H ~ N(0, |h|/12) independent of dW.
+dW = noise(t0, t1) is N(0, |h|). Some methods also use the space-time Levy area H ~ N(0, |h|/12), which is independent
+of dW. It gives the time integral I_10 of the path's increment over the step: I_10/|h| = dW/2 + H.
 """
 
 from __future__ import annotations
@@ -18,9 +18,12 @@ from .solver import OneStep, Path, State, add_noise, axpy, times_noise
 
 @dataclass(frozen=True)
 class EulerMaruyama(OneStep):
-    """y1 = y + h F(t0, y) + g(t0, y) dW (Ito). Strong order 1/2, 1 for additive noise; weak order 1. One evaluation.
+    """The Euler-Maruyama method: Euler's method for Ito equations, of strong order 1/2 and weak order 1.
 
-    Maruyama 1955; Kloeden & Platen 1992, section 10.2."""
+        y1 = y + h F(t0, y) + g(t0, y) dW.
+
+    One evaluation. The strong order is 1 if the noise is additive. Maruyama 1955; Kloeden & Platen 1992, section
+    10.2."""
 
     order: ClassVar[int] = 1
     strong_order: ClassVar[float | None] = 0.5
@@ -47,11 +50,15 @@ class EulerMaruyama(OneStep):
 
 @dataclass(frozen=True)
 class Milstein(OneStep):
-    """Euler-Maruyama plus g g' (dW^2 - |h|)/2 (Ito), g' the diagonal derivative by automatic differentiation.
+    """Milstein's method for Ito equations, of strong order 1 for diagonal noise.
 
-    derivative_free: g g' ~ (g(t0, Y) - g(t0, y)) / sqrt|h|, Y = y + h F + g sqrt|h| (Platen's explicit scheme): for a
-    g that cannot be differentiated. Strong order 1 for diagonal noise; equal to Euler-Maruyama for additive noise. One
-    evaluation of f. Milstein 1974; Kloeden & Platen 1992, sections 10.3 and 11.1."""
+        y1 = y + h F(t0, y) + g dW + g g' (dW^2 - |h|)/2,      g' = dg_i/dy_i at (t0, y).
+
+    derivative_free  False: g' is computed by automatic differentiation. True: Platen's explicit scheme, which needs no
+                     derivative: g g' ~ (g(t0, Y) - g(t0, y)) / sqrt|h|,  Y = y + h F + g sqrt|h|.
+
+    One evaluation of f. It equals Euler-Maruyama if the noise is additive. Milstein 1974; Kloeden & Platen 1992,
+    sections 10.3 and 11.1."""
 
     derivative_free: bool = False
 
@@ -96,14 +103,17 @@ class Milstein(OneStep):
 
 
 def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """g(t, y) and dg_i/dy_i: for a diagonal g the gradient of the sum of its components.
+    """Compute g(t, y) and dg_i/dy_i. For a diagonal g the latter is the gradient of the sum of its components.
 
-    The autograd graph is kept only where y or the weights of g require gradients.
+    The autograd graph is kept only if y or the weights of g require gradients.
 
     Args:
-        g: diagonal: component i depends on component i of y.
+        g: a diagonal diffusion: component i depends on component i of y.
         t: the time, 0-d, or (B, 1, ..., 1).
         y: the state, (B, ...).
+
+    Returns:
+        (g, dg_i/dy_i), both like y.
     """
 
     asked = torch.is_grad_enabled()
@@ -111,7 +121,7 @@ def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
     with torch.enable_grad():
         point = y if asked and y.requires_grad else y.detach().requires_grad_()
         value = g(t, point)
-        spread = value + torch.zeros_like(point)  # a g that broadcasts acts on every element, and may not depend on y
+        spread = value + torch.zeros_like(point)  # g may broadcast, and may be independent of y
         if not spread.requires_grad:
             return spread, torch.zeros_like(point)
 
@@ -124,7 +134,7 @@ def diagonal_derivative(g: Field, t: Tensor, y: Tensor) -> tuple[Tensor, Tensor]
 
 
 def _has_weights(value: Tensor, point: Tensor) -> bool:
-    """Whether the graph of a value has leaves other than `point`."""
+    """Whether the autograd graph of `value` has leaves other than `point`."""
     ahead: list[Any] = [value.grad_fn]
     seen: set[Any] = set()
 
@@ -145,11 +155,12 @@ def _has_weights(value: Tensor, point: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class StochasticHeun(OneStep):
-    """Y = y + h F(t0, y) + g(t0, y) dW,  y1 = y + h (F(t0, y) + F(t1, Y))/2 + (g(t0, y) + g(t1, Y)) dW/2
-        (Stratonovich).
+    """The stochastic Heun method for Stratonovich equations, of strong order 1 for diagonal and additive noise.
 
-    Strong order 1 for diagonal and additive noise, ODE order 2, two evaluations. Ruemelin 1982, SIAM J. Numer. Anal.
-    19."""
+        Y = y + h F(t0, y) + g(t0, y) dW,
+        y1 = y + h (F(t0, y) + F(t1, Y))/2 + (g(t0, y) + g(t1, Y)) dW/2.
+
+    ODE order 2. Two evaluations of f. Ruemelin 1982, SIAM J. Numer. Anal. 19."""
 
     order: ClassVar[int] = 2
     strong_order: ClassVar[float | None] = 1.0
@@ -185,11 +196,13 @@ class StochasticHeun(OneStep):
 
 @dataclass(frozen=True)
 class SRI1(OneStep):
-    """Stochastic Runge-Kutta for diagonal Ito noise: strong order 3/2, ODE order 2; two evaluations of f, four of g.
+    """SRI1W1: a stochastic Runge-Kutta method of strong order 3/2 for Ito equations with diagonal noise.
 
-    y1 = y + h (k1 + 2 k2)/3 + sum_i (b1_i dW + b2_i I_11/sqrt|h| + b3_i I_10/|h| + b4_i I_111/|h|) g(t0 + c_i h, G_i),
-    the iterated integrals I_11 = (dW^2 - |h|)/2, I_111 = (dW^3 - 3 |h| dW)/6. Roessler 2010, SIAM J. Numer. Anal.
-    48(3), SRI1W1."""
+        y1 = y + h (k1 + 2 k2)/3
+               + sum_i (b1_i dW + b2_i I_11/sqrt|h| + b3_i I_10/|h| + b4_i I_111/|h|) g(t0 + c_i h, G_i),
+
+    with the iterated integrals I_11 = (dW^2 - |h|)/2 and I_111 = (dW^3 - 3 |h| dW)/6. ODE order 2. Two evaluations of
+    f and four of g. Roessler 2010, SIAM J. Numer. Anal. 48(3)."""
 
     order: ClassVar[int] = 2
     strong_order: ClassVar[float | None] = 1.5

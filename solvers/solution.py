@@ -1,4 +1,6 @@
-"""What a solve returns or raises. Each error carries the partial `Solution`, with `ok` False where it went wrong."""
+"""The result of a solve, and the errors it may raise.
+
+Each error holds the partial `Solution`. There `ok` is False for every sample that failed."""
 
 from __future__ import annotations
 
@@ -9,15 +11,15 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Solution:
-    """State y reached at t, and how.
+    """The result of a solve: the final state, the saved states, and the cost.
 
-    t         0-d on a fixed grid, (B,) when adaptive (float64)
-    y         final state, shaped like y0
-    ts, ys    save times (S,) and states (S, *y.shape); None unless asked for
-    evals     evaluations of f per sample: an int on fixed grids, (B,) int64 when adaptive
-    calls     batched calls of f that were made
-    g_calls   the same for g
-    accepted, rejected   steps: ints on fixed grids, (B,) int64 when adaptive
+    t         the time reached: 0-d on a fixed grid, (B,) under adaptive steps (float64)
+    y         the state at t, shaped like y0
+    ts, ys    save times (S,) and states (S, *y.shape); None if `save` was not given
+    evals     evaluations of f per sample: an int on fixed grids, (B,) int64 under adaptive steps
+    calls     number of batched calls of f
+    g_calls   number of batched calls of g
+    accepted, rejected   number of steps: ints on fixed grids, (B,) int64 under adaptive steps
     ok        (B,) bool: whether the sample reached the end with a finite state
     """
 
@@ -33,7 +35,7 @@ class Solution:
     ok: Tensor
 
     def summary(self) -> str:
-        """The solve in words: how far it came, for how many samples, at what cost."""
+        """A text of a few lines: how many samples reached the end, the final time, and the cost."""
         count = len(self.ok)
         reached = int(self.ok.sum())
         t = self.t.double()
@@ -59,14 +61,14 @@ class Solution:
 
 
 class SolveError(RuntimeError):
-    """An integration did not reach its end; `.solution` holds what was reached."""
+    """A solve did not reach its end. The attribute `solution` holds the partial `Solution`."""
 
     def __init__(self, message: str, solution: Solution):
         super().__init__(message)
         self.solution = solution
 
     def __reduce__(self) -> tuple[type[SolveError], tuple[str, Solution], dict[str, object]]:
-        return type(self), (str(self), self.solution), self.__dict__  # so that it crosses to another process whole
+        return type(self), (str(self), self.solution), self.__dict__  # pickling keeps the solution
 
 
 class NonFiniteError(SolveError):
@@ -78,4 +80,4 @@ class MaxStepsError(SolveError):
 
 
 class StepSizeUnderflow(SolveError):
-    """An adaptive solve asked for steps below `h_min`: a stiff equation, or one that is not finite or not smooth."""
+    """An adaptive solve needs steps below `h_min`: the equation is stiff, not smooth, or not finite."""

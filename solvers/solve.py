@@ -1,5 +1,5 @@
-"""The loop over steps: `iterate` yields after each step, `solve` runs to the end. All arguments are checked here,
-once."""
+"""The loop over steps: `iterate` yields after each step, `solve` runs to the end. Both check all their arguments
+first."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from .probe import check_declared
 from .solution import NonFiniteError, Solution
 from .solver import Solver
 
-_LOOK_EVERY = 16  # steps between looks at the state for NaN
-_SMALL = 1 << 16  # states of up to so many numbers are kept between looks, to name the step
+_LOOK_EVERY = 16  # number of steps between checks of the state for NaN
+_SMALL = 1 << 16  # states of at most this many elements are kept between checks, to find the step that failed
 
 
 def iterate(
@@ -33,17 +33,19 @@ def iterate(
     steps: Tensor | Adaptive,
     noise: Any = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (t, y) after each step. The caller's loop can show progress, or stop early.
+    """Integrate an equation and yield (t, y) after each step, so that the caller can show progress or stop early.
 
-    Arguments as in `solve`. Under an `Adaptive`, t is (B,) and a yield follows each attempted step. Adapters run whole
-    solves and cannot be iterated: TypeError. The checks run at the call, before the first step.
+    Under an `Adaptive`, t is (B,), and (t, y) is yielded after each attempted step. Arguments are checked at the call.
 
     Args:
         eq: the equation.
         y0: the state at the first time, (B, ...).
-        solver: a solver of `solvers`.
-        steps: the grid of times, or an `Adaptive`.
-        noise: the Brownian path or its source; None for an ODE.
+        solver: a solver of this package; no adapter.
+        steps: a 1-D tensor of times, or an `Adaptive`, as in `solve`.
+        noise: the Brownian path or its source, as in `solve`; None for an ODE.
+
+    Raises:
+        TypeError, ValueError: naming the argument. Later, an adaptive solve raises the errors of `solve`.
     """
 
     if isinstance(solver, Adapter):
@@ -70,24 +72,27 @@ def solve(
     save: Tensor | None = None,
     strict: bool = True,
 ) -> Solution:
-    """Integrate `eq` from y0 over `steps`.
+    """Integrate an equation from the initial state y0 over a grid of times, or with adaptive steps.
 
     Args:
         eq: the equation.
-        y0: its state (B, ...), of any shape and floating dtype, which is kept.
+        y0: the initial state (B, ...), of any floating dtype. The solution has its dtype.
         solver: a solver of this package, or an adapter to another library.
         steps: a 1-D tensor of strictly monotone times (either direction), or an `Adaptive(t0, t1, rtol=...,
             atol=...)`.
         noise: for a stochastic equation: a Source (WhiteNoise, SeededNoise, GridPath, BrownianTree) or any callable
-            (t0, t1) -> increment like y; a BrownianTree under an `Adaptive`.
-        save: times at which to keep the state, in any order: grid points (up to rounding) on a fixed grid, any time
-            inside when adaptive.
-        strict: raise when a sample fails (the error carries the partial Solution); False: the others go on to the end,
-            see `Solution.ok`.
+            (t0, t1) -> increment like y. An `Adaptive` needs a BrownianTree.
+        save: times at which to keep the state, in any order. They must be grid points (up to rounding) on a fixed grid;
+            under an `Adaptive`, any times between t0 and t1.
+        strict: True: raise an error if a sample fails; the error holds the partial Solution. False: the other samples
+            continue to the end; see `Solution.ok`.
+
+    Returns:
+        The Solution: final state, saved states, cost.
 
     Raises:
         TypeError, ValueError: naming the argument.
-        NonFiniteError, MaxStepsError, StepSizeUnderflow: where a sample does not reach the end and `strict` is True.
+        NonFiniteError, MaxStepsError, StepSizeUnderflow: if a sample does not reach the end and `strict` is True.
     """
 
     if isinstance(solver, Adapter):
@@ -128,7 +133,7 @@ def _integrated(
     save: Tensor | None,
     strict: bool,
 ) -> Solution:
-    """The solution by another library, with the states at the times of `save`."""
+    """The solution by another library, with the states at the save times."""
     keep = saved_indices(save, times)
     solution = solver.integrate(eq, y0, times, noise)
     if keep and solution.ys is not None:
@@ -151,14 +156,14 @@ def fixed_steps(
     times: Tensor,
     path: Path | None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """The loop over a fixed grid. It checks no argument and waits for no device; `eq` and `path` must be prepared.
+    """The loop over a fixed grid: yields (t, y) after each step. It checks no arguments and waits for no device.
 
     Args:
-        eq: the equation.
+        eq: the equation, as `counted` returns it.
         y: the state at the first time, (B, ...).
         solver: a solver of `solvers`.
         times: the grid, strictly monotone, 1-D float64.
-        path: the Brownian path; None for an ODE.
+        path: the Brownian path, as `bind` returns it; None for an ODE.
     """
     grid = times.unbind()
     plan = solver.plan(eq, times, y)
@@ -193,13 +198,13 @@ def _solve_fixed(
     t = times[0]
     y = y0
     done = 0
-    recent: list[Tensor] = []  # a NaN stays a NaN: look now and then, and find the step among small states kept since
-    watch = y0.device.type == "cpu"  # elsewhere a look would wait for the device
+    recent: list[Tensor] = []  # states since the last check; a NaN stays NaN, so the first bad one is among them
+    watch = y0.device.type == "cpu"  # on another device, a check would wait for it
     small = watch and y0.numel() <= _SMALL
 
     steps = fixed_steps(counted(eq, tally), y0, solver, times, path)
 
-    for done, (t, y) in enumerate(steps, 1):  # noqa: B007 - where it ended is asked below
+    for done, (t, y) in enumerate(steps, 1):  # noqa: B007 - the last value of done is used below
         if done in wanted:
             kept[done] = y
 
@@ -207,7 +212,7 @@ def _solve_fixed(
             recent.append(y.detach())
 
         if strict and watch and not done % _LOOK_EVERY:
-            if not (y.detach().sum().isfinite() or y.detach().isfinite().all()):  # a sum may overflow by itself
+            if not (y.detach().sum().isfinite() or y.detach().isfinite().all()):  # a sum of finite numbers may overflow
                 break
             recent.clear()
 
@@ -249,14 +254,14 @@ def adaptive_run(
     noise: Any,
     save: Tensor | None = None,
 ) -> AdaptiveRun:
-    """An adaptive solve, ready to start.
+    """Check the arguments of an adaptive solve and prepare it.
 
     Args:
         eq: the equation.
         y0: the state at the first time, (B, ...).
-        solver: a solver of `solvers`.
-        steps: the grid of times, or an `Adaptive`.
-        noise: the Brownian path or its source; None for an ODE.
+        solver: a solver with an embedded error estimate.
+        steps: tolerances and limits.
+        noise: a BrownianTree; None for an ODE.
         save: times at which the state is kept, or None.
     """
     ends = torch.tensor([steps.t0, steps.t1], dtype=torch.float64, device="cpu")

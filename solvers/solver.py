@@ -1,4 +1,5 @@
-"""What every solver has: facts of its class, and four functions of values. A solver holds no state."""
+"""The interface of all solvers: class attributes such as the order, and four methods. A solver object holds no
+state."""
 
 from __future__ import annotations
 
@@ -16,22 +17,26 @@ State = tuple[Tensor, ...]
 
 
 class ErrorEstimate(NamedTuple):
-    """An embedded error estimate, and a stiffness estimate h |f'| of each sample, taken from the stages. The error
-    estimate is only reliable where the stiffness is small."""
+    """An embedded error estimate, and a stiffness estimate h |f'| of each sample, computed from the stages.
+
+    The error estimate is only reliable if the stiffness estimate is small."""
 
     error: Tensor
     stiffness: Tensor
 
 
 class Solver(ABC):
-    """Abstract solver. Concrete ones are final frozen dataclasses: hashable, their `repr` a benchmark key.
+    """Abstract: a solver of ODEs, or of ODEs and SDEs.
 
-    order         order of convergence for ODEs (and the weak order claimed for SDEs)
+    Concrete solvers are frozen dataclasses without subclasses. They are hashable, and benchmarks identify a solver by
+    its `repr`.
+
+    order         order of convergence for ODEs
     strong_order  strong order for an SDE of the declared noise kind; None for ODE-only solvers
     evals         evaluations of f per step on a fixed grid; `evaluations(n)` counts those of n steps, start-up included
-    noise         the most general noise the solver takes
-    sense         the sense in which it reads diagonal noise; None: noise it takes has one meaning only
-    needs_levy_area  whether it needs the space-time Levy area H beside dW
+    noise         the most general kind of noise that the solver supports
+    sense         the sense in which it interprets diagonal noise; None: it supports no diagonal noise
+    needs_levy_area  whether it needs the space-time Levy area H in addition to dW
     substeps          points inside a step (as fractions) at which the solver needs its own Brownian increment
     embedded      order of its embedded error estimate, whose local size is h^(embedded + 1); None: fixed grids only
     """
@@ -48,17 +53,20 @@ class Solver(ABC):
 
     @abstractmethod
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        """Weights of every step, computed once per solve in float64.
+        """The weights of every step, computed once per solve in float64.
 
         Args:
             eq: the equation.
             times: the grid, strictly monotone, 1-D float64.
             y: the state, (B, ...).
+
+        Returns:
+            One entry for each step, which `step` receives as `w`.
         """
 
     @abstractmethod
     def init(self, eq: Equation, t: Tensor, y: Tensor) -> State:
-        """The state carried between steps: a tuple of tensors whose first dimension is the batch.
+        """The solver's memory before the first step: a tuple of tensors. Their first dimension is the batch.
 
         Args:
             eq: the equation.
@@ -77,27 +85,31 @@ class Solver(ABC):
         noise: Path | None,
         w: Any,
     ) -> tuple[Tensor, Tensor | ErrorEstimate | None, State]:
-        """One step from t0 to t1: (y1, error estimate or None, state). h = t1 - t0 is signed in the drift.
+        """Make one step from t0 to t1. The step size h = t1 - t0 is negative if time decreases.
 
-        Times are 0-d on a fixed grid, where no error is asked for, and (B, 1, ..., 1) where each sample has its own.
+        Times are 0-d on a fixed grid; no error estimate is needed there. Under adaptive steps each sample has its own
+        times, (B, 1, ..., 1).
 
         Args:
             eq: the equation.
             t0: start of the step.
             t1: end of the step.
-            y: the state, (B, ...).
-            state: what the solver remembers between steps.
-            noise: the Brownian path or its source; None for an ODE.
-            w: what `plan` prepared for the step.
+            y: the state at t0, (B, ...).
+            state: the solver's memory after the previous step, or that of `init`.
+            noise: the Brownian path; None for an ODE.
+            w: the entry of `plan` for this step.
+
+        Returns:
+            (y1, error estimate or None, memory for the next step).
         """
 
     @abstractmethod
     def evaluations(self, n: int) -> int:
-        """Evaluations of f in a solve of n fixed steps."""
+        """The number of evaluations of f in a solve of n fixed steps."""
 
 
 class OneStep(Solver):
-    """Abstract: no state between steps and no weights that depend on the grid alone."""
+    """Abstract: a solver without memory between steps and without precomputed weights."""
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
         return [None] * (len(times) - 1)
@@ -110,11 +122,14 @@ class OneStep(Solver):
 
 
 def cut(times: Tensor, fractions: tuple[float, ...]) -> Tensor:
-    """The grid with the points at `fractions` of every step inserted: the times at which a solver reads its path.
+    """Insert the points at `fractions` of every step into a grid: the times at which a solver evaluates its path.
 
     Args:
         times: the grid, strictly monotone, 1-D float64.
-        fractions: rising, in (0, 1).
+        fractions: increasing, in (0, 1).
+
+    Returns:
+        The finer grid, 1-D float64.
     """
     inner = [times[:-1] + c * times.diff() for c in fractions]
     return torch.cat((torch.stack((times[:-1], *inner), 1).flatten(), times[-1:]))
@@ -126,12 +141,12 @@ def is_plain_scalar(w: Tensor) -> bool:
 
 
 def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
-    """y + w k, in one pass where w is a scalar.
+    """Compute y + w k, in one operation if w is a scalar.
 
     Args:
         y: the state, (B, ...).
         k: like y.
-        w: float64 of dimension 0 on the CPU, or broadcasting against k.
+        w: a 0-d float64 tensor on the CPU, or one that broadcasts against k.
     """
     if is_plain_scalar(w):
         return torch.add(y, k, alpha=w.item())
@@ -139,12 +154,13 @@ def axpy(y: Tensor, k: Tensor, w: Tensor) -> Tensor:
 
 
 def scale_by_exp(y: Tensor, w: Tensor) -> Tensor:
-    """y e^z from w = e^z - 1. Where w is small, y w is added to y: this avoids the error that a rounded factor near 1
-    would accumulate over many steps.
+    """Compute y e^z from w = e^z - 1.
+
+    If |w| < 1/2, the result is y + y w. A rounded factor e^z near 1 would instead accumulate an error over many steps.
 
     Args:
         y: the state, (B, ...).
-        w: e^z - 1, a scalar or broadcasting against y.
+        w: e^z - 1, a scalar, or a tensor that broadcasts against y.
     """
     if is_plain_scalar(w):
         return axpy(y, y, w) if abs(w.item()) < 0.5 else y * (1 + w.item())
@@ -158,13 +174,13 @@ def add_noise(
     dw: Tensor,
     fresh: bool = False,
 ) -> Tensor:
-    """y + g dW, in one pass where g is a number.
+    """Compute y + g dW, in one operation if g is a scalar.
 
     Args:
         y: the state, (B, ...).
-        g: 0-d, or broadcasting against dw.
+        g: the diffusion, 0-d, or a tensor that broadcasts against dw.
         dw: the increment, like y.
-        fresh: y was made in this step, and may be overwritten if no gradient is kept.
+        fresh: True if y is a temporary tensor of this step. It is then overwritten if gradients are disabled.
     """
     if fresh and is_plain_scalar(g) and not torch.is_grad_enabled():
         return y.add_(dw, alpha=g.item())
@@ -172,10 +188,10 @@ def add_noise(
 
 
 def times_noise(g: Tensor, dw: Tensor) -> Tensor:
-    """g dW, without promoting the state's dtype.
+    """Compute g dW in the dtype of dW.
 
     Args:
-        g: broadcasts against dw.
+        g: the diffusion, which broadcasts against dw.
         dw: the increment, like the state.
     """
     return dw * g.to(dw.dtype)

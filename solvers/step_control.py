@@ -15,7 +15,7 @@ from .solver import ErrorEstimate
 _SAFETY = 0.9
 _SHRINK = 0.2
 _GROW = 10.0
-_PROPORTIONAL = 0.7  # exponents of the PI controller, over the order of the error
+_PROPORTIONAL = 0.7  # exponents of the PI controller, to be divided by the order of the error
 _INTEGRAL = 0.4
 # limit of h |f'| in stochastic steps: an Ornstein-Uhlenbeck process then keeps 99 % of its variance at any tolerance
 _STIFF = 0.25
@@ -23,13 +23,18 @@ RUNNING, DONE, EVALS, UNDERFLOW, NOT_FINITE = range(5)
 
 
 def error_ratio(estimate: Tensor | ErrorEstimate, scale: Tensor, order: float) -> Tensor:
-    """Error over tolerance, (B,). Where the estimate has a stiffness, and that over its limit is larger, the latter
-    counts, raised to the power that makes it scale with h as the error does.
+    """The ratio of error to tolerance of each sample. A step is accepted if it is at most 1.
+
+    An `ErrorEstimate` also limits the stiffness h |f'| to 1/4: the result is then the larger of the error ratio and
+    (4 h |f'|)^order, which depends on h like the error.
 
     Args:
-        estimate: of the error of a step, like the state.
+        estimate: the error estimate of a step, like the state.
         scale: the tolerance, like the state.
-        order: of the error in h.
+        order: the error is proportional to h^order.
+
+    Returns:
+        (B,) float64.
     """
     if isinstance(estimate, Tensor):
         return rms(estimate, scale)
@@ -44,13 +49,16 @@ def step_factor(
     accept: Tensor,
     order: float,
 ) -> Tensor:
-    """Size of the next step over that of this step, (B,).
+    """The factor by which each sample's step size changes (PI control).
 
     Args:
-        ratio: error over tolerance, (B,).
+        ratio: error over tolerance of this step, (B,).
         before: the ratio of the last accepted step, (B,).
-        accept: whether this one is accepted, (B,) bool.
-        order: of the error in h.
+        accept: whether this step is accepted, (B,) bool.
+        order: the error is proportional to h^order.
+
+    Returns:
+        (B,): the next step size divided by this one.
     """
     ratio = ratio.clamp(min=1e-10)
     grow = _SAFETY * torch.exp(
@@ -61,7 +69,7 @@ def step_factor(
 
 
 def rms(x: Tensor, scale: Tensor) -> Tensor:
-    """Per-sample RMS of x / scale, (B,) in float64, without a gradient.
+    """The root mean square of x / scale over each sample, (B,) in float64, without a gradient.
 
     Args:
         x: (B, ...).
@@ -71,16 +79,16 @@ def rms(x: Tensor, scale: Tensor) -> Tensor:
     scale = scale.detach()
     ratio = torch.where(x == 0, 0.0, x / scale).to(
         torch.float64
-    )  # where atol = 0 and a component stays 0 there is nothing to err
+    )  # if atol = 0 and a component stays 0, scale is 0; its error is 0 too
     return ratio.reshape(len(ratio), -1).square().mean(1).sqrt()
 
 
 def failure(status: Tensor, solution: Solution, control: Adaptive) -> SolveError:
-    """The error of the first sample that failed.
+    """The exception to raise for a failed solve. Its message describes the first sample that failed.
 
     Args:
-        status: of each sample, (B,).
-        solution: what was reached.
+        status: the status of each sample, (B,), such as DONE or UNDERFLOW.
+        solution: the partial solution.
         control: tolerances and limits.
     """
 

@@ -1,4 +1,4 @@
-"""Linear multistep methods given by their numbers, and the numbers of any linear method on a grid."""
+"""Linear multistep methods given by a table of weights, and the table of an existing method on a grid."""
 
 from __future__ import annotations
 
@@ -20,32 +20,33 @@ Rows = tuple[tuple[float, ...], ...]
 
 @dataclass(frozen=True)
 class Table(Solver):
-    """A variable-coefficient linear multistep method of one evaluation a step, for one grid.
+    """A linear multistep method with one evaluation per step, given by its weights for each step of a grid.
 
-    Row k makes step k,
+    Row k holds the weights of step k,
 
         y_{k+1} = y_k + h_k (c_k y_k + sum_{j <= k} w_kj F_j),    F_j = a y_j + f(t_j, y_j),  h_k = t_{k+1} - t_k.
 
-    With `stds`, step k of an equation with additive noise adds s_k g(t_k) z_k, z_k ~ N(0, I). How much the rows shrink
-    the state to make up for it is theirs.
+    With `stds`, step k of an equation with additive noise also adds s_k g(t_k) z_k, z_k ~ N(0, I). If the state must
+    shrink to make room for this noise, the rows must already include the shrinking.
 
-    It is the most general linear method that makes one evaluation a step: Adams methods and predictor-corrector pairs
-    are tables (`Table.of`). A row is consistent where c_k = 0 and its weights sum to 1. No order is claimed.
+    It is the most general linear method that evaluates f once per step, at its beginning. Adams methods and
+    predictor-corrector pairs are special cases; `Table.of` computes their tables. A row is consistent if c_k = 0 and
+    its weights sum to 1. The order depends on the rows, so none is declared.
 
-    A solve of fewer steps than rows uses the last rows. Their weights of slopes before the start are added to the
-    weight of the first slope.
+    If a solve has fewer steps than there are rows, the last rows are used. The weights of slopes before the start are
+    then added to the weight of the first slope.
 
     Args:
         rows: (c_k, w_k0, ..., w_kk) for k = 0, 1, ...: k + 2 finite numbers in row k.
-        stds: s_k of each row, 0 or more; none: a method for ODEs.
+        stds: s_k of each row, 0 or more; empty: a method for ODEs.
 
     Raises:
-        TypeError, ValueError: naming `rows` or `stds`; from `solve` naming `steps` where the grid has more steps than
-            rows.
+        TypeError, ValueError: naming `rows` or `stds`. `solve` raises ValueError naming `steps` if the grid has more
+            steps than there are rows.
 
     Example:
         >>> Table(((0.0, 1.0), (0.0, -0.5, 1.5)))  # Euler, then the second-order Adams-Bashforth step
-        Table(rows=((0.0, 1.0), (0.0, -0.5, 1.5)))
+        Table(rows=((0.0, 1.0), (0.0, -0.5, 1.5)), stds=())
     """
 
     rows: Rows
@@ -72,7 +73,7 @@ class Table(Solver):
 
     @property
     def noise(self) -> Noise:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Additive where each step adds noise of its own."""
+        """The kind of noise: additive if `stds` are given, and none otherwise."""
         return Noise.ADDITIVE if self.stds else Noise.NONE
 
     @classmethod
@@ -82,15 +83,15 @@ class Table(Solver):
         times: Tensor,
         a: float = 0.0,
     ) -> Table:
-        """The table that makes the steps of another method on a grid.
+        """The table that makes the same steps as another method on a grid.
 
         Args:
-            solver: a linear method of one evaluation a step, such as ExpAdams(3).
+            solver: a linear method with one evaluation per step, such as ExpAdams(3).
             times: the grid, strictly monotone, (n + 1,) float64.
-            a: the constant linear part of the equations it is for.
+            a: the constant linear part of the equations that the table is for.
 
         Raises:
-            ValueError: naming `solver` where it evaluates elsewhere than once at the beginning of each step.
+            ValueError: naming `solver`, unless it evaluates f once in each step, at its beginning.
         """
         return cls(tuple(tuple(check.values(row)) for row in tabulated(solver, times, a)))
 
@@ -98,7 +99,7 @@ class Table(Solver):
         steps = len(times) - 1
         rows = _last(self.rows, steps)
         stds = torch.tensor(self.stds[len(self.rows) - steps :] or [0.0] * steps, dtype=torch.float64, device="cpu")
-        scales = stds / times.diff().abs().sqrt()  # of increments of variance |h|
+        scales = stds / times.diff().abs().sqrt()  # factors of increments with variance |h|
 
         return [
             ((torch.tensor(row, dtype=torch.float64, device="cpu") * h).unbind(), scale)
@@ -130,7 +131,7 @@ class Table(Solver):
 
 
 def _last(rows: Rows, steps: int) -> list[tuple[float, ...]]:
-    """The last rows, one for each step. Weights of slopes before the start are added to that of the first slope."""
+    """The last rows, one for each step. Weights of slopes before the start are added to the first slope's weight."""
     skipped = len(rows) - steps
     if skipped < 0:
         raise ValueError(f"`steps` must have at most {len(rows)} steps, the rows of the table, got {steps}")
@@ -138,20 +139,20 @@ def _last(rows: Rows, steps: int) -> list[tuple[float, ...]]:
 
 
 def tabulated(solver: Solver, times: Tensor, a: float = 0.0) -> list[Tensor]:
-    """The rows of `Table.of`, differentiable in the times where the solver's weights are.
+    """The rows of `Table.of` as tensors. They are differentiable in the times if the solver's weights are.
 
     Args:
-        solver: a linear method of one evaluation a step.
+        solver: a linear method with one evaluation per step.
         times: the grid, strictly monotone, (n + 1,) float64.
-        a: the constant linear part of the equations it is for.
+        a: the constant linear part of the equations that the table is for.
 
     Returns:
-        Row k as (k + 2,) float64.
+        A list; row k is (k + 2,) float64.
 
     Raises:
-        ValueError: naming `solver`.
+        ValueError: naming `solver`, unless it evaluates f once in each step, at its beginning.
     """
-    symbols = torch.eye(len(times), dtype=torch.float64, device="cpu")  # of y_0, F_0, F_1, ...
+    symbols = torch.eye(len(times), dtype=torch.float64, device="cpu")  # symbols (unit vectors) for y_0, F_0, F_1, ...
     fresh = iter(symbols[1:, None])
     eq = Equation(lambda t, y: next(fresh) - a * y, a=a)
 
@@ -164,11 +165,11 @@ def states_at_calls(
     times: Tensor,
     y: Tensor,
 ) -> Tensor:
-    """The states at which a solver of one evaluation a step evaluates, and the last one.
+    """The states at which a solver with one evaluation per step evaluates f, and the final state.
 
     Args:
         eq: an ODE.
-        solver: a solver.
+        solver: a solver with one evaluation per step.
         times: the grid, strictly monotone, (n + 1,) float64.
         y: the state at the first time, (1, d).
 
@@ -176,7 +177,7 @@ def states_at_calls(
         (n + 1, d).
 
     Raises:
-        ValueError: naming `solver` where it evaluates elsewhere than once at the beginning of each step.
+        ValueError: naming `solver`, unless it evaluates f once in each step, at its beginning.
     """
     seen: list[Tensor] = []
 
@@ -196,15 +197,17 @@ def states_at_calls(
 
 
 def rows_of(states: Tensor, slopes: Tensor, times: Tensor) -> list[Tensor]:
-    """The rows of the table that makes states of slopes, all given as combinations of the same symbols.
+    """The rows of the table that computes given states from given slopes.
+
+    States and slopes are linear combinations of the same symbols, such as y_0, F_0, F_1, ....
 
     Args:
-        states: at the times, (n + 1, n + 1); state k is made of the first k + 1 symbols.
-        slopes: at all times but the last, (n, n + 1); slope k is made of the first k + 2.
+        states: the states at the times, (n + 1, n + 1); state k combines the first k + 1 symbols.
+        slopes: the slopes at all times but the last, (n, n + 1); slope k combines the first k + 2 symbols.
         times: the grid, (n + 1,).
 
     Returns:
-        Row k as (k + 2,).
+        A list; row k is (k + 2,).
     """
     rows: list[Tensor] = []
 

@@ -1,4 +1,4 @@
-"""Explicit Runge-Kutta methods by their coefficients."""
+"""Butcher tableaus, and the abstract explicit Runge-Kutta method that uses one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,20 @@ from .solver import Path, Solver, State, axpy
 
 @dataclass(frozen=True)
 class Tableau:
-    """Butcher coefficients, validated: row sums equal c, weights sum to one, error weights to zero.
+    """The Butcher coefficients of an explicit Runge-Kutta method.
 
-    a      rows of stages 2..s;  b the weights;  e = b - b_hat, the error weights, or None
-    e_low  weights of a second, lower error estimate, which scales the first down (Dormand-Prince 8(5,3)), or None
-    extra  rows of further stages that only the interpolant reads
+    They are checked: the weights must sum to one and the error weights to zero. The nodes are computed from a.
+
+    a      rows a_ij of stages 2..s
+    b      weights of the stages
+    e      error weights b - b_hat, or None
+    e_low  weights of a second error estimate of lower order, which reduces the first (Dormand-Prince 8(5,3)), or None
+    extra  rows of further stages that only the interpolant uses
     dense  rows p_i with y(t + theta h) = y + h sum_i k_i sum_m p_im theta^(m+1), or None
-    c      nodes: the row sums, `extra` included
-    fsal   whether the last stage is the derivative at the new point
+    c      nodes: the row sums of a, and of `extra`
+    fsal   whether the last stage is the derivative at the new point ("first same as last")
+
+    Raises ValueError naming the coefficients.
     """
 
     a: tuple[tuple[float, ...], ...]
@@ -59,14 +65,14 @@ class Tableau:
                 f"`dense` must have a row for each of {stages + len(self.extra)} stages, got {len(self.dense)}"
             )
 
-        # A sum one rounding off 1 is 1, so that nothing is evaluated outside the step.
+        # A sum that differs from 1 by rounding is set to 1, so that f is never evaluated outside the step.
         sums = (math.fsum(row) for row in (*self.a, *self.extra))
         object.__setattr__(self, "c", (0.0, *(1.0 if abs(c - 1) < 1e-14 else c for c in sums)))
         object.__setattr__(self, "fsal", bool(self.a) and self.a[-1] == self.b[:-1] and self.b[-1] == 0.0)
 
 
 class RungeKutta(Solver):
-    """Abstract: a tableau is a solver."""
+    """Abstract: an explicit Runge-Kutta method. A subclass gives its `tableau`."""
 
     tableau: ClassVar[Tableau]
 
@@ -103,12 +109,12 @@ class RungeKutta(Solver):
     def error(self, k: Sequence[Tensor], h: Tensor) -> Tensor | None:
         """The embedded error estimate; None on a fixed grid.
 
-        Two estimates combine to e^2 / sqrt(e^2 + (e_low/10)^2), element by element: never less than Hairer's quotient
-        of norms, and with no norm to choose here.
+        If there are two estimates, they are combined to e^2 / sqrt(e^2 + (e_low/10)^2), element by element. This is
+        never less than Hairer's quotient of norms, and it needs no choice of a norm.
 
         Args:
             k: the stages, each like the state.
-            h: the step, signed; 0-d on a fixed grid, (B, 1, ..., 1) under adaptive steps.
+            h: the signed step size; 0-d on a fixed grid, (B, 1, ..., 1) under adaptive steps.
         """
 
         tableau = self.tableau
@@ -135,7 +141,7 @@ class RungeKutta(Solver):
         y: Tensor,
         k: State,
     ) -> State:
-        """The stages of a step and those only its interpolant reads: one evaluation for each row of `extra`.
+        """All stages that the interpolant of a step needs. Each row of `extra` costs one evaluation.
 
         Args:
             eq: the equation.
@@ -143,6 +149,9 @@ class RungeKutta(Solver):
             t1: end of the step.
             y: the state at the start, (B, ...).
             k: the stages of the step.
+
+        Returns:
+            The stages `k`, followed by those of `extra`.
         """
         h = t1 - t0
         stages = list(k)
@@ -158,17 +167,17 @@ class RungeKutta(Solver):
         y1: Tensor,
         k: State,
     ) -> Tensor:
-        """The solution at t0 + theta h inside a step.
+        """The solution at t0 + theta h inside a step, by interpolation.
 
-        The tableau's own interpolant, or the cubic Hermite polynomial through both ends where it has none.
+        If the tableau has no interpolant, the cubic Hermite polynomial through both ends is used.
 
         Args:
-            theta: in [0, 1], broadcasting against the state.
-            h: the step, signed, broadcasting against the state.
+            theta: position in the step, in [0, 1]; broadcasts against the state.
+            h: the signed step size; broadcasts against the state.
             y0: the state at the start, (B, ...).
             y1: the state at the end.
-            k: the stages, as `extend` returns them. The Hermite polynomial takes the first and the last as the
-                drifts at both ends.
+            k: the stages, as `extend` returns them. The Hermite polynomial uses the first and the last as the drifts at
+                both ends.
         """
 
         if self.tableau.dense is None:
@@ -179,7 +188,7 @@ class RungeKutta(Solver):
 
         for row, stage in zip(self.tableau.dense, k, strict=True):
             if any(row):
-                power = torch.zeros_like(theta)  # Horner: pow is not bit-equal across batch sizes
+                power = torch.zeros_like(theta)  # Horner's scheme: the bits of pow depend on the batch size
                 for p in reversed(row):
                     power = (power + p) * theta
                 total = total + stage * power
@@ -188,11 +197,11 @@ class RungeKutta(Solver):
 
 
 def weighted(weights: Sequence[float], k: Sequence[Tensor]) -> Tensor:
-    """sum_i w_i k_i, skipping zeros.
+    """The weighted sum of stages, sum_i w_i k_i. Zero weights are skipped.
 
     Args:
         weights: w_i, not all zero.
-        k: stages k_i; those beyond the weights are not used.
+        k: stages k_i; stages beyond the number of weights are not used.
     """
     total: Tensor | None = None
     for w, stage in zip(weights, k, strict=False):

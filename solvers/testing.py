@@ -1,4 +1,4 @@
-"""The laws that every solver of this package satisfies, for a solver of your own: `check_solver(MySolver())`."""
+"""Tests for your own solver: `check_solver(MySolver())` checks the properties that every solver must have."""
 
 from __future__ import annotations
 
@@ -16,22 +16,23 @@ from .solve import solve
 from .solver import Solver
 
 _F64 = torch.float64
-_SHORTFALL = 0.3  # of an order, which a measured slope may miss
+_SHORTFALL = 0.3  # the measured order may be lower than the declared one by this much
 
 
 def check_solver(solver: Solver) -> None:
-    """Check a solver by what must hold for every one.
+    """Check that a solver has the properties that every solver must have.
 
-    It is a value: frozen, hashable, equal to its copy. On y' = -y + sin t its error falls with its declared order.
-    A constant right-hand side is integrated exactly. Time may run backwards. It calls f as often as it declares. A
-    sample does not depend on the others of its batch. With noise, the same path gives the same answer.
+    It must be a frozen dataclass, hashable and equal to its copy. On y' = -y + sin t its error must decrease with the
+    declared order. It must integrate a constant right-hand side exactly, allow decreasing times, and call f as often as
+    it declares. A sample must not depend on the others of its batch. With noise, the same path must give the same
+    result, and another path another result.
 
     Args:
         solver: an object of a class derived from `solvers.Solver`.
 
     Raises:
-        AssertionError: naming the law that does not hold, and what was measured.
-        TypeError: where `solver` is no solver.
+        AssertionError: naming the property that does not hold, and the measured value.
+        TypeError: if `solver` is not a solver.
 
     Example:
         >>> from solvers import Heun
@@ -72,7 +73,7 @@ def _check_value(solver: Solver) -> None:
 
 
 def _error(solver: Solver, steps: int) -> float:
-    """On y' = -y + sin t, y(0) = 1: y = 1.5 exp(-t) + (sin t - cos t)/2."""
+    """The error at t = 1 on y' = -y + sin t, y(0) = 1. The solution is y = 1.5 exp(-t) + (sin t - cos t)/2."""
     solution = solve(Equation(lambda t, y: torch.sin(t) - y), _state(1.0), solver, _grid(steps))
     exact = 1.5 * math.exp(-1.0) + (math.sin(1.0) - math.cos(1.0)) / 2
     return abs(float(solution.y) - exact)

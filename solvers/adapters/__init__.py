@@ -1,4 +1,4 @@
-"""Other libraries' integrators behind `solvers.solve`; each library is imported when it is used."""
+"""Adapters: integrators of other libraries for use with `solvers.solve`. A library is imported when it is used."""
 
 from .base import Adapter as Adapter
 from .scipy import SciPy as SciPy

@@ -1,7 +1,7 @@
-"""Other libraries behind the same `solve` call.
+"""The interface of an adapter, and the form of an equation that other libraries take.
 
-The library gets the state flattened to (B, D), and a time that increases: a falling grid is integrated in tau = t0 -
-t."""
+The library gets the state flattened to (B, D), and a time tau that increases from 0: tau = t - t0 on an increasing
+grid, tau = t0 - t on a decreasing one."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from ..solution import Solution
 
 
 class Adapter(ABC):
-    """Abstract: integrates a whole equation at once; `times` are output times, the steps inside are the library's
-    own."""
+    """Abstract: an integrator of another library. It makes a whole solve in one call.
+
+    The times of the grid are output times. The library chooses its own steps between them."""
 
     @abstractmethod
     def integrate(
@@ -29,19 +30,20 @@ class Adapter(ABC):
         times: Tensor,
         noise: Any,
     ) -> Solution:
-        """Solve from times[0] to times[-1], with the states at `times`.
+        """Solve from times[0] to times[-1] and return the states at `times`.
 
         Args:
             eq: the equation.
             y0: the state at the first time, (B, ...).
-            times: the grid, strictly monotone, 1-D float64.
-            noise: the Brownian path or its source; None for an ODE.
+            times: the output times, strictly monotone, 1-D float64.
+            noise: the noise that the library takes, such as a seed; None for an ODE.
         """
 
 
 class FlatEquation:
-    """An equation in the form that a library takes: flat state, rising time. Calls are counted and checked; NaN
-    raises."""
+    """An equation in the form that other libraries take: flat state, increasing time.
+
+    Calls are counted, and the returned tensors are checked."""
 
     def __init__(self, eq: Equation, y0: Tensor, times: Tensor):
         self.tally = Tally()
@@ -54,14 +56,14 @@ class FlatEquation:
         self.end = self.times[-1].item()
 
     def f(self, tau: Any, y: Tensor) -> Tensor:
-        """Drift in tau.
+        """The drift in the time tau, (B, D).
 
         Args:
-            tau: the library's time, which rises from 0.
+            tau: the library's time, which increases from 0.
             y: the flat state, (B, D).
 
         Raises:
-            FloatingPointError: where the drift is NaN or infinite.
+            FloatingPointError: if the drift is NaN or infinite.
         """
         out = self.way * self._call(self.eq.drift, tau, y)
         if not bool(out.isfinite().all()):
@@ -71,10 +73,10 @@ class FlatEquation:
         return out
 
     def g(self, tau: Any, y: Tensor) -> Tensor:
-        """Diffusion in tau, spread over the state.
+        """The diffusion in the time tau, broadcast to (B, D).
 
         Args:
-            tau: the library's time, which rises from 0.
+            tau: the library's time, which increases from 0.
             y: the flat state, (B, D).
         """
         assert self.eq.g is not None
@@ -83,7 +85,7 @@ class FlatEquation:
         return (self.eq.g(t, x).to(y.dtype) + torch.zeros_like(x)).reshape(y.shape)
 
     def time(self, tau: Any) -> Tensor:
-        """The time t of the library's tau, clamped to the interval, because some libraries evaluate beyond its end."""
+        """The time t that corresponds to tau. It is clamped, because some libraries evaluate beyond the last time."""
         tau = torch.as_tensor(tau, dtype=torch.float64, device="cpu").detach().clamp(0.0, self.end)
         return self.start + self.way * tau
 
@@ -91,10 +93,10 @@ class FlatEquation:
         return field(self.time(tau), y.reshape(-1, *self.shape[1:])).reshape(y.shape)
 
     def solution(self, times: Tensor, ys: Tensor) -> Solution:
-        """The solution: the states at the output times, in their own shape.
+        """The Solution, with states in their original shape.
 
         Args:
-            times: the output times in the equation's own clock, (S,).
+            times: the output times t of the equation, (S,).
             ys: the flat states there, (S, B, D) or (S, B D).
         """
         ys = ys.reshape(len(times), *self.shape)
@@ -114,12 +116,12 @@ class FlatEquation:
 
 
 def ode_only(adapter: Adapter, eq: Equation, noise: Any) -> None:
-    """Raise ValueError for a stochastic equation, or for noise with an ODE.
+    """Raise ValueError if the equation is stochastic or if noise is given.
 
     Args:
-        adapter: named in the message.
+        adapter: the adapter, for the message.
         eq: the equation.
-        noise: what the caller gave; must be None.
+        noise: the noise given by the caller; must be None.
     """
     if eq.g is not None:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""SciPy's solve_ivp (Virtanen et al. 2020) behind `solve`."""
+"""An adapter to SciPy's solve_ivp (Virtanen et al. 2020)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ _METHODS = ("RK45", "RK23", "DOP853", "Radau", "BDF", "LSODA")
 
 @dataclass(frozen=True)
 class SciPy(Adapter):
-    """solve_ivp(method, rtol, atol), for ODEs; runs in float64 on the CPU with one step for the whole batch."""
+    """SciPy's solve_ivp(method, rtol, atol), for ODEs.
+
+    SciPy computes in float64 on the CPU and uses one step size for the whole batch."""
 
     method: str = "RK45"
     rtol: float = 1e-5

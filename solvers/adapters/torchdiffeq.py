@@ -1,4 +1,4 @@
-"""torchdiffeq (Chen et al. 2018, arXiv:1806.07366) behind `solve`."""
+"""An adapter to torchdiffeq (Chen et al. 2018, arXiv:1806.07366)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from .base import Adapter, FlatEquation, ode_only
 
 @dataclass(frozen=True)
 class TorchDiffEq(Adapter):
-    """odeint(method, rtol, atol), for ODEs. Its adaptive methods use one step size for the whole batch. They are told
-    to stop at the last time, because they would otherwise evaluate f beyond it. Fixed-grid methods make one step from
-    each output time to the next."""
+    """torchdiffeq's odeint(method, rtol, atol), for ODEs.
+
+    Adaptive methods use one step size for the whole batch. They must stop at the last time, because they would
+    otherwise evaluate f beyond it. Fixed-grid methods make one step from each output time to the next."""
 
     method: str = "dopri5"
     rtol: float = 1e-5

@@ -1,4 +1,4 @@
-"""torchsde (Li et al. 2020, arXiv:2001.01328) behind `solve`."""
+"""An adapter to torchsde (Li et al. 2020, arXiv:2001.01328)."""
 
 from __future__ import annotations
 
@@ -27,10 +27,11 @@ _LARGEST = 2**63 - 1
 
 @dataclass(frozen=True)
 class TorchSDE(Adapter):
-    """sdeint(method, dt) for SDEs, additive noise passed as diagonal. `dt` is its inner step.
+    """torchsde's sdeint(method, dt), for SDEs with additive or diagonal noise.
 
-    noise: an int seed, or a SeededNoise whose seed and first index are mixed into one; torchsde draws its own Brownian
-    path from it, one for the whole batch, so that a sample depends on the batch it is in."""
+    `dt` is the size of its inner steps. Additive noise is passed to torchsde as diagonal noise. The noise of a solve is
+    an int seed, or a SeededNoise. The seed and first index of a SeededNoise are combined into one seed. From it,
+    torchsde draws its own Brownian path for the whole batch, so a sample depends on the batch that it is in."""
 
     method: str = "euler"
     dt: float = 1e-2
@@ -83,7 +84,7 @@ class TorchSDE(Adapter):
 
 
 class _Diagonal:
-    """The attributes and methods torchsde looks for."""
+    """An SDE object with the attributes and methods that torchsde requires."""
 
     noise_type = "diagonal"
 
