@@ -9,6 +9,7 @@ from typing import Any
 SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Example|Examples|Attributes|Note|Reference|References):\s*$")
 DEEP = " " * 8  # the text of an argument, beyond its first line
 MARKED = re.compile(r"(`+[^`]*`+)")
+NAMED = re.compile(r"\w[\w, ]*?  +\S")  # a name and what it means, in columns
 SPECIAL = re.compile(r"[*|\\]|_(?=\W|$)")
 
 
@@ -34,7 +35,7 @@ def as_rest(app: Any, what: str, name: str, thing: object, options: Any, lines: 
             out += [f"{DEEP}::", "", *(f"    {line}" for line in paragraph)]
         elif SECTION.match(paragraph[0]) or (paragraph[0][0] == " " and _in_section(out)):
             out += [escaped(line) for line in paragraph]
-        elif any(line[0] == " " for line in paragraph):
+        elif any(line[0] == " " for line in paragraph) or all(NAMED.match(line) for line in paragraph):
             out += ["::", "", *(f"    {line}" for line in paragraph)]
         else:
             out += [escaped(line) for line in paragraph]
