@@ -1,1 +1,1 @@
-"""What predicts the clean sample: networks with a parameterisation, exact denoisers, what is known of the data."""
+"""Denoisers: networks with a parameterisation, exact denoisers, and moments of the data."""

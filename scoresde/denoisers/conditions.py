@@ -1,4 +1,4 @@
-"""Conditions of a batch: a tensor, or a dict, list or tuple of them, nested to any depth; one entry per sample."""
+"""Conditions of a batch: a tensor, or a dict, list or tuple of them, nested to any depth, with one entry per sample."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from ..networks.labels import NO_LABEL
 
 
 def each(f: Callable[[Any, str], Any], cond: Any, name: str = "cond") -> Any:
-    """Apply f(leaf, name) to every leaf of a condition: all that is not a dict, list or tuple. The structure stays the
-    same.
+    """Apply f(leaf, name) to every leaf of a condition. A leaf is anything but a dict, list or tuple; the structure
+    stays the same.
 
     Args:
-        f: gets each leaf, None too, and its name, as in `cond['text']` or `cond[0]`.
+        f: function of a leaf (which may be None) and its name, as in `cond['text']` or `cond[0]`.
         cond: the condition.
-        name: of the whole.
+        name: name of the whole condition.
     """
     if isinstance(cond, Mapping):
         return {key: each(f, part, f"{name}[{key!r}]") for key, part in cast("Mapping[Any, Any]", cond).items()}
@@ -37,21 +37,21 @@ def prepared(
     device: Any = None,
     name: str = "cond",
 ) -> Any:
-    """A condition for `count` samples, checked: each tensor has as many rows, and lies on `device`.
+    """Check a condition for `count` samples. Each tensor must have `count` rows; it is moved to `device`.
 
     Args:
-        cond: None for none, a tensor, or a dict, list or tuple of them. A plain number holds for all samples: a whole
-            one becomes (count,) int64, another one floating.
-        count: samples of the batch.
-        device: where the batch lies; None leaves tensors where they are.
-        name: of the argument, for messages.
+        cond: None for no condition, a tensor, or a dict, list or tuple of them. A plain number holds for all samples:
+            an int becomes (count,) int64, a float (count,) float32.
+        count: number of samples of the batch.
+        device: device of the batch; None: tensors are not moved.
+        name: name of the argument, for messages.
 
     Returns:
-        The condition in the same structure, of tensors alone.
+        The condition in the same structure, with tensors (or None) as leaves.
 
     Raises:
-        ValueError: naming the tensor, as in `cond['text']`, whose rows are not one per sample.
-        TypeError: naming what is no tensor, number, dict, list or tuple.
+        ValueError: naming the tensor, as in `cond['text']`, if it has not one row per sample.
+        TypeError: naming a leaf that is not a tensor or a number.
     """
 
     def checked(leaf: Any, leaf_name: str) -> Any:
@@ -81,7 +81,7 @@ def prepared(
 
 
 def rows(cond: Any, index: Any) -> Any:
-    """The entries of some samples.
+    """The entries of a condition for some samples.
 
     Args:
         cond: None, a tensor, or a dict, list or tuple of them, (B, ...) each.
@@ -97,7 +97,7 @@ def rows(cond: Any, index: Any) -> Any:
 
 
 def differ(a: Any, b: Any) -> Tensor:
-    """Which samples have other conditions in `a` than in `b`, (B,) bool on the CPU.
+    """For each sample, whether its condition differs between `a` and `b`: (B,) bool on the CPU.
 
     Args:
         a: a tensor, or a dict, list or tuple of them, (B, ...) each.
@@ -117,11 +117,11 @@ def hidden(cond: Any, where: Tensor) -> Any:
         where: the samples, (B,) bool.
 
     Returns:
-        The condition in the same structure. There, signed whole numbers are NO_LABEL, floating and complex numbers
-        zero, and truth values False.
+        The condition in the same structure. For these samples, signed integers are NO_LABEL, floating and complex
+        numbers zero, and truth values False.
 
     Raises:
-        TypeError: naming a tensor of unsigned integers, in which no value can mean "no label".
+        TypeError: naming a tensor of unsigned integers, which have no value for "no label".
     """
 
     def masked(leaf: Any, name: str) -> Any:
@@ -145,7 +145,7 @@ def hidden(cond: Any, where: Tensor) -> Any:
 
 
 def joined(a: Any, b: Any) -> Any:
-    """The entries of `a` and then of `b`.
+    """The entries of condition `a`, followed by those of condition `b`.
 
     Args:
         a: None, a tensor, or a dict, list or tuple of them.

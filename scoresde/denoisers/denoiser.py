@@ -1,7 +1,8 @@
-"""A network made into a denoiser D(x; alpha, sigma) = E[x0 | alpha x0 + sigma eps = x].
+"""Denoisers D(x; alpha, sigma) = E[x0 | alpha x0 + sigma eps = x], made from networks.
 
-A denoiser is homogeneous: if x, alpha and sigma are multiplied by one number, its answer stays the same. So a model
-trained on one process can be integrated along any other. `parameterisations` says what a network may predict.
+A denoiser is homogeneous: if x, alpha and sigma are multiplied by the same number, its answer does not change. So a
+model trained on one process can be integrated along any other. The module `parameterisations` defines what a network
+may predict.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ _FLOATING = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
 
 
 class BaseDenoiser(ScoreModel, ABC):
-    """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction; `process` is the one it was trained on,
-    or None.
+    """Abstract denoiser: denoiser(x, alpha, sigma, cond=None) -> Prediction. `process` is its training process, or
+    None.
 
-    moments  mean and standard deviations of its data, which `recommended` uses; None where they are not known"""
+    moments  mean and standard deviations of its data, which `recommended` uses; None if they are not known"""
 
     process: Process | None
     moments: Moments | None = None
@@ -50,7 +51,7 @@ class BaseDenoiser(ScoreModel, ABC):
         sigma: Tensor,
         cond: Any = None,
     ) -> Prediction:
-        """Predict from x (B, ...) = alpha x0 + sigma eps; alpha, sigma 0-d, (B,) or (B, 1, ..., 1).
+        """The prediction for x = alpha x0 + sigma eps. alpha and sigma are 0-d, (B,) or (B, 1, ..., 1).
 
         Args:
             x: states or samples, (B, ...).
@@ -65,17 +66,17 @@ class BaseDenoiser(ScoreModel, ABC):
 
 
 class Denoiser(BaseDenoiser):
-    """A network, the process it was trained on, and what it predicts.
+    """A denoiser made from a network, its training process, and what the network predicts.
 
     network   network(x_in, c_noise, cond=None) -> tensor like x_in; c_noise (B,) in float32 or wider
     process   its training process; x is scaled to the alpha and sigma of this process at the same lam for the network
     table     what it predicts: Eps() (default), X0(), V(), Score(), KarrasPreconditioning(), or LearnedRange(one of
               them), whose output has twice the channels of x_in
-    time      lam -> c_noise; default process.time. Sinusoidal embeddings want 1000 * process.time(lam)
+    time      lam -> c_noise; default process.time. For sinusoidal embeddings use 1000 * process.time(lam)
 
     x is cast to the dtype of the network's floating weights, and the answer is cast back. process, table and time
     cannot be changed later, because coefficients are computed from them once. Raises TypeError or ValueError naming
-    `network` when its output is not like x, `cond` when it is not what the network takes."""
+    `network` if its output is not like x, or `cond` if the network takes none, or if it needs one and none is given."""
 
     process: Process  # pyright: ignore[reportIncompatibleVariableOverride]
 
@@ -117,14 +118,14 @@ class Denoiser(BaseDenoiser):
 
     @classmethod
     def from_score(cls, score: ScoreFunction, process: Process) -> Denoiser:
-        """Wrap a plain score(x, t) of `process`; t comes as (B, 1, ..., 1) in x's dtype, so that it broadcasts against
-        x.
+        """A denoiser from a plain score(x, t) of `process`. t is passed as (B, 1, ..., 1) in x's dtype, so that it
+        broadcasts against x.
 
         If the score is a module, its weights become those of the denoiser: `to`, `train` and `eval` apply to it.
 
         Args:
-            score: a function (x, t) or a denoiser.
-            process: the process whose clock and scale are meant.
+            score: a function (x, t) -> score, not a denoiser.
+            process: the process to which x and t belong.
         """
         check.takes("score", score, 2, "(x, t) -> tensor like x")
         return cls(_OfScore(score), process, Score())
@@ -133,7 +134,7 @@ class Denoiser(BaseDenoiser):
         """The same denoiser with another network, such as a compiled one or one with averaged weights.
 
         Args:
-            network: called as the present one is.
+            network: network with the same arguments and output as the present one.
         """
         return Denoiser(network, self.process, self.table, time=self.time)
 
@@ -211,13 +212,14 @@ class Denoiser(BaseDenoiser):
 
 
 def weight_dtype(network: nn.Module, default: torch.dtype) -> torch.dtype:
-    """The dtype a network computes in: that of its first floating weight, or of the parts of its first complex one.
+    """The dtype in which a network computes: that of its first floating weight. If it has only complex weights, that of
+    their parts.
 
     Packed and quantised weights (integers, float8) are ignored.
 
     Args:
-        network: its parameters are looked at, then its buffers.
-        default: the answer where nothing says it.
+        network: the network; its parameters decide, or its buffers if no parameter is floating or complex.
+        default: the result if it has no such weights.
     """
 
     parts = (w for w in network.parameters() if w.dtype in _FLOATING or w.is_complex())
@@ -228,14 +230,14 @@ def weight_dtype(network: nn.Module, default: torch.dtype) -> torch.dtype:
     if first is None:
         return default
 
-    if first.is_complex():  # another weight may be narrower or wider than its parts
+    if first.is_complex():  # the dtype of a later floating weight comes first
         first = next((w for w in parts if w.dtype in _FLOATING), first)
 
     return {torch.complex64: torch.float32, torch.complex128: torch.float64}.get(first.dtype, first.dtype)
 
 
 def _accepts(function: Callable[..., Any], arguments: int) -> bool:
-    """Whether a callable takes this number of positional arguments. True where its signature cannot be read."""
+    """Whether a callable takes this number of positional arguments. True if its signature cannot be read."""
     try:
         inspect.signature(function).bind(*[None] * arguments)
     except ValueError:  # built in, without a signature

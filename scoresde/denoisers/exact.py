@@ -1,9 +1,9 @@
-"""Closed-form denoisers: the truth for tests and benchmarks.
+"""Denoisers in closed form, used as exact references in tests and benchmarks.
 
 For data N(m, C): D = m + alpha C (alpha^2 C + sigma^2 I)^{-1} (x - alpha m), eps = sigma (alpha^2 C + sigma^2 I)^{-1}
-(x - alpha m). A mixture weights the answers of its components by their posterior probabilities, computed in log space.
-Small sums over components and dimensions use broadcasting instead of matrix products: then the answer for a sample has
-the same bits in every batch.
+(x - alpha m). For a mixture, the answers of its components are averaged with their posterior probabilities, computed in
+log space. Small sums over components and dimensions use broadcasting instead of matrix products: then the answer for a
+sample has the same bits in every batch.
 """
 
 from __future__ import annotations

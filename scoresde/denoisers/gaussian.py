@@ -17,8 +17,8 @@ from .denoiser import BaseDenoiser
 from .moments import Moments
 from .prediction import Prediction
 
-BROADCAST = 4096  # components x dimensions up to which nothing is a matrix product
-_ROUNDING = 1e-12  # of an eigenvalue, over the largest
+BROADCAST = 4096  # up to this number of components x dimensions, no sum is a matrix product
+_ROUNDING = 1e-12  # rounding error of an eigenvalue, relative to the largest
 
 
 def answer(
@@ -37,13 +37,13 @@ def answer(
         alpha: signal coefficient, 0-d or (B,).
         sigma: noise coefficient, 0-d or (B,).
     """
-    r = (alpha**2 + sigma**2).sqrt()  # hypot is not bit-equal across batch sizes
+    r = (alpha**2 + sigma**2).sqrt()  # torch.hypot gives other bits for other batch sizes
     v = (eps * like(alpha / r, x) - x0 * like(sigma / r, x)).reshape(x.shape)
     return Prediction.of_v(x, v, alpha, sigma)
 
 
 def flattened(x: Tensor, d: int) -> Tensor:
-    """Samples as rows.
+    """Samples as rows of d numbers.
 
     Args:
         x: samples, (B, ...), floating.
@@ -53,7 +53,7 @@ def flattened(x: Tensor, d: int) -> Tensor:
         The same numbers, (B, d).
 
     Raises:
-        TypeError, ValueError: naming `x` where it is not floating or has not d numbers per sample.
+        TypeError, ValueError: naming `x` if it is not floating or does not have d numbers per sample.
     """
     flat = check.floating("x", x).reshape(len(x), -1)
     if flat.shape[1] != d:
@@ -62,14 +62,23 @@ def flattened(x: Tensor, d: int) -> Tensor:
 
 
 def principal(covariances: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues (..., d) and eigenvectors (..., d, d) of covariances. Rounding below 0 is taken for 0."""
+    """Eigenvalues (..., d) and eigenvectors (..., d, d) of covariances. A value below 0 by rounding is set to 0."""
     values, basis = torch.linalg.eigh(covariances)
     floor = -_ROUNDING * values[..., -1:].abs()
     return torch.where(values >= floor, values.clamp(min=0.0), values), basis
 
 
 class Gaussian(BaseDenoiser):
-    """Data N(mean, cov): mean (d,), cov a number, (d,) or (d, d)."""
+    """The denoiser of Gaussian data N(mean, cov), in closed form.
+
+    Args:
+        mean: (d,).
+        cov: covariance: a number, (d,) for a diagonal, or (d, d).
+        process: the process that is returned as its training process, or None.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
+    """
 
     def __init__(self, mean: Tensor, cov: Tensor | float, process: Process | None = None):
         super().__init__()
@@ -98,7 +107,7 @@ class Gaussian(BaseDenoiser):
 
     @property
     def moments(self) -> Moments:  # pyright: ignore[reportIncompatibleVariableOverride]
-        """Its mean and covariance."""
+        """The mean and covariance of the data."""
         return Moments.gaussian(self.mean, self.basis * self.values @ self.basis.T)
 
     def _turn(self, x: Tensor, basis: Tensor) -> Tensor:
@@ -130,7 +139,7 @@ class Gaussian(BaseDenoiser):
         return answer(x, x0.reshape(x.shape), eps.reshape(x.shape), alpha, sigma)
 
     def log_prob(self, x: Tensor, alpha: Any = 1.0, sigma: Any = 0.0) -> Tensor:
-        """log density of alpha x0 + sigma eps in nats, (B,).
+        """The log density of alpha x0 + sigma eps at x, in nats, (B,).
 
         Args:
             x: states or samples, (B, ...).
@@ -145,10 +154,10 @@ class Gaussian(BaseDenoiser):
         return self.mean.cpu(), (self.basis * self.values @ self.basis.T).cpu()
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Draws of the data, (n, d) float64.
+        """Draw samples of the data, (n, d) float64.
 
         Args:
-            n: how many.
+            n: number of samples.
             seed: sample i is a function of (seed, i).
         """
         z = SeededNoise(seed).normal(PRIOR, range(1), (n, len(self.mean)), torch.float64, self.mean.device)[0]
@@ -156,13 +165,13 @@ class Gaussian(BaseDenoiser):
 
 
 class MomentsGaussian(BaseDenoiser):
-    """The denoiser of a Gaussian whose moments are given in any basis:
+    """The denoiser of a Gaussian with given moments, in any basis:
 
         x0 = m + B diag(alpha l/(alpha^2 l + sigma^2)) B' (x - alpha m).
 
     Args:
         moments: mean m, and variances l along the columns of B.
-        state: a batch of the shape, dtype and device of those to come.
+        state: a batch of the shape, dtype and device of the states; its numbers are not used.
     """
 
     def __init__(self, moments: Moments, state: Tensor):

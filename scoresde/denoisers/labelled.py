@@ -18,12 +18,12 @@ from .prediction import Prediction
 
 
 class Labelled(BaseDenoiser):
-    """A class-conditional denoiser in closed form. With a label the data are the components that have it; without a
-    label they are all components.
+    """A class-conditional denoiser in closed form. With a label, the data are the components that have it; without a
+    label, all components.
 
     Args:
         mixture: the data of all classes.
-        labels: of each component, (K,) int64, at least 0.
+        labels: label of each component, (K,) int64, at least 0.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -62,7 +62,7 @@ class Labelled(BaseDenoiser):
         if cond is None:
             return self.mixture(x, alpha, sigma)
 
-        indices(cond, len(x), self.classes, x.device)  # raises where they are no labels
+        indices(cond, len(x), self.classes, x.device)  # raises if they are not labels
         other = (self.labels != cond.unsqueeze(1)) & (cond.unsqueeze(1) != NO_LABEL)
         return self.mixture.weighted(x, alpha, sigma, self.mixture.log_weights.masked_fill(other, -math.inf))
 
@@ -73,7 +73,7 @@ class Labelled(BaseDenoiser):
             label: in [0, classes).
 
         Raises:
-            ValueError: where no component has this label.
+            ValueError: if no component has this label.
         """
         mine = self.labels == check.integer("label", label, least=0)
         if not bool(mine.any()):

@@ -18,19 +18,19 @@ from .gaussian import BROADCAST, answer, flattened, principal
 from .moments import Moments
 from .prediction import Prediction
 
-_MOST_DIRECTIONS = 1024  # whose covariance is looked at
-_CHUNK = 1 << 24  # numbers held at once beyond that
-_ASYMMETRY = 1e-9  # of a covariance, over its largest entry
+_MOST_DIRECTIONS = 1024  # up to this dimension, `moments` uses the full covariance
+_CHUNK = 1 << 24  # largest number of elements of a (B, K, d) array; larger batches are split
+_ASYMMETRY = 1e-9  # largest asymmetry of a covariance, relative to its largest entry
 
 
 class GaussianMixture(BaseDenoiser):
-    """Data sum_k w_k N(m_k, V_k).
+    """The denoiser of a mixture of Gaussians, sum_k w_k N(m_k, V_k), in closed form.
 
     Args:
         means: m_k, (K, d).
-        variances: V_k: a number, (K,), or (K, d) of diagonals, or (K, d, d) of covariances; (1, d, d) for all.
+        variances: V_k: a number, (K,), (K, d) for diagonals, (K, d, d) for covariances, or (1, d, d) for a shared one.
         weights: w_k, (K,) positive; equal by default. They are divided by their sum.
-        process: that the denoiser counts as trained on.
+        process: the process that is returned as its training process, or None.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -75,7 +75,7 @@ class GaussianMixture(BaseDenoiser):
         self.register_buffer("basis", basis)
 
     def covariances(self) -> Tensor:
-        """V_k, (K, d, d) float64; (1, d, d) where all are one."""
+        """The covariances V_k, (K, d, d) float64; (1, d, d) if all components share one."""
         if self.basis is not None:
             return (self.basis * self.variances.unsqueeze(-2)) @ self.basis.mT
         return torch.diag_embed(self.variances.expand(-1, self.means.shape[1]))
@@ -89,7 +89,7 @@ class GaussianMixture(BaseDenoiser):
         apart = self.means - mean
 
         if len(mean) > _MOST_DIRECTIONS:
-            variances = self.variances.mean(-1).expand(len(weights))  # a rotation leaves their sum
+            variances = self.variances.mean(-1).expand(len(weights))  # a rotation does not change their sum
             return Moments(mean, (weights @ (apart.square().mean(1) + variances)).sqrt())
 
         if self.basis is None:
@@ -121,7 +121,7 @@ class GaussianMixture(BaseDenoiser):
             x: states, (B, ...).
             alpha: signal coefficient, 0-d or (B,).
             sigma: noise coefficient, 0-d or (B,).
-            log_weights: (K,) or (B, K), up to a constant a row; -inf leaves a component out.
+            log_weights: (K,) or (B, K), up to a constant per row; -inf leaves a component out.
         """
 
         alpha = as_time(alpha, "alpha")
@@ -175,7 +175,7 @@ class GaussianMixture(BaseDenoiser):
         return mean + u * v * a, u * s
 
     def log_prob(self, x: Tensor, alpha: Any = 1.0, sigma: Any = 0.0) -> Tensor:
-        """log density of alpha x0 + sigma eps in nats, (B,).
+        """The log density of alpha x0 + sigma eps at x, in nats, (B,).
 
         Args:
             x: states or samples, (B, ...).
@@ -189,10 +189,10 @@ class GaussianMixture(BaseDenoiser):
         return torch.cat(parts) - 0.5 * flat.shape[1] * math.log(2 * math.pi)
 
     def sample(self, n: int, seed: int = 0) -> Tensor:
-        """Draws of the data, (n, d) float64.
+        """Draw samples of the data, (n, d) float64.
 
         Args:
-            n: how many.
+            n: number of samples.
             seed: sample i is a function of (seed, i).
         """
         source = SeededNoise(seed)
@@ -215,7 +215,7 @@ class GaussianMixture(BaseDenoiser):
         sigma: Tensor,
         log_weights: Tensor,
     ) -> list[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """Slices of a batch that are small enough for memory."""
+        """The batch in slices that are small enough for memory."""
         a = like(alpha, x)
         s = like(sigma, x)
         rows = max(1, _CHUNK // self.means.numel())
@@ -233,19 +233,19 @@ class GaussianMixture(BaseDenoiser):
 
 
 def Empirical(data: Tensor, std: float, process: Process | None = None) -> GaussianMixture:
-    """The ideal denoiser of a data set: equal components at every point.
+    """The ideal denoiser of a data set: a mixture with an equal component at every point.
 
     Args:
-        data: its points, (N, ...); the denoiser takes states of any shape with as many numbers a sample.
+        data: its points, (N, ...); the denoiser takes states of any shape with as many numbers per sample.
         std: standard deviation of a component, positive.
-        process: that the denoiser counts as trained on.
+        process: the process that is returned as its training process, or None.
     """
     std = check.number("std", std, above=0.0)
     return GaussianMixture(check.state("data", data).reshape(len(data), -1), std**2, process=process)
 
 
 def _check_variances(given: Tensor, means: Tensor) -> None:
-    """Raise ValueError naming `variances` where they do not fit the means."""
+    """Raise ValueError naming `variances` if they do not fit the means."""
     count, d = means.shape
     fits = {
         0: True,

@@ -1,7 +1,7 @@
-"""Moments of the data: the mean, and the standard deviation along each direction of a basis. No model is needed for
-them.
+"""Moments of the data: the mean, and the standard deviation along each direction of a basis. No model is needed.
 
-A Gaussian with these moments has a probability flow in closed form; `frame` integrates what a model adds to it.
+A Gaussian with these moments has a probability flow in closed form. With `frame`, a solver integrates only the model's
+difference from this flow.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from solvers import check
 from ..storage.files import write_whole
 
 F64 = torch.float64
-LEADING = 64  # principal directions of points that are kept; the rest share one standard deviation
-SAMPLES = 4096  # of a data set that are looked at
+LEADING = 64  # number of principal directions of points; the others share one standard deviation
+SAMPLES = 4096  # largest number of samples of a data set from which a run computes its moments
 
 
 class Basis(ABC):
@@ -35,7 +35,7 @@ class Basis(ABC):
 
     @abstractmethod
     def back(self, u: Tensor) -> Tensor:
-        """The x (B, ...) of coordinates."""
+        """The x (B, ...) with coordinates u."""
 
     @abstractmethod
     def on(self, x: Tensor) -> Basis:
@@ -58,8 +58,8 @@ class Axes(Basis):
 
 @dataclass(frozen=True)
 class Cosines(Basis):
-    """The orthonormal discrete cosine transform over every axis of a sample, channels too: close to the principal
-    directions of images.
+    """The orthonormal discrete cosine transform over every axis of a sample, also the channels. It is close to the
+    principal directions of images.
 
     Ahmed, Natarajan & Rao 1974, IEEE Transactions on Computers C-23."""
 
@@ -75,7 +75,7 @@ class Cosines(Basis):
 
 @functools.lru_cache(maxsize=64)
 def _cosines(n: int) -> Tensor:
-    """Row k is the k-th cosine, (n, n) float64."""
+    """The matrix of the transform, (n, n) float64: row k is the k-th cosine."""
     k = torch.arange(n, dtype=F64, device="cpu")[:, None]
     middle = torch.arange(n, dtype=F64, device="cpu") + 0.5
     rows = (math.pi / n * middle * k).cos() * math.sqrt(2 / n)
@@ -105,8 +105,8 @@ class _Turned(Basis):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Directions(Basis):
-    """Orthonormal rows (k, d) for points (B, d). The part of a point across the rows is appended as it is, so that
-    there are k + d coordinates."""
+    """Orthonormal rows (k, d) for points (B, d). The part of a point orthogonal to the rows is appended: there are
+    k + d coordinates."""
 
     rows: Tensor
 
@@ -141,12 +141,12 @@ class Moments:
     """The first two moments of data.
 
     Args:
-        mean: of a sample, (...), or a number where all elements have the same.
+        mean: mean of a sample, (...), or one number for all elements.
         std: standard deviations along the coordinates of `basis`, or one number for all. In the unit of the data, at
             least 0.
-        basis: the directions; orthonormal rows (k, d) stand for `Directions` of points.
-        scale: root mean square of the standard deviations of the elements of a sample; None: that of `std`, which is
-            the same where the basis has as many coordinates as a sample has elements.
+        basis: the directions; a tensor of orthonormal rows (k, d) means `Directions`. None: the elements of a sample.
+        scale: root mean square of the standard deviations of the elements of a sample; None: that of `std`. Both are
+            equal if the basis has as many coordinates as a sample has elements.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -177,7 +177,7 @@ class Moments:
             basis = Directions(basis.detach().to("cpu", F64))
 
         if isinstance(basis, Directions) and spread.shape == (basis.rows.shape[1],) == (len(basis.rows),):
-            spread = torch.cat([spread, torch.zeros_like(spread)])  # nothing lies across a whole basis
+            spread = torch.cat([spread, torch.zeros_like(spread)])  # a complete basis leaves no orthogonal part
 
         if isinstance(basis, Directions) and spread.dim() and len(spread) != sum(basis.rows.shape):
             raise ValueError(
@@ -192,8 +192,8 @@ class Moments:
 
     @classmethod
     def of(cls, x: Tensor) -> Moments:
-        """The moments of samples (N, ...), two or more: along cosines for images and series, along principal directions
-        for points (N, d)."""
+        """The moments of samples (N, ...), N >= 2. The basis is cosines for images and series, principal directions for
+        points (N, d)."""
         x = check.state("x", x).detach().to("cpu", F64)
         if x.dim() < 2 or len(x) < 2:
             raise ValueError(f"`x` must hold two samples or more, (N, ...), got shape {tuple(x.shape)}")
@@ -227,13 +227,13 @@ class Moments:
 
     @property
     def isotropic(self) -> Moments:
-        """The same mean and scale, alike in all directions: for a condition that decides most of a sample."""
+        """The same mean, with `scale` in every direction: useful if a condition determines most of a sample."""
         return Moments(self.mean, self.scale)
 
     def sample_shape(self, state: Tensor) -> torch.Size:
-        """The shape of a sample: the mean's, or that of the samples of a batch where the mean is a number.
+        """The shape of a sample: that of the mean, or that of the batch's samples if the mean is a number.
 
-        Raises ValueError naming `moments` where the batch's samples have another number of elements."""
+        Raises ValueError naming `moments` if the batch's samples have another number of elements."""
         shape = self.mean.shape if self.mean.dim() else state.shape[1:]
         if shape.numel() != state.shape[1:].numel():
             raise ValueError(
@@ -242,14 +242,14 @@ class Moments:
         return shape
 
     def save(self, path: Path | str) -> None:
-        """Write a .safetensors, whole; `load` is its inverse."""
+        """Write the moments to a .safetensors file, in one piece; `load` reads it."""
         from safetensors.torch import save
 
         write_whole(path, save(self.tensors()))
 
     @classmethod
     def load(cls, path: Path | str) -> Moments:
-        """Read what `save` wrote. Raises OSError, or ValueError naming the file."""
+        """Read moments that `save` wrote. Raises OSError, or ValueError naming the file."""
         from safetensors import SafetensorError
         from safetensors.torch import load
 
@@ -292,7 +292,7 @@ class Moments:
 
 
 def _numbers(name: str, value: Tensor | Sequence[float] | float) -> Tensor:
-    """Finite, float64, on the CPU."""
+    """The value as a finite float64 tensor on the CPU."""
     given = check.floating(name, value).detach() if isinstance(value, Tensor) else value
     numbers = torch.as_tensor(given, dtype=F64, device="cpu")
     if not bool(numbers.isfinite().all()):

@@ -1,4 +1,4 @@
-"""c_noise: the number that gives a network the noise level."""
+"""c_noise: the number by which a network is given the noise level."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ..processes.ddpm import DiscreteVP
 
 @dataclass(frozen=True)
 class NoiseConditioning:
-    """c_noise in 0..1000, the range that sinusoidal embeddings resolve: 1000 t/t_max for a process with bounded time,
-    250 log sigma otherwise."""
+    """c_noise on the scale that sinusoidal embeddings resolve: 1000 t if t_max of the process is at most 2, otherwise
+    250 log(sigma/alpha)."""
 
     process: Process
 

@@ -1,4 +1,4 @@
-"""A classifier of noisy samples: log p(c | x) of x = alpha x0 + sigma eps."""
+"""Classifiers of noisy samples: log p(c | x) for x = alpha x0 + sigma eps."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from .noise_conditioning import NoiseConditioning
 
 
 class NoisyClassifier(nn.Module):
-    """A network of logits, and the process whose noisy samples it was trained on.
+    """A network that classifies noisy samples, with the process of its training samples.
 
-    x is scaled to alpha^2 + sigma^2 = 1 for the network, so that it may come from any process. `guidance.Classifier`
-    takes its `log_prob`. Dhariwal & Nichol 2021, arXiv:2105.05233.
+    x is scaled to alpha^2 + sigma^2 = 1 for the network, so it may belong to any process. `guidance.Classifier` takes
+    its `log_prob`. Dhariwal & Nichol 2021, arXiv:2105.05233.
 
     Args:
         network: network(x, c_noise) -> logits (B, classes).
-        process: that its noisy training samples came from.
-        time: lam -> c_noise; None: `NoiseConditioning`, as for the networks of a run.
+        process: the process of its noisy training samples.
+        time: function lam -> c_noise; None: `NoiseConditioning`, as for the networks of a run.
     """
 
     moments: Moments | None = None
@@ -47,7 +47,7 @@ class NoisyClassifier(nn.Module):
         """The same classifier with another network.
 
         Args:
-            network: called as the present one is.
+            network: network with the same arguments and output as the present one.
         """
         return NoisyClassifier(network, self.process, time=self.time)
 

@@ -1,10 +1,10 @@
 """What a network predicts, as coefficients of its input and output.
 
-The answer of a denoiser is linear in its input x and the network's output F, with scalar coefficients,
+Both x0 and eps are linear in the denoiser's input x and the network's output F, with scalar coefficients:
 
-    x0 = k_0 x + o_0 F,    eps = k_1 x + o_1 F,
+    x0 = k_0 x + o_0 F,    eps = k_1 x + o_1 F.
 
-one class per parameterisation. No prediction is computed from another by a difference of nearly equal numbers.
+There is one class per parameterisation. No prediction is computed from another by a difference of nearly equal numbers.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ Pair = tuple[Tensor | float, Tensor | float]
 
 
 class Parameterisation(ABC):
-    """Abstract: what a network predicts, as coefficients of x and of its output, in the frame of the process. The
-    network gives `outputs` numbers for each number of x."""
+    """Abstract: what a network predicts, as coefficients of x and of its output, for the alpha and sigma of its
+    training process. The network gives `outputs` numbers for each number of x."""
 
     outputs: ClassVar[int] = 1
 
@@ -46,7 +46,7 @@ class Parameterisation(ABC):
 
     @abstractmethod
     def to_input(self, alpha: Tensor, sigma: Tensor) -> Tensor | float:
-        """c, where the network gets c x.
+        """The factor c: the input of the network is c x.
 
         Args:
             alpha: signal coefficient, 0-d or (B,).
@@ -63,7 +63,7 @@ class Unscaled(Parameterisation):
 
 @dataclass(frozen=True)
 class Eps(Unscaled):
-    """F = eps. Ho et al. 2020, arXiv:2006.11239."""
+    """The network predicts the noise: F = eps. Ho et al. 2020, arXiv:2006.11239."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
         return 1 / alpha, -sigma / alpha
@@ -74,7 +74,7 @@ class Eps(Unscaled):
 
 @dataclass(frozen=True)
 class X0(Unscaled):
-    """F = x0."""
+    """The network predicts the clean sample: F = x0."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
         return 0.0, 1.0
@@ -85,7 +85,8 @@ class X0(Unscaled):
 
 @dataclass(frozen=True)
 class V(Unscaled):
-    """F = (alpha eps - sigma x0)/hypot(alpha, sigma): no singular end. Salimans & Ho 2022, arXiv:2202.00512."""
+    """The network predicts v: F = (alpha eps - sigma x0)/hypot(alpha, sigma). No noise level is singular. Salimans & Ho
+    2022, arXiv:2202.00512."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
         r = (alpha**2 + sigma**2).sqrt()
@@ -98,7 +99,7 @@ class V(Unscaled):
 
 @dataclass(frozen=True)
 class Score(Unscaled):
-    """F = grad log p(x) = -eps/sigma. Song & Ermon 2019, arXiv:1907.05600."""
+    """The network predicts the score: F = grad log p(x) = -eps/sigma. Song & Ermon 2019, arXiv:1907.05600."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
         return 1 / alpha, sigma**2 / alpha
@@ -109,11 +110,12 @@ class Score(Unscaled):
 
 @dataclass(frozen=True)
 class KarrasPreconditioning(Parameterisation):
-    """F of unit variance in and out, for data of standard deviation s_d: with r^2 = alpha^2 s_d^2 + sigma^2,
+    """EDM's preconditioning: input and target of the network have unit variance, for data of standard deviation s_d.
+    With r^2 = alpha^2 s_d^2 + sigma^2,
 
         x0 = (alpha s_d^2/r^2) x + (sigma s_d/r) F(x/r),    eps = (sigma/r^2) x - (alpha s_d/r) F(x/r).
 
-    sigma_data is s_d. No singular end. Karras et al. 2022, arXiv:2206.00364, table 1."""
+    sigma_data is s_d. No noise level is singular. Karras et al. 2022, arXiv:2206.00364, table 1."""
 
     sigma_data: float = 0.5
 
@@ -142,8 +144,8 @@ class LearnedRange(Parameterisation):
 
         log variance = v log beta + (1 - v) log beta~,    v = (s + 1)/2,    beta~ = beta (1 - abar_{i-1})/(1 - abar_i),
 
-    where s is not clipped. Trained by `losses.Hybrid`, used by `variance.LearnedVariance`. Nichol & Dhariwal 2021,
-    arXiv:2102.09672."""
+    where s is not clipped. `losses.Hybrid` trains it, and the step wrapper `LearnedVariance` uses it. Nichol & Dhariwal
+    2021, arXiv:2102.09672."""
 
     mean: Parameterisation = Eps()
     outputs: ClassVar[int] = 2

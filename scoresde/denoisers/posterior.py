@@ -1,4 +1,4 @@
-"""The posterior of a linear measurement in closed form, as a denoiser."""
+"""The posterior of a linear measurement in closed form, which is itself a denoiser."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class LinearMeasurement(Protocol):
     std: float
 
     def matrix(self, d: int) -> Tensor:
-        """A, (m, d) float64. Raises ValueError where the operator is not linear."""
+        """A, (m, d) float64. Raises ValueError if the operator is not linear."""
         ...
 
 
@@ -34,14 +34,14 @@ def posterior(prior: Gaussian | GaussianMixture, measurement: LinearMeasurement)
 
     Args:
         prior: the distribution of x0.
-        measurement: a linear one, with one y.
+        measurement: a linear measurement, with a single y.
 
     Returns:
-        The posterior, with denoiser, log density and samples.
+        The posterior. It is a denoiser, and has a log density and samples.
 
     Raises:
-        TypeError: where `prior` has no closed form.
-        ValueError: where `measurement` is not linear, does not fit, or has std 0 and an operator without full rank.
+        TypeError: if `prior` is not one of these, or `measurement` is not a measurement.
+        ValueError: if `measurement` is not linear, does not fit, or has std 0 and an operator without full rank.
     """
 
     if isinstance(prior, Gaussian):

@@ -22,7 +22,7 @@ class Prediction:
     x0, eps, v and velocity do not change when x, alpha and sigma are multiplied by one number. score = -eps/sigma
     belongs to the x and sigma of the call. v = (alpha eps - sigma x0)/hypot(alpha, sigma); velocity = eps - x0. Raises
     ValueError where one of them is singular. variance_logit (`LearnedRange`) gives the variance of reverse steps,
-    element by element; None: the network predicts none."""
+    element by element; None: the network predicts no variance."""
 
     x: Tensor
     out: Tensor
@@ -40,13 +40,13 @@ class Prediction:
         alpha: Tensor,
         sigma: Tensor,
     ) -> Prediction:
-        """The prediction with this angular velocity v, which is regular at all noise levels.
+        """The prediction with a given angular velocity v, which is regular at all noise levels.
 
         Args:
             x: the noisy state, (B, ...).
             v: (alpha eps - sigma x0)/hypot(alpha, sigma), shaped like x.
             alpha: signal coefficient, 0-d or one per sample.
-            sigma: noise coefficient, the same.
+            sigma: noise coefficient, 0-d or one per sample.
         """
         return cls(
             x,
@@ -78,7 +78,7 @@ class Prediction:
         """The prediction x0 + delta for the same x; its eps is lower by (alpha/sigma) delta.
 
         Args:
-            delta: what is added to x0, shaped like it.
+            delta: added to x0, shaped like x0.
         """
         r = (self.alpha**2 + self.sigma**2).sqrt()
         return Prediction.of_v(self.x, self.v - delta * like(r / self.sigma, self.x), self.alpha, self.sigma)
@@ -94,7 +94,7 @@ class Prediction:
         Args:
             x: weight of x.
             x0: weight of x0; a plain 0.0 leaves its term out.
-            eps: weight of eps; the same.
+            eps: weight of eps; a plain 0.0 leaves its term out.
 
         Returns:
             x x_t + x0 x0_t + eps eps_t, shaped like the state.
@@ -117,29 +117,29 @@ class Prediction:
 
     @property
     def x0(self) -> Tensor:
-        """E[x0 | x]."""
+        """The predicted clean sample, E[x0 | x]."""
         return self.combine(x0=1.0)
 
     @property
     def eps(self) -> Tensor:
-        """E[eps | x]."""
+        """The predicted noise, E[eps | x]."""
         return self.combine(eps=1.0)
 
     @property
     def score(self) -> Tensor:
-        """grad log p(x)."""
+        """The score, grad log p(x) = -eps/sigma."""
         _check_finite("score", 1 / self.sigma)
         return self.combine(eps=-1 / self.sigma)
 
     @property
     def v(self) -> Tensor:
-        """The angular velocity."""
+        """The angular velocity, (alpha eps - sigma x0)/hypot(alpha, sigma)."""
         r = (self.alpha**2 + self.sigma**2).sqrt()
         return self.combine(x0=-self.sigma / r, eps=self.alpha / r)
 
     @property
     def velocity(self) -> Tensor:
-        """eps - x0, the velocity of the straight path."""
+        """The velocity of the straight path from x0 to eps, eps - x0."""
         return self.combine(x0=-1.0, eps=1.0)
 
 
@@ -154,7 +154,7 @@ def _check_finite(name: str, *coefficients: Tensor | float) -> None:
 
 
 def require_variance(prediction: Prediction) -> Tensor:
-    """The variance logit of a prediction. Raises ValueError naming `denoiser` where there is none."""
+    """The variance logit of a prediction. Raises ValueError naming `denoiser` if there is none."""
     if prediction.variance_logit is None:
         raise ValueError(
             "`denoiser` must predict variances: table = LearnedRange(Eps()), network.variance = true in a configuration"

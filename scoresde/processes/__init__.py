@@ -1,1 +1,1 @@
-"""Forward processes: x_t = alpha(t) x0 + sigma(t) eps, their coordinates and their discrete chains."""
+"""Forward processes x_t = alpha(t) x0 + sigma(t) eps, time variables for samplers, and discrete chains."""

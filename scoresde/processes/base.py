@@ -2,10 +2,10 @@
 
     f = alpha'/alpha,   g^2 = (sigma^2)' - 2 f sigma^2 = -2 lam' sigma^2,   lam = log(alpha/sigma), half the log-SNR.
 
-Sampler coordinates are processes too: along EDM, LogSNR or Angle the same model is integrated in another time variable
-and scale. `g2` is signed: it is negative where t runs toward data. Times are plain numbers or tensors, 0-d, (B,) or (B,
-1, ..., 1). A plain number becomes a 0-d float64 tensor, which never promotes a state. Song et al. 2021,
-arXiv:2011.13456; Kingma et al. 2021, arXiv:2107.00630.
+The time variables of samplers are processes too: along EDM, LogSNR or Angle the same model is integrated in another
+time variable and scale. `g2` is signed: it is negative where t runs toward data. Times are plain numbers or tensors,
+0-d, (B,) or (B, 1, ..., 1). A plain number becomes a 0-d float64 tensor, which never promotes a state. Song et al.
+2021, arXiv:2011.13456; Kingma et al. 2021, arXiv:2107.00630.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class ScoreModel(nn.Module, ABC):
 class Process(ABC):
     """Abstract process. A subclass defines the abstract methods; everything else is derived from them.
 
-    t_min, t_max     the range of t; t_noise and t_data are the same two times, named by what lies there"""
+    t_min, t_max     the range of t
+    t_noise, t_data  the noisy and the clean end of this range: the same two times"""
 
     t_min: float
     t_max: float
@@ -70,15 +71,15 @@ class Process(ABC):
 
     @abstractmethod
     def constant_rates(self) -> Rates:
-        """alpha'/alpha and sigma'/sigma, each None where it is not constant in t. Exponential solvers treat a constant
-        rate exactly."""
+        """alpha'/alpha and sigma'/sigma, or None for a rate that is not constant in t. Exponential solvers integrate a
+        constant rate exactly."""
 
     def alpha(self, t: Any) -> Tensor:
         """Signal coefficient."""
         return widened(self.log_alpha, t)
 
     def sigma(self, t: Any) -> Tensor:
-        """Noise standard deviation."""
+        """Noise coefficient: the standard deviation of the noise."""
         return widened(self.log_sigma, t)
 
     def lam(self, t: Any) -> Tensor:
@@ -94,7 +95,7 @@ class Process(ABC):
         return 0.5 * self.variance_rate(t) / self.sigma(t)
 
     def g2(self, t: Any) -> Tensor:
-        """Signed squared diffusion, (sigma^2)' - 2 f sigma^2; defined at t = 0 where alpha is one."""
+        """Signed squared diffusion, (sigma^2)' - 2 f sigma^2. It is defined at t = 0 if alpha is 1 there."""
         return self.variance_rate(t) - 2 * self.sigma(t) ** 2 * self.alpha_rate(t) / self.alpha(t)
 
     def diffusion(self, t: Any) -> Tensor:
@@ -111,7 +112,7 @@ class Process(ABC):
         return x * like(self.alpha_rate(t) / self.alpha(t), x)
 
     def perturb(self, x0: Tensor, t: Any, eps: Tensor) -> Tensor:
-        """alpha(t) x0 + sigma(t) eps: a noisy sample given x0.
+        """A noisy sample at time t, for given x0: alpha(t) x0 + sigma(t) eps.
 
         Args:
             x0: clean samples, (B, ...).
@@ -137,15 +138,15 @@ class Process(ABC):
         dtype: torch.dtype | None = None,
         device: Any = None,
     ) -> Tensor:
-        """Draws from N(0, sigma(t)^2 I). Sample i depends on (seed, first + i) alone.
+        """Draw samples from N(0, sigma(t)^2 I). Sample i depends on (seed, first + i) alone.
 
         Args:
-            shape: (B, ...), of the samples to draw.
+            shape: shape of the samples to draw, (B, ...).
             t: a time of the process; None: its noisy end.
-            seed: of the noise; sample i is a function of (seed, i).
+            seed: seed of the noise.
             first: index of the first sample.
-            dtype: of the samples; None: torch's default.
-            device: where they are made; None: the CPU.
+            dtype: dtype of the samples; None: torch's default.
+            device: device of the samples; None: the CPU.
         """
         check.shape("shape", shape)
         dtype = torch.get_default_dtype() if dtype is None else dtype
@@ -158,22 +159,23 @@ class Process(ABC):
 
         Args:
             x: states or samples, (B, ...).
-            t: times of the process, a number, 0-d or (B,).
+            t: times of the process, a number, 0-d or (B,); None: its noisy end.
         """
         log_sigma = like(self.log_sigma(self.inside(self.t_noise if t is None else t)), x)
         each = -0.5 * (x * torch.exp(-log_sigma)) ** 2 - log_sigma - 0.5 * math.log(2 * math.pi)
         return each.reshape(len(x), -1).sum(1)
 
     def forward(self) -> Equation:
-        """dx = f x dt + g dw, toward noise."""
+        """The forward SDE dx = f x dt + g dw, toward noise."""
         return _score_equation(self, None, 0.0, 1.0, self._sign)
 
     def noising(self, score: ScoreFunction | ScoreModel, eta: float = 1.0) -> Equation:
-        """dx = [f x - (1 - eta^2)/2 g^2 score] dt + eta g dw toward noise: the marginals of `forward` at every eta.
+        """dx = [f x - (1 - eta^2)/2 g^2 score] dt + eta g dw toward noise. At every eta its marginals are those of
+        `forward`.
 
         Args:
-            score: a function (x, t) or a denoiser.
-            eta: noise in the equation: 0 the flow, 1 the reverse SDE.
+            score: a function (x, t) -> score, or a denoiser.
+            eta: amount of noise in the equation: 0 is the probability flow, 1 the forward SDE.
         """
         return _score_equation(self, score, (1 - check.number("eta", eta, least=0.0) ** 2) / 2, eta, self._sign)
 
@@ -181,21 +183,22 @@ class Process(ABC):
         """dx = [f x - (1 + eta^2)/2 g^2 score] dt + eta g dw toward data.
 
         Args:
-            score: a function (x, t) or a denoiser.
-            eta: noise in the equation: 0 the probability flow, 1 the reverse SDE (Anderson 1982).
+            score: a function (x, t) -> score, or a denoiser.
+            eta: amount of noise in the equation: 0 is the probability flow, 1 the reverse SDE (Anderson 1982).
         """
         return _score_equation(self, score, (1 + check.number("eta", eta, least=0.0) ** 2) / 2, eta, -self._sign)
 
     def probability_flow(self, score: ScoreFunction | ScoreModel) -> Equation:
-        """dx = [f x - g^2 score / 2] dt, in either direction of time."""
+        """The probability-flow ODE dx = [f x - g^2 score / 2] dt, in either direction of time."""
         return self.reverse(score, 0.0)
 
     def inside(self, t: Any, name: str = "t") -> Tensor:
-        """t as a tensor.
+        """t as a tensor. Raises ValueError naming the argument if t is outside [t_min, t_max].
 
         Args:
             t: a number, or a floating tensor of any shape.
-            name: of the argument. ValueError names it where t leaves [t_min, t_max]."""
+            name: name of the argument, for the error.
+        """
         t = as_time(t, name)
         if not bool(((t >= self.t_min) & (t <= self.t_max)).all()):
             worst = t.detach().reshape(-1)[((t < self.t_min) | (t > self.t_max) | t.isnan()).reshape(-1)][0].item()

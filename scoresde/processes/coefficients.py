@@ -1,5 +1,5 @@
-"""Times and coefficients. They are computed as float64 scalars, and cast to the state's dtype just before they multiply
-it."""
+"""Times and coefficients. They are computed as float64 scalars. Just before they multiply a state, they are cast to its
+dtype."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CachedCoefficients(Generic[T]):
         if key not in self.kept:
             if len(self.kept) >= _MOST:
                 self.kept.clear()
-            with torch.inference_mode(False):  # what is kept must serve where gradients are taken, whoever asked first
+            with torch.inference_mode(False):  # so that cached values can be used with gradients later
                 self.kept[key] = self.f(*(torch.tensor(t, dtype=torch.float64, device="cpu") for t in key))
 
         return self.kept[key]
@@ -45,11 +45,11 @@ def as_number(c: Tensor | float) -> Tensor | float:
 
 
 def as_time(t: Any, name: str = "t") -> Tensor:
-    """A time as a floating tensor; a plain number becomes 0-d float64.
+    """A time as a floating tensor. A plain number becomes a 0-d float64 tensor.
 
     Args:
         t: a finite number, or a floating tensor of any shape.
-        name: of the argument, for messages.
+        name: name of the argument, for messages.
     """
     if isinstance(t, Tensor):
         return check.floating(name, t)
@@ -57,12 +57,12 @@ def as_time(t: Any, name: str = "t") -> Tensor:
 
 
 def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
-    """A coefficient ready to multiply x without promoting it.
+    """A coefficient in a form that multiplies x without changing its dtype.
 
     Args:
         c: the coefficient, 0-d, (B,) or (B, 1, ..., 1).
-        x: what it will multiply, (B, ...).
-        name: of the argument, for messages.
+        x: the tensor that it will multiply, (B, ...).
+        name: name of the argument, for messages.
     """
     if c.dim() == 0:
         return c if c.device.type == "cpu" else c.to(x.device)
@@ -78,7 +78,7 @@ def like(c: Tensor, x: Tensor, name: str = "t") -> Tensor:
 
 
 def per_sample(c: Tensor | float, x: Tensor) -> Tensor:
-    """A coefficient as one value per sample, (B,), in x's dtype: the form that a network takes.
+    """A coefficient as one value per sample, (B,), in x's dtype. Networks take the noise level in this form.
 
     Args:
         c: a number, or a coefficient as `like` takes it.
@@ -107,8 +107,8 @@ def check_range(
     Args:
         low: name and value of the lower end.
         high: name and value of the upper end.
-        above: what both must be greater than.
-        below: what both must be less than.
+        above: number that both ends must exceed.
+        below: number that both ends must stay below.
 
     Raises:
         TypeError, ValueError: naming the end.
@@ -124,7 +124,7 @@ def widened(log: Callable[[Tensor], Tensor], t: Any) -> Tensor:
     rounding error of log by |log|.
 
     Args:
-        log: time tensor -> logarithm, of the same shape.
+        log: function from a time tensor to a logarithm of the same shape.
         t: times, a number or a floating tensor.
     """
     t = as_time(t)

@@ -1,7 +1,7 @@
-"""Coordinates for samplers: processes whose time variable is a noise level.
+"""Time variables for samplers: processes whose time is a function of the noise level.
 
-EDM runs in sigma, LogSNR and UnitNoise in lam (toward data), Angle in arctan(sigma/(sigma_data alpha)). Any model can
-be integrated along any of them, because a denoiser is homogeneous.
+EDM runs in sigma, Variance in sigma^2, LogSNR and UnitNoise in lam (toward data), Angle in arctan(sigma/(sigma_data
+alpha)). Any model can be integrated along any of them, because a denoiser is homogeneous.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class EDM(TowardNoise):
 
 @dataclass(frozen=True)
 class Variance(TowardNoise):
-    """alpha = 1, sigma = sqrt t: dx = dw, time is the variance of the noise. The time variable of variance-exploding
-    reverse diffusion."""
+    """alpha = 1, sigma = sqrt t: dx = dw, and time is the variance of the noise. Used by variance-exploding reverse
+    diffusion."""
 
     t_min: float = 0.002**2
     t_max: float = 80.0**2
@@ -80,8 +80,8 @@ class Variance(TowardNoise):
 
 @dataclass(frozen=True)
 class LogSNR(TowardData):
-    """alpha = 1, sigma = e^{-t}: t is lam. The time variable of DPM-Solver++ (Lu et al. 2022, arXiv:2211.01095). In the
-    x0 split the equation has a constant linear part."""
+    """alpha = 1, sigma = e^{-t}: time is lam. Used by DPM-Solver++ (Lu et al. 2022, arXiv:2211.01095). In the x0 split
+    the equation has a constant linear part."""
 
     t_noise: float = -math.log(80.0)
     t_data: float = -math.log(0.002)
@@ -110,8 +110,8 @@ class LogSNR(TowardData):
 
 @dataclass(frozen=True)
 class UnitNoise(TowardData):
-    """alpha = e^t, sigma = 1: t is lam. The time variable of DPM-Solver (Lu et al. 2022, arXiv:2206.00927). The
-    diffusion is constant."""
+    """alpha = e^t, sigma = 1: time is lam. Used by DPM-Solver (Lu et al. 2022, arXiv:2206.00927). The diffusion is
+    constant."""
 
     t_noise: float = -math.log(80.0)
     t_data: float = -math.log(0.002)
@@ -140,8 +140,8 @@ class UnitNoise(TowardData):
 
 @dataclass(frozen=True)
 class Angle(TowardNoise):
-    """alpha = cos t, sigma = sigma_data sin t: data of standard deviation sigma_data have this standard deviation at
-    every t.
+    """alpha = cos t, sigma = sigma_data sin t: time is an angle. If the data have the standard deviation sigma_data, so
+    have the states at every t.
 
     The angle of v-prediction (Salimans & Ho 2022, arXiv:2202.00512), scaled as in TrigFlow (Lu & Song 2024,
     arXiv:2410.11081)."""

@@ -1,7 +1,7 @@
-"""A user's own process, from two functions of t.
+"""A user's own process, made from two functions of t.
 
-Rates are computed by automatic differentiation. time(lam) is found by Newton's method inside a bracket, with bisection
-where a step leaves the bracket. It needs only that lam is monotone.
+Rates are computed by automatic differentiation. time(lam) is found by Newton's method inside a bracket; if a step
+leaves the bracket, bisection replaces it. The only condition is that lam is monotone.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from .base import Process, Rates
 from .coefficients import as_time
 
 Function = Callable[[Tensor], Tensor]
-_LOOKS = 257  # times at which the two functions are tried before they are believed
+_LOOKS = 257  # number of times at which the two functions are checked
 
 
 @dataclass(frozen=True)
 class CustomProcess(Process):
-    """x = signal(t) x0 + noise(t) eps, t from `t_data` to `t_noise`, either of which may be the larger.
+    """A process x = signal(t) x0 + noise(t) eps, given by two functions, for t between `t_data` and `t_noise`.
 
     signal, noise  alpha(t) and sigma(t): elementwise torch functions of a float tensor. sigma > 0; alpha > 0, or 0 at
                    t_noise only; alpha/sigma must decrease strictly towards t_noise
 
-    It is defined on its range only: outside, `time` raises ValueError naming `lam`. time(lam) is accurate to 1e-10 in
-    float64 and is not differentiable. Example: CustomProcess(lambda t: 1 - t, lambda t: t, t_noise=1.0, t_data=1e-3)
-    is RectifiedFlow. Raises TypeError or ValueError naming the argument."""
+    Either end may be the larger. Outside the range, `time` raises ValueError naming `lam`. time(lam) is accurate to
+    1e-10 in float64 and is not differentiable. Example: CustomProcess(lambda t: 1 - t, lambda t: t, t_noise=1.0,
+    t_data=1e-3) is RectifiedFlow. Raises TypeError or ValueError naming the argument."""
 
     signal: Function
     noise: Function
@@ -136,7 +136,7 @@ class CustomProcess(Process):
             inside = (newton - noisy) * (newton - clean) <= 0
             step = torch.where(inside, newton, 0.5 * (noisy + clean)) - t
             t = t + step
-            if bool((step.abs() <= 1e-11 * t.abs()).all()):  # Newton has squared this by now
+            if bool((step.abs() <= 1e-11 * t.abs()).all()):  # the error is then about the square of the step
                 break
 
         return torch.where(wanted == first, times[0], torch.where(wanted == last, times[-1], t)).to(target.dtype)

@@ -24,12 +24,12 @@ from .coefficients import as_time
 
 @dataclass(frozen=True)
 class DiscreteVP(TowardNoise):
-    """The variance-preserving process through the levels of a chain. `log_abar` holds log abar_1 .. log abar_T,
+    """A chain of noise levels as a continuous variance-preserving process. `log_abar` holds log abar_1 .. log abar_T,
     falling.
 
     t runs over [1/T, 1]; t = i/T is level i. Below 1/T the first beta is continued to t = 0. The last level may be
-    -inf, where there is no signal. Then alpha falls linearly over the last interval, and lam(1) = -inf. A flow can
-    begin there (`Split.FLOW` along this process or RectifiedFlow); an SDE cannot."""
+    -inf, where there is no signal. Then alpha falls linearly over the last interval, and lam(1) = -inf. A probability
+    flow can begin there (`Split.FLOW` along this process or RectifiedFlow); an SDE cannot."""
 
     log_abar: tuple[float, ...]
     name: str = "user"
@@ -113,11 +113,11 @@ class DiscreteVP(TowardNoise):
 
 
 def chain(betas: Tensor, name: str = "user") -> DiscreteVP:
-    """The process of given beta_1 .. beta_T, each in (0, 1). The last may be 1, where no signal is left.
+    """The process of a chain with given beta_1 .. beta_T, each in (0, 1). The last may be 1: then no signal is left.
 
     Args:
         betas: beta_1 .. beta_T, 1-D.
-        name: for its repr.
+        name: name in the repr.
     """
     betas = check.floating("betas", betas).to("cpu", torch.float64)
     if betas.dim() != 1 or len(betas) < 2 or not bool(((betas > 0) & (betas < 1))[:-1].all()) or not 0 < betas[-1] <= 1:
@@ -130,12 +130,13 @@ def chain(betas: Tensor, name: str = "user") -> DiscreteVP:
 
 
 def linear(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> DiscreteVP:
-    """beta from 1e-4 to 0.02 at T = 1000, scaled by 1000/T otherwise. Ho et al. 2020, arXiv:2006.11239.
+    """The linear chain of DDPM: beta rises from 1e-4 to 0.02 at T = 1000. Other T scale both by 1000/T. Ho et al. 2020,
+    arXiv:2006.11239.
 
     Args:
-        steps: T.
-        first: beta_1; None: 1e-4 scaled.
-        last: beta_T; None: 0.02 scaled.
+        steps: T, at least 2.
+        first: beta_1 at T = 1000.
+        last: beta_T at T = 1000.
     """
     check.integer("steps", steps, least=2)
     scale = 1000 / steps
@@ -143,10 +144,10 @@ def linear(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Discre
 
 
 def scaled_linear(steps: int = 1000, first: float = 0.00085, last: float = 0.012) -> DiscreteVP:
-    """sqrt(beta) linear, as in latent diffusion. Rombach et al. 2022, arXiv:2112.10752.
+    """The chain of latent diffusion: sqrt(beta) is linear in the level. Rombach et al. 2022, arXiv:2112.10752.
 
     Args:
-        steps: T.
+        steps: T, at least 2.
         first: beta_1.
         last: beta_T.
     """
@@ -155,12 +156,13 @@ def scaled_linear(steps: int = 1000, first: float = 0.00085, last: float = 0.012
 
 
 def cosine(steps: int = 1000, s: float = 0.008, most: float = 0.999) -> DiscreteVP:
-    """abar from the offset cosine, betas capped at `most`. Nichol & Dhariwal 2021, arXiv:2102.09672.
+    """The cosine chain: abar is the offset cosine, betas are capped at `most`. Nichol & Dhariwal 2021,
+    arXiv:2102.09672.
 
     Args:
-        steps: T.
-        s: the offset.
-        most: at which betas are capped.
+        steps: T, at least 2.
+        s: the offset of the cosine.
+        most: largest beta.
     """
     check.integer("steps", steps, least=2)
     u = (torch.arange(steps + 1, dtype=torch.float64, device="cpu") / steps + s) / (1 + s) * math.pi / 2
@@ -169,10 +171,10 @@ def cosine(steps: int = 1000, s: float = 0.008, most: float = 0.999) -> Discrete
 
 
 def sigmoid(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> DiscreteVP:
-    """beta a logistic curve over [-6, 6]. Xu et al. 2022, GeoDiff, arXiv:2203.02923.
+    """The sigmoid chain: beta follows a logistic curve over [-6, 6]. Xu et al. 2022, GeoDiff, arXiv:2203.02923.
 
     Args:
-        steps: T.
+        steps: T, at least 2.
         first: beta_1.
         last: beta_T.
     """
@@ -183,11 +185,11 @@ def sigmoid(steps: int = 1000, first: float = 1e-4, last: float = 0.02) -> Discr
 
 
 def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
-    """The chain with sqrt(abar) shifted so that it is 0 at level T, and scaled so that it keeps its value at level 1.
-    Lin et al. 2023, arXiv:2305.08891, algorithm 1.
+    """The chain without signal at the last level: sqrt(abar) is shifted to 0 at level T, and scaled so that it keeps
+    its value at level 1. Lin et al. 2023, arXiv:2305.08891, algorithm 1.
 
-    At t = 1 alpha is 0, so that x0 cannot be computed from eps there. The network must predict V or X0, and the method
-    must have eta 0 and `Split.FLOW` along the chain or RectifiedFlow. Raises TypeError or ValueError naming `chain`."""
+    At t = 1 alpha is 0, so x0 cannot be computed from eps there. The network must predict V or X0. The method must have
+    eta 0 and `Split.FLOW` along the chain or RectifiedFlow. Raises TypeError or ValueError naming `chain`."""
 
     if not isinstance(chain, DiscreteVP):
         raise TypeError(f"`chain` must be a ddpm chain, got {chain!r}; for example ddpm.linear(1000)")
@@ -202,11 +204,11 @@ def zero_terminal_snr(chain: DiscreteVP) -> DiscreteVP:
 
 
 def of(process: Process, steps: int) -> DiscreteVP:
-    """The chain whose level i is that of a variance-preserving process at time t_max i/T.
+    """The chain of a variance-preserving process: level i is the process at time t_max i/T.
 
     Args:
-        process: the process whose clock and scale are meant.
-        steps: T, levels of the chain.
+        process: the variance-preserving process.
+        steps: T, the number of levels.
     """
     check.integer("steps", steps, least=2)
 
@@ -221,14 +223,15 @@ def of(process: Process, steps: int) -> DiscreteVP:
 
 
 def posterior(process: DiscreteVP, i: int) -> tuple[float, float, float]:
-    """(c_0, c_x, variance) of q(x_{i-1} | x_i, x_0) = N(c_0 x_0 + c_x x_i, variance), for i in 2..T.
+    """Coefficients (c_0, c_x, variance) of DDPM's posterior q(x_{i-1} | x_i, x_0) = N(c_0 x_0 + c_x x_i, variance), i
+    in 2..T.
 
-    c_0 = sqrt(abar_{i-1}) beta_i/(1 - abar_i), c_x = sqrt(1 - beta_i)(1 - abar_{i-1})/(1 - abar_i), variance beta_i
-    (1 - abar_{i-1})/(1 - abar_i), the "small" one; "large" is beta_i. Ho et al. 2020, eq. 7.
+    c_0 = sqrt(abar_{i-1}) beta_i/(1 - abar_i), c_x = sqrt(1 - beta_i)(1 - abar_{i-1})/(1 - abar_i), variance = beta_i
+    (1 - abar_{i-1})/(1 - abar_i). This variance is the "small" one; the "large" one is beta_i. Ho et al. 2020, eq. 7.
 
     Args:
         process: the chain.
-        i: the level, 0-d, from 2 to T.
+        i: the level, from 2 to T.
     """
 
     check.integer("i", i, least=2, most=process.steps)
@@ -242,14 +245,14 @@ def posterior(process: DiscreteVP, i: int) -> tuple[float, float, float]:
 
 
 def log_variances(process: DiscreteVP, i: int) -> tuple[float, float]:
-    """(log beta~, log beta) of step i in 1..T: the "small" and the "large" variance. A learned variance lies between
-    them.
+    """Logarithms of the "small" and "large" variance of step i in 1..T: (log beta~, log beta). A learned variance lies
+    between them.
 
     beta~_1 = 0 is replaced by beta~_2. Nichol & Dhariwal 2021, arXiv:2102.09672, section 3.1.
 
     Args:
         process: the chain.
-        i: the level, 0-d, from 1 to T.
+        i: the level, from 1 to T.
     """
     _, _, small = posterior(process, max(i, 2))
     before = process.log_abar[i - 2] if i > 1 else 0.0

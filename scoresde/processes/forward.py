@@ -62,7 +62,7 @@ class LinearBeta(TowardNoise):
 
 @dataclass(frozen=True)
 class VPSDE(LinearBeta):
-    """dx = -beta x/2 dt + sqrt(beta) dw, beta(t) = beta_min + t (beta_max - beta_min): variance-preserving.
+    """The variance-preserving SDE dx = -beta x/2 dt + sqrt(beta) dw, beta(t) = beta_min + t (beta_max - beta_min).
 
     log alpha = -B/2, sigma^2 = 1 - e^{-B}, B(t) = int_0^t beta. Song et al. 2021, arXiv:2011.13456, appendix C."""
 
@@ -78,8 +78,8 @@ class VPSDE(LinearBeta):
 
 @dataclass(frozen=True)
 class SubVPSDE(LinearBeta):
-    """dx = -beta x/2 dt + sqrt(beta (1 - e^{-2B})) dw: the VP signal with sigma = 1 - e^{-B}. Song et al. 2021,
-    arXiv:2011.13456."""
+    """The sub-VP SDE dx = -beta x/2 dt + sqrt(beta (1 - e^{-2B})) dw: alpha as in `VPSDE`, sigma = 1 - e^{-B}. Song et
+    al. 2021, arXiv:2011.13456."""
 
     def log_sigma(self, t: Any) -> Tensor:
         return _log_one_minus_exp(-self.integral(t))
@@ -97,7 +97,8 @@ class SubVPSDE(LinearBeta):
 
 @dataclass(frozen=True)
 class VESDE(TowardNoise):
-    """dx = sigma sqrt(2 log(sigma_max/sigma_min)) dw, sigma(t) = sigma_min (sigma_max/sigma_min)^t: variance-exploding.
+    """The variance-exploding SDE dx = sigma sqrt(2 log(sigma_max/sigma_min)) dw, sigma(t) = sigma_min
+    (sigma_max/sigma_min)^t.
 
     Song et al. 2021, arXiv:2011.13456, appendix C."""
 
@@ -135,9 +136,10 @@ class VESDE(TowardNoise):
 
 @dataclass(frozen=True)
 class CosineVP(TowardNoise):
-    """alpha = cos u / cos u_0, u = (t + s)/(1 + s) pi/2, u_0 = u(0), sigma^2 = 1 - alpha^2; s = 0 is the plain cosine.
+    """The cosine process: alpha = cos u / cos u_0, u = (t + s)/(1 + s) pi/2, u_0 = u(0), sigma^2 = 1 - alpha^2. s = 0
+    is the plain cosine.
 
-    t_max is below 1, because the log-SNR tends to minus infinity there. Nichol & Dhariwal 2021, arXiv:2102.09672."""
+    t_max is below 1, because the log-SNR tends to minus infinity at 1. Nichol & Dhariwal 2021, arXiv:2102.09672."""
 
     s: float = 0.008
     t_min: float = 1e-3
@@ -193,8 +195,8 @@ class CosineVP(TowardNoise):
 
 @dataclass(frozen=True)
 class RectifiedFlow(TowardNoise):
-    """alpha = 1 - t, sigma = t: straight paths from data to noise. Liu et al. 2023, arXiv:2209.03003; Lipman et al.
-    2023, arXiv:2210.02747.
+    """The process of flow matching: alpha = 1 - t, sigma = t, straight paths from data to noise. Liu et al. 2023,
+    arXiv:2209.03003; Lipman et al. 2023, arXiv:2210.02747.
 
     At t = 1 there is no signal: lam(1) = -inf. Use `UniformTime(RectifiedFlow())`; grids uniform in lam cannot start
     there."""

@@ -14,8 +14,8 @@ from ..storage.files import write_whole
 
 
 def pixels(x: Tensor) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] as uint8, (N, H, W, 3). Values outside are clipped. Of more than 3 channels the
-    first three are shown."""
+    """Images (N, C, H, W) in [-1, 1] as uint8, (N, H, W, 3). Values outside are clipped. If there are more than 3
+    channels, the first three are shown."""
     x = x.detach().cpu()[:, :3]
     x = x.expand(-1, 3, -1, -1) if x.shape[1] == 1 else torch.nn.functional.pad(x, (0, 0, 0, 0, 0, 3 - x.shape[1]))
     return ((x.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8).permute(0, 2, 3, 1)

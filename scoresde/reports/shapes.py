@@ -17,13 +17,13 @@ from solvers import check
 from . import images
 
 PIXELS = ("images", "volumes")  # drawn in the model's scale [-1, 1]; all other kinds in the units of the data
-_SERIES = 16  # most samples in one picture, as _SETS and _VOLUMES
+_SERIES = 16  # largest number of samples in one picture; so are _SETS and _VOLUMES
 _SETS = 16
 _VOLUMES = 8
 _SLICES = 8
-_COLUMNS = 4  # most columns of a table that are drawn
+_COLUMNS = 4  # largest number of columns of a table that are drawn
 _COLOURS = ("#4a7fd4", "#d4734a", "#4aa86b", "#8f5fc4", "#b8962e", "#5f6b7a")
-_BEYOND = 0.25  # if values lie further outside [-1, 1] than this, a volume is rescaled
+_BEYOND = 0.25  # if values lie outside [-1, 1] by more than this, volumes are rescaled
 
 
 def save_picture(

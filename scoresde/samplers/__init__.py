@@ -1,1 +1,1 @@
-"""From noise to samples: the generative equation, grids of levels, methods, and the solve."""
+"""From noise to samples: the generative equation, grids of noise levels, methods, and the solve."""

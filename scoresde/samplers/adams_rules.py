@@ -1,4 +1,4 @@
-"""Variants of Adams methods that papers use: integration rules, clocks, a starter, and the order for a budget of calls.
+"""Variants of Adams methods from papers: integration rules, clocks and a starter; and the order for a budget of calls.
 
 They are frozen dataclasses, so that the repr of a method names all its choices.
 """
@@ -22,7 +22,7 @@ from .grids import Grid
 
 @dataclass(frozen=True)
 class EqualStepWeights:
-    """An Adams rule: uses the Adams-Bashforth weights of equal steps on every grid, as iPNDM does."""
+    """An Adams rule: the Adams-Bashforth weights of equal steps are used on every grid, as in iPNDM."""
 
     def __call__(self, moments: Tensor) -> Tensor:
         k = moments.shape[1]
@@ -31,19 +31,19 @@ class EqualStepWeights:
 
 @dataclass(frozen=True)
 class PublishedThirdOrder:
-    """An Adams rule: the exact weight of the quadratic term is 2 phi_3, and DPM-Solver++(3M) as published uses
-    phi_3."""
+    """An Adams rule: the quadratic term has the weight phi_3, as in the published DPM-Solver++(3M). Its exact weight is
+    2 phi_3."""
 
     def __call__(self, moments: Tensor) -> Tensor:
         return torch.cat((moments[:, :2], moments[:, 2:] / 2), 1) if moments.shape[1] == 3 else moments
 
 
-CORRECTED = 8  # calls from which on an Adams corrector pays
-DENOISED = 7  # calls from which on `best` spends the last one better on a denoise than on a step
+CORRECTED = 8  # from this number of calls on, an Adams corrector is used
+DENOISED = 7  # from this number of calls on, the last call of `best` is a denoise instead of a step
 
 
 def useful_order(calls: int) -> int:
-    """The order of an Adams predictor that suits a budget of calls: 2 up to 9 calls, 3 at 10 and 11, 4 from 12."""
+    """The order of an Adams predictor for a number of network calls: 2 up to 9 calls, 3 at 10 and 11, 4 from 12."""
     return min(4, max(2, (check.integer("n", calls) - 4) // 2))
 
 
@@ -60,9 +60,10 @@ class GridClock:
 
 @dataclass(frozen=True)
 class PseudoRK4(Solver):
-    """Runge-Kutta 4 for a = 0. Its two inner stages lie in the middle of the step on `grid`.
+    """The starter of PNDM: the classical Runge-Kutta method of order 4, but with its two inner stages in the middle of
+    the step on `grid`.
 
-    Order 2, four evaluations. Liu et al. 2022, arXiv:2202.09778, algorithm 1."""
+    For a = 0. Order 2, four evaluations. Liu et al. 2022, arXiv:2202.09778, algorithm 1."""
 
     along: Process
     grid: Grid

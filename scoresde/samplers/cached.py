@@ -29,7 +29,7 @@ class CachedDenoiser(BaseDenoiser):
         sigma: Tensor,
         cond: Any,
     ) -> Prediction:
-        """The prediction, which is stored for the next call.
+        """Evaluate the inner denoiser and store its prediction for the next call.
 
         Args:
             x: states or samples, (B, ...).

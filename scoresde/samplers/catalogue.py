@@ -1,7 +1,7 @@
-"""Published samplers, one line each: (process, split, solver, grid, n, eta).
+"""Published samplers by name. Each function returns a `Method`: a choice of (process, split, solver, grid, n, eta).
 
-n is the number of noise levels: n - 1 steps and one final denoise, so that a method of one evaluation a step makes n
-calls. The lines lie in `samplers.published`.
+n is the number of noise levels: n - 1 steps and one final denoise. A method with one network call per step therefore
+makes n calls. The functions are defined in `samplers.published`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ GRIDS: dict[str, grids.Grid] = {
     "lambda": grids.uniform_lambda,
     "time": grids.uniform_time,
     "quadratic": grids.quadratic,
-}  # by the names that stand after an @, as in unipc@quadratic
+}  # by the name that follows the @ in the name of a method, as in unipc@quadratic
 
 
 def all_methods() -> dict[str, Callable[..., Method]]:

@@ -1,4 +1,4 @@
-"""Editing: a given sample is noised and sampled again from there."""
+"""Editing: noise is added to a given sample, and the sampler starts from the noisy sample."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .plan import Plan, check_method
 from .ranges import between
 from .transport import level
 
-_OWN = range(2, 3)  # not the noise from which `sample` of the same seed begins: x may have been made from it
+_OWN = range(2, 3)  # other noise than that from which `sample` starts with this seed: x may be one of its samples
 
 
 def edit(
@@ -36,8 +36,8 @@ def edit(
     Args:
         denoiser: the model; it must know its training process.
         x: clean samples, (B, ...).
-        t: time of the training process.
-        method: a `Method`, such as catalogue.unipc(10): n network calls, whatever t.
+        t: time of the training process, to which the noise is added.
+        method: a `Method`, such as catalogue.unipc(10). It makes n network calls for any t.
         seed: of the noise; sample i is a function of (seed, first + i).
         cond: condition of each sample, or None (`denoisers.conditions`).
         first: index of the first sample.
@@ -76,18 +76,18 @@ def finished(
     cond: Any,
     source: Any,
 ) -> Tensor:
-    """Samples by a method that starts from given noisy states. Its levels lie between the two ends; the state at the
-    last is denoised.
+    """Sample with a method that starts from given noisy states. Its levels lie between the two ends; the last state is
+    denoised.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
         x: states alpha x0 + sigma eps, (B, ...).
         alpha: signal coefficient, 0-d.
         sigma: noise coefficient, 0-d.
-        ends: lam of the states and of the last level.
+        ends: lam of the states x, and lam of the last level.
         method: a `Method`, such as catalogue.unipc(10).
         cond: condition of each sample, or None.
-        source: of the method's noise.
+        source: the noise source of the method.
     """
 
     plan = Plan(denoiser, method, cond, between(method, ends), x, source, ends)

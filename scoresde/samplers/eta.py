@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class DDIMNoise:
-    """DDIM's eta_d as the equation's eta over a step h in lam: e^{-2 eta^2 h} = 1 - eta_d^2 (1 - e^{-2h})."""
+    """The eta of the equation for DDIM's eta_d, over a step h in lam: e^{-2 eta^2 h} = 1 - eta_d^2 (1 - e^{-2h})."""
 
     eta_d: float
 
@@ -19,8 +19,8 @@ class DDIMNoise:
 
 @dataclass(frozen=True)
 class ERNoise:
-    """ER-SDE's noise as the equation's eta over a step: e^{-(1 + eta^2) h} = phi(sigma_1)/phi(sigma_0), phi = sigma
-    (e^{sigma^power} + shift)."""
+    """The eta of the equation for ER-SDE's noise, over a step h in lam: e^{-(1 + eta^2) h} = phi(sigma_1)/phi(sigma_0),
+    phi = sigma (e^{sigma^power} + shift)."""
 
     power: float = 0.3
     shift: float = 10.0

@@ -25,17 +25,18 @@ from ..denoisers.moments import Moments
 from ..denoisers.prediction import Prediction
 from ..processes.coefficients import as_time, like
 
-LEAST = 0.02  # standard deviation that a direction is taken to have at least, in units of the scale
+LEAST = 0.02  # smallest standard deviation of a direction, in units of the scale; smaller ones are raised to it
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The coordinates that a method's state is held in, and where its steps begin.
+    """The coordinates in which a method's state is stored, and the noise level at which its steps begin.
 
     Args:
-        moments: of the data.
+        moments: mean and standard deviations of the data.
         start: noise level, in units of `moments.scale`, at which steps begin. From the first level to this one the
-            state is moved along the Gaussian's flow, which costs no call. Infinity: steps begin at the first level.
+            state is moved along the Gaussian's flow, which costs no network call. Infinity: steps begin at the first
+            level.
     """
 
     moments: Moments
@@ -50,7 +51,7 @@ class Frame:
             check.number("start", self.start, above=0.0)
 
     def begin(self, lam: float) -> float:
-        """The lam at which steps begin where the first level is `lam`."""
+        """The lam at which steps begin if the first level is `lam`."""
         return max(lam, -math.log(self.start * self.moments.scale))
 
 
@@ -66,8 +67,9 @@ class Whitened(BaseDenoiser):
     the flow only.
 
     Args:
-        denoiser: the model;  moments  of its data
-        state: a batch of the shape, dtype and device of those to come
+        denoiser: the model.
+        moments: mean and standard deviations of its data.
+        state: a batch of the shape, dtype and device of the solve; its numbers are not used.
     """
 
     def __init__(self, denoiser: BaseDenoiser, moments: Moments, state: Tensor):
@@ -79,8 +81,7 @@ class Whitened(BaseDenoiser):
         self.shape = moments.sample_shape(state)
         self.basis = moments.basis.on(self._as_data(state))
         self.mean = moments.mean.to(state.device, state.dtype)
-        # Without this, y of a direction without variance would grow without bound as noise vanishes, and the model's
-        # error with it.
+        # In a direction without variance, y and the model's error would otherwise grow without bound as noise vanishes.
         self.variance = moments.std.clamp(min=LEAST * self.scale).to(state.device, state.dtype).square()
 
     def forward(
@@ -113,7 +114,7 @@ class Whitened(BaseDenoiser):
         )
 
     def enter(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """y of a state x = alpha x0 + sigma eps.
+        """Convert a state x = alpha x0 + sigma eps to y.
 
         Args:
             x: states or samples, (B, ...).
@@ -125,10 +126,10 @@ class Whitened(BaseDenoiser):
         return self.basis.back(u / self._spread(alpha, sigma, u)).reshape(x.shape)
 
     def leave(self, y: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The state x = alpha x0 + sigma eps of y.
+        """Convert y back to the state x = alpha x0 + sigma eps.
 
         Args:
-            y: the state, (B, ...).
+            y: states in these coordinates, (B, ...).
             alpha: signal coefficient, 0-d or (B,).
             sigma: noise coefficient, 0-d or (B,).
         """
@@ -137,7 +138,7 @@ class Whitened(BaseDenoiser):
         return x.reshape(y.shape)
 
     def _as_data(self, x: Tensor) -> Tensor:
-        """Samples in the shape of the moments, which may be flat where the samples are images."""
+        """Samples in the shape of the moments, which may be flat even if the samples are images."""
         return x.reshape(len(x), *self.shape)
 
     def _spread(self, alpha: Tensor, sigma: Tensor, u: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
 """Grids of noise levels: functions (n_levels, lam_first, lam_last) -> lam.
 
-lam is half the log-SNR, rising from lam_first (noise) to lam_last (data): a float64 CPU tensor, strictly monotone,
-both ends assigned exactly, independent of the process integrated along. A grid is a frozen dataclass, so that its repr
-names it; `uniform_time`, `quadratic`, `uniform_lambda`, `karras` and `cosine` are the usual choices, ready to call.
-`from_list` takes a user's levels, `Leading`, `Trailing` and `Linspace` those of a chain's index,
-`tuning.error_balanced_grid` measures where a model needs them.
+lam is half the log-SNR. It rises from lam_first (noise) to lam_last (data). The result is a strictly monotone float64
+CPU tensor with exactly these ends; it does not depend on the process integrated along. The usual grids are ready to
+call: `uniform_time`, `quadratic`, `uniform_lambda`, `karras` and `cosine`. `from_list` takes a user's levels;
+`Leading`, `Trailing` and `Linspace` take levels of a chain; `tuning.error_balanced_grid` measures levels on a model.
 """
 
 from __future__ import annotations
@@ -29,14 +28,20 @@ class Grid(ABC):
 
     @abstractmethod
     def clock(self, lam: Tensor) -> Tensor:
-        """u(lam)."""
+        """u(lam): the clock at a level."""
 
     @abstractmethod
     def level(self, u: Tensor) -> Tensor:
-        """lam(u), its inverse."""
+        """lam(u): the inverse of `clock`."""
 
     def __call__(self, n_levels: int, lam_first: float, lam_last: float) -> Tensor:
-        """n_levels values from lam_first to lam_last; one level is lam_first."""
+        """n_levels levels from lam_first to lam_last, equally spaced in the clock. A single level is lam_first.
+
+        Args:
+            n_levels: number of levels, at least 1.
+            lam_first: lam of the first level; -inf (pure noise) if the clock is finite there.
+            lam_last: lam of the last level.
+        """
         check.integer("n_levels", n_levels)
 
         for name, lam in (("lam_first", lam_first), ("lam_last", lam_last)):
@@ -69,14 +74,14 @@ class AbsoluteGrid(Grid):
 
     @abstractmethod
     def fixed_levels(self, n_levels: int) -> Tensor:
-        """Its n_levels levels, rising."""
+        """Its n_levels levels lam, in rising order."""
 
 
 @dataclass(frozen=True)
 class UniformTime(Grid):
     """Equal steps in t^(1/power) of `process`: power 1 uniform time, 2 the quadratic grid of DDIM (arXiv:2010.02502).
 
-    unit is the data's standard deviation, in which noise levels are measured."""
+    unit is the data's standard deviation; noise levels are measured in this unit."""
 
     process: Process = VPSDE()
     power: float = 1.0
@@ -122,8 +127,7 @@ class KarrasGrid(Grid):
 
 @dataclass(frozen=True)
 class InterpolatedGrid(Grid):
-    """Equal steps in the index of a rising list of levels. Between two entries, and beyond the list, lam is linear in
-    the index."""
+    """Equal steps in the index of a rising list of levels. lam is linear in the index, also beyond the list."""
 
     lams: tuple[float, ...]
 
@@ -139,8 +143,7 @@ class InterpolatedGrid(Grid):
 
 @dataclass(frozen=True)
 class ExplicitGrid(AbsoluteGrid):
-    """The levels of a list and no others (see `from_list`). The first may be minus infinity, where there is no
-    signal."""
+    """A grid of listed levels (see `from_list`). The first may be minus infinity, where there is no signal."""
 
     lams: tuple[float, ...]
 
@@ -160,16 +163,14 @@ class ExplicitGrid(AbsoluteGrid):
 
 
 def from_list(values: Sequence[float] | Tensor, process: Process | None = None) -> ExplicitGrid:
-    """A grid of the given levels, which may rise or fall. The method's n must be their number.
+    """A grid of given levels, in rising or falling order. The n of the method must be their number.
 
-    Raises TypeError or ValueError naming `values` where they are empty, repeated, out of order, not numbers, or beyond
-    the range of `process`.
+    Raises TypeError or ValueError naming `values` if they are empty, not strictly monotone, or outside `process`.
 
     Args:
-        values: levels lam, or times of `process` where there is one.
-        process: whose times the values are; None: the values are lam.
+        values: levels lam, or times of `process` if it is given.
+        process: the process to which the times belong; None: the values are lam.
     """
-
     check.detached("values", values)
     given = values.tolist() if isinstance(values, Tensor) else values
     t = torch.tensor([check.number("values", v) for v in given], dtype=torch.float64, device="cpu")
@@ -194,7 +195,7 @@ def _check_rising(lams: tuple[float, ...], least: int, finite: bool) -> None:
 
 
 def index_at(lams: tuple[float, ...], lam: Tensor) -> Tensor:
-    """The index at a level, linear between two levels of the list.
+    """The index at a level of a list; linear between two levels.
 
     Args:
         lams: rising levels, at least 2.
@@ -258,8 +259,7 @@ class Leading(ChainGrid):
 
 @dataclass(frozen=True)
 class Trailing(ChainGrid):
-    """Timesteps from T - 1 downward in steps of T/n, rounded: it begins at level T. Lin et al. 2023, arXiv:2305.08891,
-    table 2."""
+    """Timesteps from T - 1 down by T/n, rounded: it begins at level T. Lin et al. 2023, arXiv:2305.08891, table 2."""
 
     chain: DiscreteVP
 
@@ -288,7 +288,7 @@ cosine = UniformTime(CosineVP())
 
 @dataclass(frozen=True)
 class Tolerance:
-    """Adaptive steps, in the place of a grid. Each sample gets its own steps, which meet rtol and atol on the state."""
+    """Tolerances on the state for adaptive steps, used instead of a grid. Each sample has its own steps."""
 
     rtol: float = 1e-5
     atol: float = 1e-5

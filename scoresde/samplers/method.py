@@ -25,18 +25,18 @@ class Method:
     """One sampler. Frozen and hashable; its repr is a benchmark key.
 
     process  the coordinates integrated along
-    split    which part of the drift is called linear
+    split    which part of the drift is treated as linear
     solver   a solver of `solvers`, or an adapter to another library. For an adapter the levels are output times; the
              library chooses its own steps
     grid     a grid of levels, or a `Tolerance` for adaptive steps
-    n        number of noise levels of `sample` (n - 1 steps, then one denoise); None where adaptive
+    n        number of noise levels of `sample` (n - 1 steps, then one denoise); None if steps are adaptive
     eta      noise in the equation: 0 the probability-flow ODE, 1 the reverse SDE; a callable (lam0, lam1) gives one
              value a step
     wrap     step wrappers (`wrappers`), applied in this order: churn, Restart, a Langevin corrector, noise of a larger
              variance
     frame    coordinates in which the flow of the data's Gaussian is constant (`Frame`), and the level at which steps
              begin; for eta 0 only
-    transforms     what is put between the solver and the model (`transforms`), the first nearest to the model
+    transforms     transforms between the solver and the model (`transforms`); the first is nearest to the model
     final_denoise  whether `sample` ends with a denoise at the last level; False: it returns the state there, so that
                    n levels are n - 1 steps in `sample` and in `transport`
     """
@@ -146,13 +146,13 @@ class Method:
 
     @property
     def table(self) -> Table | None:
-        """The solver where it is a table of coefficients, which has rows for its own steps alone."""
+        """The solver if it is a table of coefficients, which has rows for its own steps only; None otherwise."""
         solver = self.solver.inner if isinstance(self.solver, Compiled) else self.solver
         return solver if isinstance(solver, Table) else None
 
     @property
     def adds_noise(self) -> bool:
-        """Whether the solver is a table that adds noise of its own to the steps of the flow."""
+        """Whether the solver is a table that adds its own noise to steps of the probability flow."""
         return self.table is not None and bool(self.table.stds)
 
     def around(self, source: Any, ask: Any) -> Solver | Adapter:
@@ -177,7 +177,7 @@ class Method:
         """The same method with each step of the solver, the network included, as one compiled graph
         (`solvers.Compiled`). Step wrappers stay outside the graph.
 
-        Raises ValueError naming `compile` where network calls would be left outside."""
+        Raises ValueError naming `compile` if network calls would remain outside the graph."""
 
         answered = any(transform.saved_calls for transform in self.transforms)
         if (
@@ -201,19 +201,20 @@ class Method:
 
     @property
     def calls(self) -> int | None:
-        """Network calls of `sample`; None where adaptive or another library's."""
+        """Network calls of `sample`; None if steps are adaptive or chosen by another library."""
         spent = self._spent(self.n - 1) if self.n is not None else None
         return None if spent is None else spent + int(self.final_denoise)
 
     @property
     def transport_calls(self) -> int | None:
-        """Network calls of a transport, which has no last denoise; None where adaptive or another library's."""
+        """Network calls of a transport, which has no final denoise; None if steps are adaptive or chosen by another
+        library."""
         return None if self.n is None else self._spent(self.n - 1 + self.more_levels)
 
     @property
     def more_levels(self) -> int:
-        """Levels of a transport beyond the n of `sample`: 1 where `sample` ends with a denoise, for which a step is
-        made instead; 0 where it does not, or a table has no row for that step."""
+        """Levels of a transport beyond the n of `sample`. It is 1 if `sample` ends with a denoise: a transport makes a
+        step instead. It is 0 if there is no denoise, or if the solver is a table, which has no row for that step."""
         return int(self.final_denoise and self.table is None)
 
     def _spent(self, steps: int) -> int | None:
@@ -225,12 +226,12 @@ class Method:
 
 
 def with_last_step(method: Method) -> Method:
-    """The method with a step to one more level in place of its last denoise. The number of calls is the same.
+    """Replace the final denoise of a method by a step to one more level. The number of calls is the same.
 
-    A method without a last denoise, or with adaptive steps, is returned unchanged.
+    A method without a final denoise, or with adaptive steps, is returned unchanged.
 
     Args:
-        method: on a fixed grid.
+        method: the method.
     """
     if method.n is None or not method.final_denoise:
         return method

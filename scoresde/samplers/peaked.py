@@ -1,4 +1,4 @@
-"""A grid that is dense around one noise level, and thins out on each side at a rate of its own."""
+"""A grid that is dense around one noise level, and becomes sparser at a different rate on each side."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ class Peaked(Grid):
     may be pure noise.
 
     Args:
-        centre: where the density bends, in lam of the unit's level.
+        centre: lam + log(unit) of the level at which the density bends.
         fall: rate toward data, above 0.
         rise: rate toward noise, above 0.
-        unit: the data's standard deviation, in which noise levels are measured.
+        unit: standard deviation of the data; noise levels are measured in this unit.
     """
 
     centre: float = 1.0
@@ -61,12 +61,13 @@ class Peaked(Grid):
         calls: int,
         unit: float,
     ) -> Peaked:
-        """The levels for a budget: `few` up to 5 calls, `many` from 10 calls on, interpolated linearly in between.
+        """The grid for a budget of calls: `few` up to 5 calls, `many` from 10 calls on, interpolated linearly in
+        between.
 
         Args:
-            few: (centre, fall, rise) where calls are few.
-            many: (centre, fall, rise) where calls are many.
-            calls: network calls.
+            few: (centre, fall, rise) for few calls.
+            many: (centre, fall, rise) for many calls.
+            calls: number of network calls.
             unit: standard deviation of the data.
         """
         weight = min(1.0, max(0.0, (calls - 5) / 5))

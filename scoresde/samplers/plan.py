@@ -29,9 +29,9 @@ from .reverse import reverse, with_unit_noise
 class Plan:
     """The levels, times, equation segments and noise of one solve, checked.
 
-    lams   the levels of the steps (`method_levels`)
-    state  a batch like those that come: its numbers do not matter
-    ends   lam from which to which the state is taken, where a frame carries it beyond the levels; None: their ends"""
+    lams   lam of the levels of the steps (`method_levels`)
+    state  a batch of the shape, dtype and device of the solve; its numbers are not used
+    ends   lam of the given state and of the result, if a frame moves them beyond the levels; None: the end levels"""
 
     def __init__(
         self,
@@ -70,7 +70,7 @@ class Plan:
         """The same plan over other levels of the same range. They may require gradients.
 
         Args:
-            lams: rising levels, as many or not.
+            lams: levels in rising order, in any number.
         """
         other = copy.copy(self)
         other._set_times(lams, None)
@@ -90,7 +90,7 @@ class Plan:
             self.first, self.last = process.time(torch.tensor(ends, dtype=torch.float64, device="cpu"))
 
     def _check_times(self) -> None:
-        """Raise ValueError where the process does not reach the levels, or noise would be singular at the first."""
+        """Raise ValueError if the process does not reach the levels, or noise would be singular at the first level."""
         process = self.method.process
         if not bool(self.times.isfinite().all()):
             flow = "Split.FLOW along RectifiedFlow() does, and Euler() there is DDIM"
@@ -117,7 +117,7 @@ class Plan:
         return cast(CachedDenoiser, self.model).ask(y, process.alpha(t), process.sigma(t), self.cond)
 
     def _segments(self) -> Iterator[tuple[Equation, Tensor | Adaptive]]:
-        """One equation for all steps, or one per step where eta varies."""
+        """One equation for all steps, or one per step if eta varies."""
         m = self.method
         times = self.times
         lams = self.lams
@@ -134,13 +134,13 @@ class Plan:
             yield with_unit_noise(eq, m.process) if m.adds_noise else eq, times
 
     def prior(self, z: Tensor) -> Tensor:
-        """The first state, of noise z with unit variance."""
+        """The first state of a solve from pure noise: z ~ N(0, I), scaled to the first level."""
         process = self.method.process
         t = self.first
         return self.enter(z * like(process.sigma(t), z), process.alpha(t), process.sigma(t))
 
     def enter(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
-        """The first state, of x = alpha x0 + sigma eps at the first end.
+        """The solver's first state for x = alpha x0 + sigma eps at the first end.
 
         Args:
             x: states or samples, (B, ...).
@@ -159,7 +159,7 @@ class Plan:
         alpha: Tensor,
         sigma: Tensor,
     ) -> Tensor:
-        """x = alpha x0 + sigma eps, of the state at time t.
+        """x = alpha x0 + sigma eps for the solver's state at time t: the inverse of `enter`.
 
         Args:
             y: the state, (B, ...).
@@ -195,7 +195,7 @@ class Plan:
 
         Args:
             x: states or samples, (B, ...).
-            save: whether the state at every level is kept.
+            save: True: the state at every level is stored.
         """
         solutions: list[Solution] = []
 
@@ -235,7 +235,7 @@ class Plan:
 
         Args:
             y: the state, (B, ...).
-            denoise: whether the last state is denoised, where the method ends with a denoise at all.
+            denoise: True: the last state is denoised, if the method has a final denoise.
         """
         denoise = denoise and self.method.final_denoise
         process = self.method.process
@@ -260,14 +260,14 @@ def plan_for(
 
     Args:
         denoiser: the model.
-        method: to run.
+        method: the method.
         cond: a condition with one entry per sample, or None.
-        state: a batch like those that come: its numbers do not matter.
-        source: of the method's noise, or None.
-        backward: whether the levels run from data to noise.
+        state: a batch of the shape, dtype and device of the solve; its numbers are not used.
+        source: the noise source of the method, or None.
+        backward: True: the levels run from data to noise.
     """
     lams = method_levels(denoiser, method)
-    # Where a frame carries the state, it does so from the end of the range to the first level.
+    # If a frame moves the state, it does so from the end of the range to the first level.
     carried = method.frame is not None and method.frame.start < math.inf
     own = isinstance(method.grid, AbsoluteGrid) and not carried
     first, last = (float(lams[0]), float(lams[-1])) if own else home(denoiser, method)
@@ -281,12 +281,12 @@ def plan_for(
 
 
 def check_method(denoiser: Any, method: Any, compile: bool = False) -> Method:
-    """The method, checked, and compiled where that is asked for.
+    """Check a denoiser and a method. Returns the method, compiled if `compile` is True.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
         method: a `Method`, such as catalogue.unipc(10).
-        compile: each step as one compiled graph.
+        compile: True: each step becomes one compiled graph.
     """
     if not isinstance(denoiser, BaseDenoiser):
         raise TypeError(

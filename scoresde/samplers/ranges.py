@@ -15,14 +15,15 @@ from .grids import AbsoluteGrid, Tolerance
 from .method import Method
 
 Ends = tuple[float, float]
-NEARLY_NOISE = -5.0  # lam just inside pure noise, sigma/alpha = 148: where VPSDE and chains of a thousand steps begin
+NEARLY_NOISE = -5.0  # lam close to pure noise, sigma/alpha = 148, where VPSDE and chains of 1000 steps begin
 
 
 def home(denoiser: BaseDenoiser, method: Method) -> Ends:
-    """lam of the ends of the range of the denoiser's training process, or of the method's own where there is none.
+    """lam at the two ends of the range of the denoiser's training process. If the denoiser has none, the range is that
+    of the method's process.
 
-    If the range begins at pure noise and the method cannot start there (a grid uniform in lam cannot), the range begins
-    at `NEARLY_NOISE`.
+    If the range begins at pure noise and the method cannot start there (a grid uniform in lam cannot), it begins at
+    `NEARLY_NOISE` instead.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
@@ -44,13 +45,14 @@ def reaches_noise(method: Method) -> bool:
 
 
 def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Tensor:
-    """lam of the method's levels. An absolute grid gives its own; any other grid covers the range of `home`. A frame
-    sets the first level.
+    """lam of the method's levels. A grid with absolute levels gives its own levels.
+
+    Any other grid covers the range of `home`; if the method has a frame, the frame sets the first level.
 
     Args:
         denoiser: the model; its training process gives the range.
         method: its grid, n and frame.
-        extra: levels beside the n of the method.
+        extra: number of levels in addition to the n of the method.
     """
     if method.n is not None and isinstance(method.grid, AbsoluteGrid):
         return method.grid.fixed_levels(method.n + extra)
@@ -58,12 +60,12 @@ def method_levels(denoiser: BaseDenoiser, method: Method, extra: int = 0) -> Ten
 
 
 def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
-    """lam of the method's levels from one end to the other, without the part that a frame covers.
+    """lam of the method's levels between two ends. If the method has a frame, no level is noisier than its start.
 
     Args:
         method: its grid, n and frame.
         ends: lam of the first and the last level.
-        extra: levels beside the n of the method.
+        extra: number of levels in addition to the n of the method.
     """
     first, last = ends if method.frame is None else (method.frame.begin(lam) for lam in ends)
     if method.n is None or isinstance(method.grid, Tolerance):
@@ -72,10 +74,11 @@ def between(method: Method, ends: Ends, extra: int = 0) -> Tensor:
 
 
 def radius(process: Process, t: Any) -> Tensor:
-    """sqrt(alpha^2 + sigma^2). Two states at equal lam differ by the ratio of their radii.
+    """sqrt(alpha^2 + sigma^2): the scale of states. Two processes' states at equal lam differ by the ratio of their
+    radii.
 
     Args:
-        process: the process whose clock and scale are meant.
+        process: the process.
         t: times of the process, a number, 0-d or (B,).
     """
     return (process.alpha(t) ** 2 + process.sigma(t) ** 2).sqrt()
@@ -85,7 +88,7 @@ def warn_outside_training_range(process: Process | None, lams: Tensor) -> None:
     """Warn if levels lie outside the range of the process that a denoiser was trained on.
 
     Args:
-        process: on which the denoiser was trained; None: not known, so there is no warning.
+        process: the training process of the denoiser; None: it is not known, so there is no warning.
         lams: levels, 1-D.
     """
     if process is None:

@@ -27,12 +27,12 @@ from .sampling import sample
 
 @dataclass(frozen=True)
 class Rule:
-    """Solver and levels for one kind of model.
+    """Solver and grid for one kind of model.
 
-    order   largest order of the predictor; the corrector has one more
-    levels  `Peaked`'s centre, fall and rise where calls are many; where they are few, those of `FEW`
-    start   noise level, in units of the data's standard deviation, at which steps begin: factor n^power, at least
-            `LEAST`"""
+    order          largest order of the predictor; the corrector has one more
+    levels         centre, fall and rise of the `Peaked` grid for many calls; for few calls they are those of `FEW`
+    factor, power  steps begin at the noise level factor n^power, in units of the data's standard deviation; at least at
+                   `LEAST`"""
 
     order: int
     levels: tuple[float, float, float]
@@ -53,9 +53,9 @@ class Rule:
         return max(LEAST, self.factor * n**self.power)
 
 
-FEW = (-0.2, 0.42, 0.72)  # levels of few calls, for every model
+FEW = (-0.2, 0.42, 0.72)  # centre, fall and rise of the grid for few calls, for every model
 LEAST = 6.0
-DENOISED = 10  # calls from which on the last one is better spent on a denoise than on a step
+DENOISED = 10  # from this number of calls on, the last call is a denoise instead of a step
 EXACT = Rule(4, (0.0, 0.52, 0.7), 1 / 6, 2.0)
 TRAINED = Rule(3, (0.8, 0.5, 0.45), 0.45, 2.0)
 SINGULAR = Rule(2, (1.5, 0.55, 0.2), 0.025, 4.0)
@@ -68,19 +68,19 @@ def recommended(
     moments: Moments | None = None,
     shape: Sequence[int] | None = None,
 ) -> Method:
-    """The recommended method of n calls for a model.
+    """The recommended method of n network calls for a model.
 
-    It is an Adams method on the velocity of the flow, in the coordinates in which the flow of the data's Gaussian is
-    constant (`Frame`). Below 10 calls every call makes a step; from 10 calls on the last one denoises.
+    It is an Adams method on the velocity of the probability flow, in the coordinates in which the flow of the data's
+    Gaussian is constant (`Frame`). With 2 to 9 calls every call makes a step; from 10 on the last call denoises.
 
     Args:
-        denoiser: the model; what it predicts (`table`) chooses the levels.
-        n: network calls of `sample`.
-        moments: of its data; default `denoiser.moments`, which a run keeps and a closed form has. Where a condition
-            decides most of a sample, as a small image does, give `moments.isotropic`: directions in which the data vary
-            say nothing then.
-        shape: of one sample; where no moments are known they are estimated from 64 rough samples of this shape, at 8
-            calls a sample (`estimated`). Without it the method is `catalogue.best(n)`.
+        denoiser: the model; the grid depends on what it predicts (`table`).
+        n: number of network calls of `sample`.
+        moments: mean and standard deviations of the data; None: `denoiser.moments`, which trained runs and denoisers in
+            closed form have. If a condition determines most of a sample, as a small image does, pass
+            `moments.isotropic`, because the directions in which the data vary are then of no use.
+        shape: shape of one sample. If no moments are known, they are estimated from 64 rough samples of this shape, at
+            8 calls a sample (`estimated`). If there is no shape either, the method is `catalogue.best(n)`.
 
     Returns:
         A deterministic method of n calls.
@@ -137,15 +137,16 @@ def estimated(
     calls: int = 8,
     seed: int = 0,
 ) -> Moments:
-    """Moments of samples drawn from the model, for a model whose data are not known: `count` samples of
-    `catalogue.best(calls)`.
+    """Estimate the moments of the data from samples of the model, if the data are not known.
+
+    It draws `count` samples by `catalogue.best(calls)`.
 
     Args:
         denoiser: the model.
-        shape: of one sample.
-        count: samples drawn.
-        calls: network calls a sample, so that count * calls rows pass through the network.
-        seed: of their noise.
+        shape: shape of one sample.
+        count: number of samples, at least 2.
+        calls: network calls per sample.
+        seed: seed of their noise.
     """
 
     shape = check.shape("shape", (check.integer("count", count, least=2), *shape))

@@ -46,14 +46,15 @@ def reverse(
     split: Split = Split.FLOW,
     cond: Any = None,
 ) -> Equation:
-    """The generative equation of `denoiser` along `process`, with the constant linear part `a` where there is one.
+    """The generative equation of `denoiser` along `process`. If the linear part of the drift is constant, it is passed
+    as `a`.
 
     Args:
-        process: the coordinates that are integrated along.
+        process: the process along which the equation is integrated.
         denoiser: the model, a `BaseDenoiser`.
-        eta: noise in the equation: 0 the ODE, 1 Anderson's reverse SDE; the FLOW split is for eta 0.
-        split: which part of the drift is linear.
-        cond: handed to the denoiser; one entry per sample.
+        eta: amount of noise in the equation: 0 is the ODE, 1 Anderson's reverse SDE. The FLOW split is for eta 0 only.
+        split: which part of the drift is treated as linear.
+        cond: condition for the denoiser, with one entry per sample, or None.
     """
 
     eta = check.number("eta", eta, least=0.0)
@@ -95,8 +96,8 @@ def with_unit_noise(flow: Equation, process: Process) -> Equation:
     """A probability flow with noise g = 1, for a solver that scales the noise of each step itself.
 
     Args:
-        flow: `reverse` of eta 0.
-        process: along which it runs.
+        flow: an equation made by `reverse` with eta 0.
+        process: the process along which it runs.
     """
 
     def unit(t: Tensor, x: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ Weights = tuple[Tensor, Tensor, Tensor | float, Tensor | float, Tensor | float]
 def _terms(
     process: Process, eta: float, split: Split
 ) -> tuple[float | None, CachedCoefficients[Weights], CachedCoefficients[Tensor]]:
-    """The constant linear part or None; alpha, sigma and the weights of x, x0 and eps in what is left; the
+    """The constant linear part or None; alpha, sigma and the weights of x, x0 and eps in the rest of the drift; the
     diffusion."""
 
     more = 1 + eta**2

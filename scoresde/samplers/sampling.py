@@ -1,4 +1,4 @@
-"""Samples: prior -> solve -> one final denoise.
+"""Sampling: noise from the prior, a solve down to the last level, and one final denoise.
 
 The state starts as N(0, sigma^2 I) at the first level of the grid. It is integrated along the method's process to the
 last level, and denoised there. Sample i depends on (seed, first + i) alone. A sampler has no loop of its own: `solvers`
@@ -49,28 +49,31 @@ def sample(
 ) -> Tensor:
     """Draw samples of shape (B, ...) from `denoiser` by `method`.
 
-    The network runs in eval mode (restored after) and without gradients.
+    The network runs in eval mode and without gradients; its mode is restored afterwards.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
-        shape: (B, ...), of the samples to draw.
+        shape: shape of the samples to draw, (B, ...).
         method: a `Method`, such as catalogue.unipc(10).
-        seed: sample i is a function of (seed, first + i), whatever the batch, the chunk or the process. None: only with
-            `generator`.
-        device: where tensors are made; None: as the model.
-        generator: source of plain normals where seed is None; faster, and not reproducible per sample.
-        cond: handed to the denoiser: a tensor, or a dict, list or tuple of them, with one entry per sample; a number
-            holds for all.
+        seed: seed of the noise. Sample i depends on (seed, first + i) alone, and not on the batch or chunk size. None
+            requires `generator`.
+        device: device of the state; None: the device of the model.
+        generator: source of the noise if seed is None. It is faster, but single samples cannot be reproduced.
+        cond: condition for the denoiser: a tensor, or a dict, list or tuple of them, with one entry per sample. A
+            number holds for all samples.
         first: index of the first sample.
-        batch: chunk size, None: all at once.
-        dtype: of the state; default float64 for a float64 denoiser, float32 otherwise.
-        denoise: False keeps the noisy state at the last level (in the frame alpha = 1).
-        compile: each step, the network in it, as one compiled graph, kept for later calls: the same samples to
-            rounding.
+        batch: number of samples computed at once; None: all.
+        dtype: dtype of the state; None: float64 for a float64 denoiser, float32 otherwise.
+        denoise: False: the noisy state at the last level is returned, scaled to alpha = 1.
+        compile: True: each step, including the network, is compiled to one graph, which later calls reuse. The samples
+            are the same to rounding.
+
+    Returns:
+        Samples, (B, ...).
 
     Raises:
         TypeError, ValueError: naming the argument.
-        solvers.SolveError: when a sample is not finite.
+        solvers.SolveError: if a sample is not finite.
     """
 
     shape = check.shape("shape", shape)
@@ -112,14 +115,14 @@ def trajectory(
     first: int = 0,
     dtype: torch.dtype | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield (lam, x) from the first level to the last. x is scaled to alpha^2 + sigma^2 = 1, so that states at all
-    levels have a similar size.
+    """Yield (lam, x) at every noise level, from the first to the last.
 
-    Arguments as in `sample`. lam is 0-d, or (B,) where the method is adaptive.
+    x is scaled to alpha^2 + sigma^2 = 1, so that states at all levels have a similar size. lam is 0-d, or (B,) if the
+    method is adaptive.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
-        shape: (B, ...), of the samples to draw.
+        shape: shape of the samples to draw, (B, ...).
         method: a `Method`, such as catalogue.unipc(10).
         seed: as in `sample`.
         device: as in `sample`.
@@ -179,10 +182,9 @@ def _begin(
 
 
 def interpolate(a: Tensor, b: Tensor, weight: float) -> Tensor:
-    """Spherical interpolation between latents, sample by sample: a at weight 0, b at weight 1. In between the norm
-    stays that of a normal draw.
+    """Spherical interpolation between latents, sample by sample. In between, the norm stays that of a normal draw.
 
-    sin((1-w) th)/sin(th) a + sin(w th)/sin(th) b, th the angle between them. Shoemake 1985.
+    sin((1-w) th)/sin(th) a + sin(w th)/sin(th) b, th the angle between a and b. Shoemake 1985.
 
     Args:
         a: latents, (B, ...).
@@ -207,8 +209,8 @@ def state_place(denoiser: BaseDenoiser, device: Any, dtype: torch.dtype | None) 
 
     Args:
         denoiser: the model; its parameters and buffers give the device and the dtype.
-        device: of the state, of the same type as the model's; None: the model's.
-        dtype: of the state; None: float64 for a model with float64 numbers, float32 otherwise.
+        device: device of the state, of the same type as the model's; None: the model's device.
+        dtype: dtype of the state; None: float64 for a model with float64 numbers, float32 otherwise.
     """
     tensors = [t for t in (*denoiser.parameters(), *denoiser.buffers()) if t.is_floating_point()]
     home = tensors[0].device if tensors else torch.device("cpu")

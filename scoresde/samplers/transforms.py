@@ -1,5 +1,5 @@
-"""Transforms that a method puts between its solver and the model: some calls are answered without the model, or the
-model gets another noise level.
+"""Transforms that a method puts between its solver and the model. One answers the first call without the model; another
+gives the model a different noise level.
 
 They are frozen dataclasses, so that the repr of a method names all its choices.
 """
@@ -27,9 +27,9 @@ from .grids import at_index, index_at
 
 
 class DenoiserTransform(ABC):
-    """Abstract: makes the denoiser of one solve from the model.
+    """Abstract: makes the denoiser that a solve uses from the model.
 
-    saved_calls  calls of the solver that it answers without the model"""
+    saved_calls  number of solver calls that it answers without the model"""
 
     saved_calls: ClassVar[int] = 0
 
@@ -40,18 +40,18 @@ class DenoiserTransform(ABC):
         first: float,
         state: Tensor,
     ) -> BaseDenoiser:
-        """The denoiser that the solver is given.
+        """The denoiser that the solver evaluates.
 
         Args:
-            denoiser: the model, or what the transform before made of it.
+            denoiser: the model, or the denoiser that the previous transform made.
             first: lam of the first level of the solve.
-            state: a batch like those of the solve: its numbers do not matter.
+            state: a batch of the shape, dtype and device of the solve; its numbers are not used.
         """
 
 
 @dataclass(frozen=True)
 class AnalyticalFirstCall(DenoiserTransform):
-    """The first call is answered by the denoiser of a Gaussian with the data's moments, without a network call.
+    """The denoiser of a Gaussian with the data's moments answers the first call, so that it costs no network call.
 
     At high noise the posterior mean of any data is that of this Gaussian, up to terms of second order in alpha/sigma
     (third order if the third cumulant of the data is zero).
@@ -79,7 +79,7 @@ class AnalyticalFirstCall(DenoiserTransform):
 
 
 class _FirstCall(BaseDenoiser):
-    """The Gaussian at the first level, the model at all others."""
+    """The Gaussian's denoiser at the first level, the model at all others."""
 
     def __init__(self, denoiser: BaseDenoiser, gaussian: BaseDenoiser, first: float):
         super().__init__()
@@ -102,13 +102,13 @@ class _FirstCall(BaseDenoiser):
 
 @dataclass(frozen=True)
 class ToldLevels(DenoiserTransform):
-    """The model gets another noise level than that of its input: sigma/alpha times e^shift.
+    """The model is given another noise level than that of its input: sigma/alpha times e^shift.
 
     This corrects a network that over- or underestimates the noise at some levels.
 
     Args:
-        lams: rising levels, finite.
-        shifts: what is added to log(sigma/alpha) at each; linear in between, constant beyond.
+        lams: levels in rising order, finite.
+        shifts: number added to log(sigma/alpha) at each level; linear in between, constant outside the list.
     """
 
     lams: tuple[float, ...]
@@ -144,13 +144,13 @@ class ToldLevels(DenoiserTransform):
 
 
 class Told(BaseDenoiser):
-    """A denoiser that gets a multiple of the noise level of its input.
+    """A denoiser whose model is given a multiple of the noise level of its input.
 
-    x0 is the answer at that level; eps is computed from it for the true level of the input.
+    x0 is the model's answer at that level; eps is computed from this x0 for the true level of the input.
 
     Args:
         denoiser: the model.
-        factor: (alpha, sigma) -> what sigma is multiplied by.
+        factor: function (alpha, sigma) -> factor by which sigma is multiplied.
     """
 
     def __init__(self, denoiser: BaseDenoiser, factor: Callable[[Tensor, Tensor], Tensor]):

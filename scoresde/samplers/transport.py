@@ -20,7 +20,7 @@ from .plan import Plan as Plan
 from .plan import check_method, plan_for
 from .ranges import between, reaches_noise
 
-_COUNTS = ("evals", "calls", "g_calls", "accepted", "rejected")  # of a solution, added over its parts
+_COUNTS = ("evals", "calls", "g_calls", "accepted", "rejected")  # of a solution; summed over its parts
 
 
 def transport(
@@ -38,9 +38,9 @@ def transport(
 ) -> Solution:
     """Integrate a state x of `process` from time t0 to time t1 by a method. The last state is not denoised.
 
-    With eta 0 both directions are possible. The solve makes n steps over n + 1 levels; for a method without a last
-    denoise, and for a table of coefficients, n - 1 steps over n levels. Inside, the state is scaled to the method's own
-    process at the same lam. y, ts and ys of the solution belong to `process`.
+    With eta 0 both directions are possible. The solve makes n steps over n + 1 levels. If the method has no final
+    denoise, or its solver is a table of coefficients, it makes n - 1 steps over n levels. Internally, the state is
+    scaled to the method's own process at the same lam. y, ts and ys of the solution belong to `process`.
 
     Example: transport(D, 80 z, catalogue.ddim(10), EDM(), 80.0, 0.002) for x = x0 + s eps.
 
@@ -48,12 +48,12 @@ def transport(
         denoiser: the model, a `BaseDenoiser`.
         x: states of `process` at t0, (B, ...).
         method: a `Method`, such as catalogue.unipc(10).
-        process: of which x is a state, and the answer.
-        t0: time of `process` at which x is.
-        t1: time of `process` to which it is carried.
-        noise: as in `solvers.solve`, in the times of method.process; None where eta is 0.
+        process: the process to which x and the result belong.
+        t0: time of `process` of the state x.
+        t1: time of `process` of the result.
+        noise: noise source as in `solvers.solve`, in the times of method.process; None if eta is 0.
         cond: condition of each sample, or None (`denoisers.conditions`).
-        save: whether the states at all levels are kept, in ts and ys.
+        save: True: the times and states at all levels are returned in ts and ys.
         compile: as in `sample`.
 
     Raises:
@@ -115,11 +115,11 @@ def encode(
     *,
     cond: Any = None,
 ) -> Tensor:
-    """The latent of x: the probability flow from the last level to the first, scaled to a draw of N(0, I). For
-    deterministic methods only.
+    """The latent of x. The state is integrated along the probability-flow ODE from the last level to the first, and
+    scaled to a draw of N(0, I). For deterministic methods only.
 
-    x (B, ...) is a state of the last level in the frame alpha = 1, as `sample(..., denoise=False)` returns it; clean
-    data can be used where the last sigma is small. n levels, n - 1 steps, no denoising.
+    x (B, ...) is a state of the last level in the frame alpha = 1, as `sample(..., denoise=False)` returns it. Clean
+    data can be used if the last sigma is small. The solve has n levels and n - 1 steps, and no final denoise.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
@@ -159,7 +159,7 @@ def decode(
     Args:
         denoiser: the model.
         z: latents, (B, ...), draws of N(0, I).
-        method: as it encoded, of eta 0.
+        method: the method that encoded, with eta 0.
         cond: condition of each sample, or None.
         denoise: False keeps the noisy state at the last level.
     """
@@ -171,11 +171,11 @@ def decode(
 
 
 def level(process: Process, name: str, t: Any) -> float:
-    """lam at a time of a process at which sigma is not 0.
+    """lam at a time of a process. Raises ValueError if there is no noise at that time.
 
     Args:
-        process: whose time it is.
-        name: of the argument, for the error.
+        process: the process.
+        name: name of the argument, for the error.
         t: the time; a number.
     """
     lam = float(process.lam(check.number(name, t)))

@@ -1,1 +1,1 @@
-"""Published samplers, by kind; `samplers.catalogue` has them all."""
+"""Published samplers by kind; `samplers.catalogue` has all of them."""

@@ -1,4 +1,4 @@
-"""Other libraries' solvers as lines of the catalogue."""
+"""Solvers of other libraries as methods of the catalogue."""
 
 from __future__ import annotations
 
@@ -19,18 +19,17 @@ def torchdiffeq(
     n: int = 2,
     process: Process = Angle(),
 ) -> Method:
-    """The probability flow by torchdiffeq's `method`, n output times and any number of calls, one step for the whole
-    batch.
+    """The probability-flow ODE solved by `method` of the library torchdiffeq. All samples of a batch share their steps.
 
-    Order that of `method`. Chen et al. 2018, arXiv:1806.07366.
+    The order is that of `method`; the library chooses the number of calls. Chen et al. 2018, arXiv:1806.07366.
 
     Args:
-        method: torchdiffeq's name of its solver.
+        method: name of a solver of torchdiffeq.
         rtol: relative tolerance of adaptive methods.
         atol: absolute tolerance of adaptive methods; None: as rtol.
-        n: output times, uniform in the time of `process`. Adaptive methods want 2; fixed-grid ones step from output to
-            output.
-        process: the coordinates that are integrated along.
+        n: number of output times, uniform in the time of `process`. For adaptive methods choose 2; methods with fixed
+            steps make one step from each output time to the next.
+        process: the process along which the equation is integrated.
     """
 
     return Method(
@@ -45,17 +44,17 @@ def scipy(
     n: int = 2,
     process: Process = Angle(),
 ) -> Method:
-    """The probability flow by SciPy's solve_ivp, in float64 on the CPU, n output times and any number of calls, one
-    step for the whole batch.
+    """The probability-flow ODE solved by SciPy's solve_ivp, in float64 on the CPU. All samples of a batch share their
+    steps.
 
-    Order that of `method`. Virtanen et al. 2020, Nature Methods 17.
+    The order is that of `method`; the library chooses the number of calls. Virtanen et al. 2020, Nature Methods 17.
 
     Args:
-        method: solve_ivp's name of its solver.
+        method: name of a solver of solve_ivp.
         rtol: relative tolerance.
         atol: absolute tolerance; None: as rtol.
-        n: output times, uniform in the time of `process`.
-        process: the coordinates that are integrated along.
+        n: number of output times, uniform in the time of `process`.
+        process: the process along which the equation is integrated.
     """
 
     return Method(
@@ -69,16 +68,16 @@ def torchsde(
     n: int = 2,
     process: Process = VPSDE(),
 ) -> Method:
-    """The reverse SDE of `process` by torchsde, n output times. Order that of `method`.
+    """The reverse SDE of `process` solved by `method` of the library torchsde.
 
-    Its noise is drawn for the whole batch, so that a sample depends on its batch mates. Li et al. 2020,
-    arXiv:2001.01328.
+    The order is that of `method`. The noise is drawn for the whole batch, so a sample depends on the other samples of
+    its batch. Li et al. 2020, arXiv:2001.01328.
 
     Args:
-        method: torchsde's name of its solver.
-        dt: its step, in the time of `process`.
-        n: output times, uniform in the time of `process`.
-        process: the coordinates that are integrated along.
+        method: name of a solver of torchsde.
+        dt: step size, in the time of `process`.
+        n: number of output times, uniform in the time of `process`.
+        process: the process along which the equation is integrated.
     """
     return Method(
         process,

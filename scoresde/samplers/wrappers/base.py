@@ -25,11 +25,11 @@ from ...processes.base import Process
 
 Ask = Callable[[Tensor, Tensor], Prediction]
 Draw = Callable[[int, Tensor], Tensor]  # (index, y) -> standard normals shaped like y, the index-th of a stream
-_SLOT = 24  # bits of the index below the wrapper's place in `Method.wrap`
+_SLOT = 24  # the wrapper at position p in `Method.wrap` numbers its draws from p << _SLOT on
 
 
 class StepContext(NamedTuple):
-    """What a step wrapper may use beside the equation: the process, eta, the noise source, its own place in
+    """What a step wrapper may use beside the equation: the process, eta, the noise source, and its own position in
     `Method.wrap`.
 
     ask  (t, y) -> Prediction of the model; reused if the solver evaluates the same state next"""
@@ -41,8 +41,8 @@ class StepContext(NamedTuple):
     ask: Ask
 
     def drawing(self, stream: int) -> Draw:
-        """Standard normals of one stream. Raises ValueError naming `noise` where the source cannot draw plain
-        normals."""
+        """A function (index, y) that draws standard normals of one stream, shaped like y. Raises ValueError naming
+        `noise` if the source cannot draw plain normals."""
         source = self.source
         first = self.place << _SLOT
         if isinstance(source, Normals):
@@ -63,17 +63,15 @@ class StepHooks(NamedTuple):
 class Wrapper(ABC):
     """Abstract: changes made around the steps of a solver. Concrete wrappers are frozen dataclasses."""
 
-    stochastic: ClassVar[bool | None] = (
-        None  # whether the equation must have noise (eta > 0), must have none, or either
-    )
-    evaluates: ClassVar[bool] = False  # whether it asks the equation for values of its own, outside the solver's steps
+    stochastic: ClassVar[bool | None] = None  # True: for eta > 0 only; False: for eta 0 only; None: for both
+    evaluates: ClassVar[bool] = False  # whether the wrapper itself evaluates the model, outside the solver's steps
 
     @abstractmethod
     def extra(self, calls: Callable[[int], int], n: int) -> int:
-        """Model calls beside those of n steps.
+        """Network calls that the wrapper adds to those of n steps.
 
         Args:
-            calls: (steps) -> calls of the solver.
+            calls: function from a number of steps to the solver's calls.
             n: number of steps.
         """
 
@@ -90,16 +88,16 @@ class Wrapper(ABC):
 
         Args:
             solver: the solver that is wrapped.
-            ground: process, eta and noise of the solve, and the wrapper's place.
+            ground: process, eta and noise of the solve, and the wrapper's position.
             eq: the equation.
-            times: ends of the steps, 1-D float64.
-            y: a batch like the state, (B, ...); only its shape matters.
+            times: times of the levels, 1-D float64; step k goes from times[k] to times[k + 1].
+            y: a batch like the state, (B, ...); its numbers are not used.
         """
 
 
 @dataclass(frozen=True)
 class Wrapped(Solver):
-    """A solver whose steps run inside wrappers."""
+    """A solver that makes the steps of another solver and calls the hooks of the step wrappers around them."""
 
     inner: Solver
     wrap: tuple[Wrapper, ...]
@@ -131,7 +129,7 @@ class Wrapped(Solver):
         return self.inner.substeps
 
     def plan(self, eq: Equation, times: Tensor, y: Tensor) -> Sequence[Any]:
-        hooks: list[Sequence[StepHooks]] = []  # of each wrapper, one for each step
+        hooks: list[Sequence[StepHooks]] = []  # for each wrapper, the hooks of all steps
 
         for place, wrapper in enumerate(self.wrap):
             context = StepContext(self.process, self.eta, self.source, place, self.ask)
@@ -180,7 +178,7 @@ class Wrapped(Solver):
 
 @dataclass(frozen=True)
 class SubSolve:
-    """A short solve on its own grid, whose weights are computed beforehand."""
+    """A short solve on its own grid. The weights of its steps are computed once, when it is made."""
 
     solver: Solver
     times: tuple[Tensor, ...]
@@ -194,7 +192,7 @@ class SubSolve:
         times: Tensor,
         y: Tensor,
     ) -> SubSolve:
-        """Weights of `solver` on `times`.
+        """A short solve by `solver` on `times`.
 
         Args:
             solver: a solver of `solvers`.

@@ -20,7 +20,8 @@ from .base import StepContext, StepHooks, SubSolve, Wrapper
 
 
 class ForwardJump(NamedTuple):
-    """x -> keep x + std z: the forward process from one level up to a noisier one, exactly in law."""
+    """A jump of the forward process from one level up to a noisier one: x -> keep x + std z. The result has exactly the
+    distribution of the noisier level."""
 
     keep: Tensor
     std: Tensor
@@ -33,10 +34,11 @@ class ForwardJump(NamedTuple):
         high: Tensor,
         s_noise: float,
     ) -> ForwardJump:
-        """From one level up to another: keep = alpha_1/alpha_0, std = s_noise sqrt(sigma_1^2 - keep^2 sigma_0^2).
+        """The jump from one level up to another: keep = alpha_1/alpha_0, std = s_noise sqrt(sigma_1^2 - keep^2
+        sigma_0^2).
 
         Args:
-            process: whose coefficients alpha and sigma are meant.
+            process: the process with the coefficients alpha and sigma.
             low: time of the level where the jump begins.
             high: time of the noisier level where it ends.
             s_noise: factor of the noise's standard deviation; 1 is exact.
@@ -50,11 +52,11 @@ class ForwardJump(NamedTuple):
 
 @dataclass(frozen=True)
 class Churn(Wrapper):
-    """Before each step, noise is added up to sigma (1 + gamma), gamma = min(amount/levels, sqrt 2 - 1) where low <=
-    sigma/alpha <= high.
+    """Adds noise before each step, up to sigma (1 + gamma). gamma = min(amount/levels, sqrt 2 - 1) if low <=
+    sigma/alpha <= high, and 0 otherwise.
 
-    The step then runs from the raised level. For eta 0. Karras et al. 2022, arXiv:2206.00364, algorithm 2 (S_churn,
-    S_min, S_max, S_noise); its last step is the final denoise here, made without churn."""
+    The step then starts from the raised level. For eta 0. Karras et al. 2022, arXiv:2206.00364, algorithm 2 (S_churn,
+    S_min, S_max, S_noise). The last step of that algorithm is the final denoise here; it has no churn."""
 
     amount: float = 40.0
     low: float = 0.05
@@ -100,8 +102,8 @@ class Churn(Wrapper):
 
 @dataclass(frozen=True)
 class Restart(Wrapper):
-    """At the level nearest to `low`, `times` times: noise is added up to `high`, and `steps` Karras steps lead down
-    again.
+    """Goes back from the level nearest to `low` to the noisier level `high`, `times` times. Each time noise is added,
+    and `steps` steps on a Karras grid lead down again.
 
     low and high are sigma/alpha. For eta 0. Xu et al. 2023, arXiv:2306.14878, algorithm 1."""
 

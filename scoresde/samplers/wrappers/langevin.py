@@ -1,7 +1,7 @@
-"""Langevin moves on one noise level: x <- x + delta score + sqrt(2 delta) z. The stationary distribution tends to that
-of the level as delta tends to 0.
+"""Langevin moves on one noise level: x <- x + delta score + sqrt(2 delta) z. As delta tends to 0, their stationary
+distribution tends to the distribution of the states at that level.
 
-They correct the state after the steps of a solver. With `IdentityStep` as the solver they are annealed Langevin
+They correct the state after each step of a solver. If the solver is `IdentityStep`, the result is annealed Langevin
 dynamics.
 """
 
@@ -22,17 +22,24 @@ from .base import StepContext, StepHooks, Wrapper
 
 
 class StepSize(ABC):
-    """Abstract: the size delta of a Langevin step x + delta score + sqrt(2 delta) z, one per sample or a number."""
+    """Abstract: the size delta of a Langevin step x + delta score + sqrt(2 delta) z. It is one number, or one per
+    sample."""
 
     @abstractmethod
     def __call__(self, score: Tensor, z: Tensor, sigma: Tensor) -> Tensor:
-        """delta, broadcasting against the state (B, ...)."""
+        """delta, in a shape that broadcasts against the state (B, ...).
+
+        Args:
+            score: score of the state, (B, ...).
+            z: standard normals of the step, like score.
+            sigma: noise coefficient of the level, 0-d.
+        """
 
 
 @dataclass(frozen=True)
 class SnrStepSize(StepSize):
-    """delta = 2 (snr |z|/|score|)^2, with norms per sample, because a mean over the batch would couple samples. Song et
-    al. 2021, arXiv:2011.13456, algorithm 4."""
+    """delta = 2 (snr |z|/|score|)^2 for each sample. The norms are those of the sample, because a mean over the batch
+    would couple the samples. Song et al. 2021, arXiv:2011.13456, algorithm 4."""
 
     snr: float = 0.16
 
@@ -46,7 +53,7 @@ class SnrStepSize(StepSize):
 
 @dataclass(frozen=True)
 class VarianceStepSize(StepSize):
-    """delta = rate sigma^2, one rate for all levels. Song & Ermon 2019, arXiv:1907.05600, algorithm 1 (rate =
+    """delta = rate sigma^2, with the same rate at all levels. Song & Ermon 2019, arXiv:1907.05600, algorithm 1 (rate =
     epsilon/(2 sigma_L^2))."""
 
     rate: float = 0.1
@@ -60,10 +67,10 @@ class VarianceStepSize(StepSize):
 
 @dataclass(frozen=True)
 class Langevin(Wrapper):
-    """After each step, `steps` Langevin steps x <- x + delta score + sqrt(2 delta) z at the level reached.
+    """Makes `steps` Langevin steps x <- x + delta score + sqrt(2 delta) z after each step, at the level reached.
 
-    On N(0, v) a step of size delta has the stationary variance v/(1 - delta/2v). Predictor-corrector of Song et al.
-    2021, arXiv:2011.13456."""
+    For the distribution N(0, v) of a level, a step of size delta has the stationary variance v/(1 - delta/2v). It is
+    the corrector of the predictor-corrector sampler of Song et al. 2021, arXiv:2011.13456."""
 
     steps: int = 1
     size: StepSize = SnrStepSize()
@@ -116,7 +123,8 @@ class Langevin(Wrapper):
 
 @dataclass(frozen=True)
 class IdentityStep(OneStep):
-    """y1 = y, for processes with alpha = 1: annealed Langevin has no predictor. No evaluation, no order."""
+    """A step that leaves the state unchanged: y1 = y. Annealed Langevin dynamics uses it, because it has no predictor.
+    For processes with alpha = 1. No evaluation, no order."""
 
     order: ClassVar[int] = 0
     evals: ClassVar[int] = 0

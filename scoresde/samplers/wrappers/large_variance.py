@@ -1,4 +1,4 @@
-"""Noise of a larger variance in each step."""
+"""Noise with DDPM's "large" variance."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ from .base import StepContext, StepHooks, Wrapper
 
 @dataclass(frozen=True)
 class LargeVariance(Wrapper):
-    """The noise of each step times sqrt(beta/beta~), beta~ = (1 - abar_1)/(1 - abar_0) beta: DDPM's "large" variance.
-    For eta 1.
+    """DDPM's "large" variance: the noise of each step is multiplied by sqrt(beta/beta~). For eta 1.
 
-    In any frame the factor is (sigma_0/r_0)/(sigma_1/r_1), r = hypot(alpha, sigma). Ho et al. 2020, arXiv:2006.11239,
-    section 3.2."""
+    For a step from level 0 to level 1, beta~ = (1 - abar_1)/(1 - abar_0) beta. For any alpha and sigma the factor is
+    (sigma_0/r_0)/(sigma_1/r_1), r = hypot(alpha, sigma). Ho et al. 2020, arXiv:2006.11239, section 3.2."""
 
     stochastic: ClassVar[bool | None] = True
 
@@ -43,7 +42,7 @@ class LargeVariance(Wrapper):
 
 
 class ScaledPath(NamedTuple):
-    """A Brownian path times a factor, one for all elements or one for each."""
+    """A Brownian path multiplied by a factor: one number, or one per element."""
 
     path: Path
     factor: Tensor

@@ -1,4 +1,4 @@
-"""Ancestral steps of learned variance: the network predicts the variance of every element.
+"""Ancestral steps with a learned variance: the network predicts the variance of every element.
 
 The variance of a reverse step lies between beta~ and beta (`parameterisations.LearnedRange`). Both depend on the step
 size, so the learned variance cannot be part of the SDE. Only ancestral steps use it; higher-order integrators and the
@@ -25,11 +25,11 @@ from .large_variance import ScaledPath
 
 @dataclass(frozen=True)
 class LearnedVariance(Wrapper):
-    """The noise of each step times (beta/beta~)^(v/2), with v predicted by the network at the start of the step. For
-    eta 1.
+    """The variance that the network predicts: the noise of each step is multiplied by (beta/beta~)^(v/2). The network
+    predicts v at the start of the step. For eta 1.
 
-    beta and beta~ are those of the two levels of the step, however far these are apart. Nichol & Dhariwal 2021,
-    arXiv:2102.09672, section 4. Raises ValueError naming `denoiser` where it predicts no variance."""
+    beta and beta~ are those of the two levels of the step, also if these are far apart. Nichol & Dhariwal 2021,
+    arXiv:2102.09672, section 4. Raises ValueError naming `denoiser` if it predicts no variance."""
 
     stochastic: ClassVar[bool | None] = True
     evaluates: ClassVar[bool] = True
