@@ -60,19 +60,15 @@ class Plan:
         self.noise = self._bound(source, state)
         self.segments = list(self._segments()) if len(lams) > 1 else []
 
-    def given(self, cond: Any) -> Plan:
-        """The same plan for another batch, whose condition has one entry per sample."""
-        other = copy.copy(self)
-        other.cond = cond
-        return other
-
-    def at(self, lams: Tensor) -> Plan:
-        """The same plan over other levels of the same range. They may require gradients.
+    def at(self, lams: Tensor, cond: Any) -> Plan:
+        """The same plan over other levels of the same range, for another batch.
 
         Args:
-            lams: levels in rising order, in any number.
+            lams: levels in rising order, in any number. They may require gradients.
+            cond: condition of the batch, with one entry per sample, or None.
         """
         other = copy.copy(self)
+        other.cond = cond
         other._set_times(lams, None)
         other.first = self.first
         other.segments = list(other._segments())

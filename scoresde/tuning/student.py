@@ -107,7 +107,7 @@ class Student:
             pairs: latents and conditions; their answers are not looked at.
         """
         lams = self.levels()
-        plan = self.plan.given(pairs.cond).at(lams)
+        plan = self.plan.at(lams, pairs.cond)
         eq, times = plan.segments[0]
         assert isinstance(times, Tensor)
         y = plan.prior(pairs.latents)

@@ -514,7 +514,7 @@ def test_a_plan_over_other_levels_is_that_of_a_method_with_them() -> None:
     method = catalogue.unipc(6)
     plan = Plan(MIXTURE, method, None, sampling.method_levels(MIXTURE, method), z, None)
     fewer = sampling.method_levels(MIXTURE, replace(method, n=4))
-    moved = plan.at(fewer)
+    moved = plan.at(fewer, None)
     assert torch.equal(moved.end(moved.run(moved.prior(z))[-1].y, True), decode(MIXTURE, z, catalogue.unipc(4)))
     assert len(plan.times) == 6
 
