@@ -1,8 +1,8 @@
 """scoresde: score-based generative modelling as numerics.
 
 Three names are enough: a process (`VPSDE`), a `Denoiser` (a score network and what it predicts), and `sample`. Every
-sampler is a point (process integrated along, split, solver, grid, eta); `catalogue` names the published ones,
-`solvers` does the numerics.
+sampler is a combination of five choices: the process along which it integrates, the split of the equation, the solver,
+the grid and eta. `catalogue` holds the published samplers by name. The package `solvers` does the numerics.
 """
 
 from .runtime import beginning as beginning  # first: torch is imported by the next line
@@ -47,7 +47,7 @@ moved.install()
 
 
 def __getattr__(name: str) -> object:
-    """A module or a class by its old name, as in `scoresde.pipelines`; see `moved`."""
+    """Look up a module or a class by its old name, as in `scoresde.pipelines`; see `moved`."""
     if f"scoresde.{name}" in moved.MODULES:
         return moved.importlib.import_module(f"scoresde.{name}")
     return moved.today("scoresde", name)

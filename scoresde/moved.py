@@ -1,9 +1,8 @@
-"""Modules under the names they had before they were sorted into rooms.
+"""Old import names: modules and classes can still be imported by the names that they had before they were moved.
 
-`from scoresde.sampling import transport` goes on working.
-
-The table of old and new names is in CHANGELOG.md. An old name gives the very module of the new one, or of its part
-that was moved on.
+For example, `from scoresde.sampling import transport` still works. The table of old and new names is in CHANGELOG.md.
+If an old module became one new module, the old name gives the same module object. If it was divided into several, the
+old name gives a module that looks up each name in its parts.
 """
 
 from __future__ import annotations
@@ -189,7 +188,7 @@ RENAMED: dict[str, dict[str, str]] = {
     "scoresde.training.state": {"State": "TrainState"},
     "scoresde.training": {"State": "TrainState"},
     "scoresde": {"OwnProcess": "CustomProcess"},
-}  # old names of what is public, module by module, and those of today
+}  # for each module: old public names and the present ones
 _ELSEWHERE = {
     "error_balanced_grid": "scoresde.tuning.measured_grid",
     "warn_outside_training_range": "scoresde.samplers.ranges",
@@ -197,11 +196,14 @@ _ELSEWHERE = {
 
 
 def today(module: str, name: str) -> Any:
-    """What an old name of a module stands for. Raises AttributeError for any other name.
+    """The object that an old name in a module now refers to.
 
     Args:
-        module: its dotted name today, a key of `RENAMED`.
-        name: a name that the module had before.
+        module: present dotted name of the module, a key of `RENAMED`.
+        name: an old name in that module.
+
+    Raises:
+        AttributeError: for any other name.
     """
     new = RENAMED.get(module, {}).get(name)
     if new is None:
@@ -215,17 +217,17 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        """A spec for an old name, None for any other.
+        """The module spec for an old name, or None for any other name.
 
         Args:
             fullname: dotted name of the module that is imported.
             path: where Python would look for it; not used.
-            target: a module that is loaded anew; not used.
+            target: a module that is reloaded; not used.
         """
         return importlib.util.spec_from_loader(fullname, self) if fullname in MODULES else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType | None:
-        """The module that stands in the place of the old one; None, for a new one, where there are several."""
+        """The present module if it is the only one; None if there are several, so that Python makes an empty module."""
         home, *others = MODULES[spec.name]
         if others:
             return None
@@ -234,7 +236,7 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Leave a module of today as it is; let a new one look its names up in those of today."""
+        """Leave a present module unchanged; make an empty one look up its names in the present modules."""
         spec = module.__spec__
         if spec is not None and spec.loader_state is not None:
             module.__spec__ = spec.loader_state
@@ -254,9 +256,10 @@ class Moved(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def install() -> None:
-    """Old names are found from now on. Modules that are loaded already stand under their old names at once.
+    """Make the old names importable.
 
-    So `scoresde.doctor` stays the function: importing a module of that name anew would put the module in its place."""
+    If an old module became one new module that is already loaded, it is registered under its old name at once.
+    Therefore `scoresde.doctor` stays the function: a later import of the old module of that name would replace it."""
 
     for name, homes in MODULES.items():
         if len(homes) == 1 and homes[0] in sys.modules:

@@ -1,5 +1,6 @@
-"""Work against precision: which solver, how many model calls, how wrong, how long, on shared problems or a trained run.
+"""Comparison of samplers: error against model calls and time, on problems with a known answer or on a trained run.
 
-`problems` have a known answer, `peers` are other libraries as released, `entries` are whatever can be asked to solve a
-problem on a budget, `runner` measures them row by row, `figures` and `page` show the rows.
+`problems` holds the shared problems. `peers` holds samplers of other libraries as released. `competitors` finds a
+method by its name. `runner` measures them, one row per problem, method, cost and seed. `figures` and `page` show the
+rows.
 """

@@ -1,4 +1,4 @@
-"""Adaptive solvers of other libraries, as released."""
+"""Adaptive solvers of other libraries, in their released versions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .libraries import Model, Run, k_diffusion_sampling
 
 
 def torchdiffeq(method: str, tolerance: float) -> Run:
-    """torchdiffeq on dx/dlog s = x - D, its error norm taken over the whole batch.
+    """A solver of torchdiffeq on dx/dlog s = x - D. Its error norm is taken over the whole batch.
 
     Args:
         method: torchdiffeq's name of its solver.
@@ -39,10 +39,10 @@ def torchdiffeq(method: str, tolerance: float) -> Run:
 
 
 def torchode(method: str, tolerance: float) -> Run:
-    """torchode on dx/dlam = D - x, steps chosen per sample; the model is called on all samples each time.
+    """A solver of torchode on dx/dlam = D - x. Steps are chosen per sample; each call evaluates all samples.
 
     Args:
-        method: name of its stepper's class.
+        method: class name of torchode's stepper.
         tolerance: relative and absolute.
     """
 
@@ -69,7 +69,7 @@ def torchode(method: str, tolerance: float) -> Run:
 
 
 def scipy(method: str, tolerance: float) -> Run:
-    """scipy.integrate.solve_ivp on dx/dlog s = x - D, the batch one long vector.
+    """A solver of scipy.integrate.solve_ivp on dx/dlog s = x - D. The whole batch is one vector.
 
     Args:
         method: solve_ivp's name of its solver.
@@ -104,7 +104,7 @@ def scipy(method: str, tolerance: float) -> Run:
 
 
 def k_diffusion_adaptive(tolerance: float) -> Run:
-    """k_diffusion.sampling.sample_dpm_adaptive, its error norm taken over the whole batch."""
+    """k_diffusion.sampling.sample_dpm_adaptive. Its error norm is taken over the whole batch."""
 
     def run(
         model: Model,

@@ -1,4 +1,4 @@
-"""The problem of a row, its converged answer and its floors, found by name and cached."""
+"""The problem of a row, its reference solution and its floors. They are found by name and cached."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .problems import Problem
 
 @functools.lru_cache(maxsize=8)
 def problem(source: str, device: str = "cpu") -> Problem:
-    """The shared problem of this name; else the trained run or the pipeline in this folder.
+    """The problem of a name or folder: a shared problem, or a trained run or pipeline as a problem.
 
     Args:
         source: name of a shared problem, or a folder.
-        device: where its model runs.
+        device: device of the model.
     """
     makers = problems.all_problems()
     if source in makers:
@@ -31,15 +31,16 @@ def problem(source: str, device: str = "cpu") -> Problem:
 
 @functools.lru_cache(maxsize=32)
 def reference(source: str, seed: int, device: str = "cpu") -> tuple[Tensor, float]:
-    """The converged answer and its error, as `store.reference` keeps it.
+    """The reference solution of a problem, and its error. It is the closed form if there is one, else a converged solve
+    from `store.reference`.
 
     Args:
         source: as in `problem`.
         seed: of the starts.
-        device: where the model runs.
+        device: device of the model.
 
     Returns:
-        The states at the last level, (n, ...) float64; their own root mean square error.
+        The states at the last level, (n, ...) float64; their root mean square error.
     """
     case = problem(source, device)
     return case.reference(seed) if case.flow is not None else store.reference(case, seed)
@@ -47,17 +48,17 @@ def reference(source: str, seed: int, device: str = "cpu") -> tuple[Tensor, floa
 
 @functools.lru_cache(maxsize=8)
 def model(source: str, device: str = "cpu") -> str:
-    """The digest of a problem's model, which its rows carry.
+    """The digest of a problem's model, as its rows store it.
 
     Args:
         source: as in `problem`.
-        device: where the model runs.
+        device: device of the model.
     """
     return store.digest(problem(source, device))
 
 
 def forget() -> None:
-    """Empty the caches of models and references: a run may have been trained again, and a relative name may mean
+    """Empty the caches of this module. This is needed if a run was trained again, or if a relative path now means
     another folder."""
     for known in (problem, reference, model, floor):
         known.cache_clear()
@@ -65,7 +66,7 @@ def forget() -> None:
 
 @functools.lru_cache(maxsize=32)
 def floor(source: str) -> dict[str, float]:
-    """Mean distances of two exact sets of the size that is judged."""
+    """Mean distances between two exact sets, of as many samples as stochastic methods are judged by."""
     case = problem(source)
     assert case.draw is not None
     return {
@@ -82,7 +83,7 @@ def floor(source: str) -> dict[str, float]:
 
 
 def distances_of(case: Problem) -> dict[str, str]:
-    """Distances a law is judged by, and what their columns begin with; Frechet between Gaussians fitted to the samples
-    where that is affordable."""
+    """The distances by which samples are judged, and the prefixes of their columns. The Frechet distance, between
+    Gaussians fitted to the samples, is included up to 256 dimensions."""
     wide = math.prod(case.shape) > 256
     return {"sliced": "", "energy": "energy_", "mmd": "mmd_"} | ({} if wide else {"frechet": "frechet_"})

@@ -1,8 +1,8 @@
-"""Whatever can be asked to solve a problem on a budget: lines of the catalogue and peers, by the names people type.
+"""The methods of a comparison, found by the names that a user types: methods of the catalogue and of other libraries.
 
-`NAME`, `NAME@GRID` or `LIBRARY:NAME@GRID`, GRID one of karras, lambda, time, quadratic; without it the method's own.
-`recommended` asks what is known of each model, and so does `best` on a trained one. FILE.json is a tuned method. This
-is the one place where a name selects a method.
+A name is `NAME`, `NAME@GRID` or `LIBRARY:NAME@GRID`, GRID one of karras, lambda, time, quadratic; without GRID the
+method's own grid is used. `recommended` uses what is known of each model; `best` does so for a trained model only.
+FILE.json is a tuned method. This is the only module where a name selects a method.
 """
 
 from __future__ import annotations
@@ -31,18 +31,19 @@ from ..samplers.transport import transport
 from . import peers
 from .problems import Problem
 
-Solve = Callable[[Problem, Tensor, Any], Tensor]  # the last a seed, or, for ours, a source of noise
+Solve = Callable[[Problem, Tensor, Any], Tensor]  # (problem, start, seed or noise source)
 OURS = "scoresde"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One competitor.
+    """A method of a comparison.
 
-    name      as typed
-    family    whose code it is, which is its colour
-    adaptive  its cost is a tolerance, not a budget of calls
-    bind      cost -> (problem, start, seed) -> state at problem.low, or None where the budget buys no step
+    name        as typed
+    family      library of its code; it sets the colour in figures
+    stochastic  whether it adds noise
+    adaptive    whether its cost is a tolerance, not a budget of calls
+    bind        cost -> ((problem, start, seed) -> state at problem.low), or None if the budget is below one step
     """
 
     name: str
@@ -54,13 +55,13 @@ class Entry:
 
 @functools.cache
 def names() -> dict[str, str]:
-    """Every name there is, and the library it needs."""
+    """All names of methods, each with the library that it needs."""
     ours = dict.fromkeys((*catalogue.fixed_step_methods(), "recommended", "probability_flow"), OURS)
     return ours | {p.name: p.library for p in (*peers.DETERMINISTIC, *peers.STOCHASTIC, *peers.adaptive(1e-3))}
 
 
 def entry(name: str) -> Entry:
-    """The competitor of that name. Raises ValueError listing names and the nearest."""
+    """The method of a name. For an unknown name it raises ValueError, which lists the names and the nearest one."""
     if _is_file(name):
         return _tuned(name)
 
@@ -108,7 +109,7 @@ def _is_file(name: str) -> bool:
 
 
 def _tuned(name: str) -> Entry:
-    """A method that `tune` wrote, as FILE.json#DIGEST: rows of another file of that name are not taken for its own."""
+    """A method from a file of `tune`, named FILE.json#DIGEST, so that rows of a former version of the file differ."""
     path, _, known = name.partition("#")
     method = tuning.load(path)
     digest = hashlib.sha256(repr(method).encode()).hexdigest()[:8]
@@ -122,7 +123,7 @@ def _tuned(name: str) -> Entry:
 
 
 def _on_budget(make: Callable[..., Method], grid: Grid | None, budget: int) -> Solve | None:
-    """The most steps whose transport costs at most `budget` calls."""
+    """The method with the most steps whose transport costs at most `budget` calls."""
     more: dict[str, Any] = {} if grid is None else {"grid": grid}
     for n in range(budget, 0, -1):
         method = make(n, **more)
@@ -132,7 +133,7 @@ def _on_budget(make: Callable[..., Method], grid: Grid | None, budget: int) -> S
 
 
 def _knowing(name: str, budget: int) -> Solve:
-    """The method that is recommended for the model of each problem; `best` knows nothing of a closed form."""
+    """The recommended method for the model of each problem. `best` ignores what a closed-form denoiser knows."""
 
     def solve(problem: Problem, x: Tensor, seed: int | Source) -> Tensor:
         blind = name == "best" and not isinstance(problem.denoiser, Denoiser)

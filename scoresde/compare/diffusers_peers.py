@@ -1,4 +1,4 @@
-"""Samplers of diffusers, as released, at our noise levels."""
+"""Samplers of diffusers in their released version, run at our noise levels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from .libraries import Model, Run
 
 
 def diffusers(scheduler: str, **options: Any) -> Run:
-    """A diffusers scheduler predicting x0, in its variance-preserving frame x / sqrt(1 + s^2), clipping off.
+    """A diffusers scheduler on x0 predictions, in its variance-preserving coordinates x / sqrt(1 + s^2).
 
     Args:
         scheduler: name of its class.
-        options: of its constructor.
+        options: arguments of its constructor.
     """
 
     def run(
@@ -45,7 +45,7 @@ def diffusers(scheduler: str, **options: Any) -> Run:
 
 
 def diffusers_ddim(eta: float = 0.0) -> Run:
-    """diffusers' DDIMScheduler, whose levels are a table of cumulative alphas."""
+    """DDIMScheduler of diffusers, whose noise levels are set by its table of cumulative alphas."""
 
     def run(
         model: Model,
@@ -71,12 +71,12 @@ def diffusers_ddim(eta: float = 0.0) -> Run:
 
 
 def diffusers_sigma(scheduler: str, calls: int = 1, **options: Any) -> Run:
-    """A diffusers scheduler in the frame x0 + s eps.
+    """A diffusers scheduler on x0 predictions, in the coordinates x = x0 + s eps.
 
     Args:
         scheduler: name of its class.
-        calls: model calls a step; a scheduler of two holds each inner level twice.
-        options: of its constructor.
+        calls: model calls per step, 1 or 2. A scheduler with two calls stores each inner level twice.
+        options: arguments of its constructor.
     """
 
     def run(

@@ -1,4 +1,4 @@
-"""Panels as pictures."""
+"""Pictures of a comparison: error curves, and bars of the parts of the error."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from .figures import COLOURS, PARTS, Curve, Panel, pareto
 
 
 def picture(every: Sequence[Panel], path: Path) -> None:
-    """A PNG: a panel a row, error against calls and against seconds, curves labelled at their ends, the Pareto front
-    behind them.
+    """Write a PNG with one row per panel: error against model calls and against seconds.
+
+    Curves are labelled at their ends, and the Pareto front is drawn behind them.
 
     Args:
-        every: the panels, one a row.
-        path: of the PNG.
+        every: the panels, one per row.
+        path: path of the PNG.
     """
 
     import matplotlib
@@ -119,7 +120,7 @@ def _draw(axis: Any, panel: Panel, work: str) -> None:
 
 
 def _label(axis: Any, ends: list[tuple[float, float, Curve]]) -> None:
-    """Names to the right of the axes at the heights of their curves' ends, pushed apart until they do not touch."""
+    """Write the names to the right of the axes, at the heights of their curves' ends, moved apart if they overlap."""
     low, high = (math.log10(v) for v in axis.get_ylim())
     at = {i: (math.log10(y) - low) / (high - low) for i, (_, y, _) in enumerate(ends)}
     order = sorted(at, key=lambda i: at[i])
@@ -156,12 +157,12 @@ def _label(axis: Any, ends: list[tuple[float, float, Curve]]) -> None:
 
 
 def bars(parts: dict[str, dict[str, float]], title: str, path: Path) -> None:
-    """A PNG: one stacked bar per method.
+    """Write a PNG with one stacked bar per method: the parts of its error.
 
     Args:
-        parts: by method, the parts of its error by the names of `PARTS`, whose order they are drawn in.
-        title: above the bars.
-        path: of the PNG.
+        parts: for each method the parts of its error, with the names and in the order of `PARTS`.
+        title: text above the bars.
+        path: path of the PNG.
     """
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""Rows as curves over seeds, with the Pareto front, and as a table for the terminal."""
+"""The rows of a comparison as curves averaged over seeds, their Pareto front, and a table for the terminal."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MEANING = {
 
 
 class Point(NamedTuple):
-    """One method at one cost, over its seeds: geometric means, and an interval of the error."""
+    """One method at one cost: geometric means over its seeds, and a 95 % interval of the error from low to high."""
 
     calls: float
     seconds: float
@@ -63,8 +63,10 @@ class Panel(NamedTuple):
 
 
 def panels(rows: Iterable[Row]) -> list[Panel]:
-    """Rows by problem and metric, in the order they came. Failed rows are left out. A row with an exact law is in two
-    panels: by samples, and by that law."""
+    """Group rows by problem and metric, in their given order. Failed rows are left out.
+
+    A row with an exact distribution is in two panels: by its samples, and by the exact W2.
+    """
 
     measured = [row for row in rows if "failed" not in row]
     again = [_by_exact_law(row, row["w2"]) for row in measured if "w2" in row]
@@ -79,7 +81,7 @@ def panels(rows: Iterable[Row]) -> list[Panel]:
 
 
 def _curves(rows: Sequence[Measured]) -> list[Curve]:
-    """A curve for each method, in the order they came."""
+    """A curve for each method, in the order of the rows."""
     groups = _grouped(rows, lambda row: (row["method"], row["family"]))
     return [Curve(method, family, _points(group)) for (method, family), group in groups.items()]
 
@@ -91,7 +93,7 @@ def _points(rows: Sequence[Measured]) -> list[Point]:
 
 
 def _grouped(rows: Iterable[Measured], key: Callable[[Measured], K]) -> dict[K, list[Measured]]:
-    """Rows by a key, in the order they came."""
+    """Group rows by a key, in their given order."""
     groups: dict[K, list[Measured]] = {}
     for row in rows:
         groups.setdefault(key(row), []).append(row)
@@ -99,7 +101,7 @@ def _grouped(rows: Iterable[Measured], key: Callable[[Measured], K]) -> dict[K, 
 
 
 def _by_exact_law(row: Measured, w2: float) -> Measured:
-    """The row with the distance of its exact law in the place of the sampled one."""
+    """The row with the distance of its exact distribution in place of the distance of its samples."""
     return {**row, "error": w2, "low": w2, "high": w2, "metric": EXACT, "floor": 0.0}
 
 
@@ -133,7 +135,7 @@ def _point(cost: float, rows: Sequence[Measured]) -> Point:
 
 
 def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points (work, error) that no other beats in both, by work."""
+    """The Pareto front of points (work, error): those that no other point beats in both, sorted by work."""
     front: list[tuple[float, float]] = []
     for work, error in sorted(points):
         if not front or error < front[-1][1]:
@@ -142,8 +144,10 @@ def pareto(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
 
 
 def table(panel: Panel) -> Any:
-    """A rich table: a method a line, a budget a column, errors with the calls spent where they are not the budget; the
-    best is bold."""
+    """A `rich` table of errors with one line per method and one column per budget. The best of a column is bold.
+
+    Adaptive methods have one more column, of errors with the calls spent.
+    """
 
     with untouched():
         from rich.table import Table

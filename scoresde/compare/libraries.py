@@ -1,4 +1,4 @@
-"""Libraries of samplers: which are there, and how one of them is imported."""
+"""Other libraries of samplers: whether one is installed, and the import of k-diffusion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Run = Callable[[Model, Tensor, Tensor, int], Tensor]
 
 
 def absent(library: str) -> bool:
-    """Whether a distribution is not installed."""
+    """Whether a Python distribution is not installed."""
     try:
         importlib.metadata.version(library)
     except importlib.metadata.PackageNotFoundError:
@@ -27,7 +27,7 @@ def absent(library: str) -> bool:
 
 @functools.cache
 def k_diffusion_sampling() -> Any:
-    """k_diffusion.sampling alone: the package's __init__ imports torchvision and more, and its `utils` likewise."""
+    """Import k_diffusion.sampling without the package's `__init__` and `utils`, which import torchvision and more."""
     spec = importlib.util.find_spec("k_diffusion")
     if spec is None or spec.submodule_search_locations is None:
         raise ModuleNotFoundError("k-diffusion is not installed", name="k_diffusion")

@@ -1,4 +1,4 @@
-"""report.html of a comparison: charts with hover and tables that sort, in one file."""
+"""The page report.html of a comparison: interactive charts and sortable tables in one file."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def write(
     command: str,
     split: Path | None = None,
 ) -> None:
-    """The page of a comparison.
+    """Write the page of a comparison.
 
     Args:
-        path: of the page.
+        path: path of the page.
         every: the panels.
         rows: all rows of the comparison, failed ones included.
-        skipped: methods whose library is absent.
-        command: what was typed.
-        split: a picture of the parts of the error; None: there is none.
+        skipped: methods whose library is not installed.
+        command: the command line that the user typed.
+        split: path of a picture of the parts of the error, or None.
     """
 
     measured = [row for row in rows if "failed" not in row]

@@ -1,9 +1,8 @@
-"""Other libraries' samplers as they are released, run on a problem: their own code steps, the model is called at our
-noise levels.
+"""Samplers of other libraries in their released versions. Their own code makes the steps, at our noise levels.
 
-A peer takes a model (x, s) -> x0 in the frame x = x0 + s eps, a state at levels[0] and levels s falling to the last,
-and returns the state there. Where a library fixes its levels by a table of its own, that table is replaced by ours in
-float64, which can only help it. Absent libraries are named by `absent` and skipped by whoever asks.
+A peer takes a model (x, s) -> x0 for x = x0 + s eps, a state at levels[0], and falling noise levels s. It returns the
+state at the last level. If a library has a fixed table of noise levels, the table is replaced by ours in float64, which
+can only help it. `absent` tells whether a library is not installed; `runner.tasks` leaves out its methods.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ from .libraries import absent as absent
 class Peer:
     """One sampler of another library.
 
-    name     library and sampler
-    library  name of the distribution
-    run      (model, x, levels, seed) -> x at the last level
-    calls    model calls a step
-    stochastic  draws noise, from torch's own generator seeded for the run
-    grids    the grids it is known to do well on, as measured on shared problems; the first is its default
+    name        library and sampler
+    library     name of the Python distribution
+    run         (model, x, levels, seed) -> x at the last level
+    calls       model calls per step; 0 if it is adaptive
+    stochastic  whether it draws noise
+    grids       the grids on which it does well, as measured on shared problems; the first is its default
     """
 
     name: str
@@ -52,12 +51,12 @@ class Peer:
         levels: Tensor,
         seed: int = 0,
     ) -> Tensor:
-        """Run it without gradients, warnings or traces in torch's global generator.
+        """Run the sampler without gradients and warnings. The state of torch's global generator is restored.
 
         Args:
             model: (x, s) -> x0, for x = x0 + s eps.
             x: states at the first level, (B, ...).
-            levels: s, falling, 1-D.
+            levels: noise levels s, falling, 1-D.
             seed: of torch's generators during the run.
         """
         with torch.no_grad(), seeded(seed), warnings.catch_warnings():
@@ -66,11 +65,11 @@ class Peer:
 
 
 def k_diffusion(sampler: str, **options: Any) -> Run:
-    """A sampler of k_diffusion.sampling, on levels that end above zero.
+    """A sampler of k_diffusion.sampling, on noise levels that end above zero.
 
     Args:
-        sampler: its name, after sample_.
-        options: of it.
+        sampler: its name without the prefix sample_.
+        options: arguments of the sampler.
     """
 
     def run(
@@ -88,7 +87,7 @@ def k_diffusion(sampler: str, **options: Any) -> Run:
 
 @functools.cache
 def _azula_denoiser() -> Any:
-    """A denoiser of azula's whose schedule is a table: time k/N is level N - k."""
+    """The class of an azula denoiser whose schedule is a table: time k/N is level N - k."""
     denoise = importlib.import_module("azula.denoise")
     noise = importlib.import_module("azula.noise")
 
@@ -113,7 +112,11 @@ def _azula_denoiser() -> Any:
 
 
 def azula(sampler: str, **options: Any) -> Run:
-    """azula.sample.<sampler>Sampler."""
+    """The sampler azula.sample.<sampler>Sampler.
+
+    Args:
+        sampler: its name without the suffix Sampler.
+        options: arguments of its constructor."""
 
     def run(
         model: Model,
@@ -129,8 +132,7 @@ def azula(sampler: str, **options: Any) -> Run:
 
 
 def torchsde(method: str) -> Run:
-    """torchsde on the reverse SDE in lam = -log s, dx = 2 (D - x) dlam + sqrt(2) e^-lam dW, its steps equal in lam
-    whatever the levels."""
+    """torchsde on the reverse SDE dx = 2 (D - x) dlam + sqrt(2) e^-lam dW, lam = -log s, in equal steps on any grid."""
 
     def run(
         model: Model,
@@ -161,7 +163,7 @@ def torchsde(method: str) -> Run:
             entropy=seed,
             levy_area_approximation="space-time",
         )
-        step = (ts[1] - ts[0]).item() / (len(levels) - 1) * (1 + 1e-9)  # never a step more by rounding
+        step = (ts[1] - ts[0]).item() / (len(levels) - 1) * (1 + 1e-9)  # avoids one more step by rounding
 
         return library.sdeint(
             Reverse(),
@@ -196,8 +198,7 @@ def _named(
     )
 
 
-# "_full" keeps the order to the end; as released the last steps lower it (always in UniPC, below 15 steps in the
-# others).
+# "_full" keeps the order in the last steps. As released, UniPC always lowers it there, and the others below 15 steps.
 DETERMINISTIC: tuple[Peer, ...] = (
     *_named(
         "diffusers",
@@ -281,7 +282,7 @@ STOCHASTIC: tuple[Peer, ...] = (
 
 
 def adaptive(tolerance: float) -> tuple[Peer, ...]:
-    """Solvers that choose their steps, at rtol = atol = tolerance; they read the ends of the levels alone."""
+    """The adaptive solvers, with rtol = atol = tolerance. They use only the first and the last noise level."""
     runs = {
         "torchdiffeq": {"dopri5": torchdiffeq("dopri5", tolerance), "bosh3": torchdiffeq("bosh3", tolerance)},
         "torchode": {"dopri5": torchode("Dopri5", tolerance), "tsit5": torchode("Tsit5", tolerance)},

@@ -1,8 +1,8 @@
-"""Problems with a known answer: a denoiser, a start, and where the probability flow takes it.
+"""Problems with a known answer: a denoiser, start states, and the states to which the probability flow carries them.
 
-Every problem runs along x = x0 + s eps from s = high down to s = low, where all samplers can be asked for the same
-thing. The answer is a closed form where there is one, else a solve by Dormand-Prince 8(5,3) whose own error is
-measured and stated.
+Every problem runs along x = x0 + s eps from s = high down to s = low, so that all samplers solve the same problem. The
+answer is a closed form if there is one. Otherwise it is a solve by Dormand-Prince 8(5,3), whose error is measured and
+reported.
 """
 
 from __future__ import annotations
@@ -36,15 +36,14 @@ F64 = torch.float64
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """What is to be solved.
+    """A problem: the probability flow of a denoiser from s = high to s = low.
 
     name      key in results
     denoiser  D; float64 for the problems of this file
-    shape     of one sample
-    n         number of starts
-    judged    number of samples that stochastic methods are judged by
-    draw      (n, seed) -> exact samples of the data (n, *shape), for judging stochastic methods; None where there are
-              none
+    shape     shape of one sample
+    n         number of start states
+    judged    number of samples by which stochastic methods are judged
+    draw      (n, seed) -> exact samples of the data (n, *shape), to judge stochastic methods; None if there are none
     flow      the probability flow's map from high to low in closed form; None: solved to `tolerance`
     high, low ends of s
     steps     Heun steps of the reference solve, used if D is a network (not smooth enough for a tolerance); None:
@@ -64,18 +63,18 @@ class Problem:
     judged: int = 4000
 
     def start(self, seed: int = 0, n: int | None = None) -> Tensor:
-        """high z, z standard normal (n, *shape) float64 of a torch generator.
+        """Start states at s = high: high z, z standard normal (n, *shape) float64.
 
         Args:
-            seed: of the generator.
-            n: number of starts; None: the problem's own.
+            seed: of the torch generator.
+            n: number of start states; None: the problem's own.
         """
         z = WhiteNoise(torch.Generator().manual_seed(check.seed("seed", seed)))
         return self.high * z.normal((self.n if n is None else n, *self.shape), F64, "cpu")
 
     def reference(self, seed: int = 0) -> tuple[Tensor, float]:
-        """Where the probability flow takes `start(seed)`, and the RMS error of that answer: its change at 30
-        tolerances, or half the steps."""
+        """The states at s = low to which the probability flow carries `start(seed)`, and their RMS error, which is the
+        change at 30 times the tolerance or half the steps."""
         x = self.start(seed)
         if self.flow is not None:
             return self.flow(x), 0.0
@@ -83,11 +82,11 @@ class Problem:
         return fine, rms(fine - self.carry(x, coarse=True))
 
     def carry(self, x: Tensor, coarse: bool = False) -> Tensor:
-        """Where the flow takes x from high to low, as well as the reference knows.
+        """Solve the flow from high to low as the reference does.
 
         Args:
             x: states at s = high, (B, *shape).
-            coarse: whether it is solved at 30 tolerances, or half the steps: how far that is off says the error.
+            coarse: True: 30 times the tolerance, or half the steps; the difference estimates the error.
         """
 
         if self.steps is None:
@@ -112,8 +111,8 @@ def rms(x: Tensor) -> float:
 
 
 class LowRank(BaseDenoiser):
-    """Data U y + r, y of `inner` in R^k, U (d, k) with orthonormal columns, r ~ N(0, std^2) on the complement of U's
-    range."""
+    """The exact denoiser of data U y + r: y from the data of `inner` in R^k, U (d, k) with orthonormal columns, and
+    r ~ N(0, std^2) on the complement of U's range."""
 
     def __init__(self, basis: Tensor, inner: BaseDenoiser, std: float):
         super().__init__()
@@ -154,7 +153,7 @@ class LowRank(BaseDenoiser):
 
 
 def gaussian3() -> Problem:
-    """N(m, C) in three dimensions, C with eigenvalues 1/4, 1, 4 turned: the flow is linear and known."""
+    """A Gaussian N(m, C) in three dimensions, C rotated with eigenvalues 1/4, 1, 4. The flow is affine and known."""
     angle = torch.tensor(0.7, dtype=F64, device="cpu")
     c = angle.cos()
     s = angle.sin()
@@ -184,7 +183,7 @@ def gaussian3() -> Problem:
 
 
 def mixture1d() -> Problem:
-    """Three Gaussians on the line: the flow is the monotone map between marginals, F_low^{-1}(F_high(x))."""
+    """Three Gaussians on the line. The flow is the monotone map between marginals, F_low^{-1}(F_high(x))."""
     weights, means, stds = (
         torch.tensor(v, dtype=F64, device="cpu") for v in ([0.3, 0.5, 0.2], [-2.0, 0.5, 3.0], [0.3, 0.6, 0.2])
     )
@@ -204,7 +203,7 @@ def mixture1d() -> Problem:
             left, right = tails(middle[:, None], 0.002)
             above = torch.where(
                 below < 0.5, left > below, right < beyond
-            )  # whichever tail is small is the accurate one
+            )  # compare the smaller tail, which is the accurate one
             low = torch.where(above, low, middle)
             high = torch.where(above, middle, high)
 
@@ -228,7 +227,7 @@ def gmm2d() -> Problem:
 
 
 def digits() -> Problem:
-    """scikit-learn's 1797 digits, pixel/8 - 1, each a Gaussian of standard deviation 0.15."""
+    """The 1797 digits of scikit-learn, pixel/8 - 1; each one is the mean of a Gaussian of standard deviation 0.15."""
     with untouched():
         from sklearn.datasets import load_digits
 
@@ -237,8 +236,8 @@ def digits() -> Problem:
 
 
 def patches() -> Problem:
-    """1024 patches of 8 x 8 RGB pixels, in [-1, 1], from scikit-learn's two sample photos, each a Gaussian of standard
-    deviation 0.1."""
+    """1024 patches of 8 x 8 RGB pixels, in [-1, 1], from scikit-learn's two sample photos; each one is the mean of a
+    Gaussian of standard deviation 0.1."""
 
     with untouched():
         from sklearn.datasets import load_sample_images
@@ -253,8 +252,8 @@ def patches() -> Problem:
 
 
 def mixture3072() -> Problem:
-    """32 Gaussians of standard deviation 0.2 in a 16-dimensional subspace of R^3072, and a Gaussian of 0.02 outside
-    it."""
+    """32 Gaussians of standard deviation 0.2 in a 16-dimensional subspace of R^3072, and a Gaussian of standard
+    deviation 0.02 on its complement."""
 
     source = WhiteNoise(torch.Generator().manual_seed(0))
     basis = torch.linalg.qr(source.normal((3072, 16), F64, "cpu"))[0]
@@ -293,6 +292,6 @@ def _of_points(
 
 @functools.cache
 def all_problems() -> dict[str, Callable[[], Problem]]:
-    """Every shared problem by its name; calling one builds it."""
+    """All shared problems by name, as functions that build them."""
     makers = (gaussian3, mixture1d, gmm2d, digits, patches, mixture3072)
     return {cast(Any, make).__name__: make for make in makers}

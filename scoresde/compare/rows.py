@@ -1,4 +1,4 @@
-"""The rows of a comparison: what each key holds, and in which unit. A row is `Measured`, or it is `Failed`."""
+"""The keys of a row of a comparison, their meanings and units. A row is `Measured`, or it is `Failed`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 
 
 class Asked(TypedDict):
-    """What was asked for."""
+    """The task of a row."""
 
     problem: str  # name of a shared problem, or the folder of a run or a pipeline
     method: str  # name of the competitor, as `competitors.entry` takes it
@@ -22,7 +22,7 @@ class Asked(TypedDict):
 
 
 class Spent(TypedDict):
-    """What the solve took, the whole batch at once."""
+    """The cost of the solve of the whole batch."""
 
     calls: float  # model evaluations per sample, a mean where samples differ
     batched_calls: int  # calls of the model, of any batch size
@@ -31,8 +31,8 @@ class Spent(TypedDict):
 
 
 class Judged(TypedDict):
-    """How wrong the samples are. Keys from `low` on are missing where the method is deterministic; `median` is missing
-    where it is stochastic."""
+    """The error of the samples. Keys from `low` on are missing if the method is deterministic; `median` is missing if
+    it is stochastic."""
 
     metric: str  # "rms" or "sliced W2": what `error` is
     error: float  # the distance, in units of the data
@@ -56,14 +56,14 @@ class Judged(TypedDict):
 
 
 class ExactLaw(TypedDict, total=False):
-    """The distribution that the method samples from, where the data are Gaussian. Both keys are missing elsewhere."""
+    """The distribution of the method's samples, if the data are Gaussian. Both keys are missing for other data."""
 
     law: str  # "exact", where the distribution is known in closed form; else "sampled"
     w2: float  # W2 of an exact one from the data's at the last level, in units of the data
 
 
 class Environment(TypedDict):
-    """What the measurement ran on."""
+    """Software and machine of the measurement."""
 
     versions: dict[str, str]  # of libraries and of Python, by name
     machine: str  # kind of processor, as x86_64
@@ -79,9 +79,9 @@ class Measured(Asked, Spent, Judged, ExactLaw, Environment):
 
 
 class Failed(Asked):
-    """A row of a method that made none."""
+    """A row of a method that failed or made samples that are not finite."""
 
-    failed: str  # why
+    failed: str  # the reason
     calls: NotRequired[float]  # as in `Spent`, where samples were made that are not finite
     batched_calls: NotRequired[int]
     seconds: NotRequired[float]

@@ -1,6 +1,6 @@
 """Measurement of one row for each (problem, method, cost, seed): the cost and the error. Each row is stored at once.
 
-A deterministic method is judged by the RMS distance of its states from the converged flow of the same starts; a
+A deterministic method is judged by the RMS distance of its states from the reference solution of the same starts; a
 stochastic one by the distance of its samples from exact ones (sliced W2, energy, MMD, Frechet, with intervals and the
 floor of two exact sets). If the data are Gaussian and the method is affine, its samples are Gaussian too, and their
 exact W2 from the data is part of the row (`affine_laws`). Model calls are counted at the model, as rows evaluated per
@@ -44,8 +44,14 @@ TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5)
 
 @dataclass(frozen=True)
 class Task:
-    """One row to be measured: cost is a budget of calls, or a tolerance for an adaptive method; source names a problem
-    or a run folder."""
+    """One row to be measured.
+
+    source  name of a shared problem, or folder of a run or pipeline
+    method  name of the method
+    cost    budget of model calls per sample; for an adaptive method its tolerance
+    seed    of the starts and of the noise
+    device  device of the model
+    """
 
     source: str
     method: str
@@ -66,14 +72,14 @@ def tasks(
     seeds: int,
     device: str = "cpu",
 ) -> Iterator[Task]:
-    """All rows of a comparison, those of absent libraries left out.
+    """All tasks of a comparison. Methods of libraries that are not installed are left out.
 
     Args:
         sources: names of problems, or run folders.
-        methods: names of competitors.
-        budgets: model calls a sample; adaptive methods run at `TOLERANCES` whatever the budgets.
-        seeds: how many; they count from 0.
-        device: where models run.
+        methods: names of methods.
+        budgets: model calls per sample; adaptive methods run at `TOLERANCES` instead.
+        seeds: number of seeds, counted from 0.
+        device: device of the models.
     """
 
     budgets = tuple(budgets)
@@ -109,7 +115,7 @@ def measure(task: Task) -> Row:
     x = case.start(task.seed, case.judged if competitor.stochastic else case.n).to(task.device)
 
     try:
-        solve(case, x[:2], task.seed)  # imports and first calls are not what is timed
+        solve(case, x[:2], task.seed)  # imports and first calls are not timed
         y, spent = watched(case, lambda: solve(case, x, task.seed), len(x), task.device)
     except (SolveError, ValueError, RuntimeError, ArithmeticError) as error:
         return {**row, "failed": f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"}
@@ -160,8 +166,8 @@ def _exact(
     solve: Solve,
     device: str,
 ) -> ExactLaw:
-    """W2 of the method's own law from the data's at the last level; not where steps are adaptive, noise is a peer's,
-    or a move is not affine."""
+    """The exact W2 of the method's distribution from the data's at the last level, for Gaussian data. It is
+    missing if steps are adaptive, another library draws the noise, or a step is not affine."""
 
     if not isinstance(case.denoiser, Gaussian):
         return {}
@@ -194,8 +200,8 @@ def run(
     finished rows are kept.
 
     Args:
-        todo: the rows that are wanted.
-        store: what was measured before; it takes the new rows.
+        todo: the tasks.
+        store: the rows measured before; new rows are added to it.
         jobs: number of processes.
         report: called with every new row, or None.
     """
@@ -221,11 +227,11 @@ def _rows(left: list[Task], jobs: int) -> Iterator[Row]:
     from multiprocessing import get_context
 
     for source, seed, device in sorted({(t.source, t.seed, t.device) for t in left if not entry(t.method).stochastic}):
-        reference(source, seed, device)  # once, into the cache, not once a process
+        reference(source, seed, device)  # once, into the cache; not in every process
 
     given: set[int] = set()
 
-    with safe_path():  # the pool starts a process that watches its locks, the first task its workers
+    with safe_path():  # here the pool starts its helper process and its workers
         pool = ProcessPoolExecutor(jobs, get_context("spawn"), _alone)
         futures = [pool.submit(_measured, task, is_allowed()) for task in left]
 
@@ -234,7 +240,7 @@ def _rows(left: list[Task], jobs: int) -> Iterator[Row]:
             given.add(id(done))
             yield done.result()
     except KeyboardInterrupt:
-        pool.shutdown(cancel_futures=True)  # what is running is finished, and kept
+        pool.shutdown(cancel_futures=True)  # running tasks finish, and their rows are kept
         yield from (f.result() for f in futures if f.done() and not f.cancelled() and id(f) not in given)
         raise
     finally:
@@ -242,13 +248,13 @@ def _rows(left: list[Task], jobs: int) -> Iterator[Row]:
 
 
 def _measured(task: Task, code: bool) -> Row:
-    """One row by a worker, which may run a network of the user's own where its parent may."""
+    """Measure one row in a worker, which may run the user's own network code if its parent may."""
     with allow_code(code):
         return measure(task)
 
 
 def _alone() -> None:
-    """A worker: one thread; Ctrl-C is its parent's to handle."""
+    """Set up a worker: one thread, and Ctrl-C is left to its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(1)
 

@@ -1,4 +1,4 @@
-"""Storage of what was measured: rows.jsonl of a comparison, and converged references in the user's cache.
+"""Storage of results: the file rows.jsonl of a comparison, and reference solutions in the user's cache.
 
 Every row holds a checksum and the digest of its model; every reference holds a checksum. A damaged row or reference is
 reported, left out, and computed again.
@@ -50,7 +50,7 @@ def key(row: Row) -> tuple[Any, ...]:
 
 
 class Store:
-    """rows.jsonl of a folder: read once, then appended to, each row on the disk before the next is begun."""
+    """The file rows.jsonl of a folder. It is read once; each new row is on the disk before the next one starts."""
 
     def __init__(self, folder: Path):
         self.path = folder / "rows.jsonl"
@@ -58,7 +58,7 @@ class Store:
         if not self.path.exists():
             return
 
-        *lines, torn = self.path.read_bytes().split(b"\n")  # what follows the last newline was torn by a kill
+        *lines, torn = self.path.read_bytes().split(b"\n")  # text after the last newline: a write that was interrupted
         wrong: list[str] = []
 
         for number, line in enumerate(lines, 1):
@@ -77,7 +77,7 @@ class Store:
 
     @property
     def done(self) -> set[tuple[Any, ...]]:
-        """Keys of the rows there are."""
+        """The keys of all stored rows."""
         return {key(row) for row in self.rows}
 
     def add(self, row: Row) -> None:
@@ -91,7 +91,7 @@ class Store:
 
 
 def ours(path: Path) -> bool:
-    """Whether a file holds rows of a comparison: one line at least, whole or of a version without checksums."""
+    """Whether a file holds at least one row of a comparison. Checksums are not verified."""
     try:
         lines = path.read_bytes().split(b"\n")
     except OSError:
@@ -106,7 +106,7 @@ def ours(path: Path) -> bool:
 
 
 def _row(line: bytes) -> Row | str:
-    """A row, or what is wrong with its line."""
+    """The row of a line, or the reason why it is rejected."""
     row = _table(line)
     if row is None:
         return "is damaged: not JSON"
@@ -129,12 +129,12 @@ def _checksum(row: Row) -> str:
 
 
 def reference(case: Problem, seed: int) -> tuple[Tensor, float]:
-    """The converged answer of a problem and its error, kept in the user's cache under a hash of everything it depends
-    on.
+    """The reference solution of a problem and its error. It is stored in the user's cache under a hash of everything
+    that it depends on.
 
     Args:
         case: the problem.
-        seed: of its starts.
+        seed: of its start states.
     """
 
     name = hashlib.sha256(repr((digest(case), seed, torch.__version__)).encode()).hexdigest()[:32]
@@ -156,7 +156,7 @@ def reference(case: Problem, seed: int) -> tuple[Tensor, float]:
 
 
 def _cache() -> Path | None:
-    """The user's cache; None, with a warning, where there is none that can be written."""
+    """The folder of the user's cache; None, with a warning, if it cannot be written."""
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "scoresde"
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A trained run as a problem, and where the error of its samples comes from."""
+"""A trained run as a problem, and the parts of the error of its samples."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ from .problems import Problem, rms
 
 
 def of_folder(folder: Path | str, device: str = "cpu", n: int = 64) -> Problem:
-    """The model of a run or a pipeline, over the noise levels it was trained on; exact samples are the run's data. The
-    reference takes 200 calls.
+    """The model of a run or a pipeline as a problem, over the noise levels of its training.
 
-    Raises CheckpointError for a pipeline that cannot be asked without a label or at a finite noise level.
+    Exact samples are the data of the run, if they are known. The reference solve takes 100 Heun steps.
 
     Args:
-        folder: of the run or the pipeline.
-        device: where the model is put.
-        n: number of starts.
+        folder: folder of the run or the pipeline.
+        device: device of the model.
+        n: number of start states.
+
+    Raises:
+        CheckpointError: if the folder cannot be loaded, or if the model needs a class label or a low-resolution image
+            with every sample.
     """
 
     model = models.load(folder, device)
@@ -49,7 +52,7 @@ def of_folder(folder: Path | str, device: str = "cpu", n: int = 64) -> Problem:
         if model.classes is not None:
             raise CheckpointError(f"{folder} cannot be compared on: it takes a class label with every sample")
 
-        model.denoiser.moments = estimated(model.denoiser, model.shape)  # what `best` knows of a run it was told
+        model.denoiser.moments = estimated(model.denoiser, model.shape)  # the data are not known
         return Problem(
             str(folder),
             model.denoiser,
@@ -67,7 +70,7 @@ def of_folder(folder: Path | str, device: str = "cpu", n: int = 64) -> Problem:
 
     def draw(count: int, seed: int) -> Tensor:
         order = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed), device="cpu")
-        again = torch.arange(count, device="cpu") % len(data)  # from the first, where more are asked for than there are
+        again = torch.arange(count, device="cpu") % len(data)  # starts again if count exceeds the data
         return data.samples(order[again]).double()
 
     judged = min(500, len(data) // 2)
@@ -86,8 +89,8 @@ def of_folder(folder: Path | str, device: str = "cpu", n: int = 64) -> Problem:
 
 
 class Perturbed(BaseDenoiser):
-    """A denoiser that errs smoothly: D + size sin(x / r), r = hypot(alpha, sigma); homogeneous, as every denoiser
-    is."""
+    """A denoiser with a smooth error: D + size sin(x / r), r = hypot(alpha, sigma). It depends on x/r and alpha/sigma
+    only, like every exact denoiser."""
 
     def __init__(self, exact: BaseDenoiser, size: float):
         super().__init__()
@@ -110,22 +113,22 @@ class Perturbed(BaseDenoiser):
 
 
 def perturbed(problem: Problem, size: float) -> Problem:
-    """The same problem for a model whose denoiser errs, 256 starts at most, solved to 1e-8.
+    """The same problem for a denoiser with an error, with at most 256 start states and a reference solved to 1e-8.
 
     Args:
-        problem: to begin from.
-        size: largest error of an element of x0, above 0 (`Perturbed`).
+        problem: the problem to change.
+        size: largest error of an element of x0, above 0 (see `Perturbed`).
     """
     denoiser = Perturbed(problem.denoiser, check.number("score_error", size, above=0.0))
     return replace(problem, denoiser=denoiser, flow=None, n=min(problem.n, 256), tolerance=1e-8)
 
 
 def ideal(folder: Path | str, std: float) -> BaseDenoiser:
-    """The denoiser that a run's training set defines: what the score part of its error is taken against.
+    """The exact denoiser of a run's training set, with a Gaussian at each point. `split` compares the model with it.
 
     Args:
-        folder: of the run.
-        std: of the Gaussian at each of the first 5000 points, in the model's scale.
+        folder: folder of the run.
+        std: standard deviation of the Gaussian at each of the first 5000 points, in the model's scale.
     """
     trained = load(folder)
     samples = dataset(trained.config, about=trained.about["data"], beside=Path(folder))
@@ -140,20 +143,26 @@ def split(
     cost: float,
     seed: int = 0,
 ) -> dict[str, dict[str, float]]:
-    """Parts of the error of deterministic methods at one cost, each an RMS distance per dimension between states from
-    shared draws.
+    """Parts of the error of deterministic methods at one cost. Each part is an RMS distance per dimension between
+    states from the same starts.
 
     discretisation  the method against the converged flow of the same model
-    score           the converged flow of the model against that of the exact denoiser
-    prior           the exact flow from high z against that from x0 + high z: what a finite first level leaves out
-    monte_carlo     what n samples leave of the mean: std / sqrt(n)
+    score           the converged flow of the model against the converged flow of the exact denoiser
+    prior           the exact flow from high z against that from x0 + high z: the error of a finite first level
+    monte_carlo     the standard error of a mean over n samples, std / sqrt(n)
 
     Args:
-        problem: with exact samples.
+        problem: a problem with exact samples.
         exact: the exact denoiser of its data.
-        methods: names of deterministic competitors.
+        methods: names of deterministic methods.
         cost: budget of model calls, or tolerance of an adaptive method.
-        seed: of the starts.
+        seed: of the start states.
+
+    Returns:
+        For each method the four parts by name.
+
+    Raises:
+        ValueError: naming `problem` without exact samples, or `cost` if it is below one step.
     """
 
     x = problem.start(seed)

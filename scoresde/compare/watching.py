@@ -1,4 +1,4 @@
-"""The cost of a measurement, and the machine that it ran on."""
+"""The cost of a solve, and a description of the machine."""
 
 from __future__ import annotations
 
@@ -26,14 +26,17 @@ def watched(
     count: int,
     device: str,
 ) -> tuple[Tensor, Spent]:
-    """The answer, and model calls a sample, batched calls, seconds and peak memory in MiB above what was held
-    before.
+    """Run a solve and measure its cost.
 
     Args:
-        case: the problem, whose denoiser's calls are counted.
+        case: the problem; calls of its denoiser are counted.
         run: the solve.
         count: number of samples.
-        device: where it runs; says which memory is read.
+        device: device of the solve, whose memory is measured.
+
+    Returns:
+        The result of the solve; model calls per sample, batched calls, seconds, and peak memory in MiB above the
+        memory in use before.
     """
 
     seen: list[int] = []
@@ -56,7 +59,7 @@ def watched(
 
 
 def _memory(device: str, reset: bool = False) -> float | None:
-    """MiB held now (reset: and the peak starts here), or at most since then; None where the system does not say."""
+    """Peak memory in MiB since the last call with `reset`, which resets it; None if the system does not report it."""
     if device.startswith("cuda"):
         if reset:
             torch.cuda.reset_peak_memory_stats()
@@ -66,7 +69,7 @@ def _memory(device: str, reset: bool = False) -> float | None:
 
     try:
         if reset:
-            Path("/proc/self/clear_refs").write_text("5")  # resets the peak to what is resident now
+            Path("/proc/self/clear_refs").write_text("5")  # resets the peak to the memory in use now
 
         lines = status.read_text().splitlines()
         return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
@@ -76,13 +79,13 @@ def _memory(device: str, reset: bool = False) -> float | None:
 
 @functools.cache
 def environment(family: str) -> Environment:
-    """What a measured number depends on: versions, processor, threads, commit, day."""
+    """Software and machine on which a measurement depends: versions, processor, threads, commit, date."""
     import importlib.metadata
 
     root = Path(__file__).parents[2]
     commit = None
 
-    if (root / ".git").exists():  # the project's own checkout, not whatever folder it is run from
+    if (root / ".git").exists():  # the checkout of the project, not the working folder
         done = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, cwd=root, check=False
         )

@@ -1,4 +1,4 @@
-"""How good a model or its samples are: distances, likelihoods, bounds, calibration, and the doctor."""
+"""Measures of how good a model or its samples are: distances, likelihoods, bounds, calibration, and the doctor."""
 
 from .calibration import Calibration as Calibration
 from .calibration import sbc as sbc

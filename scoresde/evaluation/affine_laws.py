@@ -1,9 +1,9 @@
-"""What an affine method does to a Gaussian, exactly and without a single random number.
+"""The exact distribution of the samples of an affine method on Gaussian data, found without any random number.
 
 On Gaussian data every step of a method with affine updates maps Gaussians to Gaussians. A batch of unit impulses gives
-the map y = a x + b + sum_k c_k z_k over the standard normals z_k that the method draws, and from it the distribution of
-y for a Gaussian x. The last row of the batch holds all impulses times -2: an affine map must reproduce it from the
-other rows. Moves scaled by norms, and adaptive steps, are not affine.
+the map y = a x + b + sum_k c_k z_k, where the z_k are the standard normals that the method draws. The map gives the
+distribution of y for a Gaussian x. The last row of the batch holds all impulses times -2: an affine map must reproduce
+it from the other rows. Steps scaled by norms, and adaptive steps, are not affine.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ AT_ONCE = -2.0
 
 
 class NotAffine(ValueError):
-    """The method is not affine, so that its distribution is not found this way."""
+    """The method is not affine, so its output distribution cannot be computed in this way."""
 
 
 class Impulses(Normals):
-    """Noise in which each normal is 1 in one row and 0 in the others, and -2 in the last row. In a batch of one row all
-    are 0; such a run only counts the normals."""
+    """A noise source of impulses, not random numbers: each normal is 1 in one row, -2 in the last row and 0 in the
+    others. In a batch of one row all are 0; such a run only counts the normals."""
 
     def __init__(self) -> None:
         self.slots: dict[Key, int] = {}
@@ -44,11 +44,11 @@ class Impulses(Normals):
         return self.unit((stream, index), y)
 
     def unit(self, key: Key, y: Tensor) -> Tensor:
-        """The normal of a name.
+        """The impulse values of one normal for the whole batch, (B, d).
 
         Args:
-            key: its name: stream and interval of a Brownian path, or stream and index of a draw.
-            y: state whose shape it has, (B, d).
+            key: identifies the normal: stream and interval of a Brownian path, or stream and index of a draw.
+            y: state with the shape of the result, (B, d).
         """
         slot = self.slots.setdefault(key, len(self.slots))
         out = torch.zeros_like(y)
@@ -78,7 +78,8 @@ class _ImpulsePath(NamedTuple):
 
 @dataclass(frozen=True)
 class Affine:
-    """y = a x + b + sum_k c_k z_k: a (d, d), b (d,), c by the names of the normals, in the order they are drawn."""
+    """The affine map y = a x + b + sum_k c_k z_k: a (d, d), b (d,), c_k (d, d) by the key of each normal, in the order
+    of the draws."""
 
     a: Tensor
     b: Tensor
@@ -88,8 +89,8 @@ class Affine:
         """Mean and covariance of y for x ~ N(mean, cov).
 
         Args:
-            mean: of x, (d,).
-            cov: of x, (d, d).
+            mean: mean of x, (d,).
+            cov: covariance of x, (d, d).
         """
         noise = sum((c @ c.mT for c in self.c.values()), torch.zeros_like(cov))
         return self.a @ mean + self.b, self.a @ cov @ self.a.mT + noise
@@ -101,23 +102,26 @@ def affine(
     scale: float = 1.0,
     device: str = "cpu",
 ) -> Affine:
-    """The maps of a method, from two runs. The first has one row, and counts the normals that are drawn.
+    """Measure the affine map of a method by two runs. The first has one row, and counts the normals that are drawn.
 
     The rows of the second run, with e_i the unit vectors:
 
-        rows                       x               normals           answer of an affine method
+        rows                       x               normals           result of an affine method
         0                          0               0                 b
         1 to d                     scale e_i       0                 b + scale a e_i
         d more for each normal k   0               z_k = e_i         b + c_k e_i
         the last                   -2 scale sum    z_k = -2 sum      b - 2 (sum of all rows from 1, each less b)
 
-    where sum is the sum of all e_i. Raises NotAffine where the last row is another.
+    where sum is the sum of all e_i.
 
     Args:
         run: (x, noise) -> y on states (B, d) in float64; it draws from `noise` alone.
-        d: numbers of a state.
-        scale: size of the impulses of x.
+        d: number of elements of a state.
+        scale: size of the impulses of x, above 0.
         device: where the states are made.
+
+    Raises:
+        NotAffine: if the last row differs from that result, or if the second run draws other normals.
     """
 
     check.number("scale", scale, above=0.0)
@@ -142,15 +146,15 @@ def affine(
 
 
 def w2(a: Law, b: Law) -> float:
-    """W2 of two Gaussians as a sum of squares, good to rounding where they are close:
+    """The Wasserstein distance W2 of two Gaussians, accurate to rounding even if they are close:
 
-        |m_a - m_b|^2 + |A^1/2 - B^1/2 U|^2,    U orthogonal, the polar factor of B^1/2 A^1/2.
+        W2^2 = |m_a - m_b|^2 + |A^1/2 - B^1/2 U|^2,    U orthogonal, the polar factor of B^1/2 A^1/2.
 
-    (`judge.frechet_gaussian` is its square, which cancels.) Gelbrich 1990.
+    `judge.frechet_gaussian` computes W2^2 by a formula that suffers from cancellation. Gelbrich 1990.
 
     Args:
         a: mean (d,) and covariance (d, d) of one Gaussian.
-        b: those of the other.
+        b: mean and covariance of the other Gaussian.
     """
 
     roots: list[Tensor] = []

@@ -1,8 +1,8 @@
 """Tests whether posterior samples have the right distribution: simulation-based calibration, TARP, and coverage.
 
-Both take problems drawn from the prior, with the truth and samples of the posterior for each. They compute numbers that
-are uniform on (0, 1) if the posteriors are right. This is exact for any number of samples, because a uniform number is
-added to each rank.
+`sbc` and `tarp` take problems drawn from the prior, with the true parameter and posterior samples for each. They
+compute numbers that are uniform on (0, 1) if the posteriors are right. This is exact for any number of samples, because
+a uniform number is added to each rank.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from solvers.noise import PROBE
 from .distances import DistanceEstimate
 
 _WIDTH = 1.959964  # standard deviations of a 95 % interval
-_LEAST = 8  # problems that an interval can be made of
+_LEAST = 8  # least number of problems
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Numbers that are uniform on (0, 1) where posteriors are right.
+    """The result of a calibration test: numbers that are uniform on (0, 1) if the posteriors are right.
 
-    values    (N, m), of N problems
-    p_values  of a Kolmogorov-Smirnov test of each column, (m,); the least of m is to be multiplied by m
-    band      half the width of the 95 % band in which the empirical distribution function of a column lies at all
-              places at once, by Dvoretzky, Kiefer and Wolfowitz
-    central   whether a credible set of level c is |value - 1/2| <= c/2, else value <= c
+    values    m numbers for each of N problems, (N, m)
+    p_values  of a Kolmogorov-Smirnov test of each column, (m,). If you report the least of them, multiply it by m
+    band      half the width of the 95 % band around the diagonal: the whole empirical distribution function of a column
+              lies inside with this probability (Dvoretzky, Kiefer and Wolfowitz)
+    central   True: a credible set of level c is |value - 1/2| <= c/2. False: it is value <= c
     """
 
     values: Tensor
@@ -39,10 +39,14 @@ class Calibration:
     central: bool
 
     def coverage(self, level: float = 0.9) -> DistanceEstimate:
-        """The share of truths in credible sets of a level, its 95 % interval over problems, and the level as the floor.
+        """The share of true parameters that lie in their credible set of a given level. It is `level` if the posteriors
+        are right.
 
         Args:
             level: in (0, 1).
+
+        Returns:
+            The share, its 95 % interval over problems, and the level as the floor.
 
         Raises:
             ValueError: naming the argument.
@@ -52,7 +56,7 @@ class Calibration:
         each = inside.double().mean(1)
         value = each.mean().item()
         variance = each.var().item() / len(each)
-        count = value * (1 - value) / variance if variance > 0 else len(each)  # independent truths it is worth
+        count = value * (1 - value) / variance if variance > 0 else len(each)  # effective number of truths
 
         return DistanceEstimate(value, *_wilson(value, count), level)
 
@@ -65,8 +69,8 @@ def sbc(truths: Tensor, samples: Tensor, seed: int = 0) -> Calibration:
     Talts et al. 2018, arXiv:1804.06788.
 
     Args:
-        truths: of N problems drawn from the prior, (N, ...).
-        samples: L of the posterior of each, (N, L, ...).
+        truths: true parameters of N problems, drawn from the prior, (N, ...).
+        samples: L posterior samples for each problem, (N, L, ...).
         seed: of u.
 
     Raises:
@@ -85,17 +89,18 @@ def tarp(
     references: Tensor | None = None,
     seed: int = 0,
 ) -> Calibration:
-    """Tests of accuracy with random points: the share of samples that lie nearer to a random point than the truth.
+    """Tests of accuracy with random points (TARP): for each problem, the share of posterior samples that lie nearer to
+    a random reference point than the truth does.
 
-    It is uniform for every distribution of the points that does not depend on the truth only if the whole posterior is
-    right, not its marginals alone. Coordinates are scaled by their standard deviation over the truths. Lemos et al.
-    2023, arXiv:2302.03026.
+    This share is uniform on (0, 1) if the posterior is right. Conversely, if it is uniform for every distribution of
+    the points that does not depend on the truth, then the whole joint posterior is right, not only its marginals.
+    Coordinates are scaled by their standard deviation over the truths. Lemos et al. 2023, arXiv:2302.03026.
 
     Args:
-        truths: of N problems drawn from the prior, (N, ...).
-        samples: L of the posterior of each, (N, L, ...).
-        references: the points, like truths; None: uniform in the box of the truths.
-        seed: of the points.
+        truths: true parameters of N problems, drawn from the prior, (N, ...).
+        samples: L posterior samples for each problem, (N, L, ...).
+        references: the reference points, shaped like truths; None: uniform in the bounding box of the truths.
+        seed: of the reference points and of the uniform numbers added to the ranks.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -123,7 +128,7 @@ def tarp(
 
 
 def _wilson(share: float, count: float) -> tuple[float, float]:
-    """The 95 % interval of a share of independent truths, within [0, 1]. Wilson 1927, J. Am. Stat. Assoc. 22."""
+    """95 % interval, within [0, 1], of a share of `count` independent truths. Wilson 1927, J. Am. Stat. Assoc. 22."""
     square = _WIDTH**2 / count
     middle = (share + square / 2) / (1 + square)
     width = math.sqrt(square * share * (1 - share) + square**2 / 4) / (1 + square)
@@ -158,7 +163,7 @@ def _calibration(
     seed: int,
     central: bool,
 ) -> Calibration:
-    """Of ranks; ties are broken at random."""
+    """The calibration from the number of samples below and equal to each truth; ties are broken at random."""
     from scipy.stats import kstest  # pyright: ignore[reportMissingTypeStubs]
 
     source = SeededNoise(check.seed("seed", seed))

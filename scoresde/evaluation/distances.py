@@ -1,4 +1,4 @@
-"""Distances between sample sets, each with an interval and the floor that two exact sets of that size would show.
+"""Distances between two sets of samples, and between two Gaussians in closed form.
 
     energy    2 E|X - Y| - E|X - X'| - E|Y - Y'|                       Szekely & Rizzo 2013
     mmd       E k(X, X') + E k(Y, Y') - 2 E k(X, Y), k Gaussian        Gretton et al. 2012
@@ -6,9 +6,10 @@
     sliced    sqrt E_theta W2^2(theta.X, theta.Y)                      Rabin et al. 2012; Bonneel et al. 2015
     frechet   |m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2)        Heusel et al. 2017, arXiv:1706.08500
 
-Sets are (n, ...) and are flattened; sums run in float64 over blocks, so that the answer does not depend on memory.
-Every distance is zero on identical sets, except `kid` and `unbiased=True`; those have mean zero if both distributions
-are equal.
+Sets have shape (n, ...) and are flattened. Sums run in float64 over blocks of fixed size, so the result does not depend
+on the available memory. `estimate` gives a distance with a 95 % interval. `floor` gives the distance that two exact
+sets of the same size would show. Every distance is zero on identical sets, except `kid` and `unbiased=True`; those have
+mean zero if both distributions are equal.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ _BLOCK = 1024
 
 
 def energy(x: Tensor, y: Tensor, unbiased: bool = False) -> float:
-    """Energy distance (squared, as usually stated); 0 only if the two distributions are equal.
+    """Energy distance of two sets of samples, 2 E|X - Y| - E|X - X'| - E|Y - Y'| (no square root is taken).
+
+    For whole distributions it is 0 only if they are equal.
 
     Args:
         x: samples, (n, ...).
@@ -52,7 +55,7 @@ def mmd(
     scale: float = 1.0,
     unbiased: bool = False,
 ) -> float:
-    """Squared maximum mean discrepancy with the kernel exp(-|x - y|^2 / (2 scale^2)).
+    """Squared maximum mean discrepancy (MMD) of two sets of samples, with the kernel exp(-|x - y|^2 / (2 scale^2)).
 
     Args:
         x: samples, (n, ...).
@@ -75,13 +78,15 @@ def kid(x: Tensor, y: Tensor) -> float:
 
 
 def sliced(x: Tensor, y: Tensor, directions: Tensor | None = None) -> float:
-    """Sliced W2 over `directions` (m, d), unit rows; default 256 of a fixed seed. Sets of unequal size are compared on
-    a common grid of quantiles.
+    """Sliced Wasserstein distance: the root mean square, over many directions, of the W2 distances between
+    both sets projected on the direction.
+
+    Sets of unequal size are compared on a common grid of quantiles.
 
     Args:
         x: samples, (n, ...).
-        y: samples, (m, ...), with as many numbers per sample.
-        directions: unit vectors, (m, d), with d the numbers per sample; None: 256 of a fixed seed.
+        y: samples, (m, ...), with as many elements per sample.
+        directions: unit vectors, (k, d), d the number of elements per sample; None: 256 of a fixed seed.
 
     Returns:
         The distance, in units of the samples.
@@ -104,7 +109,7 @@ def sliced(x: Tensor, y: Tensor, directions: Tensor | None = None) -> float:
 
 
 def unit_directions(d: int, count: int = 256, seed: int = 0) -> Tensor:
-    """`count` directions uniform on the sphere, (count, d) float64.
+    """Unit vectors drawn uniformly on the sphere, (count, d) float64.
 
     Args:
         d: dimension.
@@ -122,7 +127,8 @@ def sliced_gaussian(
     cov_b: Tensor,
     directions: Tensor,
 ) -> float:
-    """Sliced W2 of two Gaussians over given directions: W2^2 along theta is (theta.dm)^2 + (std_a - std_b)^2.
+    """Sliced W2 of two Gaussians over given directions, in closed form: W2^2 along theta is (theta.dm)^2 + (std_a -
+    std_b)^2.
 
     Args:
         mean_a: mean of the first Gaussian, (d,) float64.
@@ -142,8 +148,9 @@ def mmd_gaussian(
     cov_b: Tensor,
     scale: float = 1.0,
 ) -> float:
-    """Squared discrepancy of two Gaussians: E k = det(I + C/s^2)^(-1/2) exp(-dm^T (s^2 I + C)^-1 dm / 2), C the sum of
-    covariances.
+    """Squared MMD of two Gaussians in closed form, from the mean of the kernel for a difference N(dm, C),
+
+        E k = det(I + C/s^2)^(-1/2) exp(-dm^T (s^2 I + C)^-1 dm / 2),    C the sum of both covariances, s the scale.
 
     Args:
         mean_a: mean of the first Gaussian, (d,) float64.
@@ -166,12 +173,13 @@ def mmd_gaussian(
 
 
 def precision_recall(real: Tensor, made: Tensor, k: int = 3) -> tuple[float, float]:
-    """Precision and recall by k-nearest-neighbour balls. Kynkaanniemi et al. 2019, arXiv:1904.06991.
+    """Precision and recall of generated samples: the shares of each set inside the k-nearest-neighbour balls of the
+    other. Kynkaanniemi et al. 2019, arXiv:1904.06991.
 
     Args:
         real: samples of the data, (n, ...).
         made: samples of the model, (m, ...).
-        k: which neighbour of a sample sets the radius of its ball; 1 to min(n, m) - 1.
+        k: the ball around a sample reaches to its k-th nearest neighbour; 1 to min(n, m) - 1.
 
     Returns:
         Precision, the share of `made` inside a ball of `real`; recall, the share of `real` inside a ball of `made`.
@@ -193,12 +201,12 @@ def precision_recall(real: Tensor, made: Tensor, k: int = 3) -> tuple[float, flo
 
 
 def on_features(metric: Metric, features: Callable[[Tensor], Tensor], batch: int = 256) -> Metric:
-    """`metric` between features (n, ...) -> (n, d) of any module, without gradients, `batch` samples at once.
+    """Make a metric of samples from a metric of features. Features are computed without gradients, in batches.
 
     Args:
-        metric: of features.
+        metric: distance of two sets of features.
         features: samples (B, ...) -> features (B, d).
-        batch: samples given to `features` at once.
+        batch: number of samples in one call of `features`.
 
     Returns:
         A metric of samples.

@@ -1,7 +1,8 @@
-"""Examination of a score model: findings with evidence and remedy; none for a healthy model.
+"""Examination of a score model. Each fault is a finding with evidence and a remedy; a healthy model has none.
 
-Idea: interpret the output in every way (`interpretations`): parameterisation, sign, clock, scale of the data. The true
-score fits a batch at least as well as any other. If another interpretation explains the batch much better than the
+Idea: interpret the output in every way (`interpretations`): parameterisation, sign, c_noise (the noise level as the
+network receives it), scale of the data. The true score fits a batch at least as well as any other function. If another
+interpretation explains the batch much better than the
 declared one, the declaration is wrong.
 """
 
@@ -44,7 +45,7 @@ from .interpretations import (
     variance,
 )
 
-MAX_LOSS_RATIO = 1.25  # a network is reported whose loss is this many times that of a Gaussian fitted to the batch
+MAX_LOSS_RATIO = 1.25  # a network is reported if its loss is above so many times that of a Gaussian fitted to the batch
 RANGE = "wrong data range"
 
 
@@ -57,20 +58,28 @@ def doctor(
     raw: BaseDenoiser | None = None,
     seed: int = 0,
 ) -> tuple[Finding, ...]:
-    """Examine a denoiser, or a plain score(x, t), on a batch of its data; () when nothing is found.
+    """Examine a denoiser, or a plain score(x, t), on a batch of its data; the result is () if nothing is found.
 
-    Found: output that is not finite, not repeatable (dropout left on) or dependent on batch mates; eps, x0, v,
-    velocity or score taken for another, a wrong sign, a missing 1/sigma; c_noise off by 1000 or reversed; data in [0,
-    255] or [0, 1]; a prior that does not cover the data; a condition or noise level that is ignored; a stale average;
-    a loss above a Gaussian's; where nothing else is found, samples of its flow far beyond the data. At most 12 calls
-    at each of 8 levels and some fifty more, in eval mode after the first few.
+    It looks for these faults:
+
+    - the output is not finite, not repeatable (dropout left on), or depends on the rest of the batch;
+    - one of eps, x0, v, velocity and score is declared as another, the sign is wrong, or a factor 1/sigma is missing;
+    - c_noise is off by a factor of 1000, or reversed;
+    - the data are in [0, 255] or [0, 1], or are too large for the process's prior;
+    - a condition or the noise level is ignored;
+    - the averaged weights lag behind the raw ones;
+    - the loss is above that of a Gaussian;
+    - samples of the probability flow lie far beyond the data. This is looked at only if nothing else is found.
+
+    It takes at most 12 network calls at each of 8 noise levels, and some fifty more. The first few run in the mode that
+    the model is in, the others in eval mode.
 
     Args:
-        denoiser: the model, a `BaseDenoiser`.
-        process: the one it was trained on.
+        denoiser: the model: a `BaseDenoiser`, or a function score(x, t).
+        process: the training process. If a `Denoiser` has a process of its own, noisy states are made by that one.
         batch: clean samples (B, ...), B >= 8, in the model's scale, not noisy.
-        cond: one entry a sample.
-        raw: the network before averaging, where `denoiser` holds the moving average of its weights.
+        cond: condition with one entry per sample, or None.
+        raw: the model with its raw weights, if `denoiser` holds a moving average of them; None: not compared.
         seed: of the noise.
 
     Raises:

@@ -1,14 +1,17 @@
-"""The evidence bound of the discrete chain, term by term.
+"""The evidence lower bound (ELBO) of a discrete chain, term by term.
 
     -log p(x_0) <= L_T + sum_{i=2}^T L_{i-1} + L_0,
     L_T     = KL(q(x_T|x_0) || N(0, I)),
     L_{i-1} = KL(q(x_{i-1}|x_i, x_0) || p(x_{i-1}|x_i)) = c_0^2 |x_0 - D(x_i)|^2 / (2 var_i),
     L_0     = -log N(x_0; D(x_1), beta_1),
 
-with c_0 and var_i those of the posterior ("small" variance) and D the denoiser: the hierarchical-VAE reading of DDPM.
-Ho et al. 2020, arXiv:2006.11239, eq. 5; Kingma et al. 2021, arXiv:2107.00630. A network that says its variances
-(`LearnedRange`), e^r times those, has e^-r times the first terms, and per element r/2 more, in the KL (r + e^-r -
-1)/2. Nichol & Dhariwal 2021, arXiv:2102.09672.
+with D the denoiser, and c_0 and var_i the coefficient of x_0 and the variance of the posterior q(x_{i-1}|x_i, x_0) (the
+"small" variance). This treats DDPM as a hierarchical VAE. Ho et al. 2020, arXiv:2006.11239, eq. 5; Kingma et al. 2021,
+arXiv:2107.00630.
+
+A network may predict its variances (`LearnedRange`), as e^r times the fixed ones. Then the squared errors are
+multiplied by e^-r. Each element adds r/2 to L_0, and (r + e^-r - 1)/2 to each L_{i-1}. Nichol & Dhariwal 2021,
+arXiv:2102.09672.
 """
 
 from __future__ import annotations
@@ -34,8 +37,12 @@ from ..samplers.sampling import evaluating
 
 @dataclass(frozen=True)
 class Bound:
-    """Nats a sample: prior (B,) = L_T; steps (T - 1, B) = L_1 .. L_{T-1}; reconstruction (B,) = L_0. `total` bounds
-    -log p(x_0)."""
+    """The terms of the bound in nats per sample; their sum `total` is an upper bound of -log p(x_0).
+
+    prior           L_T, (B,)
+    steps           L_1 .. L_{T-1}, (T - 1, B)
+    reconstruction  L_0, (B,)
+    """
 
     prior: Tensor
     steps: Tensor
@@ -55,15 +62,15 @@ def elbo(
     seed: int = 0,
     cond: Any = None,
 ) -> Bound:
-    """The bound of `chain` at x0 (B, ...), with one draw of x_i a level: unbiased, T calls of the denoiser.
+    """The bound of `chain` on -log p(x0), estimated from one draw of x_i per level.
 
-    Deterministic in (seed, index).
+    The estimate is unbiased and takes T calls of the denoiser. It is deterministic in (seed, index).
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
         chain: a discrete chain of `ddpm`.
         x0: clean samples, (B, ...).
-        seed: of the noise at each level; a function of (seed, index).
+        seed: of the noise at each level. The noise of a sample is a function of (seed, index).
         cond: condition of each sample, or None (`denoisers.conditions`).
 
     Raises:
@@ -104,13 +111,13 @@ def term(
     x0: Tensor,
     prediction: Prediction,
 ) -> Tensor:
-    """L_{i-1} of each sample, (B,), from what is predicted at level i.
+    """L_{i-1} of each sample, (B,), from the model's prediction at level i.
 
     Args:
         chain: a discrete chain of `ddpm`.
-        level: i in 1..T, whole numbers (B,), or 0-d, one for all.
+        level: i in 1..T, integers (B,), or 0-d for all samples.
         x0: clean samples, (B, ...).
-        prediction: of the model at level i, of x0 made noisy.
+        prediction: the model's prediction at level i for the noisy x0.
     """
 
     weight, constant, gap, first = (like(c, x0) for c in _coefficients(chain)[:, level.to("cpu", torch.int64) - 1])
@@ -125,8 +132,8 @@ def term(
 
 @functools.lru_cache(maxsize=8)
 def _coefficients(chain: DiscreteVP) -> Tensor:
-    """(4, T): w and c of L_{i-1} = sum over elements of w (x_0 - D)^2 + c at the fixed variances, log beta/beta~, and
-    whether i is 1."""
+    """Coefficients of every level, (4, T): w and c of L_{i-1} = sum over elements of w (x_0 - D)^2 + c at the fixed
+    variances, then log beta/beta~, then 1 at i = 1 and 0 elsewhere."""
 
     rows: list[tuple[float, ...]] = []
 
@@ -147,7 +154,7 @@ def _coefficients(chain: DiscreteVP) -> Tensor:
 
 
 def prior_term(chain: DiscreteVP, x0: Tensor) -> Tensor:
-    """L_T = sum (abar x_0^2 + (1 - abar) - 1 - log(1 - abar)) / 2, (B,).
+    """The prior term L_T = sum (abar x_0^2 + (1 - abar) - 1 - log(1 - abar)) / 2, (B,).
 
     Args:
         chain: a discrete chain of `ddpm`.
@@ -164,16 +171,19 @@ def gaussian_bound(
     variance: Tensor,
     learned: bool = False,
 ) -> tuple[float, float, float]:
-    """(L_T, sum of L_{i-1}, L_0) expected over data N(mean, diag variance) with the true denoiser. No sampling.
+    """The expected terms (L_T, sum of L_{i-1}, L_0) for Gaussian data N(mean, diag variance) and their exact denoiser.
 
-    E|x_0 - D(x_i)|^2 = sum lam sigma^2 / (alpha^2 lam + sigma^2), the posterior variances. The best variance of step i
-    is that of x_{i-1} given x_i, beta~ + c_0^2 of them, where L_{i-1} = sum log(variance/beta~)/2 and L_0 = sum (log(2
-    pi variance) + 1)/2.
+    No samples are drawn. With lam the variance of an element of the data, its posterior variance at level i is
+
+        p = lam sigma^2 / (alpha^2 lam + sigma^2),    E|x_0 - D(x_i)|^2 = sum p.
+
+    The best variance of step i is the variance of x_{i-1} given x_i, which is beta~ + c_0^2 p. With it L_{i-1} = sum
+    log(1 + c_0^2 p/beta~)/2 and L_0 = sum (log(2 pi p) + 1)/2.
 
     Args:
         chain: a discrete chain of `ddpm`.
-        mean: of the data, (d,).
-        variance: of the data, element by element, (d,).
+        mean: mean of the data, (d,).
+        variance: variance of each element of the data, (d,).
         learned: True: steps have the best variances; False: the fixed ones.
     """
 

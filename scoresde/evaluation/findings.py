@@ -1,4 +1,4 @@
-"""Checks of a model, one per function. Each yields findings with evidence and a remedy."""
+"""The checks of the doctor, one per function. Each yields findings with evidence and a remedy."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..samplers.sampling import evaluating
 from .interpretations import BETTER, LEVELS, Batch, ClockHypothesis, as_declared, loss_ratios, with_clock
 from .tails import COUNT, SHARE, tails
 
-EXTRA_LEVELS = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64, device="cpu")  # lam beyond the last level
+EXTRA_LEVELS = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64, device="cpu")  # added to lam of the last level
 MISSING = "missing 1/sigma"
 
-MAX_PRIOR_SNR = 0.25  # signal over noise that a prior N(0, sigma^2) cannot stand for
-NO_CHANGE = 1e-3  # relative change of the output that counts as none
+MAX_PRIOR_SNR = 0.25  # signal/noise at the noisy end, above which the prior N(0, sigma^2) does not cover the data
+NO_CHANGE = 1e-3  # a smaller relative change of the output counts as no change
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Finding:
 
 
 def scale_of_data(x0: Tensor, process: Process) -> Iterator[Finding]:
-    """A prior that does not cover the data.
+    """Find data that are too large for the prior: at the noisy end of the process the signal is not small.
 
     Args:
         x0: clean samples, (B, ...).
-        process: whose noisy end must cover them.
+        process: the training process.
     """
     rms = x0.double().square().mean().sqrt().item()
     left = process.lam(process.t_noise).exp().item() * rms
@@ -55,12 +55,12 @@ def scale_of_data(x0: Tensor, process: Process) -> Iterator[Finding]:
 
 
 def not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
-    """NaN or Inf anywhere from end to end.
+    """Find NaN or Inf in the output at 9 times from the clean to the noisy end.
 
     Args:
-        model: the model, as it is used.
+        model: the model, in the mode it is in.
         batch: samples and their noise.
-        process: along which states are made, over its whole range.
+        process: makes the noisy states, over its whole range.
     """
     for t in torch.linspace(process.t_data, process.t_noise, 9, dtype=torch.float64, device="cpu"):
         alpha = process.alpha(t)
@@ -80,12 +80,12 @@ def not_finite(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[
 
 
 def nondeterminism(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
-    """The model answers differently for the same input, or for the same sample in another batch.
+    """Find output that differs between two calls on the same input, or that depends on the other samples of the batch.
 
     Args:
-        model: the model, as it is used.
+        model: the model, in the mode it is in.
         batch: samples and their noise.
-        process: in whose frame states are made.
+        process: gives alpha and sigma of the noisy states.
     """
     x, alpha, sigma, _ = list(batch.at(process))[len(LEVELS) // 2]
     first, again = (model(x, alpha, sigma, batch.cond).out for _ in range(2))
@@ -115,16 +115,16 @@ def _relative(a: Tensor, b: Tensor) -> float:
 
 
 def missing_inverse_sigma(model: BaseDenoiser, batch: Batch, process: Process) -> Iterator[Finding]:
-    """A score without its 1/sigma where the loss hardly feels it: beta = E[eps_hat eps]/E[eps_hat^2], 1 for a
-    denoiser, is 1/sigma.
+    """Find a score network that lacks its factor 1/sigma at low noise levels, where the loss hardly shows it.
 
-    Errors of a network make beta less than one, and a constant factor does not change with sigma: only this fault gives
-        a beta that does.
+    The test uses the best multiple of the output, beta = E[eps_hat eps]/E[eps_hat^2]. For a right denoiser it is 1; for
+    this fault it is 1/sigma. Errors of a network make beta less than 1. A wrong constant factor gives a beta that does
+    not change with sigma.
 
     Args:
-        model: the model; only a `Denoiser` that predicts the score is looked at.
+        model: the model; only a `Denoiser` that predicts the score is examined.
         batch: samples and their noise.
-        process: in whose frame states are made.
+        process: gives alpha and sigma of the noisy states.
     """
 
     if not isinstance(model, Denoiser) or model.table != Score():
@@ -157,13 +157,13 @@ def ignored_inputs(
     process: Process,
     ratio: float,
 ) -> Iterator[Finding]:
-    """The model ignores its condition, or ignores the noise level although it should not.
+    """Find a model that ignores its condition, or that ignores the noise level and has a high loss.
 
     Args:
         model: the model.
         batch: samples, their noise and conditions.
-        process: in whose frame states are made.
-        ratio: the model's loss over a Gaussian's; the noise level is looked at only above 1.05.
+        process: gives alpha and sigma of the noisy states.
+        ratio: the model's loss over that of a Gaussian; the noise level is examined only if it is above 1.05.
     """
     x, alpha, sigma, _ = list(batch.at(process))[len(LEVELS) // 2]
     out = model(x, alpha, sigma, batch.cond).out
@@ -198,7 +198,7 @@ def ignored_inputs(
 
 
 def far_samples(model: BaseDenoiser, batch: Batch, seed: int) -> Iterator[Finding]:
-    """Samples of the flow lie far outside the data.
+    """Find samples of the probability flow that lie far outside the data.
 
     Args:
         model: the model.
@@ -231,13 +231,13 @@ def stale_average(
     batch: Batch,
     process: Process,
 ) -> Iterator[Finding]:
-    """The averaged weights lie far behind the weights that they average.
+    """Find averaged weights that lag far behind the raw weights: the raw ones have a much lower loss.
 
     Args:
-        model: with averaged weights.
-        raw: the same with the weights that are averaged; None: nothing is looked at.
+        model: the model with averaged weights.
+        raw: the same model with its raw weights; None: nothing is examined.
         batch: samples and their noise.
-        process: in whose frame states are made.
+        process: gives alpha and sigma of the noisy states.
     """
     if raw is None:
         return

@@ -1,9 +1,9 @@
-"""The Inception-v3 of the Frechet inception distance: 2048 features an image, from a weights file the user gives.
+"""The Inception-v3 of the Frechet inception distance: 2048 features per image, from a weights file the user gives.
 
-The graph of 2015 as ported from TensorFlow, which is not that of later libraries: average pools leave their padding
-out of the mean, the last block takes a maximum in one's place, images are resized by TensorFlow 1's rule (sample i at
-i in/299, no half pixels) and scaled (x - 128)/128. Szegedy et al. 2015, arXiv:1512.00567; Heusel et al. 2017,
-arXiv:1706.08500; Parmar et al. 2022, arXiv:2104.11222.
+This is the graph of 2015 as ported from TensorFlow. It differs from Inception-v3 in later libraries in three points.
+Average pools leave their padding out of the mean. The last block has a maximum pool in place of an average pool. Images
+are resized by the rule of TensorFlow 1 (output pixel i lies at i in/299, no half pixels) and scaled by (x - 128)/128.
+Szegedy et al. 2015, arXiv:1512.00567; Heusel et al. 2017, arXiv:1706.08500; Parmar et al. 2022, arXiv:2104.11222.
 
 Nothing is downloaded. The file is the one pytorch-fid and torch-fidelity publish
 (`pt_inception-2015-12-05-6726825d.pth`, or its tensors as .safetensors), read by `foreign.read`. The TorchScript
@@ -27,14 +27,14 @@ from ..storage.weights import restore
 SIZE = 299
 Kernel = int | tuple[int, int]
 One = tuple[int, Kernel]  # channels out, kernel
-Step = One | list[One]  # a list: side by side
+Step = One | list[One]  # a list: convolutions in parallel
 _mean = partial(F.avg_pool2d, kernel_size=3, stride=1, padding=1, count_include_pad=False)
 _most = partial(F.max_pool2d, kernel_size=3, stride=1, padding=1)
 _half = partial(F.max_pool2d, kernel_size=3, stride=2)
 
 
 class Conv(nn.Module):
-    """Convolution without a bias, batch norm, ReLU."""
+    """A convolution without bias, then batch norm, then ReLU."""
 
     def __init__(
         self,
@@ -60,11 +60,11 @@ class Conv(nn.Module):
 
 
 class Mixed(nn.Module):
-    """Paths side by side, their channels joined: a path is a chain of convolutions, the last named `branch_pool` and
-    begun by a pool.
+    """An Inception block: parallel branches, whose output channels are concatenated.
 
-    `halving` blocks have stride 2 and no padding where a path of theirs ends. Layers are called NAME_1, NAME_2a,
-    NAME_2b, a lone one NAME."""
+    A branch is a chain of convolutions. The branch `branch_pool` starts with a pool. If `halving`, the last convolution
+    of each branch has stride 2 and no padding. Layers are named BRANCH_1, BRANCH_2, and so on; BRANCH_2a and BRANCH_2b
+    if two are in parallel; BRANCH if the branch has only one."""
 
     def __init__(
         self,
@@ -143,10 +143,11 @@ def _e(inside: int, pool: partial[Tensor]) -> Mixed:
 
 
 class Inception(nn.Module):
-    """Images (n, C, H, W) -> features (n, 2048), in eval mode.
+    """The network: images (n, C, H, W) -> features (n, 2048); call it in eval mode.
 
-    C is 1 or 3; uint8 in 0..255 as it is, floats in the model's scale [-1, 1], rounded to what a file would hold. A
-    `features` for `distances.on_features`. Raises TypeError or ValueError naming `x`."""
+    C is 1 or 3. uint8 images are in 0..255. Float images are in the model's scale [-1, 1] and are rounded to the values
+    that an image file would hold. The network can be the argument `features` of `distances.on_features`. A wrong shape
+    or dtype raises TypeError or ValueError naming `x`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -182,7 +183,7 @@ class Inception(nn.Module):
 
 
 def pixels(x: Tensor) -> Tensor:
-    """Three channels of whole numbers in 0..255, float32."""
+    """Images as three channels of whole numbers in 0..255, float32."""
     if x.dim() != 4 or x.shape[1] not in (1, 3) or 0 in x.shape:
         raise ValueError(f"`x` must be images (n, 1 or 3, H, W), got shape {tuple(x.shape)}")
 
@@ -195,13 +196,13 @@ def pixels(x: Tensor) -> Tensor:
 
 
 def resized(x: Tensor) -> Tensor:
-    """To 299 x 299: pixel i is the linear interpolant at i in/299, as TensorFlow 1 has it."""
+    """Images resized to 299 x 299: pixel i is the linear interpolant at i in/299, as in TensorFlow 1."""
     rows, columns = (_weights(n).to(x) for n in x.shape[2:])
     return rows @ x @ columns.T
 
 
 def _weights(n: int) -> Tensor:
-    """(299, n): each row the weights of the two pixels its point lies between."""
+    """Interpolation weights, (299, n): each row holds the weights of the two pixels on both sides of its point."""
     at = torch.arange(SIZE, dtype=torch.float64, device="cpu") * n / SIZE
     low = at.floor().long()
     weights = torch.zeros(SIZE, n, dtype=torch.float64, device="cpu")
@@ -210,14 +211,15 @@ def _weights(n: int) -> Tensor:
 
 
 def load_inception(path: str | Path) -> Inception:
-    """The network with the weights of a local file, in eval mode and without gradients.
+    """Load the network with the weights of a local file, in eval mode and without gradients of the weights.
 
-    Raises CheckpointError saying what is wrong with the file: no such file, a pickle or program, another network's
-    weights."""
+    Raises:
+        CheckpointError: if the file is missing, is a pickle or a program, or holds the weights of another network.
+    """
 
     path = Path(path)
     tensors = foreign.read(path)
-    head = tensors.pop("fc.weight", None), tensors.pop("fc.bias", None)  # of the classifier, which features do without
+    head = tensors.pop("fc.weight", None), tensors.pop("fc.bias", None)  # the classifier's last layer, not used here
     if head[0] is not None and head[0].shape[0] != 1008:
         raise CheckpointError(
             f"{path} holds an Inception of {head[0].shape[0]} classes; that of the Frechet inception distance has 1008"

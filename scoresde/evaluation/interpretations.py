@@ -1,12 +1,13 @@
 """Interpretations of a network's output, and how well each of them explains a batch.
 
-One number compares them, the denoising loss relative to that of a Gaussian fitted to the batch,
+One number compares them: the denoising loss relative to that of a Gaussian fitted to the batch,
 
-    r = exp mean_k log( E|eps_hat - eps|^2 / E|eps_gauss - eps|^2 ),    E|eps_gauss - eps|^2 = d v e^{2 lam} / (1 + v
-        e^{2 lam}),
+    r = exp mean_k log( E|eps_hat - eps|^2 / E|eps_gauss - eps|^2 ),
+    E|eps_gauss - eps|^2 = d v e^{2 lam} / (1 + v e^{2 lam}),
 
-over levels k with lam + log std in [-2, 1.5], where neither x0 nor eps can be read off x; v is the variance of the
-batch. The true score has r <= 1, and no interpretation of its output has less.
+where v is the variance of the batch and d the number of elements of a sample. The mean runs over noise levels k with
+lam + log std in [-2, 1.5]: outside this range x alone shows x0 or eps. The true score has r <= 1, and no interpretation
+of its output has less.
 """
 
 from __future__ import annotations
@@ -29,15 +30,15 @@ from ..processes.base import Process
 from ..processes.coefficients import like
 
 LEVELS = torch.linspace(-2.0, 1.5, 8, dtype=torch.float64, device="cpu")  # lam + log std
-BETTER = 0.8  # what another output or data range, another clock must make of the loss to be believed
-CLOCKED = 0.93
-_NUMBERS = 2048  # numbers wanted a level; samples used at most
-_ROWS = 512
+BETTER = 0.8  # another output or data range is accepted if it lowers the loss at least by this factor
+CLOCKED = 0.93  # the same for another c_noise
+_NUMBERS = 2048  # a smaller batch is repeated until it has about so many elements
+_ROWS = 512  # samples used at most
 
 
 @dataclass(frozen=True)
 class Velocity(Unscaled):
-    """F = eps - x0, the straight path's velocity."""
+    """A network that predicts the velocity of the straight path, F = eps - x0."""
 
     def to_x0(self, alpha: Tensor, sigma: Tensor) -> Pair:
         return 1 / (alpha + sigma), -sigma / (alpha + sigma)
@@ -48,8 +49,8 @@ class Velocity(Unscaled):
 
 @dataclass(frozen=True)
 class ClockHypothesis:
-    """Another c_noise for the network: scale * c, or scale * (first + last - c) if reversed, where c runs from first to
-    last."""
+    """Another c_noise for the network: scale * c, or scale * (first + last - c) if reversed, where c is the declared
+    c_noise and runs from first to last."""
 
     scale: float = 1.0
     reversed: bool = False
@@ -60,7 +61,7 @@ class ClockHypothesis:
 
 @dataclass(frozen=True)
 class Range:
-    """x -> (x - centre)/half: another scale of the data."""
+    """Another scale of the data, x -> (x - centre)/half."""
 
     centre: float = 0.0
     half: float = 1.0
@@ -68,7 +69,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Interpretation:
-    """One interpretation of a network: what its output is, its sign, its c_noise, the scale of the data."""
+    """One interpretation of a network: its parameterisation, the sign of its output, its c_noise, the data's scale."""
 
     table: Parameterisation
     sign: int = 1
@@ -76,8 +77,10 @@ class Interpretation:
     range: Range = Range()
 
     def doubt(self, declared: Interpretation) -> float:
-        """The factor by which the loss must fall before this interpretation is preferred. It differs, because another
-        c_noise changes the loss less than another output."""
+        """The factor by which this interpretation must lower the loss before it is preferred to the declared one.
+
+        It is nearer to 1 for another c_noise than for another output, because another c_noise changes the loss less.
+        """
 
         other = BETTER if (self.table, self.sign) != (declared.table, declared.sign) else 1.0
         return (
@@ -89,7 +92,7 @@ class Interpretation:
 
 @dataclass(frozen=True)
 class Batch:
-    """Clean samples, their noise at each level (K, B, ...), the levels, and the condition."""
+    """Clean samples x0 (B, ...), their noise eps at each level (K, B, ...), the levels lam (K,), and the condition."""
 
     x0: Tensor
     eps: Tensor
@@ -98,12 +101,12 @@ class Batch:
 
     @property
     def gauss(self) -> Tensor:
-        """E|eps_gauss - eps|^2 per element, (K,)."""
+        """The loss of the fitted Gaussian, E|eps_gauss - eps|^2 per element, (K,)."""
         snr = variance(self.x0) * torch.exp(2 * self.lams)
         return snr / (1 + snr)
 
     def at(self, process: Process) -> Iterator[tuple[Tensor, Tensor, Tensor, Tensor]]:
-        """x, alpha, sigma and eps at each level, in the frame of `process`."""
+        """x = alpha x0 + sigma eps, alpha, sigma and eps at each level, with alpha and sigma of `process`."""
         for eps, t in zip(self.eps, process.time(self.lams), strict=True):
             alpha = process.alpha(t)
             sigma = process.sigma(t)
@@ -115,7 +118,7 @@ class Batch:
 
 
 def variance(x: Tensor) -> float:
-    """Mean over elements of the variance over samples."""
+    """The variance over samples, averaged over elements."""
     return x.double().var(0).mean().item()
 
 
@@ -125,12 +128,12 @@ def draw(
     process: Process,
     seed: int,
 ) -> Batch:
-    """Noise for the first samples of a batch. A small batch is repeated.
+    """Draw the noise for the first samples of a batch at every level. A small batch is repeated.
 
     Args:
         x0: clean samples, (B, ...).
-        cond: condition of each, or None.
-        process: whose range bounds the levels.
+        cond: condition of each sample, or None.
+        process: its range bounds the noise levels.
         seed: of the noise.
     """
     x0 = x0[:_ROWS]
@@ -156,7 +159,7 @@ def as_declared(model: BaseDenoiser) -> Interpretation:
 
 
 def data_ranges(x0: Tensor) -> list[Range]:
-    """The data as given, and in the other scale that images with such values often have."""
+    """Possible scales of the data: as given, and the other scale that images with such values often have."""
     low = x0.min().item()
     high = x0.max().item()
     if low >= 0:
@@ -171,14 +174,14 @@ def loss_ratios(
     clock: ClockHypothesis,
     readings: list[Interpretation],
 ) -> dict[Interpretation, float]:
-    """r, the loss over that of a Gaussian, for each interpretation, from one call per level.
+    """r, the loss relative to that of a Gaussian, for each interpretation, from one call per level.
 
     Args:
-        model: the model; one that is no `Denoiser` is read by its eps.
+        model: the model; if it is not a `Denoiser`, its eps is interpreted.
         batch: samples and their noise.
-        process: in whose frame states are made.
-        clock: what noise level the network is told.
-        readings: what its output may mean.
+        process: gives alpha and sigma of the noisy states.
+        clock: the c_noise that the network receives.
+        readings: the interpretations of its output to be compared.
     """
     logs = dict.fromkeys(readings, 0.0)
     asked = with_clock(model, clock) if isinstance(model, Denoiser) else model
@@ -196,11 +199,11 @@ def loss_ratios(
 
 
 def with_clock(model: Denoiser, clock: ClockHypothesis) -> Denoiser:
-    """The same network with another c_noise.
+    """The same network, which receives another c_noise.
 
     Args:
-        model: of the network.
-        clock: what the network is told in place of its own c_noise.
+        model: the denoiser of the network.
+        clock: maps the declared c_noise to the one that the network receives.
     """
     first, last = check.values(
         model.time(

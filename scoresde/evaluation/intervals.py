@@ -1,4 +1,4 @@
-"""How sure a measured distance is: its interval, and the distance that two exact sets would show."""
+"""The uncertainty of a measured distance: its 95 % interval, and the distance that two exact sets would show."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from .kernel_distance import KernelDistance, Metric
 
 @dataclass(frozen=True)
 class DistanceEstimate:
-    """A distance, its 95 % interval from low to high, and the mean distance of two exact sets of this size."""
+    """A distance, its 95 % interval from low to high, and its floor: the mean distance of two exact sets of this
+    size, or None if it is not known."""
 
     value: float
     low: float
@@ -30,18 +31,18 @@ def estimate(
     blocks: int = 20,
     floor: float | None = None,
 ) -> DistanceEstimate:
-    """The distance with a 95 % interval by the delete-a-block jackknife: value +- t (B-1)^1/2 std of the B
-    leave-one-block-out values.
+    """A distance with its 95 % interval by the delete-a-block jackknife.
 
-    The samples of each set must be in random order. The interval is too wide near zero, where a squared distance is not
-    linear in the samples.
+    The interval is value +- t (B-1)^1/2 std, where std is the standard deviation of the B distances that leave out one
+    block each. The samples of each set must be in random order. The interval is too wide near zero, where a squared
+    distance is not linear in the samples.
 
     Args:
         metric: the distance.
         x: samples, (n, ...), in random order.
         y: samples, (m, ...), in random order.
         blocks: number of blocks B, 2 to min(n, m).
-        floor: what two exact sets of this size would show, kept beside the estimate; None: not known.
+        floor: mean distance of two exact sets of this size, stored with the estimate; None: not known.
     """
 
     from scipy.stats import t  # pyright: ignore[reportMissingTypeStubs]
@@ -71,7 +72,7 @@ def floor(
     pairs: int = 4,
     seed: int = 0,
 ) -> tuple[float, float]:
-    """Mean and standard deviation of the metric between exact sets of n and m samples; draw(count, seed) makes one.
+    """Mean and standard deviation of a metric between two exact sets of n and m samples.
 
     Args:
         metric: the distance.
@@ -95,10 +96,10 @@ def floor(
 
 
 def frechet_floor(d: int, n: int) -> float:
-    """Mean Frechet distance of two sets of n draws of one N(0, I) in d dimensions: 2d/n + d(d+1)/(2n).
+    """Mean Frechet distance of two sets of n draws from the same N(0, I) in d dimensions: 2d/n + d(d+1)/(2n).
 
     Args:
-        d: numbers per sample.
+        d: elements per sample.
         n: samples in each set.
     """
     return 2 * d / n + d * (d + 1) / (2 * n)

@@ -1,4 +1,4 @@
-"""The distance of samples from data: the Frechet distance between features, and a small classifier that gives the
+"""The distance of samples from data: the Frechet distance between features, and a small classifier that computes the
 features."""
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ def frechet_gaussian(
     mean_b: Tensor,
     cov_b: Tensor,
 ) -> float:
-    """|m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2), the squared W2 between two Gaussians. Frechet 1957.
+    """The squared W2 between two Gaussians, |m_a - m_b|^2 + tr(A + B - 2 (A^1/2 B A^1/2)^1/2). Frechet 1957.
 
     Args:
-        mean_a: (d,).
-        cov_a: (d, d).
-        mean_b: (d,).
-        cov_b: (d, d).
+        mean_a: mean of the first Gaussian, (d,).
+        cov_a: its covariance, (d, d).
+        mean_b: mean of the second Gaussian, (d,).
+        cov_b: its covariance, (d, d).
     """
     values, vectors = torch.linalg.eigh(cov_a)
     root = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
@@ -34,7 +34,7 @@ def frechet_gaussian(
 
 
 def frechet(a: Tensor, b: Tensor) -> float:
-    """Frechet distance between the Gaussians fitted to two sets of features (N, d); biased upward by about d/N.
+    """Frechet distance between the Gaussians fitted to two sets of features; it is biased upward by about d/N.
 
     Args:
         a: features, (N, d).
@@ -46,8 +46,8 @@ def frechet(a: Tensor, b: Tensor) -> float:
 
 
 def nearest(x: Tensor, data: Tensor) -> Tensor:
-    """RMS distance per element from each sample to its nearest neighbour in `data`: zero where a sample is
-    memorised.
+    """RMS distance per element from each sample to its nearest neighbour in `data`, (B,). It is zero if the sample is a
+    copy.
 
     Args:
         x: samples, (B, ...).
@@ -59,7 +59,7 @@ def nearest(x: Tensor, data: Tensor) -> Tensor:
 
 
 class Classifier(nn.Module):
-    """A small convolutional network for images of any size: features (N, 32), logits (N, classes)."""
+    """A small convolutional classifier for images of any size. It returns features (N, 32) and logits (N, classes)."""
 
     def __init__(self, channels: int, classes: int):
         super().__init__()
@@ -90,13 +90,15 @@ def train_classifier(
     epochs: int = 25,
     batch: int = 64,
 ) -> Classifier:
-    """Train on labelled images with the data's own shifts; some 15 seconds for the digits on 2 cores.
+    """Train a classifier on labelled images, with the shifts of the data set as augmentation.
+
+    It takes some 15 seconds for the digits on 2 cores.
 
     Args:
         data: labelled images.
         seed: of weights and shifts.
         epochs: passes over the data.
-        batch: images a step.
+        batch: images per step.
     """
     if data.labels is None or data.x.dim() != 4:
         raise ValueError(f"`data` must be labelled images to train a classifier, got {data.name} without labels")
@@ -120,8 +122,8 @@ def train_classifier(
 
 @dataclass(frozen=True)
 class Judge:
-    """What samples are measured with: features of a classifier (labelled images) or principal components, and the real
-    data."""
+    """Measures how far samples are from real data, by features of a classifier (labelled images) or by principal
+    components (other data)."""
 
     train: Dataset
     held_out: Dataset
@@ -131,11 +133,11 @@ class Judge:
 
     @classmethod
     def of(cls, train: Dataset, held_out: Dataset, seed: int = 0) -> Judge:
-        """Fit the features on the training part; accuracy is that on the held-out part.
+        """Fit the features on the training part, and measure the classifier's accuracy on the held-out part.
 
         Args:
-            train: on which features are fitted.
-            held_out: on which accuracy is measured, and floors.
+            train: data on which the features are fitted.
+            held_out: data on which the accuracy is measured.
             seed: of the classifier.
         """
         if train.labels is not None and train.x.dim() == 4:
@@ -152,7 +154,7 @@ class Judge:
         return cls(train, held_out, None, torch.linalg.svd(flat - flat.mean(0), full_matrices=False)[2][:rank].T, None)
 
     def features(self, x: Tensor) -> Tensor:
-        """(N, d) features."""
+        """The features of samples, (N, d)."""
         if self.classifier is None:
             assert self.components is not None
             return x.reshape(len(x), -1).double() @ self.components

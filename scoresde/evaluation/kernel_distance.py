@@ -17,7 +17,8 @@ _BLOCK = 1024
 
 @dataclass(frozen=True)
 class KernelDistance:
-    """Mean k(x, x') + mean k(y, y') - 2 mean k(x, y), over all pairs or, `unbiased`, those of different samples."""
+    """The distance mean k(x, x') + mean k(y, y') - 2 mean k(x, y) of two sets, k a kernel. The means are over all
+    pairs; if `unbiased`, pairs of a sample with itself are left out."""
 
     kernel: Kernel
     unbiased: bool = False
@@ -27,19 +28,19 @@ class KernelDistance:
         return float(self.without(x, y, 0))
 
     def without(self, x: Tensor, y: Tensor, blocks: int) -> Tensor:
-        """The distance without each of `blocks` blocks of both sets, (blocks,), for the price of one; 0 blocks: the
-        distance, 0-d.
+        """The distances with one block of samples left out, for every block, at the cost of one distance.
 
         Args:
             x: samples, (n, ...).
-            y: samples, (m, ...), with as many numbers per sample.
-            blocks: number of blocks. Each set is cut into this many blocks of consecutive samples.
+            y: samples, (m, ...), with as many elements per sample.
+            blocks: number of blocks. Each set is cut into this many blocks of consecutive samples. 0: no block is left
+                out.
 
         Returns:
-            Entry b leaves block b of both sets out, (blocks,) float64.
+            Entry b leaves block b of both sets out, (blocks,) float64; for 0 blocks the distance itself, 0-d.
 
         Raises:
-            ValueError: naming `x` and `y` where the mean is unbiased and a set holds fewer than 2 samples.
+            ValueError: naming `x` and `y`, if the mean is unbiased and a set holds fewer than 2 samples.
         """
         x, y = paired(x, y)
         if self.unbiased and min(len(x), len(y)) < 2:
@@ -54,7 +55,7 @@ class KernelDistance:
         blocks: int,
         off_diagonal: bool,
     ) -> Tensor:
-        """Mean of the kernel over all pairs, 0-d where blocks is 0; else without block k of both sets, (blocks,)."""
+        """Mean of the kernel over all pairs, 0-d, if blocks is 0; else the means without block k of both, (blocks,)."""
         parts = max(1, blocks)
         sums = torch.zeros(parts, parts, dtype=torch.float64, device="cpu")
         counts = torch.zeros(parts, parts, dtype=torch.float64, device="cpu")
@@ -85,18 +86,21 @@ class KernelDistance:
 def _without_each(sums: Tensor) -> Tensor:
     """The sum of a square matrix without row k and column k, for every k.
 
-    The entry (k, k) is in both, so that it is subtracted twice and added once.
+    The entry (k, k) is in both the row and the column: it is subtracted twice, so it is added once.
     """
     return sums.sum() - sums.sum(0) - sums.sum(1) + sums.diagonal()
 
 
 def paired(x: Tensor, y: Tensor, names: tuple[str, str] = ("x", "y")) -> tuple[Tensor, Tensor]:
-    """Two sets as rows of float64 on the CPU, (n, d) and (m, d). Raises ValueError naming the one that does not fit.
+    """Both sets flattened to rows of float64 on the CPU, (n, d) and (m, d).
 
     Args:
         x: samples, (n, ...), floating.
         y: samples, (m, ...), floating.
-        names: of both, for the error.
+        names: names of both, for the error.
+
+    Raises:
+        TypeError, ValueError: naming the set that does not fit.
     """
     a, b = (
         check.state(name, v).detach().reshape(len(v), -1).to("cpu", torch.float64)
@@ -123,7 +127,7 @@ def minus_distance(a: Tensor, b: Tensor) -> Tensor:
 
 
 def gaussian_kernel(a: Tensor, b: Tensor, scale: float = 1.0) -> Tensor:
-    """exp(-|a - b|^2 / (2 scale^2)).
+    """The Gaussian kernel exp(-|a - b|^2 / (2 scale^2)).
 
     Args:
         a: samples, (n, d).

@@ -1,13 +1,13 @@
-"""Densities by the probability flow, with an error bar.
+"""Log densities by the probability-flow ODE, with an error bar.
 
-Along dx = F(x, t) dt the log density obeys d log p = -div F dt, so that
+Along the flow dx = F(x, t) dt the log density obeys d log p = -div F dt. Therefore
 
     log p_0(x_0) = log p_T(x_T) + int_0^T div F(x_t, t) dt.
 
-The state is solved together with the integral, one column a probe: exact divergence (one vector-Jacobian product a
-dimension), or Hutchinson's estimate v^T (dF/dx) v with Rademacher v kept fixed along the solve. Chen et al. 2018,
-arXiv:1806.07366; Grathwohl et al. 2019, arXiv:1810.01367; Song et al. 2021, arXiv:2011.13456. p_T is the prior N(0,
-sigma_T^2 I), not the data's own marginal.
+The state and the integral are solved together. The divergence is exact (one vector-Jacobian product per dimension), or
+it is Hutchinson's estimate v^T (dF/dx) v with random signs v (Rademacher probes) that stay fixed along the solve. Each
+probe has its own column of the integral. Chen et al. 2018, arXiv:1806.07366; Grathwohl et al. 2019, arXiv:1810.01367;
+Song et al. 2021, arXiv:2011.13456. p_T is the prior N(0, sigma_T^2 I), not the marginal of the noisy data.
 """
 
 from __future__ import annotations
@@ -30,13 +30,18 @@ from ..processes.forward import VPSDE
 from ..samplers.reverse import Split, reverse
 from ..samplers.sampling import evaluating
 
-EXACT_UP_TO = 256  # dimensions; beyond that an exact trace costs more than it tells
+EXACT_UP_TO = 256  # dimensions; above it the exact trace costs too much
 
 
 @dataclass(frozen=True)
 class Likelihood:
-    """log_prob (B,) in nats; standard_error (B,) over the probes, None where the trace is exact or there is one probe;
-    latent: x at the noisy end, as a draw of N(0, I); evals (B,) drift evaluations."""
+    """The result of `log_likelihood`.
+
+    log_prob        log density in nats, (B,)
+    standard_error  of log_prob over the probes, (B,); None if the trace is exact or there is one probe
+    latent          the state at the noisy end, scaled like a draw of N(0, I), shaped like x
+    evals           drift evaluations, (B,)
+    """
 
     log_prob: Tensor
     standard_error: Tensor | None
@@ -56,20 +61,20 @@ def log_likelihood(
     cond: Any = None,
     first: int = 0,
 ) -> Likelihood:
-    """log density of x (B, ...) at the clean end of `process`, in nats.
+    """The log density of x at the clean end of `process`, in nats, by one solve of the probability-flow ODE.
 
     Deterministic in (seed, index). The network runs in eval mode.
 
     Args:
         denoiser: the model, a `BaseDenoiser`.
         x: samples at the clean end of `process`, (B, ...).
-        process: integrated along, and the one whose x_{t_data} x is; default the denoiser's training process.
-        probes: Rademacher probes of the trace; None: exact, for up to 256 dimensions.
+        process: the process of the flow; x is its state at t_data. None: the denoiser's training process, else VPSDE().
+        probes: number of Rademacher probes of the trace; None: exact, for up to 256 dimensions.
         rtol: relative tolerance of the solve.
         atol: absolute tolerance of the solve.
         seed: of the probes.
         cond: condition of each sample, or None (`denoisers.conditions`).
-        first: index of the first sample, where the samples are handed over in parts.
+        first: index of the first sample, if the samples are passed in several calls. Probes depend on the index.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -128,7 +133,7 @@ def _check_differentiable(
     x: Tensor,
     cond: Any,
 ) -> None:
-    """The trace of a denoiser whose answer carries no gradient would be that of its linear part, and say nothing."""
+    """Raise ValueError if the network's output has no gradient: the trace would miss the network without notice."""
     with evaluating(denoiser), torch.enable_grad():
         x = x.detach().requires_grad_()
         t = process.t_data
@@ -147,7 +152,7 @@ def _augmented(
     shape: torch.Size,
     exact: bool,
 ) -> Equation:
-    """The flow with its divergence: state (B, d + columns)."""
+    """The flow together with the integral of its divergence: state (B, d + columns)."""
     dim = vectors.shape[-1]
 
     def f(t: Tensor, y: Tensor) -> Tensor:
@@ -170,14 +175,14 @@ def _augmented(
 
 
 def bits_per_dim(log_prob: Tensor, dim: int, half_range: float = 127.5) -> Tensor:
-    """-log2 p per dimension of data on the integer scale, from nats in the model's scale.
+    """Convert log p in nats in the model's scale to bits per dimension, -log2 p / d on the integer scale of the data.
 
-    Assumes integer data x_int = x * half_range + centre, dequantised by uniform noise of one unit: the density per
-    unit cell is p(x)/half_range^d. Theis et al. 2016, arXiv:1511.01844.
+    The data are integers x_int = x * half_range + centre, with uniform noise of one unit added (dequantisation). The
+    density per unit cell is then p(x)/half_range^d. Theis et al. 2016, arXiv:1511.01844.
 
     Args:
         log_prob: log p in nats, in the model's scale.
-        dim: d, numbers of a sample.
+        dim: d, number of elements of a sample.
         half_range: integers per unit of x; 127.5 for 8-bit images scaled to [-1, 1].
     """
 

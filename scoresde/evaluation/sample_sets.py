@@ -1,6 +1,7 @@
-"""How samples of images are judged beside a distance: by a classifier's certainty, and by neighbours.
+"""Scores of generated samples besides distances: by nearest neighbours, and by the certainty of a classifier.
 
-Each with an interval, and with what two sets of one law would show.
+Each score has a 95 % interval and a floor. The floor of `fidelity` is the score that two sets of one distribution show;
+the floor of `inception_score` is its least value, 1.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from solvers.noise import PROBE
 from .distances import DistanceEstimate, estimate, paired
 
 _BLOCK = 1024
-_PARTS = 10  # of a jackknife
-_SPLITS = 4
+_PARTS = 10  # blocks of the jackknife
+_SPLITS = 4  # random splits for the floor
 
 
 class Fidelity(NamedTuple):
-    """How two sets lie among each other; see `fidelity`."""
+    """Four scores of generated samples against real ones; see `fidelity`."""
 
     precision: DistanceEstimate
     recall: DistanceEstimate
@@ -36,20 +37,22 @@ def fidelity(
     k: int = 5,
     seed: int = 0,
 ) -> Fidelity:
-    """Precision, recall, density and coverage by balls that reach to the k-th neighbour in the same set.
+    """Precision, recall, density and coverage of generated samples. The ball of a sample reaches to its k-th nearest
+    neighbour in its own set.
 
-        precision  share of made samples in some ball of a real one
-        recall     share of real samples in some ball of a made one
-        density    balls of real samples that a made one lies in, over k, in the mean
-        coverage   share of real samples whose ball holds a made one
+        precision  share of generated samples that lie in the ball of some real sample
+        recall     share of real samples that lie in the ball of some generated sample
+        density    mean number of balls of real samples that contain a generated sample, divided by k
+        coverage   share of real samples whose ball contains a generated sample
 
     Kynkaanniemi et al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797. Intervals are jackknives over
-    blocks. The floor of each is its mean over random splits of both sets together: what two sets of one law show.
+    blocks. The floor of each score is its mean over random splits of both sets together. Such splits are two sets of
+    one distribution.
 
     Args:
         real: samples or features, (n, ...).
-        made: the same, (m, ...).
-        k: which neighbour.
+        made: generated samples or their features, (m, ...).
+        k: number of the neighbour that sets the radius of a ball.
         seed: of the splits.
 
     Raises:
@@ -69,7 +72,7 @@ def fidelity(
 
     blocks = [_blocks(len(each)) for each in (real, made)]
     left = torch.stack([_shares(real[a], made[b], k) for a, b in zip(*blocks, strict=True)])
-    spread = (_PARTS - 1) ** 0.5 * left.std(0, correction=0) * 2.262157  # of Student's t with 9 degrees of freedom
+    spread = (_PARTS - 1) ** 0.5 * left.std(0, correction=0) * 2.262157  # 97.5 % quantile of t, 9 degrees of freedom
     values = _shares(real, made, k)
     rows = zip(values.tolist(), spread.tolist(), floors.tolist(), strict=True)
 
@@ -77,10 +80,11 @@ def fidelity(
 
 
 def inception_score(probabilities: Tensor) -> DistanceEstimate:
-    """exp E KL(p(y | x) || p(y)), p(y) the mean over the samples: how sure a classifier is, and of how many classes.
+    """The inception score exp E KL(p(y | x) || p(y)), p(y) the mean over the samples.
 
-    Its logarithm is the mutual information of sample and class, in nats. Between 1, the floor, and the number of
-    classes. Salimans et al. 2016, arXiv:1606.03498.
+    It is high if the classifier is certain about each sample and the samples cover many classes. Its logarithm is the
+    mutual information of sample and class, in nats. It lies between 1, the floor, and the number of classes. Salimans
+    et al. 2016, arXiv:1606.03498.
 
     Args:
         probabilities: p(y | x) of n samples, (n, classes), each row summing to 1.
@@ -109,7 +113,7 @@ def _shares(real: Tensor, made: Tensor, k: int) -> Tensor:
     """Precision, recall, density and coverage, (4,)."""
     reach_real = _reach(real, k)
     reach_made = _reach(made, k)
-    inside = torch.zeros(len(made), dtype=torch.float64, device="cpu")  # real balls that hold each made sample
+    inside = torch.zeros(len(made), dtype=torch.float64, device="cpu")  # real balls that hold each one
     recalled: list[Tensor] = []
     covered: list[Tensor] = []
 
@@ -133,7 +137,7 @@ def _reach(x: Tensor, k: int) -> Tensor:
 
 
 def _blocks(n: int) -> list[Tensor]:
-    """Indices without each of the blocks."""
+    """For each block, the indices of all samples outside it."""
     at = torch.arange(n, device="cpu")
     block = at * _PARTS // n
     return [at[block != b] for b in range(_PARTS)]

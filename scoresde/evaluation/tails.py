@@ -1,4 +1,4 @@
-"""Whether a model's samples stay where its data are: what the doctor looks at when nothing else is wrong."""
+"""A check whether a model's samples stay near its data. The doctor uses it if nothing else is wrong."""
 
 from __future__ import annotations
 
@@ -16,16 +16,20 @@ from ..denoisers.moments import Moments
 from ..samplers.recommend import recommended
 from ..samplers.sampling import sample
 
-COUNT = 256  # samples drawn, and network calls for each
-CALLS = 30
-TIMES = 2.0  # a sample is far out where it lies so many times as far from the mean as any of the batch, in some element
-SHARE = 0.01  # of samples far out that is a fault
+COUNT = 256  # samples drawn
+CALLS = 30  # network calls for each
+TIMES = 2.0  # a sample is far out if an element is so many times as far from its mean as the farthest of the batch
+SHARE = 0.01  # a larger share of samples far out is a fault
 
 
 @dataclass(frozen=True)
 class Tails:
-    """share of samples far out;  farthest of them, and of the batch, in standard deviations of an element;
-    None: the flow did not end in numbers."""
+    """How far samples of the probability flow lie from the mean of the data, in standard deviations of an element.
+
+    share     share of samples that are far out
+    farthest  largest distance of a sample; None if the solve failed with NaN or infinite values
+    known     largest distance in the batch of data
+    """
 
     share: float
     farthest: float | None
@@ -38,14 +42,14 @@ def tails(
     cond: Any = None,
     seed: int = 0,
 ) -> Tails:
-    """Draw from the nearly converged flow of a model and measure how far samples go, beside its data.
+    """Draw samples by the nearly converged probability flow of a model, and measure how far beyond its data they lie.
 
-    An element that hardly varies counts with a quarter of the standard deviation of all.
+    The standard deviation of an element is taken as at least a quarter of the RMS standard deviation over all elements.
 
     Args:
         model: the model.
         x0: a batch of its data, (B, ...).
-        cond: condition of each, or None.
+        cond: condition of each sample, or None.
         seed: of the samples drawn.
     """
 

@@ -1,4 +1,4 @@
-"""Whether two sets of samples come from one law: a classifier's accuracy, and the worst of many directions."""
+"""Tests whether two sets of samples have one distribution: by a classifier, and by the worst of many directions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from solvers.noise import PROBE
 from .distances import DistanceEstimate, estimate, paired, unit_directions
 
 _SPLITS = 4
-FEWEST = 25  # samples of a set that a classifier can learn from
+FEWEST = 25  # least number of samples of a set, so that a classifier can learn
 _WIDTH = 1.959964  # standard deviations of a 95 % interval
 
 
@@ -24,15 +24,15 @@ def max_sliced_w2(
     directions: int = 1000,
     seed: int = 0,
 ) -> DistanceEstimate:
-    """The greatest W2 of two sets along one of many directions: max_theta W2(theta.X, theta.Y).
+    """The largest W2 distance of two sets projected on one of many directions: max_theta W2(theta.X, theta.Y).
 
-    The floor is its mean over random splits of both sets together, which are two sets of one law. Kolouri et al. 2019,
-    arXiv:1902.00434.
+    The floor is the mean of this distance over random splits of both sets together. Such splits are two sets of one
+    distribution. Kolouri et al. 2019, arXiv:1902.00434.
 
     Args:
         x: samples, (n, ...).
-        y: samples, (n, ...), as many.
-        directions: how many, uniform on the sphere.
+        y: as many samples, (n, ...).
+        directions: number of directions, uniform on the sphere.
         seed: of directions and splits.
 
     Returns:
@@ -66,19 +66,20 @@ def c2st(
     seed: int = 0,
     folds: int = 5,
 ) -> DistanceEstimate:
-    """The accuracy of a classifier that tells two sets apart: 0.5 where they are of one law, 1 where they do not meet.
+    """Classifier two-sample test: the accuracy of a classifier that has to tell two sets apart.
 
-    A network of two hidden layers, scikit-learn's, on standardised samples, judged on those it was not trained on.
-    Lopez-Paz & Oquab 2017, arXiv:1610.06545.
+    It is about 0.5 if both sets have one distribution, and 1 if the classifier separates them. The classifier is
+    scikit-learn's network of two hidden layers on standardised samples. Every sample is judged by a classifier that was
+    not trained on it. Lopez-Paz & Oquab 2017, arXiv:1610.06545.
 
     Args:
         a: samples, (n, ...).
         b: samples, (m, ...).
         seed: of folds and weights.
-        folds: of the cross-validation.
+        folds: number of folds of the cross-validation.
 
     Returns:
-        The accuracy over all samples, both sets weighing the same, its 95 % binomial interval, and the floor 0.5.
+        The mean of the accuracies on both sets, its 95 % binomial interval, and the floor 0.5.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -99,7 +100,7 @@ def c2st(
     x = torch.cat((first, second)).numpy()
     labels = np.repeat([0, 1], [len(first), len(second)])
     width = max(16, 4 * x.shape[1])
-    batch = min(200, max(16, len(x) // 20))  # few samples in large batches: it would stop before it has learnt anything
+    batch = min(200, max(16, len(x) // 20))  # with large batches of few samples, training would stop too early
     network = MLPClassifier(
         (width, width),
         batch_size=batch,  # pyright: ignore[reportArgumentType]

@@ -1,4 +1,4 @@
-"""Guidance: denoisers that change another denoiser, so that samples follow a condition. They can be nested."""
+"""Guidance: denoisers that change the prediction of another, for example toward a condition. They can be nested."""
 
 from .autoguidance import AutoGuidance as AutoGuidance
 from .base import Guided as Guided

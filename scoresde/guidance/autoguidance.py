@@ -21,13 +21,15 @@ from .base import (
 
 
 class AutoGuidance(Guided):
-    """D_w = D_weak + w (D - D_weak), away from a weaker model. Karras et al. 2024, arXiv:2406.02507.
+    """Autoguidance: the prediction is moved away from that of a weaker model, D_w = D_weak + w (D - D_weak).
+
+    Karras et al. 2024, arXiv:2406.02507.
 
     Args:
-        denoiser: the model.
-        weak: a smaller or less trained one of the same data.
-        scale: w, at least 0: a number, one per sample (B,), or a function of lam.
-        interval: levels (lam, lam) in which it holds; elsewhere the model is asked alone.
+        denoiser: the model D.
+        weak: a smaller or less trained model of the same data.
+        scale: w, at least 0: a number, one per sample (B,), or a function of lam. At w = 1 it is the model D.
+        interval: (low, high) in lam; outside this interval w = 1. None: w holds at all levels.
     """
 
     def __init__(

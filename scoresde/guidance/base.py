@@ -1,4 +1,4 @@
-"""The base of guided denoisers: a denoiser that changes the answers of another."""
+"""The base class of guided denoisers, which change the prediction of another denoiser, and functions for them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ Scale = float | Tensor | Callable[[Tensor], Any]
 
 
 class Guided(BaseDenoiser, ABC):
-    """A denoiser that changes what another answers. It is used in its place, along any process and by any method.
+    """Abstract: a denoiser that changes the prediction of another denoiser. It replaces the other one along any process
+    and in any method.
 
-    denoiser  the other one, whose process and data moments are its own
+    denoiser  the other denoiser; its process and data moments are taken over
     """
 
     def __init__(self, denoiser: BaseDenoiser):
@@ -36,16 +37,19 @@ class Guided(BaseDenoiser, ABC):
 
     @property
     def table(self) -> Parameterisation | None:
-        """What the network inside predicts; None where it is not known."""
+        """The parameterisation of the network inside; None if it is not known."""
         return getattr(self.denoiser, "table", None)
 
 
 def is_denoiser(name: str, value: Any) -> BaseDenoiser:
-    """The value; or raise TypeError naming the argument.
+    """Check that an argument is a denoiser, and return it.
 
     Args:
-        name: of the argument.
-        value: what came.
+        name: name of the argument, for the error.
+        value: its value.
+
+    Raises:
+        TypeError: naming the argument.
     """
     if not isinstance(value, BaseDenoiser):
         raise TypeError(f"`{name}` must be a denoiser, got {type(value).__name__}; see scoresde.Denoiser")
@@ -53,11 +57,14 @@ def is_denoiser(name: str, value: Any) -> BaseDenoiser:
 
 
 def check_scale(scale: Any, least: float = 0.0) -> Scale:
-    """A guidance scale. Raises TypeError or ValueError naming it.
+    """Check a guidance scale, and return it.
 
     Args:
-        scale: a number, a floating tensor (B,), or a function of lam, whose values are looked at when it is used.
+        scale: a number, a floating tensor (B,), or a function of lam, whose values are checked when it is used.
         least: smallest number allowed.
+
+    Raises:
+        TypeError, ValueError: naming `scale`.
     """
     if callable(scale):
         check.takes("scale", scale, 1, "lam -> scale")
@@ -85,18 +92,19 @@ def scale_at(
     interval: tuple[float, float] | None = None,
     outside: float = 1.0,
 ) -> float | Tensor:
-    """The scale at a noise level: a number where it is one, else ready to multiply x.
+    """The guidance scale at a noise level: a float if one number holds for all samples, else a tensor shaped to
+    multiply x.
 
     Args:
         scale: as `check_scale` returns it.
-        alpha: signal coefficient, 0-d or one per sample.
-        sigma: noise coefficient, the same.
+        alpha: signal coefficient, 0-d or one per sample, (B,).
+        sigma: noise coefficient, 0-d or one per sample, (B,).
         x: the state, (B, ...).
-        interval: levels lam in which it holds; None: all.
-        outside: the scale elsewhere.
+        interval: (low, high) in lam, where `scale` holds; None: it holds everywhere.
+        outside: the scale outside the interval.
 
     Raises:
-        ValueError: naming `scale`, where it holds another number of samples than the batch.
+        ValueError: naming `scale`, if it has one entry per sample of another batch size.
     """
 
     level = alpha.log() - sigma.log()
@@ -124,7 +132,7 @@ def scale_at(
 
 
 def check_interval(interval: Any) -> tuple[float, float] | None:
-    """Two levels lam, rising, or None. Raises TypeError or ValueError naming `interval`."""
+    """Check an interval of lam, (low, high) with low < high, or None. Raises TypeError or ValueError naming it."""
     if interval is None:
         return None
 
@@ -147,13 +155,14 @@ def extrapolated(
     scale: float | Tensor,
     one_model: bool = False,
 ) -> Prediction:
-    """base + scale (toward - base), of two predictions for one state.
+    """The prediction base + scale (toward - base), from two predictions for the same state.
 
     Args:
         base: the prediction at scale 0.
         toward: the prediction at scale 1.
         scale: a number, or a tensor that broadcasts against the state.
-        one_model: whether both are of one model, so that its outputs themselves may be mixed: then no end is singular.
+        one_model: True: both predictions are of one model, and its raw outputs are mixed. No conversion is needed, so
+            alpha = 0 and sigma = 0 are not singular. False: v is mixed.
     """
 
     if one_model:
@@ -168,11 +177,11 @@ def extrapolated(
 
 
 def per_sample_inner(a: Tensor, b: Tensor) -> Tensor:
-    """<a, b> of each sample, ready to multiply them.
+    """The inner product <a, b> of each sample, shaped to multiply the samples.
 
     Args:
-        a: (B, ...).
-        b: like a.
+        a: a batch, (B, ...).
+        b: a batch like a.
     """
     dims = tuple(range(1, a.dim()))
     return (a * b).sum(dims, keepdim=True)
@@ -189,14 +198,14 @@ def per_sample_std(a: Tensor) -> Tensor:
 
 
 def gradient_weight(alpha: Tensor, sigma: Tensor) -> Tensor:
-    """sigma^2/alpha, by which a gradient of log p(. | x) is added to x0.
+    """The factor sigma^2/alpha by which grad_x log p(. | x) is multiplied when it is added to x0.
 
     Args:
         alpha: signal coefficient, 0-d or one per sample.
-        sigma: noise coefficient, the same.
+        sigma: noise coefficient, 0-d or one per sample.
 
     Raises:
-        ValueError: at pure noise, where x says nothing of x0.
+        ValueError: naming `alpha`, if it is 0 (pure noise).
     """
     if is_plain_scalar(alpha) and alpha.item() == 0.0:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Denoisers whose x0 is kept within bounds."""
+"""Denoisers that keep the predicted x0 within bounds."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from .base import Guided
 
 
 class Clip(Guided):
-    """x0 clipped to [low, high], as DDPM does for images.
+    """A denoiser that clips the predicted x0 to [low, high], as DDPM does for images.
 
     Args:
         denoiser: the model.
-        low: the least value of data.
-        high: the greatest.
+        low: the smallest value of the data.
+        high: the largest value of the data.
 
     Raises:
-        ValueError: naming `high`, where it does not exceed `low`.
+        ValueError: naming `high`, if it is not above `low`.
     """
 
     def __init__(self, denoiser: BaseDenoiser, low: float = -1.0, high: float = 1.0):
@@ -43,14 +43,15 @@ class Clip(Guided):
 
 
 class DynamicThreshold(Guided):
-    """x0 clipped to [-s, s] and divided by s/limit, s = max(limit, quantile of |x0| over a sample).
+    """A denoiser that clips the predicted x0 to [-s, s] and divides it by s/limit, with s = max(limit, quantile of |x0|
+    over the sample).
 
-    Saharia et al. 2022, arXiv:2205.11487, section 2.3: large guidance scales then do not saturate images.
+    Large guidance scales then do not saturate images. Saharia et al. 2022, arXiv:2205.11487, section 2.3.
 
     Args:
         denoiser: the model.
         quantile: in (0, 1], such as 0.995.
-        limit: the greatest |x0| of data, 1 for images.
+        limit: the largest |x0| of the data, 1 for images.
 
     Raises:
         ValueError: naming the argument.

@@ -1,8 +1,8 @@
-"""Guidance by two branches: a denoiser with its condition, and without it or a weaker one.
+"""Classifier-free guidance: a denoiser is evaluated with its condition and with a null condition, and both are mixed.
 
-D_w = D_null + w (D_cond - D_null): w = 1 is the conditional model, w > 1 goes beyond it. Papers that write 1 + w, or
-gamma, for this w are one off. For w not in {0, 1} the guided flow samples neither the tilted density
-p(x) p(c|x)^w nor the law of the class: noising does not commute with tilting (Bradley & Nakkiran 2024,
+D_w = D_null + w (D_cond - D_null). w = 1 is the conditional model, and w > 1 goes beyond it. Some papers write 1 + w
+for this w, so their scale is smaller by 1. For w not in {0, 1} the guided flow samples neither the tilted density
+p(x) p(c|x)^w nor the distribution of the class: adding noise does not commute with tilting (Bradley & Nakkiran 2024,
 arXiv:2408.09000).
 """
 
@@ -32,9 +32,16 @@ from .base import (
 
 
 class ConditionalPair(Guided, ABC):
-    """A denoiser evaluated with its condition and without it, as one batch of 2B.
+    """Abstract: guidance that evaluates a denoiser with its condition and with a null condition, as one batch of 2B.
 
-    always  both are asked at scale 1 too, where else the conditional model alone is"""
+    Args:
+        denoiser: the model, which takes a condition.
+        scale: w, at least 0: a number, one per sample (B,), or a function of lam.
+        null: condition of the unconditional branch; None: as `label_dropout` leaves it out.
+        interval: (low, high) in lam; outside it w = 1. None: w holds at all levels.
+        batched: False: two calls of B samples in place of one call of 2B.
+        always: True: both branches are evaluated even if w = 1. False: then only the conditional one is.
+    """
 
     def __init__(
         self,
@@ -79,7 +86,7 @@ class ConditionalPair(Guided, ABC):
 
     @abstractmethod
     def _mixed(self, base: Prediction, toward: Prediction, scale: float | Tensor) -> Prediction:
-        """The guided prediction, from that without and that with the condition."""
+        """The guided prediction. `base` is the prediction without the condition, `toward` the one with it."""
 
     def _no_condition(self, cond: Any, count: int, device: torch.device) -> Any:
         if self.null is None:
@@ -116,20 +123,21 @@ class ConditionalPair(Guided, ABC):
 
 
 class ClassifierFree(ConditionalPair):
-    """D_w = D(x | null) + w (D(x | cond) - D(x | null)). Ho & Salimans 2022, arXiv:2207.12598.
+    """Classifier-free guidance: D_w = D(x | null) + w (D(x | cond) - D(x | null)).
 
-    w = 1 is the conditional model, at one call; elsewhere two network evaluations, in one batch. The paper's scale is
-    w - 1. The condition is handed over at the call: sample(ClassifierFree(D, 2.0), shape, method, cond=3).
+    w = 1 is the conditional model and takes one network evaluation. Any other w takes two, in one batch. The paper's
+    scale is w - 1. The condition is an argument of the sampler: sample(ClassifierFree(D, 2.0), shape, method, cond=3).
+    Ho & Salimans 2022, arXiv:2207.12598.
 
     Args:
-        denoiser: one trained with its condition left out at times (`label_dropout`).
+        denoiser: a model whose condition was sometimes left out in training (`label_dropout`).
         scale: w, at least 0: a number, one per sample (B,), or a function of lam.
-        null: the condition of the unconditional branch; None: as `label_dropout` leaves it out, label -1, vectors 0.
-        interval: levels (lam, lam) in which it holds; elsewhere the model is conditional, at one call.
+        null: condition of the unconditional branch; None: as `label_dropout` leaves it out, label -1, vectors 0.
+        interval: (low, high) in lam; outside this interval w = 1, the conditional model. None: w holds at all levels.
             Kynkaanniemi et al. 2024, arXiv:2404.07724.
-        rescale: phi in [0, 1]: x0 is multiplied by phi std(x0_cond)/std(x0_w) + 1 - phi, each over a sample.
-            Lin et al. 2023, arXiv:2305.08891.
-        batched: False asks twice with B samples instead of once with 2B, where memory is short.
+        rescale: phi in [0, 1]: x0 is multiplied by phi std(x0_cond)/std(x0_w) + 1 - phi. Each std is over the elements
+            of one sample. Lin et al. 2023, arXiv:2305.08891.
+        batched: False: two calls of B samples in place of one call of 2B, which needs less memory.
 
     Raises:
         TypeError, ValueError: naming the argument; `cond` or `null` at the call.
@@ -162,15 +170,21 @@ class ClassifierFree(ConditionalPair):
 
 
 def plus_plus(scale: float, levels: Tensor) -> Scale:
-    """The scale of `ClassifierFree` that makes DDIM on these levels CFG++: w = scale/(1 - e^{-h}), h the step in lam.
+    """The scale with which `ClassifierFree` and DDIM together are CFG++: w = scale/(1 - e^{-h}), h the step in lam.
 
-    CFG++ takes x0 from the guided and eps from the unconditional branch, x' = alpha' x0_scale + sigma' eps_null
-    (Chung et al. 2024, arXiv:2406.08070). For DDIM that is ordinary guidance at this w. The last level is denoised at
-    w = scale.
+    CFG++ takes x0 from the guided branch and eps from the unconditional one, x' = alpha' x0_scale + sigma' eps_null
+    (Chung et al. 2024, arXiv:2406.08070). For DDIM this equals ordinary guidance at this w. At the last level, which is
+    denoised, w = scale.
 
     Args:
         scale: lambda of the paper, in [0, 1].
         levels: lam of the grid, rising, as `method_levels(denoiser, method)` gives them.
+
+    Returns:
+        w as a function of lam, for the argument `scale` of `ClassifierFree`.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
 
     Example:
         ClassifierFree(D, plus_plus(0.6, method_levels(D, method)))

@@ -1,4 +1,4 @@
-"""Guidance by a gradient: of a classifier's log probability, or of the likeness to an embedding."""
+"""Guidance by a gradient: of a classifier's log probability, or of the similarity to an embedding."""
 
 from __future__ import annotations
 
@@ -21,18 +21,20 @@ LogProb = Callable[[Tensor, Tensor, Tensor, Any], Tensor]
 
 
 class Classifier(Guided):
-    """x0 + w (sigma^2/alpha) grad_x log p(cond | x): score + w grad log p. Dhariwal & Nichol 2021, arXiv:2105.05233.
+    """Classifier guidance: x0 is shifted by w (sigma^2/alpha) grad_x log p(cond | x).
+
+    This adds w grad_x log p(cond | x) to the score. Dhariwal & Nichol 2021, arXiv:2105.05233.
 
     Args:
-        denoiser: the model. It is asked without a condition.
+        denoiser: the model. It is called without a condition.
         log_prob: (x, alpha, sigma, cond) -> log p(cond | x), (B,), differentiable in x. It must know the noise level.
         scale: w, at least 0: a number, one per sample (B,), or a function of lam.
 
     Raises:
-        TypeError, ValueError: naming the argument; `log_prob` at the call, where it answers another shape.
+        TypeError, ValueError: naming the argument; `log_prob` at the call, if it returns another shape.
 
     Warns:
-        UserWarning: at the first call, where log_prob answers the same at two noise levels.
+        UserWarning: at the first call, if log_prob returns the same values at two noise levels.
     """
 
     def __init__(
@@ -68,7 +70,7 @@ class Classifier(Guided):
         return plain.shifted(gradient * like(gradient_weight(alpha, sigma), x) * scale)
 
     def _look(self, x: Tensor, alpha: Tensor, sigma: Tensor, cond: Any) -> None:
-        """Warn once where the classifier does not know of noise."""
+        """Warn once if the classifier ignores the noise level."""
         if self._looked or torch.compiler.is_compiling():
             return
 
@@ -87,18 +89,19 @@ class Classifier(Guided):
 
 
 class Embedding(Guided):
-    """Toward a target in the space of an encoder: x0 + w (sigma^2/alpha) grad_x <g(.), target>.
+    """Guidance toward a target in the space of an encoder g: x0 is shifted by w (sigma^2/alpha) grad_x <g(.), target>.
 
-    The gradient is taken through the denoiser where the encoder is for clean samples: one vector-Jacobian product.
+    If the encoder is for clean samples (`on` = "x0"), the gradient is taken through the denoiser. This costs one
+    vector-Jacobian product.
 
     Args:
         denoiser: the model.
         encoder: g, (B, ...) -> (B, k), differentiable.
-        target: h, (k,) or (B, k).
+        target: (k,) or (B, k).
         scale: w, at least 0: a number, one per sample (B,), or a function of lam.
-        on: "x0": g reads the denoised sample; "x": the noisy state, for an encoder that was trained on noisy states.
-            Any other encoder leads far away there, because the shift grows with sigma^2/alpha.
-        cosine: compare the directions of g and target alone.
+        on: "x0": g is applied to the denoised sample. "x": g is applied to the noisy state; use it only for an encoder
+            that was trained on noisy states. The shift grows with sigma^2/alpha, so any other encoder leads far away.
+        cosine: True: cosine similarity of g and target. False: their inner product.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -158,7 +161,7 @@ class Embedding(Guided):
 
 
 def _gradient(name: str, value: Any, leaf: Tensor) -> Tensor:
-    """Of the sum of a batch of values. Raises TypeError or ValueError naming what gave them."""
+    """The gradient of the sum of a batch of values. Raises TypeError or ValueError naming their function."""
     if not isinstance(value, Tensor):
         raise TypeError(f"`{name}` must return a tensor, got {type(value).__name__}")
     if value.shape != (len(leaf),):

@@ -21,24 +21,25 @@ from .classifier_free import ConditionalPair
 
 
 class APG(ConditionalPair):
-    """Adaptive projected guidance: the difference d of the two x0 is shortened, and its part along x0 weakened.
+    """Adaptive projected guidance: the difference d = x0_cond - x0_null is limited in norm, and its part parallel to
+    x0_cond is reduced.
 
         x0 = x0_cond + (w - 1) (d_orthogonal + eta d_parallel),
         d <- d + momentum d_before,    d <- d min(1, threshold/|d|).
 
-    d_before is the d of the call before, its own momentum in it. A call at a level that is not cleaner, or for a batch
-    of another shape, begins anew: so does each sampling by a method whose levels fall. Sadat et al. 2024,
-    arXiv:2410.02416.
+    d_before is the d of the previous call, with its own momentum but before its norm was limited. If the noise level is
+    not lower than at the previous call, or the batch has another shape, d_before is 0. So each run of a method with
+    falling noise levels starts without momentum. Sadat et al. 2024, arXiv:2410.02416.
 
     Args:
         denoiser: as in `ClassifierFree`.
-        scale: w, as there.
+        scale: w, as in `ClassifierFree`.
         eta: share of the parallel part that is kept, in [0, 1].
-        threshold: the greatest norm of d; None: any.
+        threshold: the largest norm of d of a sample; None: no limit.
         null: as in `ClassifierFree`.
-        interval: as there.
-        batched: as there.
-        momentum: in (-1, 1); the paper has -0.5 to -0.75, against directions that steps repeat.
+        interval: as in `ClassifierFree`.
+        batched: as in `ClassifierFree`.
+        momentum: in (-1, 1). The paper has -0.5 to -0.75, which weakens directions that repeat from step to step.
     """
 
     def __init__(
@@ -70,7 +71,7 @@ class APG(ConditionalPair):
         return toward.shifted((d - along * (1 - self.eta)) * (scale - 1))
 
     def _with_momentum(self, d: Tensor, toward: Prediction) -> Tensor:
-        """d and a share of what it was at the level before, which is kept for the next."""
+        """d plus momentum times the d of the previous level; the result is stored for the next call."""
         if self.momentum == 0.0:
             return d
 
@@ -85,18 +86,20 @@ class APG(ConditionalPair):
 
 
 class CFGZeroStar(ConditionalPair):
-    """Classifier-free guidance with the unconditional velocity scaled to fit the conditional one, and no move at first.
+    """CFG-Zero*: classifier-free guidance with the unconditional velocity scaled to fit the conditional one, and with
+    velocity 0 at the first noise levels.
 
         u = s u_null + w (u_cond - s u_null),    s = <u_cond, u_null>/|u_null|^2,    u = eps - x0.
 
-    Fan et al. 2025, arXiv:2503.18886. It is for the straight path's velocity, so made for `RectifiedFlow`.
+    u is the velocity of the straight path, so the method is made for `RectifiedFlow`. Fan et al. 2025,
+    arXiv:2503.18886.
 
     Args:
         denoiser: as in `ClassifierFree`.
-        scale: w, as there.
-        zero_below: lam below which the velocity is 0; None: nowhere.
+        scale: w, as in `ClassifierFree`.
+        zero_below: the velocity is 0 if lam is below this value; None: nowhere.
         null: as in `ClassifierFree`.
-        batched: as there.
+        batched: as in `ClassifierFree`.
     """
 
     def __init__(
@@ -120,5 +123,5 @@ class CFGZeroStar(ConditionalPair):
             level = toward.alpha.log() - toward.sigma.log()
             change = torch.where(like((level < self.zero_below).to(change.dtype), change) > 0, -u_cond, change)
 
-        # at one x = alpha x0 + sigma eps, a velocity greater by c has an x0 less by sigma/(alpha + sigma) c
+        # at a fixed x = alpha x0 + sigma eps, adding c to the velocity subtracts sigma/(alpha + sigma) c from x0
         return toward.shifted(change * like(-toward.sigma / (toward.alpha + toward.sigma), change))

@@ -1,4 +1,4 @@
-"""Posterior samplers that are chains of their own: between noise levels they do more than a step of a solver."""
+"""Posterior samplers with update rules of their own: DDRM and DAPS. They use no solver for the step between levels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from .operators import Operator
 
 
 class _Chain(NamedTuple):
-    """Noise levels s of x = x0 + s eps, falling, and what samples are drawn with."""
+    """Falling noise levels s of x = x0 + s eps, the noise source, the shape of the samples, and their condition."""
 
     levels: Tensor
     source: SeededNoise
@@ -39,7 +39,7 @@ class _Chain(NamedTuple):
         stream: int = PRIOR,
         shape: Sequence[int] | None = None,
     ) -> Tensor:
-        """The k-th standard normals of a stream, of the samples' shape if no other is given."""
+        """The k-th batch of standard normals of a stream, with the shape of the samples if no other is given."""
         there = self.like
         return self.source.normal(stream, range(k, k + 1), tuple(shape or there.shape), there.dtype, there.device)[0]
 
@@ -56,30 +56,30 @@ def ddrm(
     eta: float = 0.85,
     eta_b: float = 1.0,
 ) -> Tensor:
-    """Samples led by a measurement along each right singular direction of A apart: DDRM.
+    """Posterior samples by DDRM: the measurement is used separately in each right singular direction of A.
 
-    With x0 the model's answer, ybar = A^+ y, and t = std/a the noise that y has in a direction of singular value a, the
-    state at the next level s' is
+    Let x0 be the model's prediction, ybar = A^+ y, and t = std/a the noise of ybar in a direction of singular value a.
+    The state at the next noise level s' is
 
-        not seen    x0 + sqrt(1 - eta^2) s'/s (x - x0) + eta s' z
+        a = 0       x0 + sqrt(1 - eta^2) s'/s (x - x0) + eta s' z
         s' < t      x0 + sqrt(1 - eta^2) s'/t (ybar - x0) + eta s' z
         s' >= t     (1 - eta_b) x0 + eta_b ybar + sqrt(s'^2 - eta_b^2 t^2) z.
 
-    Kawar et al. 2022, arXiv:2201.11793. One network call a level and no vector-Jacobian product.
+    It takes one network call per level and no vector-Jacobian product. Kawar et al. 2022, arXiv:2201.11793.
 
     Args:
         denoiser: the prior.
         measurement: with a linear operator; std may be 0.
-        shape: (B, ...), of the samples.
-        method: whose levels are taken, such as catalogue.ddim(20). The steps are DDRM's whatever it says.
+        shape: shape of the samples, (B, ...).
+        method: gives the noise levels, such as catalogue.ddim(20). Its solver is not used.
         seed: sample i is a function of (seed, first + i).
         cond: condition of each sample, or None (`denoisers.conditions`).
         first: index of the first sample.
-        eta: noise of a step in the directions that prior or measurement say little of, in [0, 1].
-        eta_b: weight of the measurement where it is the more precise, in [0, 1].
+        eta: share of fresh noise in directions with a = 0 or s' < t, in [0, 1].
+        eta_b: weight of the measurement in directions with s' >= t, in [0, 1].
 
     Raises:
-        TypeError, ValueError: naming the argument; `denoiser` where samples become NaN or infinite.
+        TypeError, ValueError: naming the argument; `denoiser` if samples become NaN or infinite.
     """
 
     check.number("eta", eta, least=0.0, most=1.0)
@@ -134,7 +134,7 @@ def _ddrm_weights(
 
 
 def _noise(c: Tensor, std: float) -> Tensor:
-    """Noise of the measurement along directions of squared singular values c; infinite where nothing is seen."""
+    """Noise of the measurement in directions of squared singular values c; infinite if a direction is not measured."""
     return torch.where(c > SEEN, std / c.clamp(min=SEEN).sqrt(), torch.inf)
 
 
@@ -143,7 +143,7 @@ def _mixed(
     terms: Sequence[Tensor],
     weights: Callable[[Tensor], Sequence[Tensor]],
 ) -> Tensor:
-    """The sum of terms, each weighed direction by direction."""
+    """The sum of terms, each multiplied by its weight in every right singular direction."""
     parts = [operator.spectral(term, lambda c, i=i: weights(c)[i]) for i, term in enumerate(terms)]
     return torch.stack(parts).sum(0)
 
@@ -162,32 +162,33 @@ def daps(
     langevin: int = 100,
     rate: float = 0.1,
 ) -> Tensor:
-    """Samples by decoupled annealing: solve to a clean sample, draw one that the measurement allows, noise it again.
+    """Posterior samples by decoupled annealing (DAPS). Each level has three steps: solve to a clean sample, draw a
+    sample that fits the measurement near it, add noise of the next level.
 
-    At a level s of x = x0 + s eps, `inner` carries x to a clean xhat. Then x0 is drawn from
+    At a level s of x = x0 + s eps, `inner` solves from x to a clean xhat. Then x0 is drawn from
 
         N(x0; xhat, r^2 I) N(y; A(x0), std^2 I),    r^2 = c^2 s^2/(c^2 + s^2),
 
-    c the standard deviation of the data, and x = x0 + s' z. The paper has r = s; with c the draw keeps the scale of
-    the data at high noise. For a linear operator the draw is exact. Else it is made by Langevin steps. Zhang et al.
-    2024, arXiv:2407.01521.
+    with c the standard deviation of the data, and x = x0 + s' z. The paper has r = s; with c the draw keeps the scale
+    of the data at high noise. For a linear operator the draw is exact. For any other it is made by Langevin steps.
+    Zhang et al. 2024, arXiv:2407.01521.
 
     Args:
         denoiser: the prior.
-        measurement: any operator, with std above 0 unless it is linear.
-        shape: (B, ...), of the samples.
-        method: whose levels are taken, such as catalogue.ddim(50).
-        inner: deterministic, of n calls a level, such as catalogue.ddim(5).
+        measurement: any operator; std must be above 0 unless the operator is linear.
+        shape: shape of the samples, (B, ...).
+        method: gives the noise levels, such as catalogue.ddim(50). Its solver is not used.
+        inner: deterministic method that solves from each level to xhat, such as catalogue.ddim(5).
         seed: sample i is a function of (seed, first + i).
         cond: condition of each sample, or None (`denoisers.conditions`).
         first: index of the first sample.
-        data_std: c; None: what the denoiser knows of its data, else 1.
-        langevin: steps of a draw, where the operator is not linear.
-        rate: their length, in units of r^2 std^2/(r^2 + std^2).
+        data_std: c; None: from the denoiser's moments, else 1.
+        langevin: Langevin steps of one draw, if the operator is not linear.
+        rate: length of these steps, in units of r^2 std^2/(r^2 + std^2).
 
     Raises:
-        TypeError, ValueError: naming the argument; `rate` where Langevin steps run away.
-        solvers.SolveError: where the inner solve is not finite.
+        TypeError, ValueError: naming the argument; `rate` if Langevin steps diverge.
+        solvers.SolveError: if the inner solve is not finite.
     """
 
     if is_measurement(measurement).std == 0.0 and not measurement.operator.linear:
@@ -238,7 +239,7 @@ def _chain(
     cond: Any,
     first: int,
 ) -> _Chain:
-    """Levels and noise of a chain, its arguments checked."""
+    """Check the arguments of a chain, and prepare its levels and noise."""
     shape = check.shape("shape", shape)
     check.integer("first", first, least=0, most=2**62)
     levels = noise_levels(denoiser, method)
@@ -249,7 +250,7 @@ def _chain(
 
 
 def _answer(denoiser: BaseDenoiser, x: Tensor, chain: _Chain, k: int) -> Tensor:
-    """x0 at level k."""
+    """The prediction of x0 at level k."""
     s = chain.levels[k]
     return denoiser(x, torch.ones_like(s), s, chain.cond).x0
 
@@ -261,7 +262,7 @@ def _exactly(
     chain: _Chain,
     k: int,
 ) -> Tensor:
-    """A draw of N(x0; xhat, r^2) N(y; A x0, std^2): a draw of the first, corrected for a noisy residual."""
+    """An exact draw of N(x0; xhat, r^2) N(y; A x0, std^2): a draw of the first factor plus a correction."""
     drawn = xhat + r * chain.normal(k, CORRECTOR)
     residual = measurement.residual(drawn)
     noise = chain.normal(k, PROBE, residual.shape)
@@ -280,7 +281,7 @@ def _by_langevin(
     chain: _Chain,
     k: int,
 ) -> Tensor:
-    """Langevin steps from xhat."""
+    """A draw of N(x0; xhat, r^2) N(y; A(x0), std^2) by Langevin steps from xhat."""
     length = rate / (1 / r**2 + 1 / measurement.std**2)
     x = xhat
 

@@ -1,8 +1,8 @@
-"""Denoisers for a given measurement: E[x0 | x, y] by an approximation of p(y | x).
+"""Denoisers for a given measurement: they predict E[x0 | x, y] by an approximation of p(y | x).
 
-    x0 <- x0 + (sigma^2/alpha) J' A' u,    J = d x0/d x,
+    x0 <- x0 + (sigma^2/alpha) J' A' u,    J = d x0/d x.
 
-where u says what the method takes p(y | x) for. Each costs one vector-Jacobian product a call, `tmpd` more.
+The method's approximation of p(y | x) determines u. Each call costs one vector-Jacobian product; `tmpd` needs more.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ Product = Callable[[Tensor], Tensor]
 
 
 class Led(NamedTuple):
-    """The prediction for a measurement, beside that of the prior.
+    """The predictions with and without the measurement.
 
-    prediction  that knows the measurement
-    plain       that of the prior
-    fit         log p(y | x) as the method has it, up to a constant of the level, (B,)
+    prediction  prediction of the posterior, which uses the measurement
+    plain       prediction of the prior
+    fit         the method's approximation of log p(y | x), up to a constant that depends on the level, (B,)
     """
 
     prediction: Prediction
@@ -40,14 +40,14 @@ class Led(NamedTuple):
 
 
 class Measured(Guided, ABC):
-    """Abstract: a denoiser for a given measurement, whose shape is checked on the first batch."""
+    """Abstract: a denoiser for a given measurement. The measurement's shape is checked on the first batch."""
 
     def __init__(self, denoiser: BaseDenoiser, measurement: Measurement):
         super().__init__(denoiser)
         self.measurement = is_measurement(measurement)
         self.moments = (
             None if denoiser.moments is None else denoiser.moments.isotropic
-        )  # of what the measurement leaves
+        )  # the posterior has other moments
         self._checked = False
 
     def _check_once(self, x: Tensor) -> None:
@@ -57,9 +57,9 @@ class Measured(Guided, ABC):
 
 
 class MeasuredDenoiser(Measured, ABC):
-    """A denoiser led by a measurement.
+    """Abstract: a denoiser that is shifted by the gradient of an approximate log p(y | x).
 
-    products  vector-Jacobian products a call
+    products  vector-Jacobian products per call
     """
 
     products: int = 1
@@ -72,7 +72,7 @@ class MeasuredDenoiser(Measured, ABC):
         sigma: Tensor,
         product: Product,
     ) -> Tensor:
-        """u of a residual y - A(x0); `product` applies A C A', C = (sigma^2/alpha) J' the posterior covariance."""
+        """u for a residual y - A(x0); `product` applies A C A', C = (sigma^2/alpha) J' the covariance of x0 given x."""
 
     def forward(
         self,
@@ -90,7 +90,7 @@ class MeasuredDenoiser(Measured, ABC):
         sigma: Tensor,
         cond: Any = None,
     ) -> Led:
-        """The prediction that knows the measurement, and how well the state fits it.
+        """The predictions with and without the measurement, and how well the state fits the measurement.
 
         Args:
             x: states, (B, ...).
@@ -134,12 +134,13 @@ class MeasuredDenoiser(Measured, ABC):
 
 
 class DPS(MeasuredDenoiser):
-    """Diffusion posterior sampling: p(y | x) is taken for N(y; A x0, std^2), its step normalised.
+    """Diffusion posterior sampling: p(y | x) is approximated by N(y; A x0, std^2), with a normalised gradient.
 
-        u = scale sqrt(m) r/(std |r|),    r = y - A x0 of m numbers,
+        u = scale sqrt(m) r/(std |r|),    r = y - A x0 with m elements.
 
-    which is scale r/std^2 where the residual has the norm that noise gives it, and stays bounded where it is large.
-    Chung et al. 2023, arXiv:2209.14687, whose scale is per step of its sampler. `dps` makes it.
+    If |r| = std sqrt(m), as for pure measurement noise, u is scale r/std^2. If |r| is large, u stays bounded. Chung et
+    al. 2023, arXiv:2209.14687; the paper's scale is per step of its sampler. `dps` makes this denoiser and documents
+    the arguments.
     """
 
     def __init__(self, denoiser: BaseDenoiser, measurement: Measurement, scale: float = 1.0):
@@ -161,10 +162,11 @@ class DPS(MeasuredDenoiser):
 
 
 class PiGDM(MeasuredDenoiser):
-    """Pseudo-inverse guidance: p(y | x) is taken for N(y; A x0, r^2 A A' + std^2 I), r^2 = sigma^2/(alpha^2 + sigma^2).
+    """Pseudo-inverse guidance: p(y | x) is approximated by N(y; A x0, r^2 A A' + std^2 I).
 
-    With data of standard deviation c, r^2 = c^2 sigma^2/(alpha^2 c^2 + sigma^2). Song et al. 2023, ICLR,
-    "Pseudoinverse-guided diffusion models for inverse problems". `pigdm` makes it.
+    r^2 = c^2 sigma^2/(alpha^2 c^2 + sigma^2) is the variance of x0 given x for Gaussian data of standard deviation c.
+    The paper has c = 1. Song et al. 2023, ICLR, "Pseudoinverse-guided diffusion models for inverse problems". `pigdm`
+    makes this denoiser and documents the arguments.
     """
 
     def __init__(self, denoiser: BaseDenoiser, measurement: Measurement, data_std: float | None = None):
@@ -184,11 +186,11 @@ class PiGDM(MeasuredDenoiser):
 
 
 class TMPD(MeasuredDenoiser):
-    """Moment matching: p(y | x) is taken for N(y; A x0, A C A' + std^2 I), C = (sigma^2/alpha) d x0/d x.
+    """Moment matching: p(y | x) is approximated by N(y; A x0, A C A' + std^2 I), C = (sigma^2/alpha) d x0/d x.
 
-    C is the covariance of x0 given x, so that Gaussian data are exact. The system is solved by conjugate gradients, one
-    vector-Jacobian product an iteration. Boys et al. 2023, arXiv:2310.06721; Rozet et al. 2024, arXiv:2405.13712.
-    `tmpd` makes it.
+    C is the covariance of x0 given x, so the result is exact for Gaussian data. The linear system is solved by
+    conjugate gradients, with one vector-Jacobian product per iteration. Boys et al. 2023, arXiv:2310.06721; Rozet et
+    al. 2024, arXiv:2405.13712. `tmpd` makes this denoiser and documents the arguments.
     """
 
     def __init__(self, denoiser: BaseDenoiser, measurement: Measurement, iterations: int = 5):
@@ -208,44 +210,44 @@ class TMPD(MeasuredDenoiser):
 
 
 def dps(denoiser: BaseDenoiser, measurement: Measurement, scale: float = 1.0) -> DPS:
-    """The denoiser led by diffusion posterior sampling; see `DPS`.
+    """A denoiser of the posterior by diffusion posterior sampling; see `DPS`.
 
     Args:
         denoiser: the prior.
         measurement: with std above 0; any operator.
-        scale: zeta, at least 0.
+        scale: factor of u, at least 0.
     """
     return DPS(denoiser, measurement, scale)
 
 
 def pigdm(denoiser: BaseDenoiser, measurement: Measurement, data_std: float | None = None) -> PiGDM:
-    """The denoiser led by pseudo-inverse guidance; see `PiGDM`.
+    """A denoiser of the posterior by pseudo-inverse guidance; see `PiGDM`.
 
     Args:
         denoiser: the prior.
         measurement: with a linear operator.
-        data_std: standard deviation of the data; None: what the denoiser knows of its data, else 1.
+        data_std: standard deviation c of the data; None: from the denoiser's moments, else 1.
     """
     return PiGDM(denoiser, measurement, data_std)
 
 
 def tmpd(denoiser: BaseDenoiser, measurement: Measurement, iterations: int = 5) -> TMPD:
-    """The denoiser led by moment matching; see `TMPD`.
+    """A denoiser of the posterior by moment matching; see `TMPD`.
 
     Args:
         denoiser: the prior.
         measurement: any operator; one that is not linear is linearised at x0.
-        iterations: of conjugate gradients; as many as y has numbers are exact.
+        iterations: iterations of conjugate gradients. With as many as y has elements the solution is exact.
     """
     return TMPD(denoiser, measurement, iterations)
 
 
 def scale_of_data(denoiser: BaseDenoiser, data_std: float | None) -> float:
-    """The standard deviation of the data.
+    """The standard deviation of the data: the given one, or that of the denoiser's moments, or 1.
 
     Args:
-        denoiser: the prior; its moments are taken where nothing is given.
-        data_std: above 0; None: as the denoiser knows it, or 1.
+        denoiser: the prior; its moments are used if no standard deviation is given.
+        data_std: above 0, or None.
     """
     if data_std is not None:
         return check.number("data_std", data_std, above=0.0)
@@ -253,12 +255,12 @@ def scale_of_data(denoiser: BaseDenoiser, data_std: float | None) -> float:
 
 
 def conjugate_gradients(product: Product, b: Tensor, iterations: int) -> Tensor:
-    """u with product(u) = b, sample by sample, product being symmetric and positive.
+    """Solve product(u) = b for u by conjugate gradients, separately for each sample of a batch.
 
     Args:
-        product: of a batch, (B, ...) -> (B, ...).
+        product: a symmetric positive linear map of each sample, (B, ...) -> (B, ...).
         b: the right-hand side, (B, ...).
-        iterations: how many; a sample that is solved stays as it is.
+        iterations: number of iterations; a sample that is already solved does not change any more.
     """
 
     def inner(a: Tensor, c: Tensor) -> Tensor:

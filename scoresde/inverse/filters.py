@@ -1,7 +1,7 @@
-"""Sequential Monte Carlo along noise levels: particles are moved, weighted, and resampled where few of them have most
-of the weight.
+"""Sequential Monte Carlo along noise levels: particles are moved, weighted, and resampled if few of them have most of
+the weight.
 
-A `Twist` defines how particles move and what they weigh; the filters differ in nothing else.
+A `Twist` defines how particles move and how they are weighted. The filters differ only in their twist.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from ..samplers.plan import check_method
 from ..samplers.ranges import method_levels
 from ..samplers.sampling import state_place
 
-_RESAMPLE = 0.5  # of the particles, effective, below which they are drawn anew
-_COLLAPSED = 0.02
-_UNIFORMS = 1 << 20  # steps from which uniforms are drawn
-_LAST = 1 << 19  # a step that no filter reaches
+_RESAMPLE = 0.5  # particles are resampled if the effective share of them falls below this
+_COLLAPSED = 0.02  # a smaller effective share at the end gives a warning
+_UNIFORMS = 1 << 20  # offset of the draw indices of uniform numbers
+_LAST = 1 << 19  # draw index of the last resampling; no filter has so many levels
 
 
 class Particles(NamedTuple):
-    """Draws of a posterior.
+    """Posterior samples of a particle filter, and its weights.
 
-    x            (B, ...), equally weighted
-    log_weights  of the particles at the end, (P,), normalised
-    ess          effective number of particles before each step and at the end: a small one says that few particles
-                 carry the answer
+    x            posterior samples, equally weighted, (B, ...)
+    log_weights  normalised log weights of the particles at the end, (P,)
+    ess          effective number of particles before each step and at the end. If it is small, few particles determine
+                 the result
     """
 
     x: Tensor
@@ -46,11 +46,11 @@ class Particles(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """Predictions for the particles at a level.
+    """Predictions for the particles at a noise level.
 
-    plain  x0 of the prior
-    led    x0 that knows the measurement, or the prior's
-    fit    log of the twist: what the particles are weighed by, beside the law that they were drawn from, (P,)
+    plain  x0 predicted by the prior
+    led    x0 predicted with the measurement, or by the prior
+    fit    log of the twist (P,), an approximation of log p(y | x) that enters the weights
     """
 
     plain: Tensor
@@ -59,16 +59,16 @@ class Seen(NamedTuple):
 
 
 class Moved(NamedTuple):
-    """Particles at the next level, and the log of target over proposal, the twists left out, (P,)."""
+    """Particles at the next level, and the log of the ratio of target to proposal density without the twists, (P,)."""
 
     x: Tensor
     log_ratio: Tensor
 
 
 class Twist(ABC):
-    """Abstract: how particles move between noise levels s > s' of x = x0 + s eps, and what they weigh.
+    """Abstract: how particles move between noise levels s > s' of x = x0 + s eps, and how they are weighted.
 
-    levels  s of all levels, falling
+    levels  s of all noise levels, falling
     """
 
     def __init__(self, levels: Tensor):
@@ -76,11 +76,11 @@ class Twist(ABC):
 
     @abstractmethod
     def start(self, z: Tensor) -> Moved:
-        """Particles at the first level, of standard normals."""
+        """Particles at the first level, made from standard normals z."""
 
     @abstractmethod
     def seen(self, x: Tensor, k: int, cond: Any) -> Seen:
-        """What is known of particles at level k.
+        """The predictions for particles at level k.
 
         Args:
             x: particles, (P, ...).
@@ -90,26 +90,29 @@ class Twist(ABC):
 
     @abstractmethod
     def move(self, seen: Seen, x: Tensor, k: int, z: Tensor) -> Moved:
-        """Particles at level k, of those at level k - 1 and standard normals.
+        """Move particles from level k - 1 to level k, with standard normals.
 
         Args:
-            seen: what is known of the particles at level k - 1.
+            seen: predictions for the particles at level k - 1.
             x: particles at level k - 1, (P, ...).
-            k: index of the level they go to.
+            k: index of the level to which they move.
             z: standard normals like x.
         """
 
     @abstractmethod
     def end(self, seen: Seen) -> Tensor:
-        """Log of the likelihood over the last twist, (P,)."""
+        """Log of the ratio of the likelihood to the last twist, (P,)."""
 
 
 def noise_levels(denoiser: BaseDenoiser, method: Method) -> Tensor:
-    """s of the levels of a method on a fixed grid. Raises TypeError or ValueError naming the argument.
+    """The noise levels s = sigma/alpha of a method on a fixed grid, falling.
 
     Args:
-        denoiser: the prior; its training process gives the range.
+        denoiser: the prior; its training process gives the range of noise levels.
         method: with a fixed grid and no frame.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
     """
     check_method(denoiser, method)
     if method.n is None or method.frame is not None:
@@ -123,7 +126,7 @@ def noise_levels(denoiser: BaseDenoiser, method: Method) -> Tensor:
 
 
 def check_finite(*made: Tensor) -> None:
-    """Raise ValueError naming `denoiser` where samples or their weights are NaN or infinite."""
+    """Raise ValueError naming `denoiser` if samples or their weights are NaN or infinite."""
     if not all(bool(part.isfinite().all()) for part in made):
         raise ValueError("`denoiser` must answer finite numbers: samples or weights became NaN or infinite on the way")
 
@@ -140,16 +143,16 @@ def filtered(
     """Run the filter of a twist; see `twisted` for the arguments.
 
     Args:
-        twist: how particles move and what they weigh.
-        denoiser: the prior, whose place and dtype the particles have.
-        shape: (B, ...), of the draws.
+        twist: how particles move and how they are weighted.
+        denoiser: the prior; the particles have its device and dtype.
+        shape: shape of the posterior samples, (B, ...).
         particles: P, at least 2.
         seed: of all draws.
         cond: condition of the particles, or None.
-        batch: particles at once.
+        batch: particles per network call.
 
     Raises:
-        TypeError, ValueError: naming the argument; `denoiser` where particles become NaN or infinite.
+        TypeError, ValueError: naming the argument; `denoiser` if particles become NaN or infinite.
     """
 
     shape = check.shape("shape", shape)
@@ -187,7 +190,7 @@ def _along(
     z: Tensor,
     source: SeededNoise,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Particles x0, their log weights, and the effective numbers on the way."""
+    """Run the filter: x0 of the particles, their log weights, and the effective numbers of particles on the way."""
     x, log_ratio = twist.start(z)
     seen = asked(x, 0)
     log_weights = (log_ratio + seen.fit).double()
@@ -214,7 +217,7 @@ def _along(
 
 
 def _effective(log_weights: Tensor) -> Tensor:
-    """1/sum w^2 of normalised weights."""
+    """The effective number of particles, 1/sum w^2 of normalised weights."""
     return (-(2 * log_weights.log_softmax(0)).logsumexp(0)).exp()
 
 
@@ -223,7 +226,7 @@ def _uniform(source: SeededNoise, step: int, count: int, device: torch.device) -
 
 
 def _resampled(log_weights: Tensor, count: int, source: SeededNoise, step: int) -> Tensor:
-    """Indices of `count` particles by systematic resampling: each comes as often as its weight says, to one."""
+    """Indices of `count` particles by systematic resampling: each occurs count * weight times, up to rounding."""
     u = _uniform(source, step, 1, log_weights.device).double()
     at = (torch.arange(count, dtype=torch.float64, device=log_weights.device) + u) / count
     return torch.searchsorted(log_weights.softmax(0).cumsum(0), at).clamp(max=len(log_weights) - 1)

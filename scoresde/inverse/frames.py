@@ -1,5 +1,5 @@
-"""Measurements of clips of which some frames are given: to animate an image, to extend a clip, to join two clips, or to
-make a loop."""
+"""Measurements that give some frames of a clip: to animate an image, to extend a clip, to join two clips, or to make a
+loop."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from .measurement import Measurement
 
 
 def seen_frames(at: Sequence[int], shape: Sequence[int]) -> Mask:
-    """The operator that sees some frames of a clip, and nothing of the others.
+    """The measurement operator that selects some frames of a clip.
 
     Args:
-        at: places of the frames that are seen, from 0; some, and not all of them.
-        shape: of one clip, (C, frames, H, W).
+        at: places of the selected frames, from 0; at least one, and not all.
+        shape: shape of one clip, (C, frames, H, W).
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -47,15 +47,15 @@ def known_frames(
     count: int,
     std: float = 0.0,
 ) -> Measurement:
-    """The measurement of a clip of which some frames are given.
+    """The measurement that gives some frames of a clip.
 
-    Samples of its posterior are clips that hold these frames; `Measurement.imposed` makes them hold every bit of them.
+    Samples of its posterior are clips that contain these frames. `Measurement.imposed` inserts them bit for bit.
 
     Args:
-        frames: that are given, (C, K, H, W), in the model's scale.
-        at: the place of each in the clip, K of them, from 0.
-        count: frames of the whole clip.
-        std: standard deviation of the noise on them, at least 0.
+        frames: the given frames, (C, K, H, W), in the model's scale.
+        at: the places of these K frames in the clip, from 0.
+        count: number of frames of the whole clip.
+        std: standard deviation of the noise on the given frames, at least 0.
 
     Raises:
         TypeError, ValueError: naming the argument.

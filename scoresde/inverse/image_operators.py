@@ -1,4 +1,4 @@
-"""Operators of images and series whose spectrum is known: hidden pixels, blocks, channels, blur."""
+"""Measurement operators of images and series with known singular values: mask, downsampling, grey, blur."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .operators import Operator, finite, wide
 
 
 class TightOperator(Operator, ABC):
-    """An operator with A A' = c I: what it sees, it sees equally well.
+    """Abstract: an operator with A A' = c I, so all its nonzero singular values are sqrt(c).
 
     gram  c
     """
@@ -32,10 +32,10 @@ class TightOperator(Operator, ABC):
 
 
 class Mask(TightOperator):
-    """The entries of a sample where the mask is True, as a vector (B, m): A A' = I.
+    """Selects the entries of a sample where the mask is True, as a vector (B, m): A A' = I.
 
     Args:
-        mask: of the shape of one sample, bool, or 0 and 1.
+        mask: bool, or 0 and 1, with the shape of one sample.
 
     Raises:
         TypeError, ValueError: naming `mask`.
@@ -67,10 +67,10 @@ class Mask(TightOperator):
 
 
 class Downsample(TightOperator):
-    """Means over blocks of the last two dimensions: A A' = I/factor^2.
+    """Averages square blocks of pixels in the last two dimensions: A A' = I/factor^2.
 
     Args:
-        factor: pixels a side of a block.
+        factor: side of a block, in pixels.
     """
 
     def __init__(self, factor: int):
@@ -88,10 +88,10 @@ class Downsample(TightOperator):
 
 
 class Grey(TightOperator):
-    """The mean of the channels, (B, C, ...) -> (B, 1, ...): A A' = I/C.
+    """Averages the channels, (B, C, ...) -> (B, 1, ...): A A' = I/C.
 
     Args:
-        channels: C.
+        channels: C, number of channels.
     """
 
     def __init__(self, channels: int = 3):
@@ -111,7 +111,7 @@ class Blur(Operator):
     """A circular convolution over the last dimensions, by FFT: its singular values are |FFT of the kernel|.
 
     Args:
-        kernel: (k,) for series, (k, k) for images; its middle is the origin.
+        kernel: (k,) for series, (k, k) for images, (k, k, k) for volumes; its middle is the origin.
     """
 
     def __init__(self, kernel: Tensor):
@@ -120,7 +120,7 @@ class Blur(Operator):
             raise ValueError(f"`kernel` must have 1 to 3 dimensions, got shape {tuple(kernel.shape)}")
 
     def spectrum(self, shape: tuple[int, ...]) -> Tensor:
-        """Of the map on samples whose last dimensions are these, complex."""
+        """The Fourier transform of the kernel, complex, for samples whose last dimensions are `shape`."""
         if any(k > n for k, n in zip(self.kernel.shape, shape, strict=True)):
             raise ValueError(f"`kernel` must fit into a sample of size {shape}, got {tuple(self.kernel.shape)}")
 

@@ -1,4 +1,4 @@
-"""One measurement of a sample."""
+"""A noisy measurement of one sample."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from solvers.noise import PRIOR
 
 from .operators import Operator
 
-_CLOSE = 1e-4
-SEEN = 1e-10  # squared singular values of A below which a direction is not seen
+_CLOSE = 1e-4  # relative tolerance of the check of the adjoint
+SEEN = 1e-10  # a direction with a smaller squared singular value of A counts as not measured
 
 
 class Measurement:
-    """y = A(x0) + std eta, eta of independent standard normals.
+    """A measurement y = A(x0) + std eta, with eta of independent standard normals.
 
     Args:
         operator: A.
-        y: what was measured, without a batch, as `operator` makes it of one sample.
-        std: standard deviation of its noise, at least 0.
-        shape: of one sample, where the operator wants one that is no vector; None: (d,).
+        y: the measured values, shaped like the result of `operator` for one sample, without a batch dimension.
+        std: standard deviation of the noise, at least 0.
+        shape: shape of one sample, used by `matrix`; None: (d,).
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -52,11 +52,11 @@ class Measurement:
         """A as a matrix, (m, d) float64.
 
         Args:
-            d: numbers of a sample.
-            shape: of one sample; None: the measurement's own, or (d,).
+            d: number of elements of a sample.
+            shape: shape of one sample; None: the measurement's own, or (d,).
 
         Raises:
-            ValueError: where the operator is not linear.
+            ValueError: if the operator is not linear.
         """
         if not self.operator.linear:
             raise ValueError("`measurement` must have a linear operator, got a Function")
@@ -66,10 +66,10 @@ class Measurement:
         return self.operator.forward(samples).reshape(d, -1).T
 
     def residual(self, x0: Tensor) -> Tensor:
-        """y - A(x0) of a batch, (B, ...).
+        """The residual y - A(x0) of each sample of a batch, (B, ...).
 
         Raises:
-            ValueError: naming `y`, where it does not have the shape that the operator makes.
+            ValueError: naming `y`, if it does not have the shape of the operator's result.
         """
         made = self._shaped(self.operator.forward(x0))
         return self.y.to(made) - made
@@ -84,7 +84,7 @@ class Measurement:
         return made
 
     def pseudo_inverse(self) -> Tensor:
-        """A^+ y, (1, ...): the sample of least norm that explains y best."""
+        """A^+ y, (1, ...): the least-squares solution of A x = y with the smallest norm."""
         y = self.y[None]
         return self.operator.spectral(
             self.operator.adjoint(y), lambda c: torch.where(c > SEEN, 1 / c.clamp(min=SEEN), 0.0)
@@ -93,28 +93,29 @@ class Measurement:
     def imposed(self, x0: Tensor) -> Tensor:
         """x0 with its measured part replaced by the measurement, x0 + A^+ (y - A x0). The rest is unchanged.
 
-        Where std is 0 no sample of the posterior differs from it. A `Mask` gives back every bit of y.
+        If std is 0, an exact posterior sample is not changed by it. With a `Mask` the measured entries are those of y,
+        bit for bit.
 
         Args:
             x0: samples, (B, ...).
 
         Raises:
-            ValueError: where the operator is not linear, or y does not have the shape that it makes.
+            ValueError: if the operator is not linear, or y does not have the shape of its result.
         """
         check_linear(self)
         self._shaped(self.operator.forward(x0))
         return self.operator.spectral(x0, lambda c: (c <= SEEN).to(c)) + self.pseudo_inverse().to(x0)
 
     def log_prob(self, x0: Tensor) -> Tensor:
-        """log N(y; A(x0), std^2) up to a constant, (B,)."""
+        """The log likelihood log N(y; A(x0), std^2) up to a constant, (B,); std must be above 0."""
         return -0.5 * self.residual(x0).flatten(1).square().sum(1) / self.std**2
 
     def check_fits(self, x: Tensor) -> None:
-        """Check that y has the shape that the operator makes of such samples, and that <A u, v> is <u, A'v> for random
-        u and v.
+        """Check that y has the shape of the operator's result for such samples, and that <A u, v> = <u, A'v> for
+        random u and v.
 
         Args:
-            x: states, (B, ...), whose shape, dtype and device are taken.
+            x: states, (B, ...); only their shape, dtype and device are used.
 
         Raises:
             ValueError: naming `y` or `operator`.
@@ -137,14 +138,14 @@ class Measurement:
 
 
 def is_measurement(measurement: Any) -> Measurement:
-    """The value; or raise TypeError naming it."""
+    """Check that the value is a Measurement, and return it; else raise TypeError naming it."""
     if not isinstance(measurement, Measurement):
         raise TypeError(f"`measurement` must be an inverse.Measurement, got {type(measurement).__name__}")
     return measurement
 
 
 def check_linear(measurement: Any) -> Measurement:
-    """A measurement by a linear operator; or raise TypeError or ValueError naming it."""
+    """Check that the value is a Measurement with a linear operator, and return it; raises TypeError or ValueError."""
     if not is_measurement(measurement).operator.linear:
         raise ValueError("`measurement` must have a linear operator, got a Function")
     return measurement

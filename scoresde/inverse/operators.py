@@ -1,6 +1,6 @@
 """Operators of measurements, y = A(x0) + std eta: a linear map with its adjoint, or any differentiable function.
 
-forward and adjoint keep the batch: (B, ...) -> (B, ...). Those of images lie in `image_operators`.
+`forward` and `adjoint` map batches to batches: (B, ...) -> (B, ...). Operators of images are in `image_operators`.
 """
 
 from __future__ import annotations
@@ -15,34 +15,34 @@ from torch import Tensor
 
 from solvers import check
 
-_DENSE = 4096  # rows up to which A A' is held
-_NOTHING = 1e-12  # of the greatest eigenvalue of A A', below which a direction is not seen
+_DENSE = 4096  # most rows of A A' as a matrix
+_NOTHING = 1e-12  # times the largest eigenvalue of A A': a direction with a smaller one counts as not measured
 
 
 class Operator(ABC):
-    """Abstract operator of a measurement; one of your own is a `DenseOperator`.
+    """Abstract measurement operator A. To write a linear operator of your own, derive it from `DenseOperator`.
 
-    linear  whether forward is a linear map, of which adjoint is the transpose
+    linear  whether `forward` is a linear map; `adjoint` is then its transpose
     """
 
     linear: ClassVar[bool] = True
 
     @abstractmethod
     def forward(self, x: Tensor) -> Tensor:
-        """A x, of samples (B, ...)."""
+        """Apply A to samples, (B, ...) -> (B, ...)."""
 
     @abstractmethod
     def adjoint(self, y: Tensor) -> Tensor:
-        """A' y, of measurements (B, ...)."""
+        """Apply the transpose A' to measurements, (B, ...) -> (B, ...)."""
 
     @abstractmethod
     def solve(self, y: Tensor, r: Tensor, s: float) -> Tensor:
-        """(r A A' + s I)^-1 y.
+        """Solve a linear system: (r A A' + s I)^-1 y.
 
         Args:
             y: measurements, (B, ...).
-            r: 0-d, or one per sample, (B,).
-            s: at least 0.
+            r: factor of A A', 0-d or one per sample, (B,).
+            s: factor of the identity, at least 0.
         """
 
     @abstractmethod
@@ -51,7 +51,7 @@ class Operator(ABC):
 
         Args:
             x: samples, (B, ...).
-            f: of a tensor of squared singular values, entry by entry; finite at 0.
+            f: elementwise function of a tensor of squared singular values; finite at 0.
         """
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -59,12 +59,12 @@ class Operator(ABC):
 
 
 class DenseOperator(Operator, ABC):
-    """Abstract: a linear operator whose spectrum is found from A A' as a matrix, of up to 4096 rows.
+    """Abstract: a linear operator whose singular values are computed from the matrix A A', of up to 4096 rows.
 
-    `forward` and `adjoint` are all that one of your own needs.
+    A subclass has to define only `forward` and `adjoint`.
     """
 
-    _grams: tuple[torch.Size, Tensor, Tensor] | None = None  # the last shape asked for, and what was found
+    _grams: tuple[torch.Size, Tensor, Tensor] | None = None  # shape of the last y, eigenvalues and eigenvectors for it
 
     def solve(self, y: Tensor, r: Tensor, s: float) -> Tensor:
         values, basis = self._gram(y)
@@ -83,7 +83,7 @@ class DenseOperator(Operator, ABC):
         return x * at_zero.to(x) + self.adjoint(turned.reshape(y.shape))
 
     def _gram(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Eigenvalues and eigenvectors of A A', like y."""
+        """Eigenvalues and eigenvectors of A A', with the dtype and device of y."""
         shape = y.shape[1:]
         m = shape.numel()
         if m > _DENSE:
@@ -102,11 +102,11 @@ class DenseOperator(Operator, ABC):
 
 
 class Matrix(DenseOperator):
-    """A x for samples taken as vectors, (B, ...) -> (B, m).
+    """The operator of a given matrix A: samples are flattened and multiplied by it, (B, ...) -> (B, m).
 
     Args:
         a: A, (m, d).
-        shape: of one sample, which the adjoint returns; None: (d,).
+        shape: shape of one sample, as the adjoint returns it; None: (d,).
     """
 
     def __init__(self, a: Tensor, shape: tuple[int, ...] | None = None):
@@ -131,7 +131,7 @@ class Matrix(DenseOperator):
 
 
 class Compose(DenseOperator):
-    """Linear operators one after another, the first applied first.
+    """The composition of linear operators; the first one is applied first.
 
     Args:
         operators: at least one.
@@ -154,7 +154,7 @@ class Compose(DenseOperator):
 
 
 class Function(Operator):
-    """Any differentiable map of samples: its derivative is taken by autograd where it is needed.
+    """The operator of any differentiable function of samples, which need not be linear. Autograd gives its derivative.
 
     Args:
         f: (B, ...) -> (B, ...), sample by sample.
@@ -180,11 +180,14 @@ class Function(Operator):
 
 
 def finite(name: str, x: Tensor) -> Tensor:
-    """A floating tensor of finite numbers; or raise TypeError or ValueError naming it.
+    """Check that a tensor is floating and finite, and return it.
 
     Args:
-        name: of the argument, for the error.
+        name: name of the argument, for the error.
         x: the tensor to check.
+
+    Raises:
+        TypeError, ValueError: naming the argument.
     """
     if not bool(check.floating(name, x).isfinite().all()):
         raise ValueError(f"`{name}` must be finite, got NaN or Inf values")
@@ -192,10 +195,10 @@ def finite(name: str, x: Tensor) -> Tensor:
 
 
 def wide(r: Tensor | Any, y: Tensor) -> Any:
-    """A factor ready to multiply a batch of measurements.
+    """A factor, reshaped so that it multiplies a batch of measurements.
 
     Args:
-        r: a factor, a number or one per sample, (B,).
+        r: the factor, a number or one per sample, (B,).
         y: measurements, (B, ...).
     """
     return r.reshape(-1, *[1] * (y.dim() - 1)).to(y) if isinstance(r, Tensor) and r.dim() else r

@@ -31,33 +31,34 @@ def twisted(
     data_std: float | None = None,
     batch: int = 4096,
 ) -> Particles:
-    """Samples of p(x0 | y) by a twisted particle filter: ancestral steps led by the measurement, corrected by weights.
+    """Samples of p(x0 | y) by a twisted particle filter: ancestral steps with a guided denoiser, corrected by weights.
 
-    Between noise levels s > s' of x = x0 + s eps a particle moves by the ancestral step of the led denoiser,
+    Between noise levels s > s' of x = x0 + s eps a particle moves by the ancestral step of the denoiser `PiGDM`, whose
+    prediction is x0_led,
 
-        x' ~ q = N(x + (s^2 - s'^2) (x0_led - x)/s^2, v),    v = s'^2 (s^2 - s'^2)/s^2,
+        x' ~ q = N(x + (s^2 - s'^2) (x0_led - x)/s^2, v),    v = s'^2 (s^2 - s'^2)/s^2.
 
-    and its weight is multiplied by p(x' | x) p~(y | x')/(q p~(y | x)), p the ancestral step of the prior and p~ the
-    likelihood as `PiGDM` has it. The last weight holds the measurement itself. The error falls as the square root of
-    the number of particles; what is left is the discretisation of the prior's own chain. Wu et al. 2023,
+    Its weight is multiplied by p(x' | x) p~(y | x')/(q p~(y | x)), with p the ancestral step of the prior and p~ the
+    likelihood that `PiGDM` approximates. The last weight contains the exact likelihood. The error falls with the square
+    root of the number of particles, down to the discretisation error of the prior's own chain. Wu et al. 2023,
     arXiv:2306.17775.
 
     Args:
         denoiser: the prior.
         measurement: with a linear operator and std above 0.
-        shape: (B, ...); B draws are made of all the particles. More than a quarter of them repeat noticeably.
-        method: whose levels are taken, such as catalogue.ddpm(100). The steps are ancestral whatever it says.
+        shape: (B, ...); B samples are drawn from the P particles. If B is above P/4, equal samples become frequent.
+        method: gives the noise levels, such as catalogue.ddpm(100). Its solver is not used.
         particles: P, at least 2.
         seed: of all draws.
-        cond: a number, which holds for all particles, or P equal rows; None for none.
-        data_std: standard deviation of the data in p~; None: what the denoiser knows of its data, else 1.
-        batch: particles at once, where memory is short.
+        cond: a number, which holds for all particles, or P equal rows; None: no condition.
+        data_std: standard deviation of the data in p~; None: from the denoiser's moments, else 1.
+        batch: particles per network call; fewer need less memory.
 
     Raises:
-        TypeError, ValueError: naming the argument; `denoiser` where particles become NaN or infinite.
+        TypeError, ValueError: naming the argument; `denoiser` if particles become NaN or infinite.
 
     Warns:
-        UserWarning: where the effective number of particles at the end is below 2 in 100.
+        UserWarning: if the effective number of particles at the end is below 2, or below 2 % of P.
     """
 
     levels = noise_levels(denoiser, method)
@@ -80,28 +81,29 @@ def mcgdiff(
     cond: Any = None,
     batch: int = 4096,
 ) -> Particles:
-    """Samples of p(x0 | y) by a particle filter whose steps know what each direction of the measurement must become.
+    """Samples of p(x0 | y) by a particle filter (MCGdiff) that uses the measurement as a noisy state in each direction.
 
-    Along a right singular direction of A with singular value a, y says x0 + (std/a) eps: the state at the level std/a,
-    if noise there were the measurement's. So the twist at a level s above it is N(y/a; x, s^2 - (std/a)^2); the
-    ancestral step times that is normal and drawn exactly; at the level std/a itself the state is y/a, and below it the
-    direction is the prior's own. A call costs no vector-Jacobian product. Cardoso et al. 2023, arXiv:2308.07983.
+    In a right singular direction of A with singular value a, y/a has the distribution of x0 + (std/a) eps. This is the
+    state at noise level std/a. Therefore the twist at a higher level s is N(y/a; x, s^2 - (std/a)^2). The product of
+    the ancestral step and the twist is normal and is drawn exactly. At the level std/a the state is y/a, and at lower
+    levels the direction follows the prior alone. A call costs no vector-Jacobian product. Cardoso et al. 2023,
+    arXiv:2308.07983.
 
     Args:
         denoiser: the prior.
-        measurement: with a linear operator that makes at most 4096 numbers; std may be 0.
-        shape: (B, ...); B draws are made of all the particles. More than a quarter of them repeat noticeably.
-        method: whose levels are taken, such as catalogue.ddpm(100). The steps are ancestral whatever it says.
+        measurement: with a linear operator; std may be 0.
+        shape: (B, ...); B samples are drawn from the P particles. If B is above P/4, equal samples become frequent.
+        method: gives the noise levels, such as catalogue.ddpm(100). Its solver is not used.
         particles: P, at least 2.
         seed: of all draws.
-        cond: a number, which holds for all particles, or P equal rows; None for none.
-        batch: particles at once, where memory is short.
+        cond: a number, which holds for all particles, or P equal rows; None: no condition.
+        batch: particles per network call; fewer need less memory.
 
     Raises:
-        TypeError, ValueError: naming the argument; `denoiser` where particles become NaN or infinite.
+        TypeError, ValueError: naming the argument; `denoiser` if particles become NaN or infinite.
 
     Warns:
-        UserWarning: where the effective number of particles at the end is below 2 in 100.
+        UserWarning: if the effective number of particles at the end is below 2, or below 2 % of P.
     """
 
     levels = noise_levels(denoiser, method)
@@ -114,7 +116,7 @@ def mcgdiff(
 
 
 class _Led(Twist):
-    """The prior's steps led by a measured denoiser, whose fit is the twist."""
+    """The twist of `twisted`: ancestral steps with a guided denoiser, whose approximate likelihood is the twist."""
 
     def __init__(self, levels: Tensor, led: PiGDM):
         super().__init__(levels)
@@ -141,7 +143,12 @@ class _Led(Twist):
 
 
 class SeenDirections(Twist):
-    """Right singular directions of A, (m, d), and what the measurement says of each: value and level, (m,)."""
+    """The twist of `mcgdiff`: for each measured right singular direction of A, the value y/a and its noise level std/a.
+
+    rows   the directions, (m, d)
+    value  y/a, (m,)
+    level  std/a, (m,)
+    """
 
     def __init__(self, levels: Tensor, denoiser: BaseDenoiser, measurement: Measurement, shape: tuple[int, ...]):
         super().__init__(levels)
@@ -154,11 +161,11 @@ class SeenDirections(Twist):
         self.known = measurement.std > 0
 
     def start(self, z: Tensor) -> Moved:
-        """The prior at the first level times the twist there: normal, of one weight for all."""
+        """Draws of the prior at the first level times the twist there, which is normal; all have the same weight."""
         s = self.levels[0]
         spread = (s**2 - self.level**2).clamp(min=0.0)
         active = self.level < s
-        keep = torch.where(active, spread / (s**2 + spread), 1.0)  # of the prior's variance
+        keep = torch.where(active, spread / (s**2 + spread), 1.0)  # share of the prior's variance that is kept
         h = (1 - keep) * self.value + s * keep.sqrt() * self._along(z)
         x = self._with(z * s, h)
 
@@ -181,7 +188,7 @@ class SeenDirections(Twist):
         gain = 1 - (s_next / s) ** 2
         moved = x + gain * (seen.plain - x) + s_next * gain.sqrt() * z
 
-        # the seen directions anew: to the level e of the twist by the product of two normals, then on to s'
+        # measured directions are drawn again: at the level e of the twist from the product of two normals, then at s'
         h, h0, noise = self._along(x), self._along(seen.plain), self._along(z)
         mean, variance, spread = self._step(h, h0, k)
         e = self.level.clamp(min=s_next)
@@ -196,7 +203,7 @@ class SeenDirections(Twist):
         return Moved(moved, seen.fit - self._log_twist(after, k).to(x))
 
     def end(self, seen: Seen) -> Tensor:
-        """The measurement itself of the directions that the last level has not reached; nothing where std is 0."""
+        """Log likelihood of the directions with level below the last one, minus the last twist; 0 if std is 0."""
         unreached = self.level < self.levels[-1]
         log_prob = -0.5 * ((self.value - self._along(seen.plain)) / self.level) ** 2 - self.level.log()
         exact = torch.where(unreached, log_prob, 0.0).sum(1).to(seen.fit)
@@ -204,23 +211,23 @@ class SeenDirections(Twist):
         return exact - seen.fit if self.known else torch.zeros_like(seen.fit)
 
     def _step(self, h: Tensor, h0: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Mean and variance of the prior's step toward the twist of level k, and the twist's own variance."""
+        """Mean and variance of the prior's step to the level of the twist at k, and the variance of the twist."""
         e = self.level.clamp(min=self.levels[k])
         gain = 1 - (e / self.levels[k - 1]) ** 2
         return h + gain * (h0 - h), (e**2 * gain).clamp(min=0.0), (e**2 - self.level**2).clamp(min=0.0)
 
     def _log_twist(self, h: Tensor, k: int) -> Tensor:
-        """log N(value; h, s^2 - level^2) of the directions whose level lies below s, (P,)."""
+        """log N(value; h, s^2 - level^2), summed over the directions with level below s, (P,)."""
         spread = self.levels[k] ** 2 - self.level**2
         active = spread > 0
         spread = torch.where(active, spread, 1.0)
         return torch.where(active, -0.5 * ((self.value - h) ** 2 / spread + spread.log()), 0.0).sum(1)
 
     def _along(self, x: Tensor) -> Tensor:
-        """Coordinates of the seen directions, (P, m)."""
+        """Coordinates of x in the measured directions, (P, m)."""
         return x.flatten(1).to(self.rows) @ self.rows.T
 
     def _with(self, x: Tensor, h: Tensor) -> Tensor:
-        """x with these coordinates along the seen directions."""
+        """x with its coordinates in the measured directions replaced by h."""
         change = (h - self._along(x)) @ self.rows
         return x + change.reshape(x.shape).to(x)

@@ -1,4 +1,4 @@
-"""DiffPIR: the model's answer, moved to where prior and measurement agree, without a derivative of the network."""
+"""DiffPIR: the predicted x0 is fitted to the measurement by a proximal step, without a derivative of the network."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from .operators import wide
 
 
 class DiffPIR(Measured):
-    """The nearest answer to the model's that explains the measurement.
+    """A denoiser whose x0 is a compromise between the model's prediction and the measurement.
 
         x0 <- argmin |y - A x|^2/(2 std^2) + lam (alpha/sigma)^2 |x - x0|^2/2
             = x0 + r A'(r A A' + std^2 I)^-1 (y - A x0),    r = (sigma/alpha)^2/lam.
 
-    One network call and no vector-Jacobian product. Zhu et al. 2023, arXiv:2305.08995; its zeta is the noise of the
-    method, catalogue.ddim(n) being 0. `diffpir` makes it.
+    It takes one network call and no vector-Jacobian product. Zhu et al. 2023, arXiv:2305.08995; the paper's zeta is the
+    noise of the sampling method, 0 for catalogue.ddim(n). `diffpir` makes this denoiser and documents the arguments.
     """
 
     def __init__(self, denoiser: BaseDenoiser, measurement: Measurement, lam: float = 1.0):
@@ -53,7 +53,7 @@ class DiffPIR(Measured):
 
 
 def diffpir(denoiser: BaseDenoiser, measurement: Measurement, lam: float = 1.0) -> DiffPIR:
-    """The denoiser made to agree with a measurement; see `DiffPIR`.
+    """A denoiser whose x0 is fitted to a measurement by a proximal step; see `DiffPIR`.
 
     Args:
         denoiser: the prior.

@@ -22,13 +22,13 @@ from .measurement import SEEN, Measurement, check_linear
 
 @dataclass(frozen=True)
 class InPlace(Wrapper):
-    """Abstract: after each step, the directions that A sees are replaced by those of the measurement, noised to the
+    """Abstract: after each step, the measured directions of x are replaced by the measurement with noise of the present
     level.
 
-        x <- alpha A^+ y + sqrt(sigma^2 - alpha^2 std^2/a^2) z
+        x <- alpha A^+ y + sqrt(sigma^2 - alpha^2 std^2/a^2) z    in a direction of singular value a
 
-    in a direction of singular value a, so that the noise of the measurement is part of the noise of the level. Where
-    the measurement is noisier than the level, x is not changed.
+    The noise of the measurement is thus a part of the noise of the level. If the measurement is noisier than the level,
+    x is not changed in this direction.
     """
 
     measurement: Measurement
@@ -75,7 +75,7 @@ class _Places(NamedTuple):
         return kept + alpha * put_there + noise
 
     def held(self, x: Tensor, before: Tensor, t: Tensor) -> Tensor:
-        """x with the directions of `before` in which the measurement is noisier than the level at t.
+        """x with those directions of `before` in which the measurement is noisier than the level at t.
 
         Args:
             x: the state, (B, ...).
@@ -86,7 +86,7 @@ class _Places(NamedTuple):
         return x + self.measurement.operator.spectral(before - x, lambda c: ((c > SEEN) & (spread(c) < 0)).to(c))
 
     def _spread(self, t: Tensor) -> Callable[[Tensor], Tensor]:
-        """Variance of the noise to be added, of squared singular values; below 0 where the direction stays."""
+        """Variance of the noise to add, for squared singular values; below 0 if the direction is not changed."""
         sigma = self.process.sigma(t).item()
         noise = (self.process.alpha(t).item() * self.measurement.std) ** 2
         return lambda c: torch.where(c > SEEN, sigma**2 - noise / c.clamp(min=SEEN), -1.0)
@@ -94,7 +94,8 @@ class _Places(NamedTuple):
 
 @dataclass(frozen=True)
 class Replacement(InPlace):
-    """Replacement after every step, as in `InPlace`. It is an entry of a method's `wrap`.
+    """The replacement method: after every step the measurement is inserted, as in `InPlace`. Use it as an entry of a
+    method's `wrap`.
 
     Song et al. 2021, arXiv:2011.13456, appendix I.
 
@@ -119,17 +120,17 @@ class Replacement(InPlace):
 
 @dataclass(frozen=True)
 class RePaint(InPlace):
-    """Replacement with resampling: after every `jump` steps it goes back by `jump` levels and repeats the steps, so
-    that each step is made `resamplings` times.
+    """RePaint, replacement with resampling: after every `jump` steps it goes back by `jump` levels and repeats the
+    steps, so each step is made `resamplings` times.
 
     Repeated steps would lose a direction in which the measurement is noisier than the level. So such a direction keeps
-    its value of the first pass. For eta 0. Lugmayr et al. 2022, arXiv:2201.09865, whose jump and resamplings are 10 and
-    10 on 250 levels.
+    its value of the first pass. The method must have eta 0. Lugmayr et al. 2022, arXiv:2201.09865; the paper has jump
+    10 and resamplings 10 on 250 levels.
 
     Args:
         measurement: with a linear operator.
-        jump: steps of a stretch.
-        resamplings: how often each stretch is gone down; 1 is replacement.
+        jump: number of steps that are repeated together.
+        resamplings: how often each step is made; 1 is plain replacement.
     """
 
     jump: int = 1
@@ -160,7 +161,7 @@ class RePaint(InPlace):
         count = len(legs)
 
         def stretch(k: int) -> StepHooks:
-            """The k-th step, and the stretch that ends with it gone down again."""
+            """The hooks of step k; if a group of `jump` steps ends with it, they repeat the group."""
             ends = (k + 1) % self.jump == 0
             begin = k + 1 - self.jump
             lift = ForwardJump.between(ground.process, times[k + 1], times[begin], 1.0) if ends else None

@@ -1,8 +1,8 @@
 """Diffusion in the latent space of an autoencoder.
 
-autoencoder  q(z | x) and p(x | z), and the terms of their bound
-space        latents of unit variance, and data as latents
-bound        the bound on log p(x) by a model of latents
+autoencoder  the autoencoder, q(z | x) and p(x | z), and the terms of its bound
+space        latents scaled to unit variance, and a data set of latents
+bound        the bound on log p(x) from a diffusion model of latents
 """
 
 from .autoencoder import Autoencoder, Terms

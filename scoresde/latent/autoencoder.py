@@ -1,4 +1,4 @@
-"""An autoencoder with a stated observation noise, and the terms of its bound on log p(x)."""
+"""A variational autoencoder with a fixed observation noise, and the terms of its bound on log p(x)."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from ..processes.forward import VPSDE
 
 
 class Terms(NamedTuple):
-    """Parts of the evidence bound of samples, log p(x) >= -reconstruction - kl.sum(1).
+    """The terms of the evidence lower bound, log p(x) >= -reconstruction - kl.sum(1).
 
-    reconstruction  -log p(x | z) of one draw z, in nats, (B,)
-    kl              KL(q(z | x) || N(0, 1)) of each number of z, in nats, (B, numbers)
+    reconstruction  -log p(x | z) for one draw z, in nats, (B,)
+    kl              KL(q(z | x) || N(0, 1)) of each element of z, in nats, (B, elements)
     """
 
     reconstruction: Tensor
@@ -27,7 +27,7 @@ class Terms(NamedTuple):
 
 
 class Autoencoder(nn.Module):
-    """q(z | x) and p(x | z) = N(D(z), std^2) by one network.
+    """A variational autoencoder: one network gives the encoder q(z | x) and the decoder p(x | z) = N(D(z), std^2).
 
     Kingma & Welling 2014, arXiv:1312.6114.
 
@@ -42,13 +42,13 @@ class Autoencoder(nn.Module):
         super().__init__()
         self.network: Any = network
         self.std = check.number("std", std, above=0.0)
-        self.process: Process = VPSDE()  # training draws noise levels for every model; here they are not looked at
+        self.process: Process = VPSDE()  # training draws noise levels for every model; an autoencoder ignores them
 
     def around(self, network: nn.Module) -> Autoencoder:
         """The same autoencoder with another network.
 
         Args:
-            network: called as the present one is.
+            network: with the same interface as the present one.
         """
         return Autoencoder(network, self.std)
 
@@ -58,7 +58,7 @@ class Autoencoder(nn.Module):
         return self.network.latent_shape
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of q(z | x), (B, ...) each.
+        """Encode: mean and standard deviation of q(z | x), (B, ...) each.
 
         Args:
             x: samples, (B, ...).
@@ -67,7 +67,7 @@ class Autoencoder(nn.Module):
         return mean, (0.5 * log_var).exp()
 
     def decode(self, z: Tensor) -> Tensor:
-        """D(z), (B, ...).
+        """Decode latents: D(z), (B, ...).
 
         Args:
             z: latents, (B, ...).
@@ -85,11 +85,11 @@ class Autoencoder(nn.Module):
         return -0.5 * each.flatten(1).sum(1)
 
     def terms(self, x: Tensor, eps: Tensor) -> Terms:
-        """Parts of the bound by one draw of z.
+        """The terms of the bound, with one draw of z per sample.
 
         Args:
             x: samples, (B, ...).
-            eps: standard normals like x, of which as many are used as z has numbers.
+            eps: standard normals like x; as many of them are used as z has elements.
         """
 
         row = self.network(x, eps)
@@ -101,10 +101,10 @@ class Autoencoder(nn.Module):
 
 
 def mean_terms(autoencoder: Autoencoder, x: Tensor, eps: Tensor) -> dict[str, float]:
-    """Means over samples, in nats a sample: {reconstruction, kl}.
+    """The terms of the bound averaged over samples, in nats per sample: {reconstruction, kl}.
 
     Args:
-        autoencoder: in any mode; it is left in it.
+        autoencoder: in train or eval mode; the mode is not changed.
         x: samples, (B, ...).
         eps: standard normals like x.
     """

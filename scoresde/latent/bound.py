@@ -1,4 +1,4 @@
-"""The bound on log p(x) of a model of latents."""
+"""The lower bound on log p(x) from a diffusion model of latents."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _DRAW = range(5, 6)
 
 @dataclass(frozen=True)
 class Bound:
-    """Parts of log p(x) >= reconstruction + prior + entropy, in nats, (B,) each.
+    """The terms of the bound log p(x) >= reconstruction + prior + entropy, in nats, (B,) each.
 
-    reconstruction  log p(x | u) of one draw u of q(u | x)
+    reconstruction  log p(x | u) for one draw u of q(u | x)
     prior           log p(u) by the probability flow
     entropy         -log q(u | x)
-    standard_error  of `prior` over the probes, (B,), None where the trace is exact
+    standard_error  of `prior` over the probes, (B,); None if the trace is exact or there is one probe
     evals           drift evaluations, (B,)
     """
 
@@ -51,14 +51,14 @@ def log_likelihood_bound(
     first: int = 0,
     **options: Any,
 ) -> Bound:
-    """log p(x) >= E_q[log p(x | u) + log p(u) - log q(u | x)], by one draw u a sample.
+    """Estimate the bound log p(x) >= E_q[log p(x | u) + log p(u) - log q(u | x)] by one draw u per sample.
 
-    log p(u) is `evaluation.log_likelihood`; p(x | u) is the decoder's, with its stated noise. Vahdat, Kreis & Kautz
+    log p(u) is `evaluation.log_likelihood`. p(x | u) is the decoder with its observation noise. Vahdat, Kreis & Kautz
     2021, arXiv:2106.05931.
 
     Args:
         denoiser: the model of latents.
-        space: theirs.
+        space: the latent space of the model.
         x: samples, (B, ...), in the model's scale.
         seed: of the draws u and of the probes; sample i is a function of (seed, first + i).
         first: index of the first sample.

@@ -1,4 +1,4 @@
-"""Examination of an autoencoder: findings with evidence and remedy."""
+"""Examination of an autoencoder. Each fault is a finding with evidence and a remedy."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..evaluation.findings import Finding
 from ..samplers.sampling import evaluating
 from .autoencoder import Autoencoder
 
-_UNUSED = 0.01  # nats below which a number of z tells nothing of x
-_OFF = 2.0  # between the residual and the stated noise
+_UNUSED = 0.01  # nats of KL, below which an element of z counts as unused
+_OFF = 2.0  # largest factor allowed between the RMS residual and the stated noise
 
 
 def examine(autoencoder: Autoencoder, x: Tensor, seed: int = 0) -> tuple[Finding, ...]:
-    """Examine an autoencoder on clean samples; () when nothing is found.
+    """Examine an autoencoder on clean samples; the result is () if nothing is found.
 
-    Found: output that is not finite; more than half of z unused (posterior collapse); an observation noise that is not
-    the residual's.
+    It looks for three faults: output that is not finite; more than half of the elements of z unused (posterior
+    collapse); a stated observation noise that differs from the RMS residual by more than a factor of 2.
 
     Args:
-        autoencoder: trained.
+        autoencoder: a trained autoencoder.
         x: held-out samples in the model's scale, (B, ...).
         seed: of the draws z.
 
@@ -53,7 +53,7 @@ def examine(autoencoder: Autoencoder, x: Tensor, seed: int = 0) -> tuple[Finding
 
 
 def _unused(kl: Tensor) -> Iterator[Finding]:
-    """A finding where many numbers of z carry no information."""
+    """A finding if more than half of the elements of z carry no information."""
     unused = int((kl < _UNUSED).sum())
     if 2 * unused > len(kl):
         yield Finding(
@@ -64,7 +64,7 @@ def _unused(kl: Tensor) -> Iterator[Finding]:
 
 
 def _noise(residual: float, std: float) -> Iterator[Finding]:
-    """A finding where the stated noise differs from the residual."""
+    """A finding if the stated noise differs too much from the residual."""
     if not std / _OFF < residual < std * _OFF:
         yield Finding(
             "the observation noise is not what is left over",

@@ -1,4 +1,4 @@
-"""The latent space of a trained autoencoder, and data as its latents."""
+"""The latent space of a trained autoencoder, and data sets of its latents."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from ..samplers.sampling import evaluating
 from .autoencoder import Autoencoder
 
 _CHUNK = 256  # samples encoded at once
-_MEASURED = 4096
-_DRAW = range(4, 5)  # of the stream that starts samples: another index than theirs
+_MEASURED = 4096  # samples on which centre and scale are measured
+_DRAW = range(4, 5)  # index in the stream PRIOR; samples start from another index
 
 
 @dataclass(frozen=True)
 class LatentSpace:
-    """Latents u = (z - centre)/scale of an autoencoder, whose channels have mean 0 and variance 1 over the data.
+    """The scaled latents u = (z - centre)/scale of an autoencoder. Each channel has mean 0 and variance 1 on the data.
 
-    autoencoder  trained; used in eval mode
-    centre       mean of each channel, (C,)
-    scale        standard deviation of each channel, (C,)
-    folder       of the autoencoder's run
-    digest       SHA-256 of its weights
+    autoencoder  a trained autoencoder; used in eval mode
+    centre       mean of each channel of z, (C,)
+    scale        standard deviation of each channel of z, (C,)
+    folder       folder of the autoencoder's run
+    digest       SHA-256 of the autoencoder's weights
     """
 
     autoencoder: Autoencoder
@@ -47,15 +47,15 @@ class LatentSpace:
         folder: str = "",
         digest: str = "",
     ) -> LatentSpace:
-        """The space in which up to 4096 samples of the data, evenly spread, have unit variance.
+        """Measure centre and scale on up to 4096 samples, evenly spaced in the data set.
 
-        The variance is that of draws z: Var(mean) + E[variance of q].
+        The variance of a channel is that of draws z: Var(mean) + E[variance of q].
 
         Args:
-            autoencoder: trained.
-            data: samples as it takes them.
-            folder: of the autoencoder's run.
-            digest: SHA-256 of its weights.
+            autoencoder: a trained autoencoder.
+            data: samples of the shape that it takes.
+            folder: folder of the autoencoder's run.
+            digest: SHA-256 of the autoencoder's weights.
         """
 
         channels = autoencoder.latent_shape[0]
@@ -97,17 +97,17 @@ class LatentSpace:
         return (torch.cat(means) - self._channels(self.centre, means[0])) / scale, torch.cat(stds) / scale
 
     def encode(self, x: Tensor, eps: Tensor) -> Tensor:
-        """Draws of q(u | x), (B, ...).
+        """Encode samples: one draw of q(u | x) for each, (B, ...).
 
         Args:
             x: samples, (B, ...).
-            eps: standard normals like latents.
+            eps: standard normals with the shape of the latents.
         """
         mean, std = self.posterior(x)
         return mean + std * eps.to(mean)
 
     def decode(self, u: Tensor) -> Tensor:
-        """D(centre + scale u), (B, ...), differentiable.
+        """Decode latents: D(centre + scale u), (B, ...), differentiable in u.
 
         Args:
             u: latents, (B, ...).
@@ -122,7 +122,7 @@ class LatentSpace:
             return self.autoencoder.decode(z).to(u.dtype)
 
     def decoded(self, u: Tensor) -> Tensor:
-        """The same without a gradient.
+        """Decode latents as `decode` does, but without gradients.
 
         Args:
             u: latents, (B, ...).
@@ -147,12 +147,14 @@ class LatentSpace:
 
 @dataclass(frozen=True)
 class Latents(Derived):
-    """A data set as draws of its latents. Augmentation is that of the data, before it is encoded.
+    """A data set of latents: each sample of another data set is encoded by a draw of q(u | x).
+
+    Samples are augmented before they are encoded. Labels and units are those of `data`, like those of decoded samples.
 
     data   samples of the shape that the autoencoder takes
-    space  theirs
+    space  the latent space
 
-    Labels and units are those of `data`, which a decoded sample has. Raises ValueError naming `data`."""
+    A wrong shape raises ValueError naming `data`."""
 
     space: LatentSpace
 
@@ -197,7 +199,7 @@ class Latents(Derived):
 
 
 def _checked(name: str, x: Any, shape: tuple[int, ...]) -> Tensor:
-    """A batch of samples of one shape; or raise TypeError or ValueError naming it."""
+    """The batch if its samples have the given shape; else raise TypeError or ValueError naming it."""
     x = check.floating(name, x)
     if x.shape[1:] != shape:
         raise ValueError(f"`{name}` must be of shape (B, {', '.join(map(str, shape))}), got {tuple(x.shape)}")

@@ -1,4 +1,4 @@
-"""Samplers that are measured or learned on a model."""
+"""Tuning: samplers whose numbers are measured or learned on a given model."""
 
 from .artefact import load as load
 from .measured_grid import error_balanced_grid as error_balanced_grid

@@ -1,4 +1,4 @@
-"""A tuned method as a JSON file: numbers and names, no code."""
+"""Reading and writing of tuned methods as JSON files, which hold numbers and names but no code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _MOST_CALLS = 1000
 
 
 def plain(method: Method) -> dict[str, Any]:
-    """A tuned method, or a stochastic line of the catalogue, as plain values; `rebuilt` is the inverse."""
+    """A tuned method, or a stochastic method of the catalogue, as plain values for JSON; `rebuilt` is the inverse."""
     named = next((name for name, line in noisy(method.calls or 0).items() if line == method), None)
     if named is not None:
         return {"kind": KIND, "format": FORMAT, "untuned": named, "calls": method.calls}
@@ -61,11 +61,11 @@ def plain(method: Method) -> dict[str, Any]:
 
 
 def read(path: Path | str) -> tuple[Method, dict[str, Any]]:
-    """The method of a file, and all that stands in it.
+    """Read a file of a tuned method: the method, and the whole content of the file.
 
     Raises:
-        OSError: where it cannot be read.
-        ValueError: naming the file, where it is damaged or none of ours.
+        OSError: if the file cannot be read.
+        ValueError: naming the file, if it is damaged or not the file of a tuned method.
     """
     path = Path(path)
     if not path.is_file():
@@ -91,15 +91,19 @@ def read(path: Path | str) -> tuple[Method, dict[str, Any]]:
 
 
 def load(path: Path | str, denoiser: BaseDenoiser | None = None) -> Method:
-    """The method of a file that `Tuned.save` wrote.
+    """Load the method of a file that `Tuned.save` wrote.
 
     Args:
-        path: of the file.
-        denoiser: the model it is to sample; a warning says where it was tuned on another. None: nothing is compared.
+        path: path of the file.
+        denoiser: the model to be sampled; if the method was tuned on another model, a warning is given. None: the model
+            is not compared.
 
     Raises:
-        OSError: where it cannot be read.
-        ValueError: naming the file, where it is damaged or none of ours.
+        OSError: if the file cannot be read.
+        ValueError: naming the file, if it is damaged or not the file of a tuned method.
+
+    Warns:
+        UserWarning: if the method was tuned on another model.
     """
     method, told = read(path)
     if denoiser is not None:
@@ -114,12 +118,12 @@ def load(path: Path | str, denoiser: BaseDenoiser | None = None) -> Method:
 
 
 def fingerprint(denoiser: BaseDenoiser) -> str:
-    """SHA-256 of a model's weights and other numbers by name, and of what its parts are set to: the scale of guidance,
-    the process."""
+    """SHA-256 of a model: of its weights and buffers by name, and of the settings of its modules, such as the scale of
+    guidance or the process."""
     found = hashlib.sha256()
     for name, part in denoiser.named_modules():
         settings = {key: value for key, value in vars(part).items() if _is_setting(key, value)}
-        told = re.sub(r" at 0x[0-9a-f]+", "", repr(sorted(settings.items())))  # where a function lies is no setting
+        told = re.sub(r" at 0x[0-9a-f]+", "", repr(sorted(settings.items())))  # an address in memory is no setting
         found.update(f"{name} {type(part).__name__} {told}".encode())
 
     for name, value in sorted(denoiser.state_dict().items()):
@@ -137,7 +141,7 @@ def _is_setting(name: str, value: Any) -> bool:
 
 
 def rebuilt(told: Mapping[str, Any]) -> Method:
-    """The method of what `plain` made. Raises KeyError, TypeError or ValueError where that does not describe one."""
+    """The method of the values that `plain` made. Raises KeyError, TypeError or ValueError for other values."""
     if "untuned" in told:
         lines = noisy(check.integer("calls", told["calls"], most=_MOST_CALLS))
         return lines[check.choice("untuned", told["untuned"], lines)]

@@ -1,4 +1,4 @@
-"""Untuned methods of a number of calls: a tuner starts from them, and is compared with them."""
+"""Untuned methods for a budget of network calls: a tuner starts from them, and its result is compared with them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def untuned(
     frames: bool = True,
     denoise: bool = True,
 ) -> dict[str, Method]:
-    """Deterministic methods that make exactly so many calls, by name or `name@grid` as `compare` takes them.
+    """Deterministic methods that make exactly `calls` network calls, by name or `name@grid` as in `compare`.
 
     Args:
         denoiser: the model.
-        calls: network calls of a sample.
-        moments: of its data.
-        frames: whether methods that move in a frame are among them.
-        denoise: whether they end with a denoise, as in `sample`, or with a step, as in `transport`.
+        calls: network calls per sample.
+        moments: moments of its data.
+        frames: whether methods with a `Frame` are included.
+        denoise: True: the last call denoises the state, as in `sample`. False: it makes a step, as in `transport`.
     """
 
     def ending(method: Method) -> Method:
@@ -44,16 +44,16 @@ def untuned(
 
 
 def noisy(calls: int) -> dict[str, Method]:
-    """Stochastic methods that make exactly so many calls, by name or `name@grid`.
+    """Stochastic methods that make exactly `calls` network calls, by name or `name@grid`.
 
     Args:
-        calls: network calls of a sample.
+        calls: network calls per sample.
     """
     return {name: method for name, method in _spending(calls, lambda m: m) if method.stochastic or method.wrap}
 
 
 def _spending(calls: int, ending: Callable[[Method], Method]) -> Iterator[tuple[str, Method]]:
-    """The lines of the catalogue on every grid, each with the levels at which it makes exactly so many calls."""
+    """The methods of the catalogue on every grid, each with the number of levels for which it makes `calls` calls."""
     for name, make in catalogue.fixed_step_methods().items():
         takes_grid = "grid" in inspect.signature(make).parameters
         for kind, grid in catalogue.GRIDS.items() if takes_grid else [("", None)]:

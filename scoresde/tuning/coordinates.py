@@ -1,4 +1,4 @@
-"""The steps of a method, as a table along other coordinates."""
+"""The steps of a method as a table of coefficients in other coordinates."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..samplers.reverse import reverse
 
 
 class _Symbolic(BaseDenoiser):
-    """Answers call after call with the next of some symbols for x0."""
+    """A denoiser whose k-th call returns the k-th of some given symbols as x0."""
 
     def __init__(self, symbols: Iterator[Tensor]):
         super().__init__()
@@ -38,18 +38,21 @@ class _Symbolic(BaseDenoiser):
 
 
 def rows_along(method: Method, lams: Tensor, along: Process) -> list[Tensor]:
-    """The rows of the table that makes a method's steps along another process, in the flow split.
+    """The rows of the `Table` that makes the same steps as a given method along another process, with Split.FLOW.
 
-    Any two coordinates differ by a factor of the state and by which combination of state and x0 is the slope, so that
-    linear methods of one call a step are the same tables in all of them.
+    Two coordinates differ by a factor of the state, and by the combination of state and x0 that is the slope. Therefore
+    a linear method with one call per step can be written as a table in any coordinates.
 
     Args:
-        method: deterministic, of one call a step.
-        lams: its levels, (n + 1,) float64; may carry gradients.
-        along: whose flow the slopes are of.
+        method: deterministic, with one network call per step.
+        lams: its noise levels lam, (n + 1,) float64; may carry gradients.
+        along: the process whose flow gives the slopes.
+
+    Returns:
+        Row k of the table for k = 0, ..., n - 1, (k + 2,) each.
 
     Raises:
-        ValueError: naming `solver` where it calls elsewhere than once at the beginning of each step.
+        ValueError: naming `solver`, if it does not call the model exactly once per step, at its beginning.
     """
     assert isinstance(method.solver, Solver)
     symbols = torch.eye(len(lams), dtype=torch.float64, device="cpu")  # of the first state, x0 at call 0, 1, ...

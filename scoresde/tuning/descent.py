@@ -13,44 +13,44 @@ from torch import Tensor
 
 from .pairs import Features, Pairs, distances
 
-STEPS = {"levels": 3, "table": 8, "scale": 8, "noise": 4}
-ITERATIONS = 10  # of a step, between two looks at the held-out pairs
-MEMORY = 30  # pairs of differences from which curvature is known
-FLOOR = 1e-4  # distance, in units of the answers' standard deviation, below which nothing is gained
+STEPS = {"levels": 3, "table": 8, "scale": 8, "noise": 4}  # steps of each stage
+ITERATIONS = 10  # L-BFGS iterations of a step, between two evaluations on the validation pairs
+MEMORY = 30  # history size of L-BFGS
+FLOOR = 1e-4  # distance in units of the answers' standard deviation; smaller ones do not lower the criterion
 
 
-Loss = Callable[[Tensor, Tensor], Tensor]  # of samples and answers, 0-d
+Loss = Callable[[Tensor, Tensor], Tensor]  # (samples, answers) -> criterion, 0-d
 
 
 class Learner(Protocol):
-    """A method whose numbers are learned."""
+    """Interface of a method whose numbers are learned."""
 
     def parameters(self, stage: str) -> list[Tensor]:
         """The numbers that a stage learns."""
         ...
 
     def numbers(self) -> list[Tensor]:
-        """All of them."""
+        """All numbers that can be learned."""
         ...
 
     def answer(self, pairs: Pairs) -> Tensor:
-        """Samples of the latents, differentiable in the numbers."""
+        """The samples that the method makes from the latents, differentiable in the numbers."""
         ...
 
 
 @dataclass(frozen=True)
 class Criterion:
-    """The function that is minimised, of the distances d of samples to their answers in units of the data:
+    """The function that is minimised. With d the distance of a sample to its answer, in units of `unit`, it is
 
         share log sqrt(mean d^2) + (1 - share) mean log d.
 
-    The first term is the root mean square error. It is dominated by the few samples that converge to the wrong data
-    point. In the second term such a sample counts by its logarithm.
+    The first term is the logarithm of the root mean square error. It is dominated by the few samples that converge to
+    the wrong data point. In the second term such a sample counts by its logarithm.
 
     Args:
-        unit: of distances.
-        features: in which distances are taken; None: those of the samples.
-        share: of the first term.
+        unit: unit of distances, such as the standard deviation of the answers.
+        features: distances are taken between the features of samples; None: between the samples themselves.
+        share: weight of the first term.
     """
 
     unit: float
@@ -73,23 +73,24 @@ def descend(
     batch: int = 256,
     on_look: Callable[[], Any] = lambda: None,
 ) -> list[dict[str, Any]]:
-    """One stage by L-BFGS on all training pairs; the numbers that did best on the validation pairs stay.
+    """Learn one stage by L-BFGS on all training pairs, and keep the numbers that were best on the validation pairs.
 
     The criterion is a smooth function of ten to two hundred numbers, so quasi-Newton steps are suitable.
 
     Args:
-        student: whose numbers are learned.
-        stage: of `STAGES`.
+        student: the method whose numbers are learned; they are changed in place.
+        stage: name of the stage, a key of `STEPS`.
         training: pairs that are learned from.
-        validation: pairs that choose among the steps.
-        criterion: what is made small.
-        until: of `time.monotonic`, at which it ends.
-        soft: how far a start may move, in standard deviations of its noise; the answer stays.
+        validation: pairs by which the best step is selected.
+        criterion: the function that is minimised.
+        until: time of `time.monotonic` at which learning ends.
+        soft: how far the start of a pair may move, in standard deviations of its noise; its answer is not changed.
         batch: pairs solved at once.
-        on_look: called at every look at the validation pairs.
+        on_look: called at every evaluation on the validation pairs.
 
     Returns:
-        What was measured on the way: stage, step, training, validation, seconds.
+        One entry per evaluation: stage, step, validation, seconds; also training, if an L-BFGS step follows. It is the
+        criterion on the training pairs before that step.
     """
     begun = time.monotonic()
     moved = torch.zeros(training.latents.shape, dtype=torch.float64, device="cpu", requires_grad=soft > 0)
@@ -145,12 +146,12 @@ def descend(
 
 
 def within(moved: Tensor, radius: float) -> Tensor:
-    """Shifts of starts, limited to a ball. A shift with a root mean square above 1 is scaled down to 1; then all are
+    """Limit the shifts of starts to a ball. A shift with a root mean square above 1 is scaled down to 1; then all are
     multiplied by the radius.
 
     Args:
-        moved: (B, ...).
-        radius: of the ball, in root mean square.
+        moved: shifts in units of the radius, (B, ...).
+        radius: radius of the ball, as a root mean square over elements.
     """
     size = moved.flatten(1).square().mean(1).clamp(min=1.0).sqrt()
     return radius * moved / size.reshape(-1, *[1] * (moved.dim() - 1))
@@ -165,9 +166,9 @@ def validated(
     """The criterion on pairs. It is infinite if a number of the student or a sample is not finite.
 
     Args:
-        student: whose numbers are judged.
-        pairs: latents and the answers that belong to them.
-        criterion: of samples and answers.
+        student: the method to be judged.
+        pairs: latents and their answers.
+        criterion: function of samples and answers.
         batch: pairs solved at once.
     """
     if not _finite(student.numbers()):

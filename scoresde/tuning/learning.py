@@ -1,4 +1,4 @@
-"""What every tuner asks of a model, and does to it while it learns."""
+"""Functions for all tuners: a check of the model, and its mode during learning."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..runtime.torch_state import evaluating
 
 
 def check_model(denoiser: BaseDenoiser) -> None:
-    """Raise TypeError or ValueError naming `denoiser` where it is none, or does not know its range.
+    """Raise TypeError or ValueError naming `denoiser` if it is no denoiser or has no training process.
 
     Args:
         denoiser: the model.
@@ -27,7 +27,7 @@ def check_model(denoiser: BaseDenoiser) -> None:
 
 @contextmanager
 def as_it_samples(denoiser: BaseDenoiser) -> Generator[None, None, None]:
-    """Inside, the model is in eval mode and its weights take no gradients; outside, as before.
+    """Context in which the model is in eval mode and its weights take no gradients. At the end both are restored.
 
     Args:
         denoiser: the model.

@@ -33,21 +33,22 @@ def error_balanced_grid(
     """A grid measured on a model: one adaptive solve shows where small steps are needed, and the levels are spaced
     accordingly.
 
-    One solve of the probability flow of `shape` samples by Dormand-Prince at `rtol` along `process`; each sample's
-    count of accepted steps, from 0 to 1, is a function of lam, and their mean is the clock, kept at `points` levels.
-    It serves methods along the same `process` best. The calls are those of the solve.
+    The probability flow is solved by Dormand-Prince at tolerance `rtol` along `process`. For each sample the share of
+    its accepted steps up to a noise level is a function of lam. The mean of these functions over samples is the time
+    variable of the grid; it is stored at `points` levels. The grid suits methods along the same `process` best. The
+    only network calls are those of the solve.
 
     Args:
-        denoiser: the model that is measured.
-        shape: (B, ...), samples that are solved.
-        rtol: tolerance of the solve.
-        process: the coordinates of the solve, and of the methods the grid is for.
-        seed: of the starts.
+        denoiser: the model on which the grid is measured.
+        shape: shape of the samples that are solved, (B, ...).
+        rtol: relative and absolute tolerance of the solve.
+        process: the process along which the solve and the later methods run.
+        seed: of the start states.
         cond: condition of each sample, or None.
-        points: levels at which the grid is kept.
+        points: number of levels at which the grid is stored.
 
     Raises:
-        ValueError: naming `denoiser` where its range begins without signal, and what `sample` raises.
+        ValueError: naming `denoiser`, if its range begins at pure noise (alpha = 0); also the errors of `sample`.
     """
 
     check.integer("points", points, least=2)

@@ -1,4 +1,4 @@
-"""The tuner of stochastic methods: the levels and the noise of each step, judged by the distance of laws."""
+"""The tuner of stochastic methods: it learns the noise levels and the noise of each step."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from .pairs import Features, Pairs, in_turn
 from .student import bounded
 from .tuned import TunedNoise
 
-ETAS = (0.1, 0.3, 0.6, 1.0, 1.5)  # of every step, from which learning may begin; at 0 nothing changes to first order
-ORDERS = (1, 2)
+ETAS = (0.1, 0.3, 0.6, 1.0, 1.5)  # possible start values of eta, the same for every step; at 0 its gradient is 0
+ORDERS = (1, 2)  # possible orders of the method
 SHOWN = 5  # untuned methods that are measured beside the tuned one
-_RTOL = 1e-3  # of the flow that makes the right law: far below what so many samples tell
-_OWN = range(4, 5)  # noise of no other use of the seed
-_UNTUNED = 5  # which use of the seed draws samples of the untuned methods, and so on
+_RTOL = 1e-3  # tolerance of the flow that makes the target samples: its error is far below the sampling error
+_OWN = range(4, 5)  # draw index of the training noise, not used elsewhere
+_UNTUNED = 5  # variants of the seed: samples of untuned methods, test samples, target samples, validation samples
 _TESTED = 6
 _RIGHT = 7
 _CHOSEN = 8
@@ -45,7 +45,7 @@ _CHOSEN = 8
 
 @dataclass(frozen=True, eq=False)
 class _Parts:
-    """What is learned from, what chooses, and what judges; the first two with noise for each step."""
+    """Training and validation pairs, with noise for each step; test samples of the target; the condition of all."""
 
     training: Pairs
     validation: Pairs
@@ -70,28 +70,30 @@ def tune_noise(
 ) -> TunedNoise:
     """Learn the levels and the noise of a stochastic sampler for a budget of network calls.
 
-    It is a stochastic Adams method of order 1 (`ddim` at eta 0, `ddpm` at eta 1) or 2. At few calls its law depends
-    strongly on eta and on the levels. What is made small is the energy distance between its samples and right
-    ones. Samples of the same noise are not compared, because a stochastic sampler has no answer for each latent.
+    The sampler is a stochastic Adams method of order 1 (`ddim` at eta 0, `ddpm` at eta 1) or 2. If calls are few, the
+    distribution of its samples depends strongly on eta and on the noise levels. The tuner minimises the energy distance
+    between its samples and target samples. Single samples are not compared, because a stochastic sampler has no right
+    answer for a given latent.
 
     Args:
-        denoiser: the model, whose weights are left alone.
-        shape: of one sample.
-        calls: network calls of a sample, 2 or more.
-        target: right samples in random order, (N, ...), such as data that the model was not trained on; N at least 2
+        denoiser: the model; its weights are not changed.
+        shape: shape of one sample.
+        calls: network calls per sample, 2 or more.
+        target: target samples in random order, (N, ...), such as data that the model was not trained on; N at least 2
             count + 25. None: samples of the converged probability flow.
-        seconds: after which learning ends with what it has; None: as long as its steps take.
+        seconds: time after which learning ends with the best result so far; None: no limit.
         cond: condition of the samples: numbers, which hold for all, and tensors, whose entries are taken in turn.
-        seed: of all noise; training, held-out and test samples are different ones.
-        count: samples that are learned from, and as many that choose among the steps.
-        tested: samples that nothing was chosen on.
-        features: of samples, in which all distances are taken: (B, ...) -> (B, ...), differentiable.
+        seed: of all noise; training, validation and test samples are different ones.
+        count: number of training samples, and of validation samples, by which the best step is selected.
+        tested: number of test samples, which are used for the reported distances only.
+        features: all distances are taken between features of samples: (B, ...) -> (B, ...), differentiable. None:
+            between the samples themselves.
         batch: samples made at once.
-        on_look: called at every look at the held-out samples.
+        on_look: called at every evaluation on the validation samples.
 
     Returns:
-        The method, which is an untuned one where no learned one was better on the held-out samples; its distance in
-        law, those of the best untuned stochastic methods and of the deterministic `recommended`, and how it went.
+        The method, which is an untuned one if no learned one was better on the validation samples; its energy distance,
+        those of the best untuned stochastic methods and of the deterministic `recommended`; the history of learning.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -123,7 +125,7 @@ def tune_noise(
         def value(method: Method, pairs: Pairs, use: int) -> float:
             try:
                 return float(law(made(method, len(pairs), use), pairs.answers))
-            except (SolveError, ValueError):  # it failed, or the model has no variances, or levels outside its range
+            except (SolveError, ValueError):  # a failed solve, no learned variances, or levels outside the range
                 return math.inf
 
         lines = noisy(calls)
@@ -169,7 +171,7 @@ def _parts(
     tested: int,
     batch: int,
 ) -> _Parts:
-    """Right samples, cut in three, and the noise of those that are learned from and that choose."""
+    """The target samples, divided in three, and the noise of the training and validation samples."""
     place, dtype = state_place(denoiser, None, None)
     whole = check.shape("shape", (2 * count, calls, *shape))
     total = 2 * count + tested
@@ -188,7 +190,7 @@ def _parts(
 
 
 def _checked(target: Any, shape: Sequence[int], least: int) -> Tensor:
-    """The right samples that were given. Raises TypeError or ValueError naming `target`."""
+    """Check the given target samples. Raises TypeError or ValueError naming `target`."""
     if not isinstance(target, Tensor):
         raise TypeError(f"`target` must be a tensor of samples, got {type(target).__name__}")
     if target.shape[1:] != torch.Size(shape) or len(target) < least:
@@ -207,7 +209,7 @@ def _start(
     law: Law,
     batch: int,
 ) -> tuple[str, NoiseStudent]:
-    """The order, the grid and the constant eta that do best on the training samples."""
+    """The start of learning: the order, the grid and the constant eta that do best on the training samples."""
     students = {
         f"order {order}, eta {eta:g}@{kind}": NoiseStudent(
             denoiser, method_levels(denoiser, catalogue.ddpm(calls, grid)), eta, order

@@ -1,4 +1,4 @@
-"""A stochastic method whose levels and noise are learned, judged by the distance of laws."""
+"""A stochastic method whose noise levels and noise are learned, and the distance of distributions that judges it."""
 
 from __future__ import annotations
 
@@ -22,28 +22,28 @@ from ..samplers.reverse import Split
 from .pairs import Features, Pairs
 from .student import bounded, spaced
 
-NOISE = "noise"  # the stage
+NOISE = "noise"  # name of the stage
 
 
 @dataclass(frozen=True)
 class Law:
-    """The energy distance of samples and right ones, over the mean distance of two right ones. Unbiased: two sets of
-    one law have mean 0.
+    """The energy distance between samples and target samples, divided by the mean distance of two target samples. It is
+    unbiased: for two sets of one distribution its mean is 0.
 
     Args:
-        unit: mean distance of two right samples.
-        features: of samples, in which distances are taken; None: the samples themselves."""
+        unit: mean distance of two target samples.
+        features: distances are taken between the features of samples; None: between the samples themselves."""
 
     unit: float
     features: Features | None = None
 
     @classmethod
     def of(cls, answers: Tensor, features: Features | None) -> Law:
-        """With the unit of these right samples.
+        """Make the distance with the unit of given target samples.
 
         Args:
-            answers: right samples, (N, ...).
-            features: in which distances are taken; None: the samples themselves.
+            answers: target samples, (N, ...).
+            features: distances are taken between the features of samples; None: between the samples themselves.
         """
         return cls(float(torch.pdist(_seen(answers, features)).mean()), features)
 
@@ -54,32 +54,33 @@ class Law:
         return (2 * _sum(made, answers) / (n * m) - within) / self.unit
 
     def estimate(self, made: Tensor, answers: Tensor) -> DistanceEstimate:
-        """The energy distance itself, with its interval.
+        """The energy distance, not divided by the unit, with its 95 % interval.
 
         Args:
             made: samples, (N, ...).
-            answers: right ones, (M, ...).
+            answers: target samples, (M, ...).
         """
         made, answers = (_seen(x, self.features) for x in (made, answers))
         return estimate(KernelDistance(minus_distance, unbiased=True), made, answers, floor=0.0)
 
 
 def _seen(x: Tensor, features: Features | None) -> Tensor:
-    """The numbers whose distances are taken, (B, d) float64."""
+    """The features or samples between which distances are taken, (B, d) float64."""
     return (x if features is None else features(x)).double().flatten(1)
 
 
 def _sum(a: Tensor, b: Tensor) -> Tensor:
-    """The distances of all pairs, summed, differentiable."""
+    """The sum of the distances of all pairs, differentiable."""
     return torch.cdist(a, b, compute_mode="donot_use_mm_for_euclid_dist").sum()
 
 
 class NoiseStudent:
-    """A stochastic Adams method whose parameters are the gaps of its levels, eta of each step, and the logarithm of a
-    factor of its noise, which makes up for the variance that a frozen answer loses.
+    """A stochastic Adams method with learned parameters: the gaps of its levels, and for each step eta and the
+    logarithm of a factor of the noise.
 
-    In y = x/sigma, with lam the end of the step, h its gap, v = eta^2 and D the denoiser's answer, constant (order 1)
-    or linear in lam (order 2, D' its slope), a step is
+    The factor compensates the variance that is lost because the prediction is held constant or linear during a step. In
+    y = x/sigma, let lam be the end of the step, h its length, v = eta^2, and D the prediction of x0, constant (order 1)
+    or linear in lam with slope D' (order 2). A step is
 
         y1 = e^{-v h} y + A D + B D' + factor (1 - e^{-2 v h})^{1/2} z,
         A = e^lam (1 - e^{-(1 + v) h}),    B = e^lam (h - (1 - e^{-(1 + v) h}) / (1 + v)).
@@ -89,8 +90,8 @@ class NoiseStudent:
 
     Args:
         denoiser: the model.
-        lams: levels, rising.
-        eta: of every step at the start.
+        lams: noise levels lam at the start, rising.
+        eta: eta of every step at the start.
         order: 1 or 2.
     """
 
@@ -112,24 +113,24 @@ class NoiseStudent:
         """The parameters that a stage learns.
 
         Args:
-            stage: `NOISE` alone.
+            stage: must be `NOISE`.
         """
         check.choice("stage", stage, (NOISE,))
         return self.numbers()
 
     def numbers(self) -> list[Tensor]:
-        """All of them."""
+        """All parameters."""
         return [self.gaps, self.etas, self.factors]
 
     def levels(self) -> Tensor:
-        """lam of the levels, rising, (n + 1,) float64."""
+        """The present noise levels lam, rising, (n + 1,) float64."""
         return spaced(self.lams[0], self.lams, self.gaps)
 
     def answer(self, pairs: Pairs) -> Tensor:
-        """Samples, differentiable in the parameters.
+        """The samples that the method makes from the latents, differentiable in the parameters.
 
         Args:
-            pairs: latents, (B, n + 1, ...): of the start, then of each step; and conditions.
+            pairs: latents, (B, n + 1, ...), for the start and then for each of the n steps; and conditions.
         """
         lams = self.levels()
         gaps = lams.diff()
@@ -144,7 +145,7 @@ class NoiseStudent:
         return self._asked(y, lams[-1], pairs.cond)
 
     def rows(self, lams: Tensor) -> list[Tensor]:
-        """Rows of the table on these levels, whose slopes are e^lam D."""
+        """The rows of the table on these noise levels, for slopes e^lam D."""
         rows: list[Tensor] = []
 
         for k, (h, v) in enumerate(zip(lams.diff(), self.etas.square(), strict=True)):
@@ -167,7 +168,7 @@ class NoiseStudent:
         return exact * bounded(self.factors).exp()
 
     def method(self) -> Method:
-        """The method with the present numbers."""
+        """The sampler with the present values of the parameters."""
         with torch.no_grad():
             lams = self.levels()
             table = Table(
@@ -182,7 +183,7 @@ class NoiseStudent:
         )
 
     def _asked(self, y: Tensor, lam: Tensor, cond: Any) -> Tensor:
-        """The denoiser's answer; it is worked out again on the way back, which saves memory."""
+        """The prediction of x0. It is computed again in the backward pass, which saves memory."""
 
         def answer(y: Tensor) -> Tensor:
             return self.denoiser(y, lam.exp(), torch.ones_like(lam), cond).x0

@@ -1,4 +1,4 @@
-"""The pairs that a tuner learns from: starts, and the samples that the converged flow makes of them."""
+"""The pairs that a tuner learns from: latents, and the samples that the converged flow makes from them."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from ..denoisers.denoiser import BaseDenoiser
 from ..samplers.catalogue import probability_flow
 from ..samplers.sampling import decode, state_place
 
-_OWN = range(3, 4)  # not the noise of `sample` with the same seed, which is to stay unseen
-_RTOL = {torch.float64: 1e-8}
-_ROUGH = 1e-5  # of states in single precision
+_OWN = range(3, 4)  # draw index: latents differ from those of `sample` with the same seed, which remain unseen
+_RTOL = {torch.float64: 1e-8}  # tolerance of the converged flow by dtype
+_ROUGH = 1e-5  # tolerance for any other dtype
 
 Features = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Latents and the samples that the converged flow makes of them.
+    """Latents and the samples that the converged flow makes from them.
 
     latents  draws of N(0, I), (N, ...)
-    answers  samples, like them
+    answers  the sample of each latent, (N, ...)
     cond     a condition with one entry per latent, or None"""
 
     latents: Tensor
@@ -50,7 +50,7 @@ class Pairs:
         return Pairs(self.latents[some], self.answers[some], conditions.rows(self.cond, some))
 
     def parts(self, size: int) -> Iterator[Pairs]:
-        """All pairs, in parts of `size`."""
+        """Iterate over all pairs in parts of at most `size`."""
         for start in range(0, len(self), size):
             yield self.rows(start, start + size)
 
@@ -62,14 +62,14 @@ def converged(
     denoise: bool,
     coarse: bool = False,
 ) -> Tensor:
-    """The samples that the probability flow makes of latents, by adaptive steps with a tolerance that suits the dtype.
+    """The samples that the probability flow makes from latents, by adaptive steps with a tolerance for the dtype.
 
     Args:
         denoiser: the model.
         latents: draws of N(0, I), (B, ...).
         cond: a condition with one entry per latent, or None.
         denoise: whether the state at the last level is denoised.
-        coarse: thirty times the tolerance: how far that is off says the error of the answer.
+        coarse: True: thirty times the tolerance; the difference estimates the error of the solve.
     """
     rtol = _RTOL.get(latents.dtype, _ROUGH) * (30 if coarse else 1)
     return decode(denoiser, latents, probability_flow(rtol), cond=cond, denoise=denoise)
@@ -84,14 +84,13 @@ def drawn(
     denoise: bool = True,
     batch: int = 256,
 ) -> Pairs:
-    """Pairs drawn by a seed: pair i is a function of (seed, i).
+    """Draw pairs by a seed: pair i is a function of (seed, i).
 
     Args:
         denoiser: the model.
-        shape: of one sample.
-        count: how many.
-        cond: a condition; where it has one entry per sample they are taken in turn, again from the first after the
-            last.
+        shape: shape of one sample.
+        count: number of pairs.
+        cond: a condition: numbers, which hold for all, and tensors, whose entries are taken in turn.
         seed: of the latents.
         denoise: whether the state at the last level is denoised.
         batch: latents solved at once.
@@ -105,10 +104,11 @@ def drawn(
 
 
 def in_turn(cond: Any, count: int, device: Any) -> Any:
-    """A condition with an entry for each sample.
+    """A condition with one entry for each of `count` samples.
 
     Args:
-        cond: numbers, which hold for all, and tensors, whose entries are taken in turn; as a denoiser takes them.
+        cond: numbers, which hold for all, and tensors, whose entries are taken in turn, again from the first after the
+            last; nested as the denoiser takes them.
         count: number of samples.
         device: where the entries are put.
     """
@@ -130,8 +130,8 @@ def distances(made: Tensor, answers: Tensor, features: Features | None = None) -
 
     Args:
         made: samples, (B, ...).
-        answers: like them.
-        features: of samples, in which the distance is taken instead; (B, ...) -> (B, ...).
+        answers: the answer of each sample, (B, ...).
+        features: distances are taken between features of the samples, (B, ...) -> (B, ...); None: between the samples.
     """
     apart = made - answers if features is None else features(made) - features(answers)
     return apart.double().flatten(1).square().mean(1).sqrt()

@@ -1,4 +1,4 @@
-"""A model and the pairs of a tuning, by which methods are judged."""
+"""A model and pairs of latents and answers, on which methods are judged during tuning."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ from .pairs import Features, Pairs, distances
 from .tuned import Errors
 
 SHOWN = 5  # untuned methods that are measured beside the tuned one
-ALWAYS = ("best", "recommended")  # and those that a user would take
+ALWAYS = ("best", "recommended")  # untuned methods that are always measured
 
 
 @dataclass(frozen=True, eq=False)
 class Setting:
-    """The model and the pairs by which methods are judged.
+    """A model and the pairs on which methods are judged.
 
     Args:
         denoiser: the model.
         training: pairs that are learned from.
-        validation: pairs that choose among what was learned.
-        test: pairs that nothing is chosen on.
-        features: in which distances are taken; None: those of the samples.
+        validation: pairs by which the best learned numbers are selected.
+        test: pairs for the reported errors, not used for any choice.
+        features: distances are taken between the features of samples; None: between the samples themselves.
         batch: latents solved at once.
     """
 
@@ -55,34 +55,34 @@ class Setting:
         return Criterion(float(answers.double().std(0).square().mean().sqrt()), self.features)
 
     def made(self, method: Method, pairs: Pairs) -> Tensor:
-        """The samples that a method makes of the latents.
+        """The samples that a method makes from latents.
 
         Args:
-            method: to run.
-            pairs: whose latents it starts from.
+            method: the method to run.
+            pairs: pairs with these latents and their conditions.
 
         Returns:
-            Samples, like the latents.
+            Samples, shaped like the latents.
         """
         parts = pairs.parts(self.batch)
         return torch.cat([decode(self.denoiser, part.latents, method, cond=part.cond) for part in parts])
 
     def value(self, method: Method) -> float:
-        """The criterion of a method on the training pairs. It is infinite where the method fails."""
+        """The criterion of a method on the training pairs. It is infinite if the method fails."""
         try:
             return float(self.criterion(self.made(method, self.training), self.training.answers))
         except (SolveError, ValueError):
             return math.inf
 
     def starts(self, methods: dict[str, Method], count: int) -> dict[str, Method]:
-        """The best of the methods that are tables, as they are or with their last denoise replaced by a step.
+        """The best untuned methods that can be written as tables, with their last denoise or with a step in its place.
 
         Args:
-            methods: untuned, by name.
-            count: how many.
+            methods: untuned methods by name.
+            count: number of methods to return.
 
         Returns:
-            The methods by name, the best first, then the best that moves in a frame.
+            The methods by name: the best one, then the best one with a frame, then the others from best to worst.
         """
         ended = {name: with_last_step(m) for name, m in methods.items()}
         found = {f"{name}, a last step": m for name, m in ended.items() if m.calls == methods[name].calls}
@@ -96,19 +96,20 @@ class Setting:
         """The errors of a tuned method and of the untuned ones.
 
         Args:
-            method: tuned.
-            methods: untuned, by name.
+            method: the tuned method.
+            methods: untuned methods by name.
 
         Returns:
-            Its errors on the test pairs; those of the untuned methods that did best, and of those that a user would
-            take; its errors on the other pairs, Frechet distances of all of them to the converged samples, and how well
-            a classifier tells samples of it and of the best untuned one from those.
+            The errors of the tuned method on the test pairs; the errors of the best untuned methods and of `ALWAYS`; a
+            dictionary with the errors of the tuned method on the other pairs (`training`, `validation`), the Frechet
+            distances of all these methods to the converged samples (`frechet`), and the classifier test of the tuned
+            and the best untuned method against converged samples (`c2st`).
         """
         ranked = sorted(methods, key=lambda name: self.value(methods[name]))
         shown = dict.fromkeys([*ranked[:SHOWN], *(name for name in ALWAYS if name in methods)])
         made: dict[str, Tensor] = {}
         for name in shown:
-            with contextlib.suppress(SolveError):  # a method that fails on these latents is no rival
+            with contextlib.suppress(SolveError):  # a method that fails on these latents is left out
                 made[name] = self.made(methods[name], self.test)
 
         own = self.made(method, self.test)
@@ -123,24 +124,24 @@ class Setting:
         return self.errors(own, self.test), baselines, about
 
     def _told_apart(self, made: dict[str, Tensor]) -> dict[str, dict[str, Any]]:
-        """How well a classifier tells each set from converged samples of other latents; 0.5: not at all. Empty where
-        halves of the test are too few for it."""
+        """The classifier test `c2st` of each set against converged samples of other latents. It is empty if half of the
+        test pairs are too few."""
         half = len(self.test) // 2
         if half < FEWEST:
             return {}
         return {name: asdict(c2st(x[:half], self.test.answers[half:])) for name, x in made.items()}
 
     def errors(self, made: Tensor, pairs: Pairs) -> Errors:
-        """The errors of samples made of the latents of these pairs.
+        """The errors of samples that were made from the latents of given pairs.
 
         Args:
             made: samples, one for each pair.
-            pairs: whose answers are right.
+            pairs: pairs with the right answers.
         """
         return Errors.of(distances(made, pairs.answers, self.features))
 
     def _is_table(self, method: Method) -> bool:
-        """Whether a method calls the model once per step, at its beginning."""
+        """Whether a method can be written as a table: it calls the model once per step, at its beginning."""
         lams = method_levels(self.denoiser, method)
         if len(lams) < 2 or not isinstance(method.solver, Solver):
             return False

@@ -1,4 +1,4 @@
-"""A tuned method for another number of calls than it was tuned for."""
+"""A change of a tuned method to another number of calls than the one it was tuned for."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from ..samplers.method import Method
 
 
 def stretched(method: Method, calls: int) -> Method:
-    """A tuned method with its levels and coefficients interpolated to another number of calls; untuned there.
+    """Interpolate the levels and coefficients of a tuned method to another number of calls.
 
-    Levels are interpolated at equal steps of their index. A row of coefficients is interpolated between two rows of the
-    table, lag by lag. Its weights of slopes before the first one are added to that of the first.
+    The result is not tuned for that number. Levels are interpolated at equal steps of their index. A row of
+    coefficients is interpolated between two rows of the table, lag by lag. Weights of slopes before the first step are
+    added to the weight of the first slope.
 
     Args:
-        method: tuned, of a `Table` and an `ExplicitGrid`.
-        calls: network calls, 2 or more.
+        method: a tuned method, with a `Table` on an `ExplicitGrid`.
+        calls: network calls per sample, 2 or more.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -47,7 +48,7 @@ def stretched(method: Method, calls: int) -> Method:
 
 
 def _row(rows: tuple[tuple[float, ...], ...], at: float, k: int) -> tuple[float, ...]:
-    """The row at a place between two rows, of k + 2 numbers."""
+    """The row interpolated at the fractional index `at`, with k + 2 numbers."""
     before = min(int(at), len(rows) - 1)
     after = min(before + 1, len(rows) - 1)
     share = at - before
@@ -56,7 +57,7 @@ def _row(rows: tuple[tuple[float, ...], ...], at: float, k: int) -> tuple[float,
 
 
 def _fitted(row: tuple[float, ...], k: int) -> tuple[float, ...]:
-    """A row for k + 1 slopes, newest last: weights beyond them go to the oldest, those that lack are 0."""
+    """A row fitted to k + 1 slopes, newest last: surplus weights are added to the oldest, missing ones are 0."""
     own, *weights = row
     more = len(weights) - (k + 1)
     if more >= 0:

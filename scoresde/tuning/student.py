@@ -1,4 +1,4 @@
-"""A method whose numbers are learned: levels, a table of coefficients, and the levels that the model is told."""
+"""A method with learned noise levels, coefficients, and noise levels that the model receives."""
 
 from __future__ import annotations
 
@@ -27,25 +27,27 @@ from .coordinates import rows_along
 from .pairs import Pairs
 
 F64 = torch.float64
-FARTHEST = 3.0  # in a logarithm of noise levels
-STAGES = ("levels", "table", "scale")  # what is learned, one after the other
+FARTHEST = 3.0  # largest change of the logarithm of a noise level or gap
+STAGES = ("levels", "table", "scale")  # stages, learned in this order
 
 
 class Student:
-    """An untuned method with its numbers as parameters. At the start the parameters are such that the method is
-    unchanged.
+    """An untuned method whose numbers are learned parameters. With the initial parameters the method is unchanged.
 
-    levels  the first level where a frame carries the state to it, and the logarithms of the gaps
-    table   what is added to the weights that the untuned solver has on these levels, in units of the step along
-            Angle(unit), where states and slopes are of one size at all levels
-    scale   what is added to log(sigma/alpha) that the model is told at each call; not at the first without a frame,
-            whose input a loop of diffusers has made ready for the true level
+    Each stage has its own parameters:
+
+    levels  logarithms of the factors of the gaps; also the first level after pure noise or, with a frame, the level at
+            which steps begin
+    table   additions to the weights of the untuned solver on these levels, in units of the step along Angle(unit),
+            where states and slopes have the same size at all levels
+    scale   additions to the log(sigma/alpha) that the model receives at each call. Without a frame the first call has
+            none: the sampling loop of diffusers has already scaled its input for the true level
 
     Args:
         denoiser: the model.
-        start: deterministic, of one call a step; it ends with a denoise or with a step.
-        state: a batch like those to come.
-        unit: the data's standard deviation.
+        start: deterministic method with one call per step, which ends with a denoise or with a step.
+        state: a batch with the shape, dtype and device of the states.
+        unit: standard deviation of the data.
     """
 
     def __init__(
@@ -78,16 +80,16 @@ class Student:
         self.plan = Plan(self.told, along, None, self.lams, state, None, home(denoiser, start))
 
     def parameters(self, stage: str) -> list[Tensor]:
-        """The parameters that a stage learns: its own, and those of the stages before it."""
+        """The parameters that a stage learns: its own and those of all earlier stages."""
         every = [self.first, self.gaps], self.weights, [self.shifts]
         return [number for some in every[: STAGES.index(stage) + 1] for number in some]
 
     def numbers(self) -> list[Tensor]:
-        """All of them."""
+        """All parameters."""
         return [self.first, self.gaps, *self.weights, self.shifts]
 
     def levels(self) -> Tensor:
-        """lam of the levels, rising, (steps + 1,) float64."""
+        """The present noise levels lam, rising, (steps + 1,) float64."""
         first = self.lams[self.anchor]
         if self.moves:
             least = self.noisy if self.anchor == 0 else -math.inf
@@ -96,15 +98,15 @@ class Student:
         return torch.cat([self.lams[: self.anchor], spaced(first, self.lams[self.anchor :], self.gaps)])
 
     def rows(self, lams: Tensor) -> list[Tensor]:
-        """Rows of the table on these levels."""
+        """The rows of the table on these noise levels."""
         base = rows_along(self.start, lams, self.process)
         return [row + more for row, more in zip(base, self.weights, strict=True)]
 
     def answer(self, pairs: Pairs) -> Tensor:
-        """Samples of the latents, differentiable in the parameters.
+        """The samples that the method makes from the latents, differentiable in the parameters.
 
         Args:
-            pairs: latents and conditions; their answers are not looked at.
+            pairs: latents and conditions; the answers are not used.
         """
         lams = self.levels()
         plan = self.plan.at(lams, pairs.cond)
@@ -115,7 +117,7 @@ class Student:
 
         def asked(k: int, f: Callable[[Tensor, Tensor], Tensor], t: Tensor, y: Tensor) -> Tensor:
             def answer(t: Tensor, y: Tensor) -> Tensor:
-                self._asked = k  # again where it is worked out again, on the way back
+                self._asked = k  # set here, since the backward pass calls this again
                 return f(t, y)
 
             return cast(Tensor, checkpoint(answer, t, y, use_reentrant=False))
@@ -134,7 +136,7 @@ class Student:
         return asked(self.steps, lambda t, x: self.told(x, alpha, sigma, pairs.cond).x0, t, x)
 
     def method(self) -> Method:
-        """The method with the present numbers."""
+        """The sampler with the present values of the parameters."""
         with torch.no_grad():
             lams = self.levels()
             rows = self.rows(lams)
@@ -159,17 +161,18 @@ class Student:
         return self._shifts()[self._asked].exp()
 
     def _shifts(self) -> Tensor:
-        """Of every call."""
+        """The addition to log(sigma/alpha) at every call."""
         return torch.cat([torch.zeros(self.calls - len(self.shifts), dtype=F64, device="cpu"), bounded(self.shifts)])
 
 
 def spaced(first: Tensor, lams: Tensor, gaps: Tensor) -> Tensor:
-    """Levels whose gaps are those of others, each times the exponential of a number.
+    """Noise levels from `first` to the last of `lams`. The gaps of `lams` are multiplied by exp(gaps), then all are
+    scaled to fit.
 
     Args:
-        first: the first level.
-        lams: the other levels, rising, (n + 1,); the last one stays.
-        gaps: the numbers, (n,).
+        first: the new first level, 0-d.
+        lams: the given levels lam, rising, (n + 1,); the last one is kept.
+        gaps: logarithms of the factors, (n,).
     """
     wide = lams.diff() * bounded(gaps).exp()
     rest = first + (lams[-1] - first) * wide.cumsum(0) / wide.sum()
@@ -177,8 +180,8 @@ def spaced(first: Tensor, lams: Tensor, gaps: Tensor) -> Tensor:
 
 
 def bounded(numbers: Tensor) -> Tensor:
-    """The numbers, limited to `FARTHEST` in size; small numbers are unchanged. A line search may try very large
-    numbers."""
+    """The numbers limited smoothly to `FARTHEST` in size; small numbers are almost unchanged. This is needed because a
+    line search may try very large numbers."""
     return FARTHEST * (numbers / FARTHEST).tanh()
 
 

@@ -1,4 +1,4 @@
-"""The tuner: from a model and a number of calls to a sampler and its expected error."""
+"""The tuner of deterministic samplers, for a given model and number of network calls."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .setting import Setting
 from .student import STAGES, Student
 from .tuned import Tuned
 
-STARTS = 3  # untuned methods from which the first stage is tried
+STARTS = 3  # untuned methods on which the first stage is tried
 
 
 def tune(
@@ -44,34 +44,37 @@ def tune(
     batch: int = 256,
     on_look: Callable[[], Any] = lambda: None,
 ) -> Tuned:
-    """Learn the sampler of a model for a budget of network calls.
+    """Learn a deterministic sampler of a model for a budget of network calls.
 
-    The answer to each latent is the sample of the probability flow, solved by adaptive steps. The tuner starts from the
-    best untuned methods. Their levels are learned first. For the best of them the coefficients of the most general
-    linear method are learned next, then the noise levels that the model gets. The result of a stage is kept only if it
-    is better on latents that were not used for learning.
+    The right answer for each latent is the sample of the probability flow, solved by adaptive steps. The tuner starts
+    from the best untuned methods. Their noise levels are learned first. For the best of them the coefficients of the
+    most general linear method are learned next, then the noise levels that the model receives. The result of a stage is
+    kept only if it is better on latents that were not used for learning.
 
     Args:
-        denoiser: the model, whose weights are left alone; with guidance around it, guidance is part of what is tuned.
-        shape: of one sample.
-        calls: network calls of a sample, 2 or more.
-        seconds: after which learning ends with what it has; None: as long as its steps take.
+        denoiser: the model; its weights are not changed. If it is a guided denoiser, the sampler is tuned for that.
+        shape: shape of one sample.
+        calls: network calls per sample, 2 or more.
+        seconds: time after which learning ends with the best result so far; None: no limit.
         cond: condition of the samples: numbers, which hold for all, and tensors, whose entries are taken in turn.
-        seed: of all latents; training, held-out and test latents are different ones.
-        stages: of `STAGES`, those that are learned; none: the best untuned method, with a last denoise or without.
-        pairs: latents that are learned from.
-        held_out: latents that choose among the steps of a stage.
-        tested: latents that nothing was chosen on: the errors that come back are theirs.
-        features: of samples, in which distances are taken: (B, ...) -> (B, ...), differentiable.
+        seed: of all latents; training, validation and test latents are different ones.
+        stages: the stages that are learned, some of `STAGES`; none: the result is the best untuned method that is a
+            table, unchanged or with its last denoise replaced by a step.
+        pairs: number of training latents.
+        held_out: number of validation latents, by which the best step of a stage is selected.
+        tested: number of test latents, which are used for the reported errors only.
+        features: distances are taken between features of samples: (B, ...) -> (B, ...), differentiable. None: between
+            the samples themselves.
         soft: how far the start of a training pair may move, in standard deviations of its noise; 0: not at all.
         frames: False leaves out methods with a frame, which the schedulers of diffusers cannot run.
-        denoise: whether the answer ends with a denoise, as that of `sample`; False: it is the state at the last level,
-            as that of `transport`.
+        denoise: True: the answer is denoised at the end, as in `sample`. False: it is the state at the last level, as
+            in `transport`.
         batch: latents solved at once.
-        on_look: called at every look at the held-out latents, `looks(stages)` times in all where no time is set.
+        on_look: called at every evaluation on the validation latents. Without a time limit, and if no stage ends early,
+            there are `looks(stages)` calls.
 
     Returns:
-        The method, its errors, those of the best untuned methods, and how it went.
+        The method, its errors, the errors of the best untuned methods, and the history of learning.
 
     Raises:
         TypeError, ValueError: naming the argument.
@@ -137,8 +140,8 @@ def tune(
 
 
 def looks(stages: Collection[str]) -> int:
-    """How often the held-out latents are looked at in these stages; the first one of `STAGES` is tried from several
-    starts."""
+    """The number of evaluations on the validation latents in these stages. The first stage is tried from `STARTS`
+    untuned methods."""
     if NOISE in stages:
         return STEPS[NOISE] + 1
     ordered = [stage for stage in STAGES if stage in stages]
@@ -146,7 +149,7 @@ def looks(stages: Collection[str]) -> int:
 
 
 def _share(until: float, parts: int) -> float:
-    """The time at which one of so many equal parts of what is left ends."""
+    """The time at which the first of `parts` equal parts of the time left ends."""
     now = time.monotonic()
     return now + max(0.0, until - now) / max(1, parts)
 
@@ -159,7 +162,7 @@ def _learned(
     soft: float,
     on_look: Callable[[], Any],
 ) -> list[dict[str, Any]]:
-    """The stages one after the other, each with its share of the time that is left."""
+    """Learn the stages one after the other, each with its share of the time left; returns the history."""
     history: list[dict[str, Any]] = []
 
     for left, stage in zip(range(len(stages), 0, -1), stages, strict=True):

@@ -1,4 +1,4 @@
-"""The result of a tuner: a method with its error and the interval of the error."""
+"""The results of the tuners: a method with its error and the 95 % interval of the error."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _RESAMPLED = 1000
 
 @dataclass(frozen=True)
 class Errors:
-    """Distances of samples to what the converged flow makes of the same latents.
+    """Errors of a sampler: distances of its samples to those of the converged flow from the same latents.
 
-    rms       root mean square over samples and their elements
-    low, high ends of its 95 % interval, by the bootstrap over samples
-    median    error of the median sample; `rms` is dominated by single samples that converge to the wrong data point
+    rms        root mean square over samples and their elements
+    low, high  ends of its 95 % interval, by the bootstrap over samples
+    median     error of the median sample; `rms` is dominated by single samples that converge to the wrong data point
     """
 
     rms: float
@@ -46,7 +46,7 @@ class Errors:
 
 
 class Saved(ABC):
-    """Abstract: what a tuner found, written as JSON."""
+    """Abstract: the result of a tuner, which can be saved as JSON."""
 
     method: Method
 
@@ -56,18 +56,18 @@ class Saved(ABC):
 
     @property
     def sigmas(self) -> list[float]:
-        """sigma/alpha at the levels, falling: the `sigmas` of other libraries. Raises ValueError where the method has
-        none of its own: an untuned one, on the range of its model."""
+        """sigma/alpha at the noise levels, falling: the `sigmas` of other libraries. Raises ValueError if the method
+        has no levels of its own: an untuned method takes them from the range of the model."""
         if not isinstance(self.method.grid, ExplicitGrid):
             raise ValueError(f"`sigmas` must be asked of a method with levels of its own, got {self.method!r}")
         return [math.exp(-lam) for lam in self.method.grid.lams]
 
     def save(self, path: Path | str, **about: Any) -> None:
-        """Write all of it as JSON, whole; `load` makes the method of it.
+        """Write the result as a JSON file, from which `tuning.load` reads the method.
 
         Args:
-            path: of the file.
-            about: more that is to stand in it, such as the scale of guidance.
+            path: path of the file.
+            about: more entries for the file, such as the scale of guidance.
         """
         write_json(Path(path), {**artefact.plain(self.method), **self.told(), **about, "versions": versions()})
 
@@ -76,11 +76,11 @@ class Saved(ABC):
 class Tuned(Saved):
     """A tuned method with its expected error.
 
-    method     the sampler, for `sample`, `transport` and all that takes a `Method`
-    error      on test latents, which nothing was chosen on
-    baselines  the same of the best untuned methods of as many calls, by name
-    history    what was measured on the way from the start that went on, one entry a look: stage, step, training,
-               validation (infinite where a sample was), seconds
+    method     the sampler, for `sample`, `transport` and everything else that takes a `Method`
+    error      errors on test latents, which were not used for any choice
+    baselines  errors of the best untuned methods with as many calls, by name
+    history    one entry per evaluation on the validation latents, for the selected start: stage, step, training,
+               validation (infinite if a sample is not finite), seconds
     about      how it was made: calls, pairs, seed, errors on the training and held-out latents, Frechet distances of
                the samples to the converged ones, error of the reference, fingerprint of the model, seconds
     """
@@ -93,7 +93,7 @@ class Tuned(Saved):
 
     @property
     def best_untuned(self) -> str:
-        """The baseline of the least RMS."""
+        """The name of the baseline with the smallest RMS error."""
         return min(self.baselines, key=lambda name: self.baselines[name].rms)
 
     def told(self) -> dict[str, Any]:
@@ -108,13 +108,13 @@ class Tuned(Saved):
 
 @dataclass(frozen=True)
 class TunedNoise(Saved):
-    """A tuned stochastic method with its expected distance in law.
+    """A tuned stochastic method with its expected distance from the target distribution.
 
-    method     the sampler, for `sample` and all that takes a `Method`
-    law        energy distance between test samples and right ones that nothing was chosen on, with its 95 % interval
-    baselines  the same of the best untuned methods of as many calls, by name
-    history    what was measured on the way, one entry a look: stage, step, training and validation (over the mean
-               distance of two right samples), seconds
+    method     the sampler, for `sample` and everything else that takes a `Method`
+    law        energy distance between its samples and test samples of the target, with its 95 % interval
+    baselines  the same distance for the best untuned methods with as many calls and for `recommended`, by name
+    history    one entry per evaluation on the validation samples: stage, step, training and validation (divided by the
+               mean distance of two target samples), seconds
     about      how it was made: calls, counts, seed, fingerprint of the model, seconds
     """
 
@@ -126,7 +126,7 @@ class TunedNoise(Saved):
 
     @property
     def best_untuned(self) -> str:
-        """The baseline of the least distance."""
+        """The name of the baseline with the smallest distance."""
         return min(self.baselines, key=lambda name: self.baselines[name].value)
 
     def told(self) -> dict[str, Any]:
@@ -143,5 +143,5 @@ def _plain(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _finite(value: float) -> float | None:
-    """The number, or None where JSON has none for it."""
+    """The number; None if it is infinite or NaN, which JSON cannot hold."""
     return value if math.isfinite(value) else None
