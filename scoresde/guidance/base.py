@@ -188,6 +188,7 @@ def per_sample_inner(a: Tensor, b: Tensor) -> Tensor:
 
 
 def per_sample_norm(a: Tensor) -> Tensor:
+    """The Euclidean norm of each sample, shaped to multiply the samples."""
     return per_sample_inner(a, a).sqrt()
 
 

@@ -66,7 +66,8 @@ class APG(ConditionalPair):
         if self.threshold is not None:
             d = d * (self.threshold / per_sample_norm(d)).clamp(max=1.0)
 
-        along = x0 * (per_sample_inner(d, x0) / per_sample_inner(x0, x0))
+        size = per_sample_inner(x0, x0)
+        along = x0 * (per_sample_inner(d, x0) / size.clamp(min=torch.finfo(size.dtype).tiny))  # no part along x0 = 0
 
         return toward.shifted((d - along * (1 - self.eta)) * (scale - 1))
 

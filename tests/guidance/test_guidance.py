@@ -138,6 +138,17 @@ def test_projected_guidance_without_projection_is_the_ordinary() -> None:
     torch.testing.assert_close(guidance.APG(model(), 3.0, eta=1.0)(x, a, s, label).x0, ordinary)
 
 
+def test_projection_on_nothing_is_nothing() -> None:
+    """Where the conditional x0 is 0 no direction is parallel to it: the whole difference counts."""
+    means = torch.tensor([[1.0], [-1.0], [3.0]], dtype=F64)
+    model = exact.Labelled(exact.GaussianMixture(means, 0.1), torch.tensor([0, 0, 1]))
+    x, a, s = torch.zeros(2, 1, dtype=F64), torch.tensor(0.6, dtype=F64), torch.tensor(0.8, dtype=F64)
+    label = torch.zeros(2).long()
+    assert model(x, a, s, label).x0.abs().max() == 0
+    ordinary = guidance.ClassifierFree(model, 3.0)(x, a, s, label).x0
+    torch.testing.assert_close(guidance.APG(model, 3.0, eta=0.0)(x, a, s, label).x0, ordinary)
+
+
 def test_momentum_is_the_running_average_of_the_paper() -> None:
     """d_t + beta (d_(t-1) + beta ...), over falling levels; anew where they rise."""
     label = torch.zeros(4).long()
