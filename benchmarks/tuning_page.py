@@ -150,7 +150,8 @@ settings. On another model, or at another scale of guidance, it warns. `--sigmas
 data's [frame](choosing.md), which the schedulers of diffusers cannot run. With `--guidance` the guided model is tuned.
 
 An answer ends with a denoise, as that of `sample` does. `compare` and `transport` judge by the state at the last level
-instead. `tuning.tune(..., denoise=False)` tunes for that.
+instead, so that a tuned method which ends with a denoise makes one call less there. `tuning.tune(..., denoise=False)` tunes
+for that.
 
 ## What it gains
 
@@ -250,7 +251,7 @@ scoresde tune RUN --calls 5 --noise --out method.json
 
 or `tuning.tune_noise(model, shape, 5)`. The method is a stochastic Adams method of order 1 or 2. Its parameters are the
 levels, the noise (eta) of each step, and a factor of that noise. What is made small is the energy distance between 256 of
-its samples and as many right ones: those of the converged flow, or data that you give as `target`. 256 others choose among
+its samples and as many right ones: those of the converged flow, or data that you give as `target` (a tensor, as `data.load("moons").x` is). 256 others choose among
 the steps. An untuned line of the catalogue stays the answer where no learned method is nearer on those.
 
 At few calls the noise matters much: with eta 1 (DDPM) a first-order method is far away, with little noise it is DDIM. The

@@ -232,9 +232,11 @@ def _split(
 def _check_sources(run: Path | None, sources: list[str], methods: list[str]) -> None:
     from solvers import check
 
+    from .. import tuning
     from ..compare import problems
     from ..compare.competitors import entry
     from ..compare.runner import problem
+    from ..interop import models
 
     if run is not None:
         blind = problem(str(run)).draw is None  # reports a fault of the folder before anything is measured
@@ -243,6 +245,9 @@ def _check_sources(run: Path | None, sources: list[str], methods: list[str]) -> 
                 f"`--methods` must be deterministic for a model whose data are not known, got {', '.join(drawn)}"
             )
 
+        for name in methods:
+            if name.endswith(".json"):
+                tuning.load(name, models.load(run).denoiser)  # warns if it was tuned on another model
         return
 
     for name in sources:

@@ -253,7 +253,11 @@ def _method(
 
     if name.endswith(".json"):
         if steps is not None or rtol is not None:
-            raise UsageError(f"`--{stage}{'rtol' if steps is None else 'steps'}` must not be given for a tuned method")
+            option = "rtol" if steps is None else "steps"
+            raise UsageError(
+                f"`--{stage}{option}` must not be given for a tuned method, which has its own levels; leave it out, or"
+                " tune another by `scoresde tune --calls`"
+            )
         return tuning.load(name, denoiser)
 
     check.choice(f"{stage}method", name, [*catalogue.fixed_step_methods(), "probability_flow"])

@@ -92,6 +92,7 @@ def tune(
 
     from .. import tuning
     from ..interop import models
+    from ..samplers.ranges import method_levels
 
     check.integer("calls", calls, least=2)
     for name, value in (("pairs", pairs), ("batch", batch)):
@@ -138,7 +139,8 @@ def tune(
     tell = _tell_law if noise else _tell
     tell(found, out)
     if sigmas:
-        console().print(", ".join(f"{value:.6g}" for value in found.sigmas))
+        falling = torch.exp(-method_levels(one, found.method))
+        console().print(", ".join(f"{value:.6g}" for value in falling.tolist()))
 
 
 def duration(text: str) -> float:
@@ -174,7 +176,7 @@ def _check_noise(context: typer.Context) -> None:
     for name in ("stage", "pairs", "soft", "plain"):
         source = context.get_parameter_source(name)
         if source is not None and source.name == "COMMANDLINE":
-            raise UsageError(f"`--{name}` must not be given with --noise, which compares laws and has no pairs")
+            raise UsageError(f"`--{name}` must not be given with --noise: it belongs to the deterministic tuner")
 
 
 def _check_model(model: Any) -> None:
@@ -222,17 +224,23 @@ def _tell(found: Any, out: Path) -> None:
 def _tell_law(found: Any, out: Path) -> None:
     from rich.table import Table
 
+    about = found.about
+    learned = bool(about["etas"])
+    rows = {"tuned": found.law, **found.baselines} if learned else dict(found.baselines)
     table = Table("method", "energy distance", "95 %")
-    for name, law in {"tuned": found.law, **found.baselines}.items():
-        table.add_row(name, f"{law.value:.3g}", f"{law.low:.2g} to {law.high:.2g}")
+    for name, law in sorted(rows.items(), key=lambda item: item[1].value):
+        label = "recommended (deterministic)" if name == "recommended" else name
+        table.add_row(label, f"{law.value:.3g}", f"{law.low:.2g} to {law.high:.2g}")
 
     say = console().print
     say(table)
-    about = found.about
     say(
-        f"{about['calls']} calls, {about['tested']} samples against as many of the {about['target']}; two sets of one"
-        " law have mean 0, so that a distance whose interval holds 0 cannot be told from it"
+        f"{about['calls']} calls, {about['tested']} samples against as many of the {about['target']}. If both have one"
+        " law, the distance is 0 on average: an interval that holds 0 shows no difference"
     )
-    if about["etas"]:
-        say("eta of the steps: " + ", ".join(f"{eta:.3g}" for eta in about["etas"]))
-    say(f"began with {about['started_from']}; {about['seconds']:.0f} s; {out}")
+    if learned:
+        steps = (f"{eta:.3g} ({factor:.3g})" for eta, factor in zip(about["etas"], about["factors"], strict=True))
+        say("eta of each step, and the factor of its noise: " + ", ".join(steps) + "; the last call denoises")
+        say(f"began with {about['started_from']}; {about['seconds']:.0f} s; {out}")
+    else:
+        say(f"nothing learned was nearer: {out} holds the untuned {about['started_from']}; {about['seconds']:.0f} s")

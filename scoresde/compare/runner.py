@@ -110,7 +110,7 @@ def measure(task: Task) -> Row:
     }
     solve = competitor.bind(task.cost)
     if solve is None:
-        return {**row, "failed": "the budget buys no step"}
+        return {**row, "failed": "the budget buys no step, or is not the one that the method was tuned for"}
 
     x = case.start(task.seed, case.judged if competitor.stochastic else case.n).to(task.device)
 

@@ -49,7 +49,7 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
     """Load data from a file or a folder.
 
     Args:
-        path: one of
+        path: the name of a built-in data set, a key of `SETS`, if no file or folder has this name; otherwise one of
 
             .npz, .safetensors  the samples are the array `x` or `images`, or the only array. Optional: `y` or `labels`
                                 (whole numbers), and `cond` or `cond.NAME` (conditions, one row for each sample)
@@ -89,7 +89,10 @@ def load(path: str | Path, size: int | None = None, kind: str | None = None) -> 
     if kind is not None and kind not in KINDS:
         raise ValueError(f"`kind` must be one of {', '.join(KINDS)}, got {kind!r}")
 
+    name = str(path)
     path = Path(path)
+    if name in SETS and not path.exists():
+        return SETS[name]()
     if path.is_dir():
         return arrow.from_saved(path, size, kind) if arrow.is_saved(path) else _pictures(path, size, kind)
 

@@ -36,10 +36,16 @@ _MOST_CALLS = 1000
 
 
 def plain(method: Method) -> dict[str, Any]:
-    """A tuned method, or a stochastic method of the catalogue, as plain values for JSON; `rebuilt` is the inverse."""
+    """A tuned method, or a stochastic method of the catalogue, as plain values for JSON, with their checksum;
+    `rebuilt` is the inverse."""
+    entries = {"kind": KIND, "format": FORMAT, "calls": method.calls, **_entries(method)}
+    return {**entries, "digest": hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()}
+
+
+def _entries(method: Method) -> dict[str, Any]:
     named = next((name for name, line in noisy(method.calls or 0).items() if line == method), None)
     if named is not None:
-        return {"kind": KIND, "format": FORMAT, "untuned": named, "calls": method.calls}
+        return {"untuned": named}
 
     assert isinstance(method.grid, ExplicitGrid)
     assert isinstance(method.solver, Table)
@@ -48,8 +54,6 @@ def plain(method: Method) -> dict[str, Any]:
     told = next((t for t in method.transforms if isinstance(t, ToldLevels)), None)
 
     return {
-        "kind": KIND,
-        "format": FORMAT,
         "along": {"name": type(method.process).__name__, **asdict(method.process)},
         "levels": [None if lam == -math.inf else lam for lam in method.grid.lams],
         "final_denoise": method.final_denoise,
@@ -84,7 +88,9 @@ def read(path: Path | str) -> tuple[Method, dict[str, Any]]:
         raise ValueError(f"{path}: of format {told.get('format')!r:.40}, and this version reads {FORMAT}")
 
     try:
-        return rebuilt(told), told
+        method = rebuilt(told)
+        check_whole(told, method)
+        return method, told
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"`{error.args[0]}` is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"{path}: damaged: {said}") from error
@@ -148,7 +154,7 @@ def rebuilt(told: Mapping[str, Any]) -> Method:
 
     along = dict(told["along"])
     name = check.choice("along.name", along.pop("name"), tuple(ALONG))
-    lams = tuple(-math.inf if lam is None else lam for lam in told["levels"])
+    lams = tuple(-math.inf if lam is None else check.number("levels", lam) for lam in told["levels"])
     rows = tuple(tuple(row) for row in told["rows"])
     if len(rows) != len(lams) - 1:
         raise ValueError(f"`rows` must be {len(lams) - 1} for {len(lams)} levels, got {len(rows)}")
@@ -166,6 +172,24 @@ def rebuilt(told: Mapping[str, Any]) -> Method:
         transforms=() if shifts is None else (ToldLevels(tuple(shifts["levels"]), tuple(shifts["shifts"])),),
         final_denoise=bool(told["final_denoise"]),
     )
+
+
+def check_whole(told: Mapping[str, Any], method: Method) -> None:
+    """Check that a file says of its method what was written.
+
+    Args:
+        told: what stands in the file.
+        method: the method that was made of it.
+
+    Raises:
+        ValueError: naming the first entry that is missing or was changed.
+    """
+    for name, value in plain(method).items():
+        if name not in told:
+            raise ValueError(f"`{name}` is missing")
+        if told[name] != value:
+            said = "the numbers are not those that were written" if name == "digest" else f"`{name}` was changed"
+            raise ValueError(f"{said}; tune again")
 
 
 def _moments(moments: Moments) -> dict[str, Any]:

@@ -106,6 +106,11 @@ def tune_noise(
     check.integer("batch", batch)
     check.integer("count", count, least=FEWEST)
     check.integer("tested", tested, least=FEWEST)
+    check.seed("seed", seed)
+    check.shape("shape", shape)
+    if features is not None:
+        check.takes("features", features, 1, "(B, ...) -> (B, ...)")
+    check.takes("on_look", on_look, 0, "()")
     if seconds is not None:
         check.number("seconds", seconds, above=0.0)
 
@@ -197,6 +202,8 @@ def _checked(target: Any, shape: Sequence[int], least: int) -> Tensor:
         raise ValueError(
             f"`target` must hold {least} samples or more of shape {tuple(shape)}, got shape {tuple(target.shape)}"
         )
+    if bool((target == target[0]).all()):
+        raise ValueError("`target` must hold samples that differ, got one sample again and again")
     if not bool(target.isfinite().all()):
         raise ValueError("`target` must be finite, got NaN or infinite numbers")
     return target.detach()

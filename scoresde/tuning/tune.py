@@ -92,6 +92,11 @@ def tune(
     }
     for stage in stages:
         check.choice("stages", stage, STAGES)
+    check.seed("seed", seed)
+    check.shape("shape", shape)
+    if features is not None:
+        check.takes("features", features, 1, "(B, ...) -> (B, ...)")
+    check.takes("on_look", on_look, 0, "()")
     if seconds is not None:
         check.number("seconds", seconds, above=0.0)
 

@@ -126,8 +126,9 @@ class TunedNoise(Saved):
 
     @property
     def best_untuned(self) -> str:
-        """The name of the baseline with the smallest distance."""
-        return min(self.baselines, key=lambda name: self.baselines[name].value)
+        """The name of the stochastic baseline with the smallest distance."""
+        stochastic = [name for name in self.baselines if name != "recommended"]
+        return min(stochastic, key=lambda name: self.baselines[name].value)
 
     def told(self) -> dict[str, Any]:
         return {

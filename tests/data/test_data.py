@@ -164,6 +164,15 @@ def test_labels_beside_a_mapped_file_are_integers(tmp_path: Path) -> None:
         data.load(tmp_path / "a.npy")
 
 
+def test_a_built_in_set_is_loaded_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unless a file has the name."""
+    assert data.load("two_sines").shape == (1, 64) == data.SETS["two_sines"]().shape
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "moons").mkdir()
+    with pytest.raises(ValueError, match="moons"):
+        data.load("moons")
+
+
 @pytest.mark.parametrize("name", ["A.CSV", "A.Npz"])
 def test_the_case_of_an_ending_does_not_matter(name: str, tmp_path: Path) -> None:
     points = np.random.default_rng(0).normal(size=(8, 3))
