@@ -138,9 +138,11 @@ def _wide(kept: dict[str, Any], count: int) -> str:
     """The same in 80 dimensions."""
     if "wide" not in kept:
         return "In 80 dimensions (`--part wide`) it has not been measured.\n"
-    return f"In 80 dimensions, {count} problems; 1024 and 4096 particles:\n\n" + table(
-        [_ranged(r) for r in kept["wide"]]
-    )
+    names = {row["method"] for row in kept["wide"]}
+    absent = dict.fromkeys(row["method"] for row in kept.get("mixture", []) if row["method"] not in names)
+    lacking = f" Not measured: {', '.join(absent)}." if absent else ""
+    said = f"In 80 dimensions, {count} problems, other work on both cores.{lacking}\n\n"
+    return said + table([_ranged(r) for r in kept["wide"]])
 
 
 def _ranged(row: Row) -> Row:

@@ -62,7 +62,7 @@ def names() -> dict[str, str]:
 
 def entry(name: str) -> Entry:
     """The method of a name. For an unknown name it raises ValueError, which lists the names and the nearest one."""
-    if _is_file(name):
+    if is_file(name):
         return _tuned(name)
 
     plain, _, chosen = name.partition("@")
@@ -104,7 +104,12 @@ def entry(name: str) -> Entry:
     )
 
 
-def _is_file(name: str) -> bool:
+def is_file(name: str) -> bool:
+    """Whether a name of a competitor is a file that `tune` wrote.
+
+    Args:
+        name: as typed, or with a digest after it.
+    """
     return name.partition("#")[0].endswith(".json")
 
 

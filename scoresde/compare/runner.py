@@ -32,7 +32,7 @@ from .cases import forget as forget
 from .cases import model as model
 from .cases import problem as problem
 from .cases import reference as reference
-from .competitors import OURS, Entry, Solve, entry
+from .competitors import OURS, Entry, Solve, entry, is_file
 from .problems import Problem, rms
 from .rows import Asked, ExactLaw, Judged
 from .rows import Row as Row
@@ -110,7 +110,8 @@ def measure(task: Task) -> Row:
     }
     solve = competitor.bind(task.cost)
     if solve is None:
-        return {**row, "failed": "the budget buys no step, or is not the one that the method was tuned for"}
+        tuned = is_file(task.method)
+        return {**row, "failed": "it was tuned for another budget" if tuned else "the budget buys no step"}
 
     x = case.start(task.seed, case.judged if competitor.stochastic else case.n).to(task.device)
 

@@ -64,6 +64,7 @@ def test_it_is_compared_at_its_calls(folder: Path, tmp_path: Path, capsys: pytes
     rows = [json.loads(line) for line in (out / "rows.jsonl").read_text().splitlines()]
     own = [row for row in rows if "m.json" in row["method"]]
     assert [row["cost"] for row in own if "error" in row] == [4.0]
+    assert [row["failed"] for row in own if "error" not in row] == ["it was tuned for another budget"]
     assert "m.json#" in own[0]["method"]
 
 
