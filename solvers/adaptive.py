@@ -222,7 +222,8 @@ class AdaptiveRun:
             scale = c.atol + c.rtol * now.y.abs()
             d0 = rms(now.y, scale)
             d1 = rms(f0, scale)
-            h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), torch.full_like(d0, 1e-6), 0.01 * d0 / d1).clamp(max=c.largest)
+            h0 = torch.where((d0 < 1e-5) | (d1 < 1e-5), torch.full_like(d0, 1e-6), 0.01 * d0 / d1)
+            h0 = h0.nan_to_num(1e-6).clamp(max=c.largest)  # times stay finite where f0 is not; such samples end below
             trial = now.t + self.way * h0
             step = (self.way * h0).reshape(self.column).to(now.y.dtype)
             f1 = now.eq.drift(trial.reshape(self.column), now.y + step * f0)

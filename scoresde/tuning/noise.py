@@ -26,7 +26,7 @@ from ..samplers.sampling import sample, state_place
 from .artefact import fingerprint
 from .candidates import noisy
 from .descent import descend, validated
-from .learning import as_it_samples, check_model
+from .learning import as_it_samples, check_tuner
 from .noise_student import NOISE, Law, NoiseStudent
 from .pairs import Features, Pairs, in_turn
 from .student import bounded
@@ -101,18 +101,9 @@ def tune_noise(
     Reference: Song, Meng & Ermon 2020, arXiv:2010.02502 (eta); Szekely & Rizzo 2013 (energy distance).
     """
 
-    check_model(denoiser)
-    check.integer("calls", calls, least=2)
-    check.integer("batch", batch)
+    check_tuner(denoiser, shape, calls, seconds, seed, features, batch, on_look)
     check.integer("count", count, least=FEWEST)
     check.integer("tested", tested, least=FEWEST)
-    check.seed("seed", seed)
-    check.shape("shape", shape)
-    if features is not None:
-        check.takes("features", features, 1, "(B, ...) -> (B, ...)")
-    check.takes("on_look", on_look, 0, "()")
-    if seconds is not None:
-        check.number("seconds", seconds, above=0.0)
 
     begun = time.monotonic()
     until = math.inf if seconds is None else begun + seconds

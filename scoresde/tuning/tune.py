@@ -15,7 +15,7 @@ from ..denoisers.moments import Moments
 from .artefact import fingerprint
 from .candidates import untuned
 from .descent import STEPS, descend
-from .learning import as_it_samples, check_model
+from .learning import as_it_samples, check_tuner
 from .noise_student import NOISE
 from .pairs import Features, converged, drawn
 from .setting import Setting
@@ -82,9 +82,7 @@ def tune(
     Reference: Tong et al. 2024, arXiv:2405.15506 (LD3); Shaul et al. 2024, arXiv:2403.01329 (BNS).
     """
 
-    check_model(denoiser)
-    check.integer("calls", calls, least=2)
-    check.integer("batch", batch)
+    check_tuner(denoiser, shape, calls, seconds, seed, features, batch, on_look)
     check.number("soft", soft, least=0.0)
     counts = {
         name: check.integer(name, n, least=2)
@@ -92,13 +90,6 @@ def tune(
     }
     for stage in stages:
         check.choice("stages", stage, STAGES)
-    check.seed("seed", seed)
-    check.shape("shape", shape)
-    if features is not None:
-        check.takes("features", features, 1, "(B, ...) -> (B, ...)")
-    check.takes("on_look", on_look, 0, "()")
-    if seconds is not None:
-        check.number("seconds", seconds, above=0.0)
 
     begun = time.monotonic()
     until = math.inf if seconds is None else begun + seconds

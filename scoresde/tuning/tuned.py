@@ -49,10 +49,24 @@ class Saved(ABC):
     """Abstract: the result of a tuner, which can be saved as JSON."""
 
     method: Method
+    baselines: Any
+    history: list[dict[str, Any]]
+    about: dict[str, Any]
 
+    @property
     @abstractmethod
+    def expected(self) -> Errors | DistanceEstimate:
+        """What is to be expected of the method, measured on samples that were not used for any choice."""
+
     def told(self) -> dict[str, Any]:
         """The errors and the history for the file, as plain values."""
+        about = {key: asdict(value) if isinstance(value, Errors) else value for key, value in self.about.items()}
+        return {
+            **about,
+            "test": asdict(self.expected),
+            "baselines": {name: asdict(found) for name, found in self.baselines.items()},
+            "history": [{**entry, "validation": _finite(entry["validation"])} for entry in self.history],
+        }
 
     @property
     def sigmas(self) -> list[float]:
@@ -96,14 +110,9 @@ class Tuned(Saved):
         """The name of the baseline with the smallest RMS error."""
         return min(self.baselines, key=lambda name: self.baselines[name].rms)
 
-    def told(self) -> dict[str, Any]:
-        about = {key: asdict(value) if isinstance(value, Errors) else value for key, value in self.about.items()}
-        return {
-            **about,
-            "test": asdict(self.error),
-            "baselines": {name: asdict(errors) for name, errors in self.baselines.items()},
-            "history": _plain(self.history),
-        }
+    @property
+    def expected(self) -> Errors:
+        return self.error
 
 
 @dataclass(frozen=True)
@@ -130,17 +139,9 @@ class TunedNoise(Saved):
         stochastic = [name for name in self.baselines if name != "recommended"]
         return min(stochastic, key=lambda name: self.baselines[name].value)
 
-    def told(self) -> dict[str, Any]:
-        return {
-            **self.about,
-            "test": asdict(self.law),
-            "baselines": {name: asdict(law) for name, law in self.baselines.items()},
-            "history": _plain(self.history),
-        }
-
-
-def _plain(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**entry, "validation": _finite(entry["validation"])} for entry in history]
+    @property
+    def expected(self) -> DistanceEstimate:
+        return self.law
 
 
 def _finite(value: float) -> float | None:

@@ -6,15 +6,16 @@ import math
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from scoresde import VPSDE, Denoiser, Method, catalogue, exact, grids, sample, sampling
+from scoresde import VPSDE, Denoiser, Eps, Method, catalogue, exact, grids, sample, sampling
 from scoresde.cli.progress import counting
 from scoresde.networks import MLP
 from scoresde.processes.coordinates import LogSNR
 from scoresde.processes.forward import RectifiedFlow
 from scoresde.runtime.torch_state import seeded
 from scoresde.samplers.reverse import Split, reverse
+from solvers.solution import NonFiniteError
 
 F64 = torch.float64
 RING = exact.GaussianMixture(
@@ -221,3 +222,24 @@ def test_what_is_kept_serves_gradients_too() -> None:
         (slope,) = torch.autograd.grad(drift(t, y).sum(), y)
         difference = (drift(t, x + along) - drift(t, x - along)).sum(1) / 2e-6
         assert (difference - slope[:, 0]).abs().max() < 1e-4 * (1 + slope.abs().max())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize("name", ["probability_flow", "unipc", "ddpm"])
+def test_a_network_that_is_not_finite_is_told_as_that(name: str, value: float) -> None:
+    """With fixed and with adaptive steps: the first step of an adaptive solve is a finite time, whatever f is there."""
+    model = Denoiser(lambda x, t: x * value, VPSDE(), Eps())
+    method = catalogue.probability_flow(1e-3) if name == "probability_flow" else getattr(catalogue, name)(4)
+    with pytest.raises(NonFiniteError, match="NaN or infinite"):
+        sample(model, (3, 2), method)
+
+
+def test_one_sample_that_is_not_finite_leaves_the_others_alone() -> None:
+    """Adaptive steps are each sample's own: with `strict` the error counts one sample of three."""
+
+    def broken(x: Tensor, t: Tensor) -> Tensor:
+        return torch.where(torch.arange(3)[: len(x), None] == 1, torch.full_like(x, math.nan), 0.5 * x)
+
+    model = Denoiser(broken, VPSDE(), Eps())
+    with pytest.raises(NonFiniteError, match=r"in 1 of 3 samples \(first: 1\)"):
+        sample(model, (3, 2), catalogue.probability_flow(1e-3))
